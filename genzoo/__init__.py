@@ -1,0 +1,10 @@
+"""genzoo: generative models with inference, where a model is a small plugin and everything else is shared.
+
+The public names are listed in `__init__.pyi` and imported when first used: `import genzoo` never imports torch.
+"""
+
+import lazy_loader
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

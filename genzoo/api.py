@@ -1,0 +1,260 @@
+"""The library in four functions: train, resume, load and evaluate.
+
+Here registry, run folder and engine meet. A run's lock, manifest and hashes are checked before torch is imported,
+which is why torch's half of genzoo is imported inside the functions.
+"""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from genzoo import checkpoints
+from genzoo.checkpoints import Checkpoint
+from genzoo.errors import BusyError, GenzooWarning, PluginError, SettingsError
+from genzoo.plugins import registry
+from genzoo.runs import Run, claim, claim_exactly, now
+
+if TYPE_CHECKING:
+    from genzoo.engine import Watcher
+    from genzoo.games import Game
+    from genzoo.jobs import Job
+    from genzoo.metrics import Metric
+    from genzoo.model import Model
+    from genzoo.recipes import Recipe
+    from genzoo.trainer import Trainer
+    from genzoo.vocabulary import Splits
+
+SplitName = Literal["train", "validation", "test"]
+PrecisionName = Literal["auto", "fp32", "bf16"]
+
+
+def train(
+    model: "str | Game",
+    *,
+    recipe: "str | Recipe | None" = None,
+    seed: int = 0,
+    steps: int | None = None,
+    overrides: Mapping[str, object] | None = None,
+    device: str = "auto",
+    precision: PrecisionName = "auto",
+    run: str | Path | None = None,
+    from_run: str | Path | Run | None = None,
+    data: str | Path | None = None,
+    runs: str | Path = "runs",
+    watcher: "Watcher | None" = None,
+) -> Run:
+    """Train a model on a recipe, evaluate it, and return its run.
+
+    `overrides` maps dotted paths to values, as `--set` does; `run` names the run folder (by default the next
+    number below `runs`), and an existing run is continued if its settings are the same; `from_run` gives the
+    networks that the game inherits and, unless `recipe` is given, the recipe; `data` is the folder of data sets.
+    Raises `GenzooError`s; their `exit_code` is the command line's.
+    """
+    source = None if from_run is None else _as_run(from_run).as_source()
+    target = None if run is None else Run(Path(run))
+    if target is not None and target.exists:
+        with target.hold():
+            record, checkpoint = target.record, _newest_for_writing(target)
+            from genzoo.jobs import order, refuse_differences
+
+            stored = record["precision"] if precision == "auto" else precision
+            job = order(registry(), model, recipe, seed, steps, stored, overrides or {}, source)
+            refuse_differences(target, record, job, registry())
+            trainer, splits = _prepare(job, device, data)
+            return _carry_out(job, target, trainer, splits, checkpoint, watcher)
+    from genzoo.jobs import order
+
+    job = order(registry(), model, recipe, seed, steps, precision, overrides or {}, source)
+    trainer, splits = _prepare(job, device, data)
+    target = claim(Path(runs), job.label) if target is None else claim_exactly(target.path)
+    with target.hold():
+        if target.exists:
+            raise BusyError(f"another process has begun {target.path} meanwhile", "type the same command again")
+        return _carry_out(job, target, trainer, splits, None, watcher)
+
+
+def resume(
+    run: str | Path | Run,
+    *,
+    steps: int | None = None,
+    device: str = "auto",
+    data: str | Path | None = None,
+    watcher: "Watcher | None" = None,
+) -> Run:
+    """Continue a run from its newest whole checkpoint, to `steps` steps in all, and return it."""
+    target = _as_run(run)
+    record = target.record
+    with target.hold():
+        checkpoint = _newest_for_writing(target) or target.newest_checkpoint()[0]
+        from genzoo.jobs import job_of
+        from genzoo.recipes import with_steps
+
+        job = job_of(registry(), record)
+        if steps is not None:
+            job = replace(job, plan=replace(job.plan, settings=with_steps(job.settings, steps)))
+        trainer, splits = _prepare(job, device, data)
+        return _carry_out(job, target, trainer, splits, checkpoint, watcher)
+
+
+def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
+    """Return a run's model in inference mode, without its data.
+
+    Averaged weights, where the run keeps them, are preferred unless `raw`.
+    """
+    target = _as_run(run)
+    record = target.record
+    checkpoint, faults = target.newest_checkpoint()
+    _warn(faults)
+    from genzoo.devices import choose_device
+    from genzoo.initial import assemble
+    from genzoo.jobs import plan_of
+    from genzoo.model import Model
+    from genzoo.randomness import preserved
+    from genzoo.tensors import fill, weights_of
+
+    chosen = choose_device(device)
+    plan = plan_of(registry(), record)
+    tensors, kind = weights_of(checkpoint, raw=raw)
+    with preserved():
+        networks = assemble(plan)
+    fill(networks.state_dict(), tensors)
+    return Model(
+        networks=networks.to(chosen).eval(),
+        data=plan.settings.dataset.spec,
+        prior=plan.settings.prior,
+        latent=plan.settings.architecture.latent,
+        label_frequencies=record.get("label_frequencies"),
+        device=chosen,
+        step=checkpoint.step,
+        weights=kind,
+    )
+
+
+def evaluate(
+    run: str | Path | Run,
+    *,
+    metrics: Sequence[str] = (),
+    split: SplitName = "test",
+    seed: int = 0,
+    raw: bool = False,
+    device: str = "auto",
+    data: str | Path | None = None,
+) -> list[dict[str, Any]]:
+    """Measure a run's model, add the scores to its evaluation.json and return them.
+
+    Each score is `{metric, value, step, protocol}`. Without `metrics`, every installed metric that can measure
+    this model is used; a named one that cannot raises `SettingsError`.
+    """
+    target = _as_run(run)
+    for name in metrics:
+        registry().find("metrics", name)
+    model = load(target, device=device, raw=raw)
+    from genzoo.components import to_json
+    from genzoo.metrics import evaluate_model
+    from genzoo.randomness import preserved
+
+    chosen = [_metric(name) for name in metrics] or _applicable_metrics(model)
+    for metric in chosen:
+        if obstacle := metric.obstacle(model):
+            raise SettingsError(f"metric '{metric.name}' cannot measure {target.record['model']}: {obstacle}")
+    splits = load_data(target, data=data)
+    with preserved():
+        scores = evaluate_model(model, getattr(splits, split), chosen, split_name=split, seed=seed)
+    found = [{"step": model.step, **to_json(score)} for score in scores]
+    target.write_scores(found)
+    return found
+
+
+def load_data(run: str | Path | Run, *, data: str | Path | None = None) -> "Splits":
+    """Return the data that a run was trained on."""
+    record = _as_run(run).record
+    from genzoo.jobs import plan_of
+
+    return plan_of(registry(), record).settings.dataset.load(_data_folder(data))
+
+
+def _prepare(job: "Job", device: str, data: str | Path | None) -> "tuple[Trainer, Splits]":
+    """Return the job's trainer at step 0 and its data: everything that can fail before a folder is made."""
+    from genzoo.devices import choose_device
+    from genzoo.tensors import weights_of
+    from genzoo.trainer import Trainer
+
+    chosen = choose_device(device)
+    splits = job.settings.dataset.load(_data_folder(data))
+    found = None if job.source is None else job.source.found
+    inherited = None if found is None else weights_of(found)[0]
+    trainer = Trainer(
+        job.plan, splits.train, seed=job.seed, device=chosen, precision=job.precision, inherited=inherited
+    )
+    return trainer, splits
+
+
+def _carry_out(
+    job: "Job",
+    run: Run,
+    trainer: "Trainer",
+    splits: "Splits",
+    checkpoint: Checkpoint | None,
+    watcher: "Watcher | None",
+) -> Run:
+    """Train in a run folder that this process holds, from a checkpoint if there is one, and evaluate."""
+    from genzoo.engine import Engine, Watcher
+
+    created = run.record["created"] if run.exists else now()
+    run.write_record(job.record(registry(), splits=splits, device=trainer.device, created=created))
+    engine = Engine(trainer, run, splits, watcher or Watcher())
+    if checkpoint is not None:
+        engine.restore(checkpoint)
+    engine.train()
+    evaluate(run, seed=job.seed, device=str(trainer.device))
+    return run
+
+
+def _newest_for_writing(run: Run) -> Checkpoint | None:
+    """Return the newest whole checkpoint of a held run, if it has any at all, setting damaged ones aside."""
+    if not checkpoints.steps(run.checkpoints):
+        return None
+    found, faults = run.newest_checkpoint()
+    _warn(faults)
+    for step in checkpoints.steps(run.checkpoints):
+        if step > found.step:
+            checkpoints.set_aside(run.checkpoints, step)
+    return found
+
+
+def _applicable_metrics(model: "Model") -> "list[Metric]":
+    found = []
+    for entry in registry().of("metrics"):
+        try:
+            metric = _metric(entry.qualified)
+        except PluginError as error:
+            _warn([error.found])
+            continue
+        if metric.obstacle(model) is None:
+            found.append(metric)
+    return found
+
+
+def _metric(name: str) -> "Metric":
+    from genzoo.components import from_json
+    from genzoo.metrics import Metric
+
+    metric = from_json(Metric, {"name": name}, resolve=registry().resolve, path="metric")
+    assert isinstance(metric, Metric)
+    return metric
+
+
+def _as_run(run: str | Path | Run) -> Run:
+    return run if isinstance(run, Run) else Run(Path(run))
+
+
+def _data_folder(data: str | Path | None) -> Path:
+    return Path(data or os.environ.get("GENZOO_DATA") or Path.home() / ".cache" / "genzoo" / "data")
+
+
+def _warn(lines: Sequence[str]) -> None:
+    for line in lines:
+        warnings.warn(line, GenzooWarning, stacklevel=3)

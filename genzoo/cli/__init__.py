@@ -1,0 +1,114 @@
+"""The command line: it parses, calls one function of the library, and prints; faults become exit codes here."""
+
+import errno
+import sys
+import traceback
+import warnings
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from genzoo import __version__
+from genzoo.cli.talk import say
+from genzoo.errors import GenzooError, GenzooWarning, ResourceError
+from genzoo.plugins import registry
+
+_COMMANDS = {
+    "train": "genzoo.cli.training",
+    "resume": "genzoo.cli.training",
+    "sample": "genzoo.cli.looking",
+    "reconstruct": "genzoo.cli.looking",
+    "interpolate": "genzoo.cli.looking",
+    "evaluate": "genzoo.cli.evaluating",
+    "list": "genzoo.cli.listing",
+    "show": "genzoo.cli.showing",
+    "runs": "genzoo.cli.listing",
+}
+
+
+class _Commands(click.Group):
+    """A group whose commands are imported when they are used, listed in the order of a first session."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(import_module(_COMMANDS[cmd_name]), f"{cmd_name}_command")
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="First steps:  genzoo train ali  ·  genzoo list  ·  genzoo show mixture25 --model ali",
+)
+@click.version_option(__version__, message="genzoo %(version)s")
+@click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+def group(debug: bool) -> None:
+    """Train, look at and compare generative models with inference.
+
+    A model, a data set, an architecture, a recipe or a metric is a small plugin; everything else is shared.
+    """
+    for line in registry().warnings:
+        say(f"warning: {line}")
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with one of its documented codes."""
+    debug = "--debug" in sys.argv[1:]
+    warnings.simplefilter("always", GenzooWarning)
+    warnings.showwarning = _show_warning
+    try:
+        group.main(prog_name="genzoo", standalone_mode=False)
+    except GenzooError as error:
+        code = _report(error.found, error.remedy, error.exit_code)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "genzoo"
+        code = _report(error.format_message(), f"type: {command} --help", 2)
+    except click.ClickException as error:
+        code = _report(error.format_message(), None, 2)
+    except (KeyboardInterrupt, click.Abort):
+        code = _report("interrupted; everything that was saved before is kept", None, 130)
+    except BrokenPipeError:
+        code = 0  # the reader of our output has seen enough
+    except Exception as error:
+        code = _report(*_translate(error))
+    else:
+        code = 0
+    if code not in (0, 130, 143) and debug:
+        traceback.print_exc()
+    sys.stdout.flush() if code else None
+    sys.exit(code)
+
+
+def _report(found: str, remedy: str | None, code: int) -> int:
+    say(f"error: {found}")
+    if remedy:
+        say(remedy)
+    return code
+
+
+def _translate(error: Exception) -> tuple[str, str | None, int]:
+    """Return what to say of a fault that no part of genzoo foresaw, and its exit code."""
+    text = str(error).strip().partition("\n")[0]
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        return (
+            f"out of memory: {text}",
+            "try a smaller batch: --set training.batch_size=…",
+            ResourceError.exit_code,
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full: {text}", None, ResourceError.exit_code
+    remedy = "for a traceback, type the same command after: genzoo --debug"
+    return f"{type(error).__name__}: {text}", remedy, 1
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
+    if issubclass(category, GenzooWarning):
+        say(f"warning: {message}")
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, str(where[0]), int(str(where[1]))))

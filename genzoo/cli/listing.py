@@ -1,0 +1,109 @@
+"""`genzoo list` and `genzoo runs`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genzoo.cli import options
+from genzoo.cli.talk import columns, say, show, show_json
+from genzoo.errors import UnreadableError
+from genzoo.plugins import KINDS, Registry, registry
+from genzoo.runs import Run, all_runs
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice([*KINDS, "plugins"]), required=False)
+@options.as_json
+def list_command(kind: str | None, as_json: bool) -> None:
+    """List what the installed plugins offer: models, recipes, datasets, architectures, metrics, components, plugins."""
+    listing = _listing(registry())
+    chosen = {kind: listing[kind]} if kind else listing
+    if as_json:
+        show_json(chosen)
+        return
+    for name, items in chosen.items():
+        rows = [(f"  {item['name']}", item["summary"], f"{item['distribution']} {item['version']}") for item in items]
+        show(f"{name}\n{columns(rows)}" if rows else f"{name}\n  none")
+
+
+@click.command("runs")
+@click.option("--root", default="runs", show_default=True, metavar="DIR", help="Where the runs are.")
+@options.as_json
+def runs_command(root: str, as_json: bool) -> None:
+    """List the runs below runs/, with their progress and first score."""
+    found = [_summary(run) for run in all_runs(Path(root))]
+    if as_json:
+        show_json({"runs": found})
+        return
+    if not found:
+        say(f"no runs below {root}; begin one with: genzoo train ali")
+        return
+    rows = [
+        (
+            item["run"],
+            item["model"],
+            item["recipe"],
+            f"{item['step']:,}/{item['steps']:,}",
+            item["status"],
+            _best(item),
+        )
+        for item in found
+    ]
+    show(columns(rows, header=("run", "model", "recipe", "step", "status", "first score"), right=(3,)))
+
+
+def _listing(found: Registry) -> dict[str, list[dict[str, Any]]]:
+    listing: dict[str, list[dict[str, Any]]] = {
+        kind: [
+            {
+                "name": entry.name,
+                "summary": entry.summary,
+                "distribution": entry.plugin.distribution,
+                "version": entry.plugin.version,
+            }
+            for entry in found.of(kind)
+        ]
+        for kind in KINDS
+    }
+    listing["plugins"] = [
+        {
+            "name": plugin.name,
+            "summary": f"broken: {plugin.cause}" if plugin.cause else plugin.summary,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+        }
+        for plugin in found.plugins
+    ]
+    return listing
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    try:
+        record, scores = run.record, run.scores
+        steps = int(record["settings"]["training"]["steps"])
+    except (UnreadableError, KeyError, TypeError, ValueError) as error:
+        nothing: dict[str, Any] = {
+            "model": "?",
+            "recipe": "?",
+            "seed": None,
+            "step": run.step,
+            "steps": 0,
+            "scores": [],
+        }
+        return {"run": str(run.path), **nothing, "status": f"unreadable: {error}".partition("\n")[0]}
+    status = "running" if run.is_running else "done" if run.step >= steps else "stopped"
+    return {
+        "run": str(run.path),
+        "model": record["model"],
+        "recipe": record["recipe"],
+        "seed": record["seed"],
+        "step": run.step,
+        "steps": steps,
+        "status": status,
+        "scores": scores,
+    }
+
+
+def _best(item: dict[str, Any]) -> str:
+    return next((f"{score['metric']} {score['value']:.4g}" for score in item["scores"]), "")

@@ -1,0 +1,166 @@
+"""`genzoo sample`, `reconstruct` and `interpolate`."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from genzoo import api, files
+from genzoo.cli import options
+from genzoo.cli.talk import show, show_json
+from genzoo.errors import SettingsError
+from genzoo.runs import Run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_FORMATS = (".png", ".npy", ".safetensors")
+
+
+def _out(default: str) -> Callable[[options.Command], options.Command]:
+    return click.option(
+        "--out", default=default, show_default=True, metavar="FILE", help="A .png, .npy or .safetensors file."
+    )
+
+
+@click.command("sample")
+@options.run
+@click.option("-n", "count", type=click.IntRange(min=1), metavar="N", help="How many.  [default: 64; vectors 2500]")
+@options.seed
+@_out("samples.png")
+@options.raw
+@options.device
+@options.as_json
+def sample_command(run: str, count: int | None, seed: int, out: str, raw: bool, device: str, as_json: bool) -> None:
+    """Draw samples from RUN's model: decoded draws from the prior."""
+    path = _checked(out)
+    model = api.load(run, device=device, raw=raw)
+    count = count or (64 if model.data.is_image else 2500)
+    if path.suffix == ".png":
+        from genzoo import pictures
+
+        pictures.save_samples(path, model, count=count, seed=seed)
+    else:
+        _write_arrays(path, {"samples": model.sample(count, seed=seed), "z": model.draw_z(count, seed=seed)})
+    _report(run, path, {"count": count, "seed": seed, "step": model.step, "weights": model.weights}, as_json)
+
+
+@click.command("reconstruct")
+@options.run
+@click.option("-n", "count", type=click.IntRange(min=1), metavar="N", help="How many.  [default: 32; vectors 2500]")
+@options.seed
+@options.split("validation")
+@_out("reconstructions.png")
+@options.raw
+@options.device
+@options.data
+@options.as_json
+def reconstruct_command(
+    run: str,
+    count: int | None,
+    seed: int,
+    split: api.SplitName,
+    out: str,
+    raw: bool,
+    device: str,
+    data: str | None,
+    as_json: bool,
+) -> None:
+    """Encode rows of RUN's data and decode them again.
+
+    A picture of images has originals in its odd columns and their reconstructions in its even ones; an array is
+    (N, 2, …), the original first.
+    """
+    path = _checked(out)
+    model = api.load(run, device=device, raw=raw)
+    model.require("encoder")
+    model.require("decoder")
+    part = getattr(api.load_data(run, data=data), split)
+    count = min(count or (32 if model.data.is_image else 2500), len(part.x))
+    if path.suffix == ".png":
+        from genzoo import pictures
+
+        pictures.save_reconstructions(path, model, part, count=count, seed=seed)
+    else:
+        import torch
+
+        x, y = model.rows(part, count)
+        pairs = torch.stack([x, model.reconstruct(x, y=y, seed=seed)], dim=1)
+        _write_arrays(path, {"pairs": pairs, "z": model.encode(x, y=y, seed=seed).z})
+    _report(run, path, {"count": count, "seed": seed, "split": split, "step": model.step}, as_json)
+
+
+@click.command("interpolate")
+@options.run
+@click.option("--pairs", default=4, show_default=True, type=click.IntRange(min=1), metavar="N", help="Rows.")
+@click.option("--steps", default=11, show_default=True, type=click.IntRange(min=1), metavar="N", help="Steps per row.")
+@options.seed
+@options.split("validation")
+@_out("interpolations.png")
+@options.raw
+@options.device
+@options.data
+@options.as_json
+def interpolate_command(
+    run: str,
+    pairs: int,
+    steps: int,
+    seed: int,
+    split: api.SplitName,
+    out: str,
+    raw: bool,
+    device: str,
+    data: str | None,
+    as_json: bool,
+) -> None:
+    """Walk in straight lines between the codes of rows of RUN's data.
+
+    Every row of the picture is x1, the steps + 1 decodings from z1 to z2, x2; an array is (pairs, steps + 1, …).
+    """
+    path = _checked(out)
+    model = api.load(run, device=device, raw=raw)
+    model.require("encoder")
+    model.require("decoder")
+    part = getattr(api.load_data(run, data=data), split)
+    if 2 * pairs > len(part.x):
+        raise SettingsError(f"--pairs {pairs} needs {2 * pairs} rows, the {split} split has {len(part.x)}")
+    x, _ = model.rows(part, 2 * pairs)
+    a, b = x[:pairs], x[pairs:]
+    if path.suffix == ".png":
+        from genzoo import pictures
+
+        pictures.save_interpolations(path, model, a, b, steps=steps, seed=seed)
+    else:
+        _write_arrays(path, {"decodings": model.interpolate(a, b, steps=steps, seed=seed)})
+    _report(run, path, {"pairs": pairs, "steps": steps, "seed": seed, "step": model.step}, as_json)
+
+
+def _checked(out: str) -> Path:
+    path = Path(out)
+    if path.suffix not in _FORMATS:
+        raise SettingsError(f"--out {out}: expected a name that ends in {', '.join(_FORMATS)}")
+    return path
+
+
+def _write_arrays(path: Path, arrays: "dict[str, Tensor]") -> None:
+    """Write the first array as .npy, or all of them as .safetensors."""
+    import numpy
+
+    from genzoo.tensors import pack
+
+    on_host = {name: tensor.float().cpu().contiguous() for name, tensor in arrays.items()}
+    if path.suffix == ".safetensors":
+        files.write(path, pack(on_host))
+        return
+    content = io.BytesIO()
+    numpy.save(content, next(iter(on_host.values())).numpy(), allow_pickle=False)
+    files.write(path, content.getvalue())
+
+
+def _report(run: str, path: Path, facts: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        show_json({"run": str(Run(Path(run)).path), "file": str(path), **facts})
+    else:
+        show(str(path))

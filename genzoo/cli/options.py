@@ -1,0 +1,51 @@
+"""Options that several commands share, and the completion of names."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from genzoo.errors import SettingsError
+from genzoo.plugins import Kind, registry
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
+device = click.option(
+    "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:INDEX."
+)
+data = click.option("--data", type=click.Path(), metavar="DIR", help="Folder of data sets (or GENZOO_DATA).")
+seed = click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of everything drawn.")
+raw = click.option("--raw", is_flag=True, help="Use the weights as trained, even if averages are kept.")
+run = click.argument("run", type=click.Path(), metavar="RUN")
+
+
+def split(default: str) -> Callable[[Command], Command]:
+    """Return the option that names a part of the data."""
+    choices = click.Choice(["train", "validation", "test"])
+    return click.option("--split", type=choices, default=default, show_default=True, help="Part of the data.")
+
+
+class Name(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3 only
+    """A registered name of one kind, completed in the shell without importing torch."""
+
+    name = "name"
+
+    def __init__(self, *kinds: Kind) -> None:
+        self._kinds = kinds
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the names that begin as typed."""
+        entries = [entry for kind in self._kinds for entry in registry().of(kind)]
+        return [
+            CompletionItem(entry.name, help=entry.summary) for entry in entries if entry.name.startswith(incomplete)
+        ]
+
+
+def parse_settings(assignments: Sequence[str]) -> dict[str, str]:
+    """Return `PATH=VALUE` texts as a mapping, the last of equal paths winning."""
+    for assignment in assignments:
+        if "=" not in assignment:
+            raise SettingsError(f"--set {assignment}: expected PATH=VALUE, such as training.batch_size=64")
+    return {path.strip(): value for path, _, value in (text.partition("=") for text in assignments)}

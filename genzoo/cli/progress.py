@@ -1,0 +1,134 @@
+"""Progress of a training: a live bar on a terminal, plain lines now and then elsewhere."""
+
+import os
+import sys
+import time
+from typing import Any
+
+from genzoo.cli.signals import Stop
+from genzoo.cli.talk import columns, say
+from genzoo.engine import Watcher
+from genzoo.runs import Run
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+class Quiet(Watcher):
+    """Says nothing; passes signals on."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+
+    def finished(self) -> None:
+        """Let a signal end the process at once from here on: everything is saved."""
+        self._stop.deferred = False
+
+    def signal(self) -> int | None:
+        """Return the signal that came, if one did."""
+        return self._stop.number
+
+
+class Lines(Quiet):
+    """Writes a plain line at most every few seconds."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(stop)
+        self._steps = 0
+        self._written = 0.0
+
+    def started(self, run: Run, step: int, steps: int) -> None:
+        """Write what the run is."""
+        self._steps = steps
+        say(describe(run))
+        if step:
+            say(f"going on from step {step:,}" if step < steps else f"all {steps:,} steps are taken already")
+
+    def logged(self, entry: dict[str, Any]) -> None:
+        """Write the line, unless the last one is fresh."""
+        last = entry["step"] == self._steps
+        if last or time.monotonic() - self._written > _SECONDS_BETWEEN_LINES:
+            self._written = time.monotonic()
+            say(f"step {entry['step']:,}/{self._steps:,}  {_numbers(entry)}  {_left(entry, self._steps)}")
+
+
+class Bar(Quiet):
+    """Draws a bar with the latest losses, speed and time left."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(stop)
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[numbers]}"),
+            console=Console(stderr=True),
+        )
+        self._steps = 0
+
+    def started(self, run: Run, step: int, steps: int) -> None:
+        """Write what the run is and put up the bar."""
+        say(describe(run))
+        self._steps = steps
+        self._progress.start()
+        self._task = self._progress.add_task("", total=steps, completed=step, numbers="")
+
+    def stepped(self, step: int) -> None:
+        """Move the bar."""
+        self._progress.update(self._task, completed=step)
+
+    def logged(self, entry: dict[str, Any]) -> None:
+        """Show the latest numbers."""
+        self._progress.update(self._task, numbers=f"{_numbers(entry)}  {_left(entry, self._steps)}")
+
+    def finished(self) -> None:
+        """Leave the full bar standing."""
+        super().finished()
+        self.close()
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        self._progress.stop()
+
+
+def choose_watcher(stop: Stop, *, quiet: bool) -> Quiet:
+    """Return a bar on a terminal that can draw one, lines elsewhere, nothing if `quiet`."""
+    if quiet:
+        return Quiet(stop)
+    can_draw = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return Bar(stop) if can_draw else Lines(stop)
+
+
+def describe(run: Run) -> str:
+    """Return the run's place and resolved settings, one line per root."""
+    record = run.record
+    rows = [("run", f"{run.path}  (seed {record['seed']}, {record['device']}, {record['precision']})")]
+    for root, value in record["settings"].items():
+        fields = {key: item for key, item in value.items() if key != "name"}
+        shown = "  ".join(f"{key}={_short(item)}" for key, item in fields.items())
+        rows.append((root, f"{value['name']}  {shown}" if "name" in value else shown))
+    return columns(rows)
+
+
+def _short(item: Any) -> str:
+    if isinstance(item, dict) and "name" in item:
+        inner = ", ".join(f"{key}={_short(value)}" for key, value in item.items() if key != "name")
+        return f"{item['name']}({inner})" if inner else str(item["name"])
+    return "none" if item is None else str(item)
+
+
+def _numbers(entry: dict[str, Any]) -> str:
+    losses = "  ".join(f"{name} {_digits(value)}" for name, value in entry["losses"].items())
+    return f"{losses}  {entry['steps_per_second']:.1f} steps/s"
+
+
+def _digits(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def _left(entry: dict[str, Any], steps: int) -> str:
+    seconds = round((steps - entry["step"]) / max(entry["steps_per_second"], 1e-9))
+    minutes, hours = seconds // 60 % 60, seconds // 3600
+    return f"{hours}:{minutes:02}:{seconds % 60:02} left" if hours else f"{minutes}:{seconds % 60:02} left"

@@ -1,0 +1,37 @@
+"""Signals, for the command line only: the first asks training to stop and save, the second ends at once."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from genzoo.cli.talk import say
+
+
+class Stop:
+    """The signal that came, if one did; `deferred` says whether someone is going to ask."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.deferred = True
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Take note of a signal, or end at once."""
+        if self.number is not None or not self.deferred:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.number = number
+        say("stopping after this step, to save it; once more to stop at once")
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Collect SIGINT and SIGTERM while inside; the handlers from before return on leaving."""
+    stop = Stop()
+    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

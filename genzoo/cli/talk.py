@@ -1,0 +1,48 @@
+"""How the command line speaks: talk on stderr, results on stdout, one JSON document where it was asked for."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from genzoo.files import SCHEMA_VERSION
+
+
+def say(text: str) -> None:
+    """Write one line of talk to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Write one line of results to stdout."""
+    print(text)
+
+
+def show_json(document: dict[str, Any]) -> None:
+    """Write `document`, with its schema version, as the one JSON document on stdout."""
+    print(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, ensure_ascii=False))
+
+
+def columns(rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right: Sequence[int] = ()) -> str:
+    """Return rows of text in aligned columns; `right` lists the columns that are flush right."""
+    lines = [header, *rows] if header else list(rows)
+    if not lines:
+        return ""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def show_scores(scores: Sequence[dict[str, Any]]) -> None:
+    """Write scores with their protocols as a table."""
+    rows = [(score["metric"], f"{score['value']:.6g}", _protocol(score["protocol"])) for score in scores]
+    show(columns(rows, header=("score", "value", "how it was measured"), right=(1,)))
+
+
+def _protocol(protocol: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in protocol.items() if value is not None)

@@ -1,0 +1,136 @@
+"""`genzoo train` and `genzoo resume`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from genzoo import api
+from genzoo.cli import options
+from genzoo.cli.signals import stop_on_signals
+from genzoo.cli.talk import say, show, show_json, show_scores
+from genzoo.runs import Run
+
+if TYPE_CHECKING:
+    from genzoo.engine import Watcher
+
+_steps = click.option("--steps", type=int, metavar="N", help="Steps in all, in place of the recipe's.")
+_quiet = click.option("--quiet", is_flag=True, help="No talk while training.")
+
+
+@click.command("train")
+@click.argument("model", type=options.Name("models"))
+@click.option("--recipe", type=options.Name("recipes"), metavar="R", help="Recipe; mixture25 if left out.")
+@options.seed
+@_steps
+@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")
+@options.device
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic.",
+)
+@click.option("--run", type=click.Path(), metavar="DIR", help="Run folder; one that exists is continued.")
+@click.option("--from", "from_run", type=click.Path(), metavar="RUN", help="Run to inherit networks from.")
+@options.data
+@options.as_json
+@_quiet
+def train_command(
+    model: str,
+    recipe: str | None,
+    seed: int,
+    steps: int | None,
+    assignments: tuple[str, ...],
+    device: str,
+    precision: api.PrecisionName,
+    run: str | None,
+    from_run: str | None,
+    data: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train MODEL on a recipe, in a new folder below runs/.
+
+    \b
+    genzoo train ali
+    genzoo train gan --recipe digits --seed 1 --set training.learning_rate=2e-4
+    """
+    overrides = options.parse_settings(assignments)
+    _train_and_show(
+        lambda watcher: api.train(
+            model,
+            recipe=recipe,
+            seed=seed,
+            steps=steps,
+            overrides=overrides,
+            device=device,
+            precision=precision,
+            run=run,
+            from_run=from_run,
+            data=data,
+            watcher=watcher,
+        ),
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+@click.command("resume")
+@options.run
+@_steps
+@options.device
+@options.data
+@options.as_json
+@_quiet
+def resume_command(run: str, steps: int | None, device: str, data: str | None, as_json: bool, quiet: bool) -> None:
+    """Continue RUN from its newest whole checkpoint, exactly as if it had never stopped."""
+    _train_and_show(
+        lambda watcher: api.resume(run, steps=steps, device=device, data=data, watcher=watcher),
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+def _train_and_show(start: "Callable[[Watcher], Run]", *, as_json: bool, quiet: bool) -> None:
+    from genzoo.cli.progress import Bar, choose_watcher
+
+    with stop_on_signals() as stop:
+        watcher = choose_watcher(stop, quiet=quiet)
+        try:
+            run = start(watcher)
+        finally:
+            if isinstance(watcher, Bar):
+                watcher.close()
+    _show_result(run, as_json=as_json)
+
+
+def _show_result(run: Run, *, as_json: bool) -> None:
+    step = run.step
+    seconds = next((entry["seconds"] for entry in reversed(run.read_log())), 0.0)
+    scores = [score for score in run.scores if score["step"] == step]
+    if as_json:
+        show_json(
+            {
+                "run": str(run.path),
+                "step": step,
+                "seconds": seconds,
+                "steps_per_second": step / seconds if seconds else None,
+                "scores": scores,
+            }
+        )
+        return
+    show_scores(scores)
+    show(f"\n{run.path}: {step:,} steps in {seconds:.0f} s of training")
+    say("next, try:")
+    for command in _next_commands(run):
+        say(f"  {command}")
+
+
+def _next_commands(run: Run) -> list[str]:
+    commands = [f"genzoo sample {run.path} --out samples.png"]
+    if (Path(run.path) / "reconstructions").is_dir():
+        return [*commands, f"genzoo reconstruct {run.path} --out reconstructions.png"]
+    return [*commands, f"genzoo evaluate {run.path}"]

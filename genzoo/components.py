@@ -1,0 +1,206 @@
+"""Components: choices as frozen values, their JSON, and the dotted paths that reach their fields."""
+
+import math
+import types
+from abc import ABC
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from functools import cache
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+
+from genzoo.errors import SettingsError, nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component(ABC):
+    """A choice: at once the thing, its configuration and its JSON `{"name": …, fields}`.
+
+    Concrete components are frozen dataclasses. They set `name`, their fields are their hyper-parameters, and
+    `__post_init__` raises `ValueError` for a value out of range. Field types may be bool, int, float, str,
+    `Literal`, tuples, mappings from str, `X | None`, other dataclasses, and abstract components (by name).
+    """
+
+    name: ClassVar[str]
+
+    @classmethod
+    def summary(cls) -> str:
+        """Return the first line of the class's docstring."""
+        return (cls.__doc__ or "").strip().partition("\n")[0]
+
+
+Resolve = Callable[[type[Component], str], type[Component]]
+"""Finds the concrete class registered under a name for an abstract component class."""
+
+NameOf = Callable[[Component], str]
+
+
+def plain_name(component: Component) -> str:
+    """Return the component's own name."""
+    return component.name
+
+
+def to_json(value: Any, *, name_of: NameOf = plain_name) -> Any:
+    """Return `value` as JSON data; a component becomes `{"name": …, fields}`."""
+    if is_dataclass(value) and not isinstance(value, type):
+        name = {"name": name_of(value)} if isinstance(value, Component) else {}
+        return name | {field.name: to_json(getattr(value, field.name), name_of=name_of) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: to_json(item, name_of=name_of) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [to_json(item, name_of=name_of) for item in value]
+    return value
+
+
+def from_json(kind: Any, data: Any, *, resolve: Resolve, path: str = "") -> Any:
+    """Return the value of type `kind` that `data` describes; raise `SettingsError` naming `path` otherwise."""
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        return _from_union(kind, data, resolve, path)
+    if origin is Literal:
+        if data in get_args(kind) and type(data) in {type(choice) for choice in get_args(kind)}:
+            return data
+        choices = ", ".join(repr(choice) for choice in get_args(kind))
+        raise SettingsError(f"{path} is {data!r}, expected one of {choices}{_hint(data, get_args(kind))}")
+    if origin is tuple:
+        return _from_sequence(kind, data, resolve, path)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        _expect(isinstance(data, dict), path, data, "an object")
+        item = get_args(kind)[1]
+        return {key: from_json(item, data[key], resolve=resolve, path=f"{path}.{key}") for key in data}
+    if isinstance(kind, type) and issubclass(kind, Component):
+        return _from_named(kind, data, resolve, path)
+    if is_dataclass(kind) and isinstance(kind, type):
+        _expect(isinstance(data, dict), path, data, "an object")
+        return _build(kind, data, resolve, path)
+    return _from_scalar(kind, data, path)
+
+
+def override(value: Any, path: str, text: str, *, resolve: Resolve) -> Any:
+    """Return the frozen `value` with the field at the dotted `path` replaced by what `text` says."""
+    return _override(type(value), value, path.split("."), text, resolve, path, value)
+
+
+def paths(value: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted path of every field below `value`, inner fields after the one that holds them."""
+    items: Iterator[tuple[str, Any]]
+    if is_dataclass(value):
+        items = ((field.name, getattr(value, field.name)) for field in fields(value))
+    elif isinstance(value, Mapping):
+        items = iter(value.items())
+    else:
+        return
+    for name, item in items:
+        yield f"{prefix}{name}"
+        yield from paths(item, f"{prefix}{name}.")
+
+
+def _override(kind: Any, value: Any, parts: list[str], text: str, resolve: Resolve, path: str, root: Any) -> Any:
+    if not parts:
+        return from_json(kind, _parse(kind, text, path), resolve=resolve, path=path)
+    head, *rest = parts
+    if get_origin(kind) in (Union, types.UnionType) and value is not None:
+        kind = type(value)
+    if isinstance(value, Mapping):
+        item = get_args(kind)[1]
+        current = value[head] if head in value else item() if rest else None
+        return {**value, head: _override(item, current, rest, text, resolve, path, root)}
+    if is_dataclass(value) and head in (hints := _field_types(type(value))):  # type: ignore[arg-type]
+        inner = _override(hints[head], getattr(value, head), rest, text, resolve, path, root)
+        try:
+            return replace(value, **{head: inner})  # type: ignore[type-var]
+        except ValueError as error:
+            raise SettingsError(f"{path}={text}: {error}") from error
+    raise SettingsError(
+        f"no setting '{path}'{nearest(path, paths(root))}",
+        "settings are listed by: genzoo show RECIPE --model MODEL",
+    )
+
+
+def _parse(kind: Any, text: str, path: str) -> Any:
+    """Read `text` as JSON data of type `kind`; anything unreadable is left for `from_json` to refuse."""
+    if get_origin(kind) in (Union, types.UnionType):
+        arms = [arm for arm in get_args(kind) if arm is not types.NoneType]
+        return None if text.lower() == "none" else _parse(arms[0], text, path)
+    if get_origin(kind) is tuple:
+        item = get_args(kind)[0] if get_args(kind) else str
+        return [_parse(item, part.strip(), path) for part in text.split(",") if part.strip()]
+    if kind is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _from_union(kind: Any, data: Any, resolve: Resolve, path: str) -> Any:
+    arms = [arm for arm in get_args(kind) if arm is not types.NoneType]
+    if data is None and len(arms) < len(get_args(kind)):
+        return None
+    return from_json(arms[0], data, resolve=resolve, path=path)
+
+
+def _from_sequence(kind: Any, data: Any, resolve: Resolve, path: str) -> Any:
+    _expect(isinstance(data, list | tuple), path, data, "a list")
+    kinds = get_args(kind)
+    if len(kinds) == 2 and kinds[1] is Ellipsis:
+        kinds = (kinds[0],) * len(data)
+    _expect(len(kinds) == len(data), path, data, f"{len(kinds)} values")
+    return tuple(
+        from_json(item, part, resolve=resolve, path=f"{path}[{index}]")
+        for index, (item, part) in enumerate(zip(kinds, data, strict=True))
+    )
+
+
+def _from_named(kind: type[Component], data: Any, resolve: Resolve, path: str) -> Component:
+    settings = {"name": data} if isinstance(data, str) else data
+    _expect(isinstance(settings, dict) and isinstance(settings.get("name"), str), path, data, "a name")
+    chosen = resolve(kind, settings["name"])
+    values = {key: item for key, item in settings.items() if key != "name"}
+    built = _build(chosen, values, resolve, path)
+    assert isinstance(built, Component)
+    return built
+
+
+def _from_scalar(kind: Any, data: Any, path: str) -> Any:
+    if kind is float and isinstance(data, int) and not isinstance(data, bool):
+        data = float(data)
+    exact = type(data) is kind and not (kind is float and not math.isfinite(data))
+    expected = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}
+    _expect(exact, path, data, expected.get(kind, str(kind)))
+    return data
+
+
+def _build(kind: type, data: dict[str, Any], resolve: Resolve, path: str) -> Any:
+    known = _field_types(kind)
+    for key in data:
+        if key not in known:
+            raise SettingsError(f"{path or kind.__name__} has no setting '{key}'{nearest(key, known)}")
+    required = {field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING}
+    for key in sorted(required - data.keys()):
+        raise SettingsError(f"{path or kind.__name__} lacks the setting '{key}'")
+    values = {
+        key: from_json(known[key], item, resolve=resolve, path=f"{path}.{key}".lstrip("."))
+        for key, item in data.items()
+    }
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise SettingsError(f"{path or kind.__name__}: {error}") from error
+
+
+@cache
+def _field_types(kind: type) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def _expect(condition: bool, path: str, data: Any, expected: str) -> None:
+    if not condition:
+        shown = repr(data) if len(repr(data)) <= 60 else repr(data)[:57] + "..."
+        raise SettingsError(f"{path} is {shown}, expected {expected}")
+
+
+def _hint(data: Any, choices: tuple[Any, ...]) -> str:
+    return nearest(data, [str(choice) for choice in choices]) if isinstance(data, str) else ""

@@ -1,0 +1,110 @@
+"""Descriptions of what is registered, as JSON data: networks as layer tables, data cards, settings."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from genzoo.components import Component, paths, to_json
+from genzoo.data import Dataset
+from genzoo.networks import Networks
+from genzoo.recipes import Recipe, Settings
+from genzoo.tables import LayerCard, Stack
+from genzoo.vocabulary import DataSpec
+
+
+def recipe_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
+    """Return what a recipe is, with the networks of `settings`' game, or of its architecture without a game."""
+    shown = recipe if settings is None else settings
+    return {
+        "kind": "recipe",
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "model": None if settings is None else settings.game.name,
+        "networks": networks_card(recipe, settings),
+        "data": dataset_card(shown.dataset),
+        "architecture": to_json(shown.architecture),
+        "prior": to_json(shown.prior),
+        "training": to_json(shown.training),
+        "settings": [] if settings is None else list(paths(settings)),
+    }
+
+
+def networks_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
+    """Return parameters, multiply-accumulates and layers of every network."""
+    with torch.device("meta"):
+        if settings is not None:
+            networks = settings.game.build(settings.architecture, settings.dataset.spec)
+        else:
+            architecture, data = recipe.architecture, recipe.dataset.spec
+            networks = Networks(
+                encoder=architecture.encoder(data),
+                decoder=architecture.decoder(data),
+                critic=architecture.critic(data),
+            )
+    return {name: network_card(part) for name, part in networks.named_children()}
+
+
+def network_card(network: nn.Module) -> dict[str, Any]:
+    """Return one network's card; `macs` is None where some parameters are in no layer table."""
+    stacks = {name: module for name, module in network.named_modules() if isinstance(module, Stack)}
+    cards = [(name, card) for name, stack in stacks.items() for card in stack.cards]
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    told = sum(card.parameters for _, card in cards) == parameters
+    return {
+        "parameters": parameters,
+        "macs": sum(card.macs for _, card in cards) if told else None,
+        "layers": [_layer(name, number, card) for number, (name, card) in enumerate(cards, start=1)],
+    }
+
+
+def dataset_card(dataset: Dataset) -> dict[str, Any]:
+    """Return what is known of a data set before it is read."""
+    return {
+        "kind": "dataset",
+        "name": dataset.name,
+        "about": _about(dataset),
+        "fields": to_json(dataset),
+    } | _spec(dataset.spec)
+
+
+def component_card(kind: str, chosen: type[Component]) -> dict[str, Any]:
+    """Return a component's documentation and fields with their defaults."""
+    try:
+        fields = to_json(chosen())
+    except TypeError:  # it has fields without defaults
+        fields = {"name": chosen.name}
+    return {"kind": kind, "name": chosen.name, "about": _about(chosen), "fields": fields}
+
+
+def _layer(table: str, number: int, card: LayerCard) -> dict[str, Any]:
+    row = card.row
+    return {
+        "number": number,
+        "table": table,
+        "operation": str(row),
+        "input": list(card.given),
+        "output": list(card.output),
+        "batch_norm": row.batch_norm is not None,
+        "input_dropout": row.input_dropout,
+        "dropout": row.dropout,
+        "nonlinearity": str(row.nonlinearity),
+        "bias": row.bias_kind,
+        "parameters": card.parameters,
+        "macs": card.macs,
+    }
+
+
+def _spec(spec: DataSpec) -> dict[str, Any]:
+    return {
+        "shape": list(spec.shape),
+        "support": spec.support,
+        "class_names": list(spec.class_names),
+        "attributes": list(spec.attributes),
+    }
+
+
+def _about(thing: object) -> str:
+    kind = thing if isinstance(thing, type) else type(thing)
+    lines = (kind.__doc__ or "").strip().splitlines()
+    return "\n".join(line.removeprefix("    ") for line in lines)

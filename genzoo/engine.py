@@ -1,0 +1,218 @@
+"""The engine: runs a trainer inside a run folder, with logs, pictures, checkpoints and an end for every reason."""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genzoo import checkpoints, files, pictures
+from genzoo.checkpoints import Checkpoint
+from genzoo.data import label_frequencies
+from genzoo.errors import DivergedError, InterruptedRun
+from genzoo.model import Model
+from genzoo.randomness import preserved
+from genzoo.runs import Run
+from genzoo.tensors import pack, unpack
+from genzoo.trainer import Trainer
+from genzoo.vocabulary import Losses, Splits
+
+_PICTURED = 64
+_SCATTERED = 2500
+
+
+class Watcher:
+    """Is told what the engine does; every method may be left as it is."""
+
+    def started(self, run: Run, step: int, steps: int) -> None:
+        """Training begins at `step` of `steps`."""
+
+    def stepped(self, step: int) -> None:
+        """`step` steps are taken; called very often."""
+
+    def logged(self, entry: dict[str, Any]) -> None:
+        """One line went into metrics.jsonl."""
+
+    def saved(self, step: int) -> None:
+        """The checkpoint of `step` is on disk."""
+
+    def finished(self) -> None:
+        """All steps are taken; evaluation follows."""
+
+    def signal(self) -> int | None:
+        """Return the signal that asks the run to stop, if there is one; asked after every step."""
+        return None
+
+
+class Engine:
+    """A trainer, its data and its run folder, which this process holds."""
+
+    def __init__(self, trainer: Trainer, run: Run, splits: Splits, watcher: Watcher) -> None:
+        self._trainer = trainer
+        self._run = run
+        self._splits = splits
+        self._watcher = watcher
+        self._training = trainer.settings.training
+        self._frequencies = label_frequencies(splits.train.labels, trainer.settings.dataset.spec)
+        self._meter = Meter()
+        self._seconds_before = 0.0
+        self._clock = Clock()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a verified checkpoint, and drop what was logged after it."""
+        names = ["networks", "optimizers"] + (["averaged"] if self._training.averaging is not None else [])
+        tensors = {name: unpack(checkpoint.file(f"{name}.safetensors")) for name in names}
+        state = files.read_json(checkpoint.file("state.json"), "a checkpoint's state")
+        self._trainer.restore(tensors, step=checkpoint.step)
+        self._seconds_before = float(state["seconds"])
+        self._run.rewind_log(checkpoint.step)
+
+    def train(self) -> None:
+        """Take the remaining steps; leave the caller's random state as it was."""
+        trainer, training = self._trainer, self._training
+        self._watcher.started(self._run, trainer.step, training.steps)
+        self._clock = Clock(step=trainer.step, seconds=self._seconds_before)
+        with preserved():
+            while trainer.step < training.steps:
+                self._meter.add(trainer.advance())
+                signal = self._after_step(trainer.step, last=trainer.step == training.steps)
+                if signal and trainer.step < training.steps:
+                    raise InterruptedRun(
+                        f"stopped after step {trainer.step:,} of {training.steps:,}; all of it is saved",
+                        f"go on with: genzoo resume {self._run.path}",
+                        signal_number=signal,
+                    )
+        self._watcher.finished()
+
+    def _after_step(self, step: int, *, last: bool) -> int | None:
+        training, signal = self._training, self._watcher.signal()
+        self._watcher.stepped(step)
+        if step % training.log_every == 0 or last or signal:
+            self._log()
+        with self._clock.paused():
+            if step % training.picture_every == 0 or last:
+                self._draw()
+            if step % training.checkpoint_every == 0 or last or signal:
+                self._save()
+        return signal
+
+    def _log(self) -> None:
+        fault = self._trainer.guard.fault()
+        losses, watch = self._meter.read()
+        entry: dict[str, Any] = {
+            "step": self._trainer.step,
+            "seconds": round(self._clock.seconds(), 3),
+            "steps_per_second": round(self._clock.rate(self._trainer.step), 3),
+            "losses": losses,
+            "watch": watch,
+        }
+        if fault is not None:
+            entry["diverged"] = {"step": fault.step, "players": list(fault.players)}
+        self._run.log(entry)
+        self._watcher.logged(entry)
+        if fault is not None:
+            raise DivergedError(
+                f"the loss or gradient of {' and '.join(fault.players)} became non-finite in step {fault.step:,}; "
+                f"no parameter was touched by it (last checkpoint: step {self._run.step:,})",
+                "try a lower learning rate: --set training.learning_rate=…",
+            )
+
+    def _save(self) -> None:
+        if self._trainer.guard.fault() is not None:
+            self._log()
+        state = {
+            "schema_version": files.SCHEMA_VERSION,
+            "step": self._trainer.step,
+            "seed": self._trainer.seed,
+            "seconds": self._clock.seconds(),
+        }
+        tensors = {f"{name}.safetensors": pack(part) for name, part in self._trainer.state().items()}
+        checkpoints.save(
+            self._run.checkpoints,
+            step=self._trainer.step,
+            files={**tensors, "state.json": files.json_bytes(state)},
+            keep=self._training.keep_checkpoints,
+        )
+        self._watcher.saved(self._trainer.step)
+
+    def _draw(self) -> None:
+        settings, step, seed = self._trainer.settings, self._trainer.step, self._trainer.seed
+        with self._trainer.weights_to_show() as networks:
+            model = Model(
+                networks=networks,
+                data=settings.dataset.spec,
+                prior=settings.prior,
+                latent=settings.architecture.latent,
+                label_frequencies=self._frequencies,
+                device=self._trainer.device,
+            )
+            count = _PICTURED if model.data.is_image else _SCATTERED
+            if networks.decoder is not None:
+                pictures.save_samples(self._picture("samples", step), model, count=count, seed=seed)
+            if networks.encoder is not None and networks.decoder is not None:
+                shown = count // 2 if model.data.is_image else count
+                path = self._picture("reconstructions", step)
+                pictures.save_reconstructions(path, model, self._splits.validation, count=shown, seed=seed)
+
+    def _picture(self, folder: str, step: int) -> Path:
+        path = self._run.path / folder
+        with files.storage(path):
+            path.mkdir(exist_ok=True)
+        return path / f"{step:07d}.png"
+
+
+class Meter:
+    """Averages what steps report; nothing leaves the device until it is read."""
+
+    def __init__(self) -> None:
+        self._losses: dict[str, list[Tensor]] = defaultdict(list)
+        self._watch: dict[str, list[Tensor]] = defaultdict(list)
+
+    def add(self, losses: Losses) -> None:
+        """Take note of one step."""
+        for name, value in losses.players.items():
+            self._losses[name].append(value.detach())
+        for name, value in losses.watch.items():
+            self._watch[name].append(value.detach())
+
+    def read(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the mean losses and watched values since the last reading, in one transfer, and forget them."""
+        series = [*self._losses.values(), *self._watch.values()]
+        means = torch.stack([torch.stack(values).double().mean() for values in series]).tolist() if series else []
+        readable = [value if math.isfinite(value) else str(value) for value in means]
+        losses = dict(zip(self._losses, readable, strict=False))
+        watch = dict(zip(self._watch, readable[len(losses) :], strict=True))
+        self._losses.clear()
+        self._watch.clear()
+        return losses, watch
+
+
+class Clock:
+    """Counts the seconds of training, pauses excluded, over all sessions of a run."""
+
+    def __init__(self, *, step: int = 0, seconds: float = 0.0) -> None:
+        self._offset = seconds - time.monotonic()
+        self._lap = (step, seconds)
+
+    def seconds(self) -> float:
+        """Return the seconds so far."""
+        return time.monotonic() + self._offset
+
+    def rate(self, step: int) -> float:
+        """Return the steps per second since this was last asked, or since the start."""
+        (before, since), self._lap = self._lap, (step, self.seconds())
+        return (step - before) / max(self._lap[1] - since, 1e-9)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave out the time spent inside."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._offset -= time.monotonic() - began

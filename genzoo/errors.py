@@ -1,0 +1,75 @@
+"""What genzoo says when something is wrong: the finding, the remedy and the exit code of the command line."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class GenzooError(Exception):
+    """A fault that a user can act on; `found` says what is wrong, `remedy` what to do or type."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, found: str, remedy: str | None = None) -> None:
+        super().__init__(found if remedy is None else f"{found}\n{remedy}")
+        self.found = found
+        self.remedy = remedy
+
+
+class SettingsError(GenzooError):
+    """A name, value or combination of settings that cannot be meant (exit 2)."""
+
+    exit_code = 2
+
+
+class UnreadableError(GenzooError):
+    """Data, a run or a checkpoint is missing, damaged or of a newer format (exit 3)."""
+
+    exit_code = 3
+
+
+class PluginError(GenzooError):
+    """A plugin that was asked for is broken, ambiguous or incompatible (exit 4)."""
+
+    exit_code = 4
+
+
+class DivergedError(GenzooError):
+    """A loss or gradient became non-finite; no parameter was touched by it (exit 5)."""
+
+    exit_code = 5
+
+
+class ResourceError(GenzooError):
+    """Memory or disk ran out, or a folder cannot be written (exit 6)."""
+
+    exit_code = 6
+
+
+class BusyError(GenzooError):
+    """Another process is writing to the run folder (exit 7)."""
+
+    exit_code = 7
+
+
+class InterruptedRun(GenzooError):
+    """A signal ended the run after it was saved (exit 128 + the signal: 130 for SIGINT, 143 for SIGTERM)."""
+
+    def __init__(self, found: str, remedy: str | None = None, *, signal_number: int = 2) -> None:
+        super().__init__(found, remedy)
+        self.signal_number = signal_number
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        """130 for SIGINT, 143 for SIGTERM."""
+        return 128 + self.signal_number
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean '…'?` for the known name nearest to `name`, or an empty string."""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+class GenzooWarning(UserWarning):
+    """Something that goes on differently from what one might expect; the command line prints it in one line."""

@@ -1,0 +1,149 @@
+"""Files: written whole or not at all, read with suspicion. Needs no torch."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from genzoo.errors import ResourceError, UnreadableError
+
+SCHEMA_VERSION = 1
+"""The version of every JSON format that genzoo writes; a reader refuses a newer one."""
+
+JSON_LIMIT = 4 * 2**20
+"""Bytes beyond which no JSON of genzoo's can be genuine."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Put `content` at `path` in one step: written beside it, synchronised, then renamed."""
+    with storage(path, needed=len(content)):
+        beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            write_synced(beside, content)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Put `document` at `path` as indented JSON, in one step."""
+    write(path, json_bytes(document))
+
+
+def write_sealed(path: Path, document: dict[str, Any]) -> None:
+    """Put `document` at `path` as JSON that carries its own SHA-256, so that any change to it is noticed."""
+    write_json(path, {**document, "sha256": _seal(document)})
+
+
+def read_sealed(path: Path, what: str) -> dict[str, Any]:
+    """Return a document that `write_sealed` wrote, without its seal."""
+    document = read_json(path, what)
+    seal = document.pop("sha256", None)
+    if seal != _seal(document):
+        raise UnreadableError(f"{path} was changed or damaged after it was written", f"restore {what} from a copy")
+    return document
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Return the JSON object in the regular file `path`; raise `UnreadableError` naming `what` it should be."""
+    content = read_bytes(path, what, limit=JSON_LIMIT)
+    try:
+        document = json.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"{path} is not readable as {what}: {error}") from error
+    if not isinstance(document, dict):
+        raise UnreadableError(f"{path} is not readable as {what}: expected a JSON object")
+    version = document.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise UnreadableError(f"{path} is not readable as {what}: it has no schema_version")
+    if version > SCHEMA_VERSION:
+        raise UnreadableError(
+            f"{path} was written by a newer genzoo (format {version}, this one reads {SCHEMA_VERSION})",
+            "type: pip install --upgrade genzoo",
+        )
+    return document
+
+
+def read_bytes(path: Path, what: str, *, limit: int) -> bytes:
+    """Return the content of the regular file `path`, refusing links, devices and more than `limit` bytes."""
+    size = regular_size(path, what)
+    if size > limit:
+        raise UnreadableError(f"{path} has {size:,} bytes, too many for {what}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def regular_size(path: Path, what: str) -> int:
+    """Return the size of the regular file `path`; raise `UnreadableError` for anything else."""
+    try:
+        found = path.lstat()
+    except OSError as error:
+        raise UnreadableError(f"{path} is missing or unreadable ({error.strerror}), expected {what}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise UnreadableError(f"{path} is not a regular file, expected {what}")
+    return found.st_size
+
+
+def json_bytes(document: Any) -> bytes:
+    """Return `document` as indented, strict JSON."""
+    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a new file and wait until the disk has it."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the disk has the folder's entries."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def storage(path: Path, *, needed: int | None = None) -> Iterator[None]:
+    """Turn the failures of writing below `path` into `ResourceError`, with needed and free bytes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            want = "" if needed is None else f", {needed:,} bytes are needed"
+            raise ResourceError(
+                f"no room to write {path}{want}, {_free(path)} are free",
+                "free some space, then resume the run",
+            ) from error
+        raise ResourceError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _free(path: Path) -> str:
+    present = next((folder for folder in (path, *path.parents) if folder.exists()), None)
+    return "an unknown number" if present is None else f"{shutil.disk_usage(present).free:,}"
+
+
+def _seal(document: dict[str, Any]) -> str:
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,123 @@
+"""Games: the rules by which networks are trained, one loss per player."""
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from genzoo.architectures import Architecture
+from genzoo.components import Component
+from genzoo.networks import Networks, at_least_float32
+from genzoo.objectives import NonSaturating, Objective
+from genzoo.schedules import Schedule, Simultaneous
+from genzoo.vocabulary import Batch, DataSpec, Joint, Losses, Round, Verdict
+
+Players = dict[str, list[Parameter]]
+Gradients = dict[str, tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Game(Component):
+    """A generative model as rules: which networks, who plays, and what each player minimises."""
+
+    inherits: ClassVar[tuple[str, ...]] = ()
+    """Networks taken from the run given as `--from`, frozen and kept in inference mode."""
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Settings this game needs unless told otherwise, by path: `{"training.beta1": 0.0}`."""
+
+    @abstractmethod
+    def build(self, architecture: Architecture, data: DataSpec) -> Networks:
+        """Return the networks that the game is played with."""
+
+    @abstractmethod
+    def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
+        """Return one scalar loss per mover, all from the same forward pass."""
+
+    def players(self, networks: Networks) -> Players:
+        """Return the parameters of every player: the critic, and the generator with all other trainable ones."""
+        critic = [] if networks.critic is None else _trainable(networks.critic)
+        taken = {id(parameter) for parameter in critic}
+        others = [parameter for parameter in _trainable(networks) if id(parameter) not in taken]
+        return {name: found for name, found in (("critic", critic), ("generator", others)) if found}
+
+    def movers(self, step: int, players: Sequence[str]) -> tuple[str, ...]:
+        """Return the players that move in `step` (counted from 0)."""
+        return tuple(players)
+
+    def gradients(self, networks: Networks, batch: Batch, movers: Players) -> tuple[Losses, Gradients]:
+        """Return the losses and every mover's gradient at the present parameters.
+
+        The seam for exact ways that are faster than one `autograd.grad` per mover.
+        """
+        losses = self.losses(networks, batch, movers)
+        last = list(movers)[-1]
+        return losses, {
+            name: torch.autograd.grad(losses.players[name], parameters, retain_graph=name != last)
+            for name, parameters in movers.items()
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialGame(Game):
+    """Two ways to draw a joint sample, and a critic that tells them apart."""
+
+    objective: Objective = NonSaturating()
+    schedule: Schedule = Simultaneous()
+
+    @abstractmethod
+    def q(self, networks: Networks, batch: Batch) -> Joint:
+        """Draw the data side."""
+
+    @abstractmethod
+    def p(self, networks: Networks, batch: Batch) -> Joint:
+        """Draw the prior side."""
+
+    def critic_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
+        """Return what the critic minimises."""
+        return self.objective.critic(round.on_q.logits, round.on_p.logits)
+
+    def generator_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
+        """Return what the generator minimises."""
+        return self.objective.generator(round.on_q.logits, round.on_p.logits)
+
+    def movers(self, step: int, players: Sequence[str]) -> tuple[str, ...]:
+        """Return the players that the schedule lets move."""
+        return self.schedule.movers(step, players)
+
+    def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
+        """Play one round and return the losses of the movers; watch the critic's accuracy on both sides."""
+        round = self.play(networks, batch)
+        rules = {"critic": self.critic_loss, "generator": self.generator_loss}
+        return Losses(
+            players={name: rules[name](networks, batch, round) for name in movers},
+            watch={
+                "data_accuracy": round.on_q.logits.detach().sigmoid().mean(),
+                "sample_accuracy": round.on_p.logits.detach().neg().sigmoid().mean(),
+            },
+        )
+
+    @final
+    def play(self, networks: Networks, batch: Batch) -> Round:
+        """Draw both sides and let the critic judge them in one call on their concatenation (q rows first)."""
+        q, p = self.q(networks, batch), self.p(networks, batch)
+        verdict = networks.judge(Joint(*(_stack(left, right) for left, right in zip(q, p, strict=True))))
+        logits, features = at_least_float32(verdict.logits), verdict.features
+        rows = len(batch.x)
+        on_q, on_p = Verdict(logits[:rows], features[:rows]), Verdict(logits[rows:], features[rows:])
+        return Round(q=q, p=p, on_q=on_q, on_p=on_p)
+
+
+def _stack(left: Tensor | None, right: Tensor | None) -> Tensor | None:
+    if left is None or right is None:
+        if left is not right:
+            raise ValueError("both sides of a game must show the critic the same parts")
+        return None
+    return torch.cat([left, right])
+
+
+def _trainable(module: torch.nn.Module) -> list[Parameter]:
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]

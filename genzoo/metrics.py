@@ -1,0 +1,42 @@
+"""Metrics, and scores that carry their protocol."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from genzoo.components import Component
+from genzoo.model import Model
+from genzoo.vocabulary import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A number and how it came about; scores whose protocols differ must not be ranked together."""
+
+    metric: str
+    value: float
+    protocol: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Component):
+    """A way to measure a model."""
+
+    @abstractmethod
+    def obstacle(self, model: Model) -> str | None:
+        """Return why the model or its data cannot be measured, such as `has no encoder`, or None."""
+
+    @abstractmethod
+    def measure(self, model: Model, split: Split, *, seed: int) -> list[Score]:
+        """Return the scores of `model` on `split`, stored data; everything drawn depends on `seed` alone."""
+
+
+def evaluate_model(model: Model, split: Split, metrics: Sequence[Metric], *, split_name: str, seed: int) -> list[Score]:
+    """Return the scores of every metric, each with the full protocol."""
+    common = {"split": split_name, "seed": seed, "weights": model.weights, "batch_norm": "running"}
+    return [
+        Score(metric=score.metric, value=score.value, protocol={**common, **score.protocol})
+        for metric in metrics
+        for score in metric.measure(model, split, seed=seed)
+    ]

@@ -1,0 +1,254 @@
+"""Run folders: what one training produced, and the lock of the one process that writes there. Needs no torch."""
+
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from genzoo import checkpoints, files
+from genzoo.checkpoints import Checkpoint
+from genzoo.errors import BusyError, SettingsError, UnreadableError
+
+RECORD = "run.json"
+_NUMBERED = re.compile(r"(\d{4,})-.*")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder; its methods read files, and only the holder of `hold()` may write."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+    @property
+    def exists(self) -> bool:
+        """Whether the folder holds a run."""
+        return (self.path / RECORD).exists()
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The content of run.json: model, recipe, settings, seed, versions; raise `UnreadableError`."""
+        if not self.path.is_dir():
+            raise UnreadableError(f"there is no run folder {self.path}", "runs are listed by: genzoo runs")
+        if not self.exists:
+            raise UnreadableError(f"{self.path} is not a run: it has no {RECORD}", "runs are listed by: genzoo runs")
+        record = files.read_sealed(self.path / RECORD, "a run's record")
+        for key, kind in _RECORD_KEYS.items():
+            if not isinstance(record.get(key), kind):
+                raise UnreadableError(f"{self.path / RECORD} is not a run's record: {key} is missing or wrong")
+        return record
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of its checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def step(self) -> int:
+        """The step of the newest checkpoint, unverified; 0 without one."""
+        return max(checkpoints.steps(self.checkpoints), default=0)
+
+    @property
+    def scores(self) -> list[dict[str, Any]]:
+        """The scores in evaluation.json, each `{metric, value, step, protocol}`; empty before any evaluation."""
+        path = self.path / "evaluation.json"
+        if not path.exists():
+            return []
+        scores = files.read_json(path, "a run's evaluation").get("scores")
+        if not isinstance(scores, list):
+            raise UnreadableError(f"{path} is not a run's evaluation: scores is missing or wrong")
+        return scores
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process that last held the run, on this machine, is alive and still holds it."""
+        holder = self._holder()
+        if holder.get("host") != socket.gethostname() or not isinstance(holder.get("pid"), int):
+            return False
+        try:
+            os.kill(holder["pid"], 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def newest_checkpoint(self) -> tuple[Checkpoint, list[str]]:
+        """Return the newest whole checkpoint and a warning for each damaged newer one; raise `UnreadableError`."""
+        found, faults = checkpoints.newest(self.checkpoints)
+        if found is None and faults:
+            raise UnreadableError(
+                f"no checkpoint of {self.path} is whole: {faults[0].found}",
+                "restore one from a copy, or train again",
+            )
+        if found is None:
+            raise UnreadableError(
+                f"{self.path} has no checkpoint yet",
+                f"type: genzoo train {self.record['model']} --recipe {self.record['recipe']} --run {self.path}",
+            )
+        return found, [f"{fault.found}; using step {found.step} instead" for fault in faults]
+
+    def as_source(self) -> "Source":
+        """Return the run as one that another run inherits from."""
+        record, (checkpoint, _) = self.record, self.newest_checkpoint()
+        kept = {key: record.get(key) for key in ("recipe", "settings", "from")}
+        return Source(run=self.name, step=checkpoint.step, sha256=checkpoint.sha256, record=kept, found=checkpoint)
+
+    def write_record(self, record: dict[str, Any]) -> None:
+        """Put the run's record in place."""
+        files.write_sealed(self.path / RECORD, {"schema_version": files.SCHEMA_VERSION, **record})
+
+    def write_scores(self, scores: list[dict[str, Any]]) -> None:
+        """Put the scores in place, keeping earlier ones of other metrics, protocols or steps."""
+        kept = [old for old in self.scores if all(_label(old) != _label(new) for new in scores)]
+        document = {"schema_version": files.SCHEMA_VERSION, "run": self.name, "scores": kept + scores}
+        files.write_json(self.path / "evaluation.json", document)
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        path = self.path / "metrics.jsonl"
+        line = json.dumps(entry, allow_nan=False) + "\n"
+        with files.storage(path, needed=len(line)), path.open("a", encoding="utf-8") as file:
+            file.write(line)
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """Return the entries of metrics.jsonl; a last line that was cut short is left out."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return []
+        *lines, rest = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        try:
+            return [json.loads(line) for line in lines] + ([json.loads(rest)] if rest.endswith("}") else [])
+        except ValueError as error:
+            raise UnreadableError(f"{path} is damaged: {error}") from error
+
+    def rewind_log(self, step: int) -> None:
+        """Drop the entries after `step`, which will be made again."""
+        if (self.path / "metrics.jsonl").exists():
+            kept = [json.dumps(entry) for entry in self.read_log() if entry.get("step", 0) <= step]
+            files.write(self.path / "metrics.jsonl", "".join(f"{line}\n" for line in kept).encode())
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the run for writing; raise `BusyError` naming the holder if another process does."""
+        lock = FileLock(self.path / "run.lock")
+        try:
+            with files.storage(self.path):
+                lock.acquire(timeout=0)
+        except Timeout as error:
+            holder = self._holder()
+            who = f"process {holder.get('pid')} on {holder.get('host')}" if holder else "another process"
+            raise BusyError(
+                f"{self.path} is in use by {who}", "wait for it, stop it, or choose another --run"
+            ) from error
+        try:
+            mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
+            files.write_json(self._holder_path, {"schema_version": files.SCHEMA_VERSION, **mine})
+            checkpoints.remove_leftovers(self.checkpoints)
+            yield
+        finally:
+            with suppress(OSError):
+                self._holder_path.unlink()
+            lock.release()
+
+    @property
+    def _holder_path(self) -> Path:
+        return self.path / "holder.json"
+
+    def _holder(self) -> dict[str, Any]:
+        try:
+            return files.read_json(self._holder_path, "the name of a run's holder")
+        except UnreadableError:
+            return {}  # it is being written, or was never there: only a message is poorer for it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The run that another one inherits from (`--from`)."""
+
+    run: str
+    step: int
+    sha256: str
+    """Hash of the manifest of the checkpoint that was inherited."""
+    record: dict[str, Any]
+    """Its recipe, settings and own source, enough to build its networks again."""
+    found: Checkpoint | None = None
+    """The checkpoint itself, while the source is at hand; a run that goes on does not need it."""
+
+    def remembered(self) -> dict[str, Any]:
+        """Return what an inheriting run's record keeps."""
+        return {"run": self.run, "step": self.step, "sha256": self.sha256, "record": self.record}
+
+
+_RECORD_KEYS: dict[str, type] = {
+    "model": str,
+    "recipe": str,
+    "seed": int,
+    "precision": str,
+    "settings": dict,
+    "plugins": dict,
+    "versions": dict,
+}
+
+
+def claim(root: Path, label: str) -> Run:
+    """Make and return the next numbered run folder below `root`, such as runs/0012-ali-mixture25-s0."""
+    with files.storage(root):
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / ".lock"):
+            numbers = (_NUMBERED.fullmatch(path.name) for path in root.iterdir())
+            following = max((int(number[1]) for number in numbers if number), default=0) + 1
+            path = root / f"{following:04d}-{re.sub(r'[^A-Za-z0-9._-]+', '_', label)}"
+            path.mkdir()
+    return Run(path)
+
+
+def claim_exactly(path: Path) -> Run:
+    """Make and return the run folder at `path`; refuse a folder that holds something else."""
+    if path.is_dir() and not (path / RECORD).exists():
+        others = [entry.name for entry in path.iterdir() if entry.name not in _OWN_LEFTOVERS]
+        if others:
+            raise SettingsError(
+                f"{path} exists and is not a run (it holds {sorted(others)[0]})", "choose another --run"
+            )
+    with files.storage(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return Run(path)
+
+
+_OWN_LEFTOVERS = {"run.lock", "holder.json"}
+
+
+def discard(run: Run) -> None:
+    """Remove a run folder that was claimed and never begun."""
+    if not run.exists:
+        shutil.rmtree(run.path, ignore_errors=True)
+
+
+def all_runs(root: Path) -> list[Run]:
+    """Return the runs below `root`, by name."""
+    if not root.is_dir():
+        return []
+    return [Run(path) for path in sorted(root.iterdir()) if (path / RECORD).exists()]
+
+
+def now() -> str:
+    """Return the present time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _label(score: dict[str, Any]) -> tuple[Any, ...]:
+    return score.get("metric"), score.get("step"), json.dumps(score.get("protocol"), sort_keys=True)

@@ -1,0 +1,47 @@
+"""Tensors as bytes: safetensors in, safetensors out, nothing else ever loaded."""
+
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from genzoo.checkpoints import Checkpoint
+from genzoo.errors import UnreadableError
+
+
+def pack(tensors: dict[str, Tensor]) -> bytes:
+    """Return contiguous host tensors in the safetensors format."""
+    return save(tensors)
+
+
+def unpack(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file; raise `UnreadableError` where it is none."""
+    try:
+        return load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UnreadableError(f"{path} is not readable as safetensors: {error}") from error
+
+
+def weights_of(checkpoint: Checkpoint, *, raw: bool = False) -> tuple[dict[str, Tensor], str]:
+    """Return a checkpoint's weights to show, averaged where there are such unless `raw`, and which they are."""
+    averaged = checkpoint.file("averaged.safetensors")
+    if averaged.exists() and not raw:
+        return unpack(averaged), "averaged"
+    return unpack(checkpoint.file("networks.safetensors")), "raw"
+
+
+def fill(own: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
+    """Copy stored tensors into a module's own; raise `UnreadableError` unless names and shapes are the same."""
+    for name in sorted(own.keys() ^ stored.keys()):
+        where = "not expected" if name in stored else "missing"
+        raise UnreadableError(f"the checkpoint does not fit the run's settings: {name} is {where}")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            if tensor.shape != stored[name].shape:
+                found, expected = tuple(stored[name].shape), tuple(tensor.shape)
+                raise UnreadableError(
+                    f"the checkpoint does not fit the run's settings: {name} is {found}, expected {expected}"
+                )
+            tensor.copy_(stored[name])

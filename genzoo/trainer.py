@@ -1,0 +1,205 @@
+"""One training in memory: its networks, players and batches, and the step that moves them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from genzoo.data import Stream
+from genzoo.errors import SettingsError, nearest
+from genzoo.games import Gradients
+from genzoo.guard import Guard
+from genzoo.initial import Plan, assemble, draw_weights, load_inherited
+from genzoo.networks import Networks
+from genzoo.randomness import reseed, seeded
+from genzoo.tensors import fill
+from genzoo.vocabulary import Losses, Split
+
+Precision = Literal["fp32", "bf16"]
+
+
+class Trainer:
+    """A game under way; knows no model, and touches no file."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        split: Split,
+        *,
+        seed: int,
+        device: torch.device,
+        precision: Precision = "fp32",
+        inherited: dict[str, Tensor] | None = None,
+    ) -> None:
+        settings = plan.settings
+        self.settings = settings
+        self.seed = seed
+        self.device = device
+        self.step = 0
+        self.stream = Stream(
+            split,
+            settings.dataset.spec,
+            batch_size=settings.training.batch_size,
+            prior=settings.prior,
+            latent=settings.architecture.latent,
+            seed=seed,
+            device=device,
+        )
+        self._autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+        with seeded(seed, "build"):
+            self.networks = assemble(plan)
+        self._place_networks()
+        draw_weights(self.networks, std=settings.architecture.init_std, seed=seed)
+        with seeded(seed, "initialise"):
+            settings.architecture.initialise(self.networks, self.stream.first_images(500))
+        if inherited is not None:
+            load_inherited(self.networks, settings.game.inherits, inherited)
+        self.networks.train()
+        self.players = settings.game.players(self.networks)
+        self._check()
+        self.optimizers = {name: self._optimizer(name) for name in self.players}
+        self.guard = self._new_guard()
+        self._trained: list[Tensor] = [parameter for group in self.players.values() for parameter in group]
+        self._averages = (
+            [parameter.detach().clone() for parameter in self._trained]
+            if settings.training.averaging is not None
+            else None
+        )
+
+    def advance(self) -> Losses:
+        """Take one step: every mover's gradient at the old parameters, then every mover's update."""
+        movers = self.settings.game.movers(self.step, tuple(self.players))
+        batch = self.stream.batch(self.step)
+        reseed(self.seed, "step", self.step)
+        with self._autocast:
+            losses, gradients = self.settings.game.gradients(
+                self.networks, batch, {name: self.players[name] for name in movers}
+            )
+        self._assign(gradients)
+        self.guard.inspect(losses.players, {name: self._gradients_of(name) for name in movers})
+        for name in movers:
+            self.optimizers[name].step()
+            self.optimizers[name].zero_grad(set_to_none=True)
+        if self._averages is not None:
+            assert self.settings.training.averaging is not None
+            torch._foreach_lerp_(self._averages, self._trained, 1 - self.settings.training.averaging)
+        self.step += 1
+        return losses
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """Return the tensors that decide everything to come, by file: networks, optimizers, averaged."""
+        tensors = {"networks": _on_host(self.networks.state_dict()), "optimizers": _on_host(self._moments())}
+        if self._averages is not None:
+            with self._averaged():
+                tensors["averaged"] = _on_host(self.networks.state_dict())
+        return tensors
+
+    def restore(self, tensors: dict[str, dict[str, Tensor]], *, step: int) -> None:
+        """Go on from a `state` that was taken after `step` steps; raise `SettingsError` where it does not fit."""
+        fill(self.networks.state_dict(), tensors["networks"])
+        fill(self._moments(), tensors["optimizers"])
+        if self._averages is not None:
+            names = {id(parameter): name for name, parameter in self.networks.named_parameters()}
+            for average, parameter in zip(self._averages, self._trained, strict=True):
+                average.copy_(tensors["averaged"][names[id(parameter)]])
+        self.step = step
+        self.guard = self._new_guard()
+
+    @contextmanager
+    def weights_to_show(self) -> Iterator[Networks]:
+        """Yield the networks with their averaged weights, where an average is kept."""
+        if self._averages is None:
+            yield self.networks
+            return
+        with self._averaged():
+            yield self.networks
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        assert self._averages is not None
+        kept = [parameter.detach().clone() for parameter in self._trained]
+        try:
+            with torch.no_grad():
+                torch._foreach_copy_(self._trained, self._averages)
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(self._trained, kept)
+
+    def _assign(self, gradients: Gradients) -> None:
+        for name, values in gradients.items():
+            for parameter, gradient in zip(self.players[name], values, strict=True):
+                # The fused optimizers read memory in order, so a gradient must lie as its parameter does.
+                if gradient.stride() != parameter.stride():
+                    gradient = torch.empty_like(parameter).copy_(gradient)
+                parameter.grad = gradient
+
+    def _gradients_of(self, name: str) -> list[Tensor]:
+        return [parameter.grad for parameter in self.players[name] if parameter.grad is not None]
+
+    def _optimizer(self, name: str) -> torch.optim.Adam:
+        training = self.settings.training
+        own = asdict(training.of(name))
+        optimizer = torch.optim.Adam(
+            self.players[name],
+            lr=own["learning_rate"],
+            betas=(own["beta1"], own["beta2"]),
+            eps=training.epsilon,
+            fused=True,
+        )
+        for parameter in self.players[name]:
+            optimizer.state[parameter] = {
+                "step": torch.zeros((), device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+        return optimizer
+
+    def _new_guard(self) -> Guard:
+        guard = Guard(list(self.players), step=self.step, device=self.device)
+        for optimizer in self.optimizers.values():
+            optimizer.found_inf = guard.flag  # type: ignore[attr-defined]
+        return guard
+
+    def _moments(self) -> dict[str, Tensor]:
+        names = {id(parameter): name for name, parameter in self.networks.named_parameters()}
+        return {
+            f"{player}/{names[id(parameter)]}/{key}": value
+            for player, optimizer in self.optimizers.items()
+            for parameter, state in optimizer.state.items()
+            for key, value in state.items()
+        }
+
+    def _place_networks(self) -> None:
+        if self.settings.dataset.spec.is_image and self.device.type == "cuda":
+            self.networks.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        else:
+            self.networks.to(self.device)
+
+    def _check(self) -> None:
+        if not self.players:
+            raise SettingsError(f"{self.settings.game.name} trains no parameter")
+        for name in self.settings.training.players:
+            if name not in self.players:
+                raise SettingsError(
+                    f"no player '{name}' in {self.settings.game.name}{nearest(name, self.players)}",
+                    f"its players: {', '.join(self.players)}",
+                )
+        norms = (module for module in self.networks.modules() if isinstance(module, _BATCH_NORMS))
+        if self.stream.smallest_batch == 1 and any(norms):
+            raise SettingsError(
+                f"with training.batch_size={self.settings.training.batch_size} the last batch of an epoch is a "
+                "single row, and batch statistics need two",
+                "choose another batch size: --set training.batch_size=…",
+            )
+
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def _on_host(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return contiguous copies in the host's memory, as they are stored."""
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}

@@ -1,0 +1,9 @@
+"""Adversarially learned inference (Dumoulin et al., ICLR 2017)."""
+
+from genzoo import hookimpl, lazy
+
+
+@hookimpl
+def genzoo_models():
+    """ALI."""
+    return [lazy("ali", "genzoo_ali.ali:ALI", "adversarially learned inference: a GAN with an encoder, on (x, z)")]

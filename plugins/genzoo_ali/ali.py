@@ -1,0 +1,31 @@
+"""ALI: encoder and decoder against one critic of (x, z)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from genzoo import AdversarialGame, Joint, Networks, Posterior
+
+
+@dataclass(frozen=True, kw_only=True)
+class ALI(AdversarialGame):
+    """Adversarially learned inference (Dumoulin et al., 2017), equation 1."""
+
+    name: ClassVar[str] = "ali"
+    posterior: Posterior | None = None
+    """None: the architecture's own."""
+
+    def build(self, architecture, data):
+        """Return encoder, decoder and a critic of (x, z)."""
+        return Networks(
+            encoder=architecture.encoder(data, posterior=self.posterior),
+            decoder=architecture.decoder(data),
+            critic=architecture.critic(data, sees="xz"),
+        )
+
+    def q(self, networks, batch):
+        """Draw (x, ẑ) with ẑ from the encoder."""
+        return Joint(x=batch.x, z=networks.encode(batch.x, batch.noise).z)
+
+    def p(self, networks, batch):
+        """Draw (x̃, z) with x̃ from the decoder."""
+        return Joint(x=networks.decode(batch.z), z=batch.z)

@@ -1,0 +1,9 @@
+"""The plain generative adversarial network (Goodfellow et al., 2014)."""
+
+from genzoo import hookimpl, lazy
+
+
+@hookimpl
+def genzoo_models():
+    """GAN."""
+    return [lazy("gan", "genzoo_gan.gan:GAN", "a decoder against a critic of x; no encoder")]

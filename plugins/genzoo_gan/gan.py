@@ -1,0 +1,25 @@
+"""GAN: a decoder against a critic of x alone."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from genzoo import AdversarialGame, Joint, Networks
+
+
+@dataclass(frozen=True, kw_only=True)
+class GAN(AdversarialGame):
+    """Generative adversarial network (Goodfellow et al., 2014), non-saturating by default."""
+
+    name: ClassVar[str] = "gan"
+
+    def build(self, architecture, data):
+        """Return a decoder and a critic of x."""
+        return Networks(decoder=architecture.decoder(data), critic=architecture.critic(data, sees="x"))
+
+    def q(self, networks, batch):
+        """Draw x from the data."""
+        return Joint(x=batch.x)
+
+    def p(self, networks, batch):
+        """Draw x̃ from the decoder."""
+        return Joint(x=networks.decode(batch.z))

@@ -1,0 +1,49 @@
+"""Mode coverage of a known mixture."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from genzoo import Metric, Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Modes(Metric):
+    """Components of the true mixture that samples reach (section 4.5).
+
+    `modes`: every sample goes to its most responsible component (equal Gaussians: the nearest mean), and a
+    component is covered if any sample went there, which is lenient: a stray point counts. `modes/strict`: a
+    component is covered if any sample lies within 3 standard deviations of its mean.
+    """
+
+    name: ClassVar[str] = "modes"
+    samples: int = 10_000
+
+    def obstacle(self, model):
+        """Say no to data whose true modes are unknown."""
+        if model.networks.decoder is None:
+            return "it has no decoder to sample from"
+        return None if model.data.mixture else "the modes of its data are not known"
+
+    def measure(self, model, split, *, seed):
+        """Count the components, from 0 to as many as there are."""
+        x = model.sample(self.samples, seed=seed).double().cpu()
+        distance, nearest = torch.cdist(x, self._means(model)).min(dim=1)
+        close = distance <= 3 * model.data.mixture.std
+        protocol = {"samples": self.samples, "split": None}
+        return [
+            Score(
+                metric="modes",
+                value=float(len(nearest.unique())),
+                protocol=protocol | {"covered": "any sample whose nearest mean it is"},
+            ),
+            Score(
+                metric="modes/strict",
+                value=float(len(nearest[close].unique())),
+                protocol=protocol | {"covered": "any sample within 3 standard deviations"},
+            ),
+        ]
+
+    def _means(self, model):
+        return torch.tensor(model.data.mixture.means, dtype=torch.float64)

@@ -1,0 +1,35 @@
+"""Reconstruction error beside the error of wrong pairs."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from genzoo import Metric, Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction(Metric):
+    """Mean squared error per number between x and its reconstruction from a sampled code.
+
+    `reconstruction/shuffled` compares every reconstruction with the next row instead, the error of a model that
+    ignores its input, and `reconstruction/ratio` is the quotient: below 1 the code carries something of x.
+    """
+
+    name: ClassVar[str] = "reconstruction"
+
+    def obstacle(self, model):
+        """Say no to models without an encoder or a decoder."""
+        missing = [name for name in ("encoder", "decoder") if getattr(model.networks, name) is None]
+        return f"it has no {missing[0]}" if missing else None
+
+    def measure(self, model, split, *, seed):
+        """Reconstruct the whole split."""
+        x, y = model.rows(split)
+        again = model.reconstruct(x, y=y, seed=seed)
+        error = (x - again).double().square().mean().item()
+        shuffled = (x.roll(1, dims=0) - again).double().square().mean().item()
+        protocol = {"rows": len(x), "code": "sampled", "range": model.data.support}
+        return [
+            Score(metric="reconstruction", value=error, protocol=protocol),
+            Score(metric="reconstruction/shuffled", value=shuffled, protocol=protocol),
+            Score(metric="reconstruction/ratio", value=error / shuffled, protocol=protocol),
+        ]

@@ -1,0 +1,92 @@
+"""Digits: small convolutional tables in the manner of the paper's image networks."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from genzoo import (
+    Architecture,
+    BatchNorm,
+    Conv,
+    LeakyReLU,
+    Linear,
+    Posterior,
+    Recipe,
+    Sigmoid,
+    TableCritic,
+    TableDecoder,
+    TableEncoder,
+    Training,
+    TransposedConv,
+)
+from genzoo_data.digits import Digits
+
+_BN = BatchNorm(eps=1e-4, momentum=0.05)
+_LRELU = LeakyReLU(0.1)
+
+
+def _rows(row, *shapes, **settings):
+    """Return one row of the given class per (width, kernel, stride)."""
+    return tuple(
+        row(width=width, kernel=kernel, stride=stride, nonlinearity=_LRELU, **settings)
+        for width, kernel, stride in shapes
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DigitsNetworks(Architecture):
+    """Small convolutional networks for 8 × 8 images, without padding, as the paper builds its larger ones."""
+
+    name: ClassVar[str] = "digits"
+    posteriors: ClassVar[tuple[Posterior, ...]] = ("gaussian", "point")
+    latent: int = 16
+    init_std: float | None = 0.05
+    dropout: float = 0.2
+    """On the input of every fully connected row of the critic."""
+
+    def encoder(self, data, *, posterior=None, condition=0):
+        """Return three convolutions, one fully connected layer, and a linear head."""
+        chosen = self.choose(posterior)
+        outputs = 2 * self.latent if chosen == "gaussian" else self.latent
+        hidden = Linear(width=128, batch_norm=_BN, nonlinearity=_LRELU)
+        return TableEncoder(
+            data,
+            latent=self.latent,
+            posterior=chosen,
+            body=(*_rows(Conv, (24, 3, 1), (48, 4, 2), (96, 2, 1), batch_norm=_BN), hidden),
+            head=(Linear(width=outputs),),
+            condition=condition,
+        )
+
+    def decoder(self, data, *, condition=0):
+        """Return the convolutions' mirror image, with an untied output bias."""
+        output = Conv(width=data.shape[0], kernel=1, nonlinearity=Sigmoid(), bias="untied")
+        table = _rows(TransposedConv, (96, 2, 1), (48, 4, 2), (24, 3, 1), batch_norm=_BN)
+        return TableDecoder(data, latent=self.latent, table=(*table, output), condition=condition)
+
+    def critic(self, data, *, sees="xz", condition=0, outputs=1):
+        """Return D(x), D(z) and D(x, z), with dropout on every fully connected input and no batch statistics."""
+        dense = Linear(width=256, input_dropout=self.dropout, nonlinearity=_LRELU)
+        return TableCritic(
+            data,
+            latent=self.latent,
+            x_table=_rows(Conv, (24, 3, 1), (48, 4, 2), (96, 2, 1)),
+            z_table=(replace(dense, width=96), replace(dense, width=96)),
+            joint_table=(dense, dense, Linear(width=outputs, input_dropout=self.dropout)),
+            sees=sees,
+            condition=condition,
+            outputs=outputs,
+        )
+
+    def initialise(self, networks, images):
+        """Start the decoder's output bias at the log-odds of the mean image."""
+        if isinstance(networks.decoder, TableDecoder):
+            networks.decoder.start_at_mean(images)
+
+
+DIGITS = Recipe(
+    name="digits",
+    summary="8 × 8 handwritten digits, some minutes on a CPU",
+    dataset=Digits(),
+    architecture=DigitsNetworks(),
+    training=Training(steps=10_000, batch_size=100, learning_rate=5e-4, beta1=0.5, log_every=250, picture_every=2500),
+)

@@ -1,0 +1,9 @@
+"""The variational autoencoder (Kingma & Welling; Rezende et al., 2014)."""
+
+from genzoo import hookimpl, lazy
+
+
+@hookimpl
+def genzoo_models():
+    """VAE."""
+    return [lazy("vae", "genzoo_vae.vae:VAE", "variational autoencoder: Gaussian encoder, likelihood, no critic")]

@@ -1,0 +1,37 @@
+"""VAE: a one-player game of reconstruction against the prior."""
+
+from dataclasses import dataclass
+from math import log, pi
+from typing import ClassVar
+
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from genzoo import Game, Losses, Networks, at_least_float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAE(Game):
+    """Variational autoencoder: minimises −E log p(x|z) + β·KL(q(z|x) ‖ N(0, I)), in nats per row."""
+
+    name: ClassVar[str] = "vae"
+    beta: float = 1.0
+    sigma: float = 0.1
+    """Standard deviation of p(x|z) for data of real support; unit support is Bernoulli on the logits."""
+
+    def build(self, architecture, data):
+        """Return a Gaussian encoder and a decoder."""
+        return Networks(encoder=architecture.encoder(data, posterior="gaussian"), decoder=architecture.decoder(data))
+
+    def losses(self, networks, batch, movers):
+        """Return the negative ELBO, averaged over rows."""
+        code = networks.encode(batch.x, batch.noise)
+        logits = at_least_float32(networks.decode_logits(code.z))
+        mean, log_std = at_least_float32(code.mean), at_least_float32(code.log_std)
+        if networks.decoder.support == "unit":
+            misfit = binary_cross_entropy_with_logits(logits, batch.x, reduction="none")
+        else:
+            misfit = ((batch.x - logits) / self.sigma).square() / 2 + log(self.sigma) + log(2 * pi) / 2
+        reconstruction = misfit.flatten(1).sum(1).mean()
+        kl = (mean.square() + (2 * log_std).exp() - 1 - 2 * log_std).sum(1).mean() / 2
+        watch = {"reconstruction": reconstruction.detach(), "kl": kl.detach()}
+        return Losses(players={"generator": reconstruction + self.beta * kl}, watch=watch)
