@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from genzoo import checkpoints, files
 from genzoo.checkpoints import Checkpoint
 from genzoo.errors import BusyError, SettingsError, UnreadableError
@@ -144,6 +142,8 @@ class Run:
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Hold the run for writing; raise `BusyError` naming the holder if another process does."""
+        from filelock import FileLock, Timeout  # here, because `genzoo --help` should not wait for it
+
         lock = FileLock(self.path / "run.lock")
         try:
             with files.storage(self.path):
@@ -206,6 +206,8 @@ _RECORD_KEYS: dict[str, type] = {
 
 def claim(root: Path, label: str) -> Run:
     """Make and return the next numbered run folder below `root`, such as runs/0012-ali-mixture25-s0."""
+    from filelock import FileLock
+
     with files.storage(root):
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".lock"):

@@ -11,7 +11,7 @@ import click
 
 from genzoo import __version__
 from genzoo.cli.talk import say
-from genzoo.errors import GenzooError, GenzooWarning, ResourceError
+from genzoo.errors import GenzooError, GenzooWarning, ResourceError, SettingsError, nearest
 from genzoo.plugins import registry
 
 _COMMANDS = {
@@ -32,6 +32,13 @@ class _Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            raise SettingsError(f"no command named '{args[0]}'{nearest(args[0], _COMMANDS)}", "type: genzoo --help")
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:

@@ -39,9 +39,9 @@ class DigitsNetworks(Architecture):
     name: ClassVar[str] = "digits"
     posteriors: ClassVar[tuple[Posterior, ...]] = ("gaussian", "point")
     latent: int = 16
-    init_std: float | None = 0.05
+    init_std: float | None = 0.02
     dropout: float = 0.2
-    """On the input of every fully connected row of the critic."""
+    """On the input of every row of the critic."""
 
     def encoder(self, data, *, posterior=None, condition=0):
         """Return three convolutions, one fully connected layer, and a linear head."""
@@ -64,12 +64,12 @@ class DigitsNetworks(Architecture):
         return TableDecoder(data, latent=self.latent, table=(*table, output), condition=condition)
 
     def critic(self, data, *, sees="xz", condition=0, outputs=1):
-        """Return D(x), D(z) and D(x, z), with dropout on every fully connected input and no batch statistics."""
+        """Return D(x), D(z) and D(x, z), with dropout on every input and no batch statistics."""
         dense = Linear(width=256, input_dropout=self.dropout, nonlinearity=_LRELU)
         return TableCritic(
             data,
             latent=self.latent,
-            x_table=_rows(Conv, (24, 3, 1), (48, 4, 2), (96, 2, 1)),
+            x_table=_rows(Conv, (24, 3, 1), (48, 4, 2), (96, 2, 1), input_dropout=self.dropout),
             z_table=(replace(dense, width=96), replace(dense, width=96)),
             joint_table=(dense, dense, Linear(width=outputs, input_dropout=self.dropout)),
             sees=sees,

@@ -1,0 +1,9 @@
+"""The adversarial autoencoder (Makhzani et al., 2015)."""
+
+from genzoo import hookimpl, lazy
+
+
+@hookimpl
+def genzoo_models():
+    """AAE; lazy, so that listing it does not import torch."""
+    return [lazy("aae", "genzoo_aae.aae:AAE", "autoencoder whose codes play against the prior")]
