@@ -19,6 +19,24 @@ class Plan:
     source: "Plan | None" = None
 
 
+def initial_networks(plan: Plan, images: Tensor, *, seed: int, inherited: dict[str, Tensor] | None = None) -> Networks:
+    """Return the networks as the first step finds them, on the CPU, so that every device starts from the same.
+
+    `images` are up to 500 training rows for the architecture's data-dependent start; `inherited` is the state of
+    the source run's networks, loaded last.
+    """
+    settings = plan.settings
+    with seeded(seed, "build"):
+        networks = assemble(plan)
+    draw_weights(networks, std=settings.architecture.init_std, seed=seed)
+    with seeded(seed, "initialise"):
+        settings.architecture.initialise(networks, images)
+    if inherited is not None:
+        for part in settings.game.inherits:
+            _load_part(networks.get_submodule(part), f"{part}.", inherited)
+    return networks
+
+
 def assemble(plan: Plan) -> Networks:
     """Return the plan's networks, without meaningful weights, inherited parts in place and frozen."""
     settings = plan.settings
@@ -53,12 +71,8 @@ def draw_weights(networks: Networks, *, std: float | None, seed: int) -> None:
                 _draw(module, std)
 
 
-def load_inherited(networks: Networks, parts: tuple[str, ...], state: dict[str, Tensor]) -> None:
-    """Copy the inherited parts' weights and buffers out of the source run's state."""
-    for part in parts:
-        prefix = f"{part}."
-        own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        networks.get_submodule(part).load_state_dict(own)
+def _load_part(part: nn.Module, prefix: str, state: dict[str, Tensor]) -> None:
+    part.load_state_dict({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
 
 
 def _draw(module: nn.Module, std: float | None) -> None:

@@ -78,10 +78,10 @@ class Run:
             return False
         try:
             os.kill(holder["pid"], 0)
+        except PermissionError:
+            return True  # it is there, and somebody else's
         except (ProcessLookupError, OverflowError):
             return False
-        except PermissionError:
-            return True
         return True
 
     def newest_checkpoint(self) -> tuple[Checkpoint, list[str]]:

@@ -12,9 +12,9 @@ from genzoo.data import Stream
 from genzoo.errors import SettingsError, nearest
 from genzoo.games import Gradients
 from genzoo.guard import Guard
-from genzoo.initial import Plan, assemble, draw_weights, load_inherited
+from genzoo.initial import Plan, initial_networks
 from genzoo.networks import Networks
-from genzoo.randomness import reseed, seeded
+from genzoo.randomness import reseed
 from genzoo.tensors import fill
 from genzoo.vocabulary import Losses, Split
 
@@ -49,14 +49,9 @@ class Trainer:
             device=device,
         )
         self._autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
-        with seeded(seed, "build"):
-            self.networks = assemble(plan)
+        images = self.stream.first_images(500).cpu()
+        self.networks = initial_networks(plan, images, seed=seed, inherited=inherited)
         self._place_networks()
-        draw_weights(self.networks, std=settings.architecture.init_std, seed=seed)
-        with seeded(seed, "initialise"):
-            settings.architecture.initialise(self.networks, self.stream.first_images(500))
-        if inherited is not None:
-            load_inherited(self.networks, settings.game.inherits, inherited)
         self.networks.train()
         self.players = settings.game.players(self.networks)
         self._check()

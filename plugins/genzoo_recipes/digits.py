@@ -44,7 +44,7 @@ class DigitsNetworks(Architecture):
     """On the input of every row of the critic."""
 
     def encoder(self, data, *, posterior=None, condition=0):
-        """Return three convolutions, one fully connected layer, and a linear head."""
+        """Return two convolutions, one fully connected layer, and a linear head."""
         chosen = self.choose(posterior)
         outputs = 2 * self.latent if chosen == "gaussian" else self.latent
         hidden = Linear(width=128, batch_norm=_BN, nonlinearity=_LRELU)
@@ -52,7 +52,7 @@ class DigitsNetworks(Architecture):
             data,
             latent=self.latent,
             posterior=chosen,
-            body=(*_rows(Conv, (24, 3, 1), (48, 4, 2), (96, 2, 1), batch_norm=_BN), hidden),
+            body=(*_rows(Conv, (32, 4, 2), (128, 3, 1), batch_norm=_BN), hidden),
             head=(Linear(width=outputs),),
             condition=condition,
         )
@@ -60,7 +60,7 @@ class DigitsNetworks(Architecture):
     def decoder(self, data, *, condition=0):
         """Return the convolutions' mirror image, with an untied output bias."""
         output = Conv(width=data.shape[0], kernel=1, nonlinearity=Sigmoid(), bias="untied")
-        table = _rows(TransposedConv, (96, 2, 1), (48, 4, 2), (24, 3, 1), batch_norm=_BN)
+        table = _rows(TransposedConv, (128, 3, 1), (32, 4, 2), batch_norm=_BN)
         return TableDecoder(data, latent=self.latent, table=(*table, output), condition=condition)
 
     def critic(self, data, *, sees="xz", condition=0, outputs=1):
@@ -69,8 +69,8 @@ class DigitsNetworks(Architecture):
         return TableCritic(
             data,
             latent=self.latent,
-            x_table=_rows(Conv, (24, 3, 1), (48, 4, 2), (96, 2, 1), input_dropout=self.dropout),
-            z_table=(replace(dense, width=96), replace(dense, width=96)),
+            x_table=_rows(Conv, (32, 4, 2), (128, 3, 1), input_dropout=self.dropout),
+            z_table=(replace(dense, width=128), replace(dense, width=128)),
             joint_table=(dense, dense, Linear(width=outputs, input_dropout=self.dropout)),
             sees=sees,
             condition=condition,

@@ -8,6 +8,7 @@ import argparse
 import statistics
 import sys
 import time
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -26,7 +27,7 @@ class Maxout(nn.Module):
 
 def dense(*sizes):
     layers = []
-    for given, units in zip(sizes, sizes[1:-1], strict=False):
+    for given, units in pairwise(sizes[:-1]):
         layers += [nn.Linear(given, units, bias=False), nn.BatchNorm1d(units, eps=1e-4, momentum=0.05), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 

@@ -1,0 +1,495 @@
+"""The step: against a reference in numpy that shares no code with genzoo, and under every non-finite number."""
+
+import math
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import ClassVar
+
+import numpy
+import pytest
+import safetensors.torch
+import torch
+
+from genzoo import (
+    Alternating,
+    Batch,
+    Dataset,
+    DataSpec,
+    Simultaneous,
+    Split,
+    Splits,
+    StandardNormal,
+    Training,
+)
+from genzoo.engine import Engine, Watcher
+from genzoo.errors import DivergedError
+from genzoo.guard import Fault
+from genzoo.initial import Plan
+from genzoo.recipes import Settings
+from genzoo.runs import Run
+from genzoo.trainer import Trainer
+from genzoo_ali.ali import ALI
+from genzoo_data.mixture import Mixture25
+from genzoo_gan.gan import GAN
+from genzoo_recipes.mixture25 import Mixture25Networks
+from genzoo_vae.vae import VAE
+
+CPU = torch.device("cpu")
+DATA = Mixture25(rows=70, held_out_rows=16)
+TRAINING = Training(steps=6, batch_size=32, learning_rate=1e-3, beta1=0.5, beta2=0.999)
+
+
+def settings_of(game, *, dataset=DATA, init_std=0.02, training=TRAINING):
+    return Settings(
+        game=game,
+        dataset=dataset,
+        architecture=Mixture25Networks(init_std=init_std),
+        prior=StandardNormal(),
+        training=training,
+    )
+
+
+def trainer_of(settings, *, precision="fp32", seed=3):
+    splits = settings.dataset.load(None)
+    return Trainer(Plan(settings=settings), splits.train, seed=seed, device=CPU, precision=precision)
+
+
+def doubled(trainer):
+    """Make a trainer that has not moved yet compute in float64, with the numbers it would have had."""
+    trainer.networks.double()
+    trainer.optimizers = {name: trainer._optimizer(name) for name in trainer.players}
+    trainer.guard = trainer._new_guard()
+    if trainer._averages is not None:
+        trainer._averages = [parameter.detach().clone() for parameter in trainer._trained]
+    single = trainer.stream.batch
+    trainer.stream.batch = lambda step: Batch(*(None if part is None else part.double() for part in single(step)))
+    return trainer
+
+
+# The reference: the toy networks, both losses, their gradients and Adam, written out by hand.
+
+HIDDEN = {
+    "encoder": ["encoder.body.layers.0", "encoder.body.layers.1"],
+    "decoder": [f"decoder.stack.layers.{number}" for number in range(4)],
+}
+OUTPUT = {"encoder": "encoder.head.layers.0", "decoder": "decoder.stack.layers.4"}
+MAXOUT = [f"critic.joint.layers.{number}" for number in range(3)]
+LOGIT = "critic.joint.layers.3"
+EPSILON = 1e-4
+
+
+def forward_mlp(state, part, h):
+    """Run linear → batch norm over the minibatch → ReLU, some times, then linear; keep what backward needs."""
+    kept = []
+    for name in HIDDEN[part]:
+        a = h @ state[f"{name}.preactivation.0.weight"].T
+        mean, variance = a.mean(0), ((a - a.mean(0)) ** 2).mean(0)
+        normal = (a - mean) / numpy.sqrt(variance + EPSILON)
+        b = state[f"{name}.preactivation.1.weight"] * normal + state[f"{name}.preactivation.1.bias"]
+        kept.append((h, normal, variance, b, mean))
+        h = numpy.maximum(b, 0)
+    name = f"{OUTPUT[part]}.preactivation.0"
+    return h @ state[f"{name}.weight"].T + state[f"{name}.bias"], (kept, h)
+
+
+def backward_mlp(state, part, kept, slope):
+    kept, last = kept
+    name = f"{OUTPUT[part]}.preactivation.0"
+    gradients = {f"{name}.weight": slope.T @ last, f"{name}.bias": slope.sum(0)}
+    slope = slope @ state[f"{name}.weight"]
+    for name, (h, normal, variance, b, _) in reversed(list(zip(HIDDEN[part], kept, strict=True))):
+        slope = slope * (b > 0)
+        gradients[f"{name}.preactivation.1.weight"] = (slope * normal).sum(0)
+        gradients[f"{name}.preactivation.1.bias"] = slope.sum(0)
+        slope = slope * state[f"{name}.preactivation.1.weight"]
+        slope = (slope - slope.mean(0) - normal * (slope * normal).mean(0)) / numpy.sqrt(variance + EPSILON)
+        gradients[f"{name}.preactivation.0.weight"] = slope.T @ h
+        slope = slope @ state[f"{name}.preactivation.0.weight"]
+    return gradients
+
+
+def forward_critic(state, pairs):
+    h, kept = pairs, []
+    for name in MAXOUT:
+        a = h @ state[f"{name}.preactivation.0.weight"].T + state[f"{name}.preactivation.0.bias"]
+        pieces = a.reshape(len(a), 200, 5)
+        kept.append((h, pieces.argmax(2)))
+        h = pieces.max(2)
+    logits = h @ state[f"{LOGIT}.preactivation.0.weight"].T + state[f"{LOGIT}.preactivation.0.bias"]
+    return logits[:, 0], (kept, h)
+
+
+def backward_critic(state, kept, slope):
+    """Return the gradients of the critic's parameters and of its input, for a slope per logit."""
+    kept, last = kept
+    slope = slope[:, None]
+    gradients = {f"{LOGIT}.preactivation.0.weight": slope.T @ last, f"{LOGIT}.preactivation.0.bias": slope.sum(0)}
+    slope = slope @ state[f"{LOGIT}.preactivation.0.weight"]
+    for name, (h, winners) in reversed(list(zip(MAXOUT, kept, strict=True))):
+        spread = numpy.zeros((*slope.shape, 5))
+        numpy.put_along_axis(spread, winners[:, :, None], slope[:, :, None], axis=2)
+        spread = spread.reshape(len(slope), 1000)
+        gradients[f"{name}.preactivation.0.weight"] = spread.T @ h
+        gradients[f"{name}.preactivation.0.bias"] = spread.sum(0)
+        slope = spread @ state[f"{name}.preactivation.0.weight"]
+    return gradients, slope
+
+
+def sp(t):
+    return numpy.log1p(numpy.exp(t))
+
+
+def sigmoid(t):
+    return 1 / (1 + numpy.exp(-t))
+
+
+def losses_and_gradients(state, x, z, noise):
+    """Return L_d, L_g and every gradient of a round of ALI (equation 4), all at `state`."""
+    rows = len(x)
+    codes, encoder_kept = forward_mlp(state, "encoder", numpy.concatenate([x, noise], 1))
+    samples, decoder_kept = forward_mlp(state, "decoder", z)
+    pairs = numpy.concatenate([numpy.concatenate([x, codes], 1), numpy.concatenate([samples, z], 1)])
+    logits, critic_kept = forward_critic(state, pairs)
+    q, p = logits[:rows], logits[rows:]
+    losses = {"critic": sp(-q).mean() + sp(p).mean(), "generator": sp(q).mean() + sp(-p).mean()}
+    critic, _ = backward_critic(state, critic_kept, numpy.concatenate([-sigmoid(-q), sigmoid(p)]) / rows)
+    _, by_pairs = backward_critic(state, critic_kept, numpy.concatenate([sigmoid(q), -sigmoid(-p)]) / rows)
+    encoder = backward_mlp(state, "encoder", encoder_kept, by_pairs[:rows, 2:])
+    decoder = backward_mlp(state, "decoder", decoder_kept, by_pairs[rows:, :2])
+    statistics = {
+        name: (mean, variance * rows / (rows - 1))
+        for part, kept in (("encoder", encoder_kept), ("decoder", decoder_kept))
+        for name, (_, _, variance, _, mean) in zip(HIDDEN[part], kept[0], strict=True)
+    }
+    return losses, {"critic": critic, "generator": {**encoder, **decoder}}, statistics
+
+
+class Reference:
+    """ALI on the toy networks with an Adam per player, in numpy."""
+
+    def __init__(self, networks):
+        self.state = {name: tensor.numpy().copy() for name, tensor in networks.state_dict().items()}
+        self.moments = {}
+
+    def advance(self, batch, movers=("critic", "generator")):
+        losses, gradients, statistics = losses_and_gradients(self.state, *(part.numpy() for part in batch[:3]))
+        for name, (mean, variance) in statistics.items():
+            for key, value in (("running_mean", mean), ("running_var", variance)):
+                key = f"{name}.preactivation.1.{key}"
+                self.state[key] = 0.95 * self.state[key] + 0.05 * value
+            self.state[f"{name}.preactivation.1.num_batches_tracked"] += 1
+        for player in movers:
+            for name, gradient in gradients[player].items():
+                self._adam(f"{player}/{name}", name, gradient)
+        return losses
+
+    def _adam(self, key, name, g):
+        m, v, t = self.moments.get(key, (0.0, 0.0, 0))
+        m, v, t = 0.5 * m + 0.5 * g, 0.999 * v + 0.001 * g**2, t + 1
+        self.moments[key] = (m, v, t)
+        self.state[name] = self.state[name] - 1e-3 * (m / (1 - 0.5**t)) / (numpy.sqrt(v / (1 - 0.999**t)) + 1e-8)
+
+
+def assert_equal_to(reference, trainer):
+    """Compare networks and Adam states to 1e-9 of the largest element of each tensor."""
+    state = trainer.state()
+    assert state["networks"].keys() == reference.state.keys()
+    for name, expected in reference.state.items():
+        close(state["networks"][name].numpy(), expected, name)
+    moments = state["optimizers"]
+    assert {key.rpartition("/")[0] for key in moments} >= reference.moments.keys()
+    for key, (m, v, t) in reference.moments.items():
+        close(moments[f"{key}/exp_avg"].numpy(), m, key)
+        close(moments[f"{key}/exp_avg_sq"].numpy(), v, key)
+        assert moments[f"{key}/step"].item() == t
+
+
+def close(found, expected, name):
+    assert found.shape == numpy.shape(expected)
+    assert numpy.abs(found - expected).max() <= 1e-9 * numpy.abs(expected).max(), name
+
+
+@pytest.mark.parametrize("init_std", [0.02, 0.3], ids=["at the paper's start", "far from equilibrium"])
+def test_one_simultaneous_step_of_ali_equals_the_reference(init_std):
+    trainer = doubled(trainer_of(settings_of(ALI(), init_std=init_std)))
+    reference = Reference(trainer.networks)
+    expected = reference.advance(trainer.stream.batch(0))
+    losses = trainer.advance()
+    for player in ("critic", "generator"):
+        assert losses.players[player].item() == pytest.approx(expected[player], rel=1e-12)
+    assert len(reference.moments) == len(list(trainer.networks.parameters())) == 3 + 3 + 2 + 3 * 4 + 2 + 8
+    assert_equal_to(reference, trainer)
+
+
+def test_the_reference_itself_agrees_with_finite_differences():
+    trainer = doubled(trainer_of(settings_of(ALI(), init_std=0.3)))
+    reference, parts = Reference(trainer.networks), [part.numpy() for part in trainer.stream.batch(0)[:3]]
+    state = reference.state
+    _, gradients, _ = losses_and_gradients(state, *parts)
+    random = numpy.random.default_rng(0)
+    for player, named in gradients.items():
+        for name, gradient in named.items():
+            direction = random.normal(size=gradient.shape)
+            ends = []
+            for side in (1e-6, -1e-6):
+                moved = state | {name: state[name] + side * direction}
+                ends.append(losses_and_gradients(moved, *parts)[0][player])
+            slope = (ends[0] - ends[1]) / 2e-6
+            size = numpy.linalg.norm(gradient)
+            assert abs(slope - (gradient * direction).sum()) <= 1e-5 * size, name
+
+
+def test_five_simultaneous_steps_with_a_partial_batch_equal_the_reference():
+    trainer = doubled(trainer_of(settings_of(ALI())))
+    reference = Reference(trainer.networks)
+    sizes = []
+    for step in range(5):
+        batch = trainer.stream.batch(step)
+        sizes.append(len(batch.x))
+        reference.advance(batch)
+        trainer.advance()
+    assert sizes == [32, 32, 6, 32, 32]
+    assert_equal_to(reference, trainer)
+
+
+def test_alternating_steps_equal_the_reference_move_by_move():
+    trainer = doubled(trainer_of(settings_of(ALI(schedule=Alternating(critic_steps=2)))))
+    reference = Reference(trainer.networks)
+    for step, movers in enumerate([("critic",), ("critic",), ("generator",), ("critic",)]):
+        reference.advance(trainer.stream.batch(step), movers)
+        losses = trainer.advance()
+        assert tuple(losses.players) == movers
+        assert_equal_to(reference, trainer)
+
+
+def test_every_player_has_its_own_learning_rate_and_betas():
+    training = replace(TRAINING, players={"critic": replace(TRAINING.of("critic"), learning_rate=0.0)})
+    trainer = trainer_of(settings_of(ALI(), training=training))
+    before = {name: tensor.clone() for name, tensor in trainer.networks.named_parameters()}
+    trainer.advance()
+    moved = {
+        name.partition(".")[0]
+        for name, tensor in trainer.networks.named_parameters()
+        if not torch.equal(tensor, before[name])
+    }
+    assert moved == {"encoder", "decoder"}
+
+
+# Averaged weights
+
+
+def test_averaged_weights_follow_the_formula():
+    trainer = doubled(trainer_of(settings_of(ALI(), training=replace(TRAINING, averaging=0.9))))
+    average = {name: tensor.detach().clone() for name, tensor in trainer.networks.named_parameters()}
+    for _ in range(4):
+        trainer.advance()
+        for name, tensor in trainer.networks.named_parameters():
+            average[name] = 0.9 * average[name] + 0.1 * tensor.detach()
+    state = trainer.state()
+    for name, expected in average.items():
+        torch.testing.assert_close(state["averaged"][name], expected, rtol=0, atol=1e-15)
+        assert not torch.equal(state["averaged"][name], state["networks"][name])
+    buffers = state["networks"].keys() - average.keys()
+    assert len(buffers) == 6 * 3
+    for name in buffers:
+        assert torch.equal(state["averaged"][name], state["networks"][name])
+
+
+def test_looking_at_averaged_weights_puts_the_raw_ones_back():
+    trainer = trainer_of(settings_of(ALI(), training=replace(TRAINING, averaging=0.5)))
+    trainer.advance()
+    raw = trainer.state()["networks"]
+    with trainer.weights_to_show() as shown:
+        assert not torch.equal(shown.decoder.stack.layers[0].preactivation[0].weight, raw[FIRST])
+    assert all(torch.equal(tensor, raw[name]) for name, tensor in trainer.networks.state_dict().items())
+
+
+FIRST = "decoder.stack.layers.0.preactivation.0.weight"
+
+
+def test_no_average_is_kept_unless_asked_for():
+    assert set(trainer_of(settings_of(ALI())).state()) == {"networks", "optimizers"}
+
+
+# Precision
+
+
+@pytest.mark.parametrize("game", [ALI(), GAN(), VAE()], ids=lambda game: game.name)
+def test_bf16_computes_in_bf16_and_keeps_losses_and_weights_in_float32(game):
+    trainer = trainer_of(settings_of(game), precision="bf16")
+    seen = []
+    trainer.networks.decoder.stack.layers[1].register_forward_hook(lambda _, __, output: seen.append(output.dtype))
+    for _ in range(2):
+        losses = trainer.advance()
+        assert {loss.dtype for loss in losses.players.values()} == {torch.float32}
+        assert {value.dtype for value in losses.watch.values()} == {torch.float32}
+        assert all(torch.isfinite(loss) for loss in losses.players.values())
+    assert seen == [torch.bfloat16] * 2
+    assert {parameter.dtype for parameter in trainer.networks.parameters()} == {torch.float32}
+    assert trainer.guard.fault() is None
+
+
+def test_bf16_and_float32_start_from_the_same_loss():
+    full, half = (trainer_of(settings_of(ALI()), precision=name).advance() for name in ("fp32", "bf16"))
+    for player in ("critic", "generator"):
+        # logits are within 0.03 of 0 here, and bfloat16 keeps 8 bits
+        assert half.players[player].item() == pytest.approx(full.players[player].item(), abs=0.03 * 2**-7)
+
+
+# The guard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Poisoned(ALI):
+    """ALI in whose step number `at` something becomes NaN or infinite."""
+
+    name: ClassVar[str] = "poisoned"
+    what: str
+    at: int
+    counter: count = field(default_factory=lambda: count(1), compare=False)
+
+    def gradients(self, networks, batch, movers):
+        strikes = next(self.counter) == self.at
+        if strikes and self.what == "input x":
+            batch.x[0, 0] = math.nan
+        if strikes and self.what == "input z":
+            batch.z[0, 0] = math.inf
+        losses, gradients = super().gradients(networks, batch, movers)
+        if strikes and self.what == "loss":
+            losses.players["critic"].mul_(math.nan)
+        if strikes and self.what == "infinite loss":
+            losses.players["generator"].add_(math.inf)
+        if strikes and self.what == "gradient":
+            gradients["generator"][-1].view(-1)[-1] = math.nan
+        if strikes and self.what == "infinite gradient":
+            gradients["critic"][0].view(-1)[0] = -math.inf
+        return losses, gradients
+
+
+CULPRITS = {
+    "loss": ("critic",),
+    "infinite loss": ("generator",),
+    "gradient": ("generator",),
+    "infinite gradient": ("critic",),
+    "input x": ("critic", "generator"),
+    "input z": ("critic", "generator"),
+    "parameter": ("critic", "generator"),
+}
+
+
+def learned(trainer):
+    """Return copies of all parameters and optimizer states."""
+    copies = {name: tensor.detach().clone() for name, tensor in trainer.networks.named_parameters()}
+    return copies | {name: tensor.clone() for name, tensor in trainer._moments().items()}
+
+
+def bits(tensor):
+    return tensor.contiguous().view(torch.int32)
+
+
+@pytest.mark.parametrize("at", [1, 3, 6])
+@pytest.mark.parametrize("what", CULPRITS)
+def test_nothing_non_finite_reaches_a_parameter_and_the_fault_is_named(what, at):
+    trainer = trainer_of(settings_of(Poisoned(what=what, at=at), training=replace(TRAINING, batch_size=8)))
+    before = learned(trainer)
+    for step in range(1, 7):
+        if step == at:
+            if what == "parameter":
+                with torch.no_grad():
+                    trainer.networks.critic.joint.layers[1].preactivation[0].weight[3, 4] = math.nan
+            frozen = learned(trainer)
+        trainer.advance()
+        if step == at - 1:
+            assert trainer.guard.fault() is None
+            assert not torch.equal(before[FIRST], learned(trainer)[FIRST])
+        if step >= at:
+            after = learned(trainer)
+            assert all(torch.equal(bits(after[name]), bits(tensor)) for name, tensor in frozen.items())
+            assert trainer.guard.fault() == Fault(step=at, players=CULPRITS[what])
+
+
+def test_the_guard_of_an_alternating_game_names_the_mover_alone():
+    game = Poisoned(what="input x", at=2, schedule=Alternating())
+    trainer = trainer_of(settings_of(game))
+    for _ in range(3):
+        trainer.advance()
+    assert trainer.guard.fault() == Fault(step=2, players=("generator",))
+
+
+def test_a_restored_trainer_counts_faults_from_the_first_step_of_the_run():
+    settings = settings_of(Poisoned(what="loss", at=5), training=replace(TRAINING, averaging=0.9))
+    trainer = trainer_of(settings)
+    trainer.advance()
+    trainer.advance()
+    trainer.restore(trainer.state(), step=2)
+    for _ in range(3):
+        assert trainer.guard.fault() is None
+        trainer.advance()
+    assert trainer.guard.fault() == Fault(step=5, players=("critic",))
+
+
+def test_finite_steps_pass_the_guard_unchanged():
+    gradients = torch.tensor([1e-38, 3e38, -0.0, 5.0])
+    trainer = trainer_of(settings_of(ALI()))
+    trainer.guard.inspect({"critic": torch.tensor(1.0)}, {"critic": [gradients]})
+    assert torch.equal(bits(gradients), bits(torch.tensor([1e-38, 3e38, -0.0, 5.0])))
+    assert trainer.guard.fault() is None
+
+
+@pytest.mark.parametrize(
+    ("at", "log_every", "noticed", "kept"),
+    [(1, 100, 2, 0), (3, 100, 4, 2), (4, 100, 4, 2), (5, 1, 5, 4), (6, 100, 6, 4)],
+)
+def test_a_diverged_run_ends_with_its_last_checkpoint_good(tmp_path, at, log_every, noticed, kept):
+    training = replace(TRAINING, batch_size=8, checkpoint_every=2, log_every=log_every, picture_every=1000)
+    settings = settings_of(Poisoned(what="gradient", at=at), training=training)
+    trainer = trainer_of(settings)
+    engine = Engine(trainer, Run(tmp_path), settings.dataset.load(None), Watcher())
+    with pytest.raises(DivergedError, match=rf"generator became non-finite in step {at};.*checkpoint: step {kept}\)"):
+        engine.train()
+    assert DivergedError.exit_code == 5
+    last = Run(tmp_path).read_log()[-1]
+    assert last["step"] == noticed
+    assert last["diverged"] == {"step": at, "players": ["generator"]}
+    assert Run(tmp_path).step == kept
+    for checkpoint in (tmp_path / "checkpoints").glob("step-*"):
+        for name in ("networks", "optimizers"):
+            tensors = safetensors.torch.load_file(checkpoint / f"{name}.safetensors")
+            assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+
+
+def test_a_loss_that_is_not_a_number_is_logged_as_text(tmp_path):
+    training = replace(TRAINING, batch_size=8, log_every=1, picture_every=1000)
+    settings = settings_of(Poisoned(what="loss", at=2), training=training)
+    engine = Engine(trainer_of(settings), Run(tmp_path), settings.dataset.load(None), Watcher())
+    with pytest.raises(DivergedError):
+        engine.train()
+    first, last = Run(tmp_path).read_log()
+    assert first["losses"]["critic"] == pytest.approx(2 * math.log(2), abs=0.03)
+    assert (last["losses"]["critic"], type(last["losses"]["generator"])) == ("nan", float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cloud(Dataset):
+    """Vector data of which no mixture is known, so that pictures measure their own limits."""
+
+    name: ClassVar[str] = "cloud"
+
+    @property
+    def spec(self):
+        return DataSpec(shape=(2,), support="real")
+
+    def load(self, root):
+        return Splits(*(Split(torch.randn(16, 2, generator=torch.Generator().manual_seed(seed))) for seed in range(3)))
+
+
+def test_a_picture_drawn_between_the_fault_and_its_discovery_does_not_hide_it(tmp_path):
+    training = replace(TRAINING, batch_size=8, picture_every=1, log_every=100)
+    settings = settings_of(Poisoned(what="input z", at=1), dataset=Cloud(), training=training)
+    engine = Engine(trainer_of(settings), Run(tmp_path), settings.dataset.load(None), Watcher())
+    with pytest.raises(DivergedError):
+        engine.train()
+
+
+def test_simultaneous_is_the_default_schedule():
+    assert ALI().schedule == GAN().schedule == Simultaneous()
