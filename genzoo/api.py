@@ -152,20 +152,11 @@ def evaluate(
     for name in metrics:
         registry().find("metrics", name)
     model = load(target, device=device, raw=raw)
-    from genzoo.components import to_json
-    from genzoo.metrics import evaluate_model
-    from genzoo.randomness import preserved
-
     chosen = [_metric(name) for name in metrics] or _applicable_metrics(model)
     for metric in chosen:
         if obstacle := metric.obstacle(model):
             raise SettingsError(f"metric '{metric.name}' cannot measure {target.record['model']}: {obstacle}")
-    splits = load_data(target, data=data)
-    with preserved():
-        scores = evaluate_model(model, getattr(splits, split), chosen, split_name=split, seed=seed)
-    found = [{"step": model.step, **to_json(score)} for score in scores]
-    target.write_scores(found)
-    return found
+    return _measure(target, model, load_data(target, data=data), chosen, split, seed)
 
 
 def load_data(run: str | Path | Run, *, data: str | Path | None = None) -> "Splits":
@@ -209,8 +200,25 @@ def _carry_out(
     if checkpoint is not None:
         engine.restore(checkpoint)
     engine.train()
-    evaluate(run, seed=job.seed, device=str(trainer.device))
+    with trainer.weights_to_show() as networks:
+        model = engine.model(networks)
+        _measure(run, model, splits, _applicable_metrics(model), "test", job.seed)
     return run
+
+
+def _measure(
+    run: Run, model: "Model", splits: "Splits", metrics: "Sequence[Metric]", split: SplitName, seed: int
+) -> list[dict[str, Any]]:
+    """Return the scores and add them to the run's evaluation.json."""
+    from genzoo.components import to_json
+    from genzoo.metrics import evaluate_model
+    from genzoo.randomness import preserved
+
+    with preserved():
+        scores = evaluate_model(model, getattr(splits, split), metrics, split_name=split, seed=seed)
+    found = [{"step": model.step, **to_json(score)} for score in scores]
+    run.write_scores(found)
+    return found
 
 
 def _newest_for_writing(run: Run) -> Checkpoint | None:

@@ -16,6 +16,7 @@ from genzoo.checkpoints import Checkpoint
 from genzoo.data import label_frequencies
 from genzoo.errors import DivergedError, InterruptedRun
 from genzoo.model import Model
+from genzoo.networks import Networks
 from genzoo.randomness import preserved
 from genzoo.runs import Run
 from genzoo.tensors import pack, unpack
@@ -89,6 +90,20 @@ class Engine:
                     )
         self._watcher.finished()
 
+    def model(self, networks: Networks) -> Model:
+        """Return the trainer's `networks` as a model to look at."""
+        settings = self._trainer.settings
+        return Model(
+            networks=networks,
+            data=settings.dataset.spec,
+            prior=settings.prior,
+            latent=settings.architecture.latent,
+            label_frequencies=self._frequencies,
+            device=self._trainer.device,
+            step=self._trainer.step,
+            weights="raw" if self._training.averaging is None else "averaged",
+        )
+
     def _after_step(self, step: int, *, last: bool) -> int | None:
         training, signal = self._training, self._watcher.signal()
         self._watcher.stepped(step)
@@ -141,16 +156,9 @@ class Engine:
         self._watcher.saved(self._trainer.step)
 
     def _draw(self) -> None:
-        settings, step, seed = self._trainer.settings, self._trainer.step, self._trainer.seed
+        step, seed = self._trainer.step, self._trainer.seed
         with self._trainer.weights_to_show() as networks:
-            model = Model(
-                networks=networks,
-                data=settings.dataset.spec,
-                prior=settings.prior,
-                latent=settings.architecture.latent,
-                label_frequencies=self._frequencies,
-                device=self._trainer.device,
-            )
+            model = self.model(networks)
             count = _PICTURED if model.data.is_image else _SCATTERED
             if networks.decoder is not None:
                 pictures.save_samples(self._picture("samples", step), model, count=count, seed=seed)

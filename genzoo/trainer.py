@@ -1,13 +1,14 @@
 """One training in memory: its networks, players and batches, and the step that moves them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from genzoo.averages import Averages
 from genzoo.data import Stream
 from genzoo.errors import SettingsError, nearest
 from genzoo.games import Gradients
@@ -57,12 +58,9 @@ class Trainer:
         self._check()
         self.optimizers = {name: self._optimizer(name) for name in self.players}
         self.guard = self._new_guard()
-        self._trained: list[Tensor] = [parameter for group in self.players.values() for parameter in group]
-        self._averages = (
-            [parameter.detach().clone() for parameter in self._trained]
-            if settings.training.averaging is not None
-            else None
-        )
+        trained = [parameter for group in self.players.values() for parameter in group]
+        decay = settings.training.averaging
+        self._averages = None if decay is None else Averages(trained, decay=decay)
 
     def advance(self) -> Losses:
         """Take one step: every mover's gradient at the old parameters, then every mover's update."""
@@ -79,8 +77,7 @@ class Trainer:
             self.optimizers[name].step()
             self.optimizers[name].zero_grad(set_to_none=True)
         if self._averages is not None:
-            assert self.settings.training.averaging is not None
-            torch._foreach_lerp_(self._averages, self._trained, 1 - self.settings.training.averaging)
+            self._averages.update()
         self.step += 1
         return losses
 
@@ -88,7 +85,7 @@ class Trainer:
         """Return the tensors that decide everything to come, by file: networks, optimizers, averaged."""
         tensors = {"networks": _on_host(self.networks.state_dict()), "optimizers": _on_host(self._moments())}
         if self._averages is not None:
-            with self._averaged():
+            with self._averages.shown():
                 tensors["averaged"] = _on_host(self.networks.state_dict())
         return tensors
 
@@ -97,32 +94,15 @@ class Trainer:
         fill(self.networks.state_dict(), tensors["networks"])
         fill(self._moments(), tensors["optimizers"])
         if self._averages is not None:
-            names = {id(parameter): name for name, parameter in self.networks.named_parameters()}
-            for average, parameter in zip(self._averages, self._trained, strict=True):
-                average.copy_(tensors["averaged"][names[id(parameter)]])
+            self._averages.restore(dict(self.networks.named_parameters()), tensors["averaged"])
         self.step = step
         self.guard = self._new_guard()
 
     @contextmanager
     def weights_to_show(self) -> Iterator[Networks]:
         """Yield the networks with their averaged weights, where an average is kept."""
-        if self._averages is None:
+        with nullcontext() if self._averages is None else self._averages.shown():
             yield self.networks
-            return
-        with self._averaged():
-            yield self.networks
-
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        assert self._averages is not None
-        kept = [parameter.detach().clone() for parameter in self._trained]
-        try:
-            with torch.no_grad():
-                torch._foreach_copy_(self._trained, self._averages)
-            yield
-        finally:
-            with torch.no_grad():
-                torch._foreach_copy_(self._trained, kept)
 
     def _assign(self, gradients: Gradients) -> None:
         for name, values in gradients.items():
