@@ -15,7 +15,7 @@ from genzoo import files
 from genzoo.model import Model
 from genzoo.vocabulary import DataSpec, Split
 
-_LEAST_TILE = 32
+_LEAST_TILE = 48
 """Pixels to which the side of a small image is magnified, by whole factors."""
 
 

@@ -77,21 +77,27 @@ def read(data, kind=Everything):
 
 
 def any_of(base, name):
-    return Everything if name == "everything" else resolve(base, name)
+    if issubclass(base, Colour | Everything):
+        return Everything if name == "everything" else resolve(base, name)
+    return registry().resolve(base, name)
 
 
 def put(path, text, value=None):
     return override(value or Everything(), path, text, resolve=any_of)
 
 
+def refused_or(make):
+    """Return what `make` makes, or None where it is refused as settings; let any other error through."""
+    try:
+        return make()
+    except SettingsError:
+        return None
+
+
 def ali_on_mixture25():
     found = registry()
-    return resolve_settings(
-        find_game(found, "ali"),
-        find_recipe(found, "mixture25"),
-        [("game.posterior", "gaussian")],
-        resolve=found.resolve,
-    )
+    game, recipe = find_game(found, "ali"), find_recipe(found, "mixture25")
+    return resolve_settings(game, recipe, [("game.posterior", "gaussian")], resolve=found.resolve)
 
 
 ALI = ali_on_mixture25()
@@ -169,7 +175,7 @@ def test_equal_values_are_equal_objects_and_frozen():
     ],
 )
 def test_a_wrong_name_gets_the_nearest_right_one(data, said):
-    with pytest.raises(SettingsError, match="name|expected|setting") as caught:
+    with pytest.raises(SettingsError) as caught:
         read(data)
     assert said in caught.value.found
 
@@ -248,15 +254,11 @@ def test_a_refused_value_is_shown_at_no_great_length():
     assert len(caught.value.found) < 120
 
 
-@pytest.mark.parametrize("huge", [10**400, -(10**400)])
+@pytest.mark.parametrize("huge", [10**400, -(10**400)], ids=["above", "below"])
 @pytest.mark.parametrize("data", ["rate", "limit", "count"])
 def test_a_number_beyond_every_float_is_refused_or_kept_exactly(data, huge):
-    try:
-        found = read({data: huge})
-    except SettingsError as error:
-        assert data in error.found
-    else:
-        assert getattr(found, data) == huge
+    found = refused_or(lambda: read({data: huge}))
+    assert found is None or getattr(found, data) == huge
 
 
 @pytest.mark.parametrize("name", ["steps", "batch_size", "log_every", "keep_checkpoints"])
@@ -452,6 +454,21 @@ def likely(kind, *names):
     return st.dictionaries(keys, documents | numbers(0) | st.integers(1), max_size=6)
 
 
+@st.composite
+def nearly(draw, document):
+    """Return `document` with some of its entries, at any depth, replaced, removed or added to."""
+    changed = dict(document)
+    for key in draw(st.lists(st.sampled_from([*document, "name", "else"]), max_size=2)):
+        inner = changed.get(key)
+        if isinstance(inner, dict):
+            changed[key] = draw(nearly(inner) | documents)
+        elif draw(st.booleans()):
+            changed[key] = draw(documents | st.sampled_from(["hinge", "alternating", "ali", "digits", "point"]))
+        else:
+            changed.pop(key, None)
+    return changed
+
+
 @given(player_trainings)
 def test_the_settings_of_a_player_return_from_their_json(value):
     assert from_json(PlayerTraining, json.loads(json.dumps(to_json(value))), resolve=resolve) == value
@@ -471,14 +488,9 @@ def test_a_float_returns_exactly_from_the_text_of_an_override(value):
 @settings(max_examples=100)
 @given(data=st.data())
 def test_json_data_either_describe_a_value_or_are_refused_as_settings(kind, data):
-    document = data.draw(documents | likely(Training) | likely(Everything, "name") | likely(Settings))
-    try:
-        value = from_json(kind, document, resolve=any_of)
-    except SettingsError as error:
-        assert error.exit_code == 2
-    else:
-        assert isinstance(value, kind)
-        assert from_json(kind, to_json(value), resolve=any_of) == value
+    document = data.draw(documents | likely(Training) | likely(Everything, "name") | nearly(to_json(ALI)))
+    value = refused_or(lambda: from_json(kind, document, resolve=any_of))
+    assert value is None or (isinstance(value, kind) and from_json(kind, to_json(value), resolve=any_of) == value)
 
 
 known_paths = st.sampled_from(list(paths(ALI)))
@@ -497,11 +509,5 @@ some_texts = (
 @example("training.players.a.b", "1")
 @example("training.players..beta1", "0.5")
 def test_an_override_either_gives_settings_that_can_be_stored_or_is_refused_as_settings(path, text):
-    try:
-        value = put_ali(path, text)
-    except SettingsError as error:
-        assert error.exit_code == 2
-    else:
-        assert isinstance(value, Settings)
-        again = from_json(Settings, json.loads(json.dumps(to_json(value))), resolve=registry().resolve)
-        assert again == value
+    value = refused_or(lambda: put_ali(path, text))
+    assert value is None or from_json(Settings, to_json(value), resolve=registry().resolve) == value

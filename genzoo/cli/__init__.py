@@ -1,6 +1,7 @@
 """The command line: it parses, calls one function of the library, and prints; faults become exit codes here."""
 
 import errno
+import os
 import sys
 import traceback
 import warnings
@@ -67,6 +68,8 @@ def group(debug: bool) -> None:
 def main() -> NoReturn:
     """Run the command line and exit with one of its documented codes."""
     debug = "--debug" in sys.argv[1:]
+    # Threads that spin while they wait starve whatever shares the processor with them, another training above all.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.simplefilter("always", GenzooWarning)
     warnings.showwarning = _show_warning
     try:

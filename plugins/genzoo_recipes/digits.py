@@ -38,9 +38,9 @@ class DigitsNetworks(Architecture):
 
     name: ClassVar[str] = "digits"
     posteriors: ClassVar[tuple[Posterior, ...]] = ("gaussian", "point")
-    latent: int = 16
-    init_std: float | None = 0.02
-    dropout: float = 0.2
+    latent: int = 32
+    init_std: float | None = 0.05
+    dropout: float = 0.1
     """On the input of every row of the critic."""
 
     def encoder(self, data, *, posterior=None, condition=0):
@@ -88,5 +88,5 @@ DIGITS = Recipe(
     summary="8 × 8 handwritten digits, some minutes on a CPU",
     dataset=Digits(),
     architecture=DigitsNetworks(),
-    training=Training(steps=10_000, batch_size=100, learning_rate=5e-4, beta1=0.5, log_every=250, picture_every=2500),
+    training=Training(steps=6000, batch_size=100, learning_rate=1e-3, beta1=0.5, log_every=250, picture_every=2000),
 )

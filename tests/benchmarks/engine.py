@@ -64,37 +64,24 @@ def normed(layer, maps, kind=nn.BatchNorm2d):
 class DigitsByHand(nn.Module):
     def __init__(self):
         super().__init__()
-        act, drop = nn.LeakyReLU(0.1), nn.Dropout(0.2)
+        act, drop = nn.LeakyReLU(0.1), nn.Dropout(0.1)
         self.encoder = nn.Sequential(
-            *normed(nn.Conv2d(1, 24, 3, bias=False), 24),
-            *normed(nn.Conv2d(24, 48, 4, 2, bias=False), 48),
-            *normed(nn.Conv2d(48, 96, 2, bias=False), 96),
+            *normed(nn.Conv2d(1, 32, 4, 2, bias=False), 32),
+            *normed(nn.Conv2d(32, 128, 3, bias=False), 128),
             nn.Flatten(),
-            *normed(nn.Linear(96, 128, bias=False), 128, nn.BatchNorm1d),
-            nn.Linear(128, 32),
+            *normed(nn.Linear(128, 128, bias=False), 128, nn.BatchNorm1d),
+            nn.Linear(128, 64),
         )
         self.decoder = nn.Sequential(
-            *normed(nn.ConvTranspose2d(16, 96, 2, bias=False), 96),
-            *normed(nn.ConvTranspose2d(96, 48, 4, 2, bias=False), 48),
-            *normed(nn.ConvTranspose2d(48, 24, 3, bias=False), 24),
-            nn.Conv2d(24, 1, 1, bias=False),
+            *normed(nn.ConvTranspose2d(32, 128, 3, bias=False), 128),
+            *normed(nn.ConvTranspose2d(128, 32, 4, 2, bias=False), 32),
+            nn.Conv2d(32, 1, 1, bias=False),
         )
         self.output_bias = nn.Parameter(torch.zeros(1, 8, 8))
-        self.x = nn.Sequential(
-            drop,
-            nn.Conv2d(1, 24, 3),
-            act,
-            drop,
-            nn.Conv2d(24, 48, 4, 2),
-            act,
-            drop,
-            nn.Conv2d(48, 96, 2),
-            act,
-            nn.Flatten(),
-        )
-        self.z = nn.Sequential(drop, nn.Linear(16, 96), act, drop, nn.Linear(96, 96), act)
+        self.x = nn.Sequential(drop, nn.Conv2d(1, 32, 4, 2), act, drop, nn.Conv2d(32, 128, 3), act, nn.Flatten())
+        self.z = nn.Sequential(drop, nn.Linear(32, 128), act, drop, nn.Linear(128, 128), act)
         self.joint = nn.Sequential(
-            drop, nn.Linear(192, 256), act, drop, nn.Linear(256, 256), act, drop, nn.Linear(256, 1)
+            drop, nn.Linear(256, 256), act, drop, nn.Linear(256, 256), act, drop, nn.Linear(256, 1)
         )
         self.critic = nn.ModuleList([self.x, self.z, self.joint])
 

@@ -1,0 +1,863 @@
+"""Games: what every player is shown and moved by, the ELBO, and one test game for each seam of the interface."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy
+import pytest
+import torch
+from torch import nn
+
+import genzoo
+from genzoo import (
+    AdversarialGame,
+    Alternating,
+    Architecture,
+    Batch,
+    BatchNorm,
+    Code,
+    DataSpec,
+    Decoder,
+    Encoder,
+    Game,
+    Hinge,
+    Joint,
+    JointCritic,
+    LeastSquares,
+    Linear,
+    Losses,
+    Maxout,
+    Networks,
+    ReLU,
+    SettingsError,
+    StandardNormal,
+    TableCritic,
+    TableDecoder,
+    TableEncoder,
+    Training,
+    Verdict,
+)
+from genzoo.initial import Plan
+from genzoo.plugins import Entry, registry
+from genzoo.recipes import Settings, resolve_settings
+from genzoo.tensors import unpack
+from genzoo.trainer import Trainer
+from genzoo_ali.ali import ALI
+from genzoo_data.digits import Digits
+from genzoo_data.mixture import Mixture25
+from genzoo_gan.gan import GAN
+from genzoo_recipes.digits import DigitsNetworks
+from genzoo_recipes.mixture25 import QUICK, Mixture25Networks
+from genzoo_vae.vae import VAE
+
+CPU = torch.device("cpu")
+DATA = Mixture25(rows=40, held_out_rows=16)
+TRAINING = Training(steps=4, batch_size=16, learning_rate=1e-3)
+HIDDEN = Linear(width=8, batch_norm=BatchNorm(), nonlinearity=ReLU())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Small(Mixture25Networks):
+    """The toy networks with layers of 8, and an embedding of 3 numbers."""
+
+    name: ClassVar[str] = "small"
+
+    def encoder(self, data, *, posterior=None, condition=0):
+        chosen = self.choose(posterior)
+        head = (Linear(width=2 * self.latent if chosen == "gaussian" else self.latent),)
+        return TableEncoder(data, latent=self.latent, posterior=chosen, body=(HIDDEN,), head=head, condition=condition)
+
+    def decoder(self, data, *, condition=0):
+        table = (HIDDEN, Linear(width=data.shape[0]))
+        return TableDecoder(data, latent=self.latent, table=table, condition=condition)
+
+    def critic(self, data, *, sees="xz", condition=0, outputs=1):
+        joint = (Linear(width=8, nonlinearity=Maxout(pieces=2)), Linear(width=outputs))
+        return TableCritic(
+            data, latent=self.latent, x_table=(), z_table=(), joint_table=joint, sees=sees, condition=condition
+        )
+
+    def embedder(self, data):
+        return nn.Linear(data.condition_size, 3)
+
+
+SMALL = Small()
+
+
+def settings_of(game, *, dataset=DATA, architecture=SMALL, training=TRAINING):
+    return Settings(game=game, dataset=dataset, architecture=architecture, prior=StandardNormal(), training=training)
+
+
+def trainer_of(game, *, seed=5, source=None, inherited=None, **settings):
+    chosen = settings_of(game, **settings)
+    plan = Plan(settings=chosen, source=None if source is None else Plan(settings=source))
+    return Trainer(plan, chosen.dataset.load(None).train, seed=seed, device=CPU, inherited=inherited)
+
+
+def parameters_of(module):
+    return {name: tensor.detach().clone() for name, tensor in module.named_parameters()}
+
+
+def changed(module, before):
+    """Return which of the networks' parts have a parameter that is not bitwise what it was."""
+    return {
+        name.partition(".")[0] for name, tensor in module.named_parameters() if not torch.equal(tensor, before[name])
+    }
+
+
+def watched_critic(trainer):
+    """Return a list that will hold the joint and the verdict of every call of the critic."""
+    calls = []
+    trainer.networks.critic.register_forward_hook(lambda _, inputs, verdict: calls.append((inputs[0], verdict)))
+    return calls
+
+
+# What the critic is shown
+
+
+@pytest.mark.parametrize("game", [ALI(), GAN()], ids=lambda game: game.name)
+def test_the_critic_is_called_once_per_step_with_twice_the_rows(game):
+    trainer = trainer_of(game)
+    calls = watched_critic(trainer)
+    for step, rows in enumerate([16, 16, 8]):
+        trainer.advance()
+        assert len(calls) == step + 1
+        joint, verdict = calls[-1]
+        assert len(joint.x) == len(verdict.logits) == len(verdict.features) == 2 * rows
+        assert joint.y is None
+
+
+def test_the_critic_of_ali_sees_data_with_codes_and_then_samples_with_prior_draws():
+    trainer = trainer_of(ALI())
+    calls = watched_critic(trainer)
+    batch = trainer.stream.batch(0)
+    trainer.advance()
+    joint = calls[0][0]
+    assert torch.equal(joint.x[:16], batch.x)
+    assert torch.equal(joint.z[16:], batch.z)
+    twin = trainer_of(ALI()).networks
+    assert torch.equal(joint.z[:16], twin.encode(batch.x, batch.noise).z)
+    assert torch.equal(joint.x[16:], twin.decode(batch.z))
+
+
+def test_the_critic_of_gan_never_sees_z():
+    trainer = trainer_of(GAN())
+    calls = watched_critic(trainer)
+    batch = trainer.stream.batch(0)
+    trainer.advance()
+    joint = calls[0][0]
+    assert joint.z is None
+    assert torch.equal(joint.x[:16], batch.x)
+    assert trainer.networks.encoder is None
+    assert trainer.networks.critic.joint.given == (2,)
+
+
+def test_the_critic_of_gan_is_ruled_by_x_alone_though_z_is_drawn():
+    networks, batch = trainer_of(GAN()).networks.eval(), trainer_of(GAN()).stream.batch(0)
+    first = GAN().play(networks, batch)
+    second = GAN().play(networks, batch._replace(z=batch.z + 1))
+    assert torch.equal(first.on_q.logits, second.on_q.logits)
+    assert not torch.equal(first.on_p.logits, second.on_p.logits)
+
+
+class Reader(JointCritic):
+    """A critic whose logit is the first number of x, and whose features are x."""
+
+    def forward(self, joint):
+        return Verdict(logits=joint.x[:, 0], features=joint.x)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marked(AdversarialGame):
+    """A game whose q side is all 3 and whose p side is all −4, or shows what `shows` says."""
+
+    name: ClassVar[str] = "marked"
+    q_shows: str = "x"
+    p_shows: str = "x"
+
+    def build(self, architecture, data):
+        return Networks(critic=Reader())
+
+    def q(self, networks, batch):
+        return Joint(**{part: torch.full((len(batch.x), 2), 3.0) for part in self.q_shows})
+
+    def p(self, networks, batch):
+        return Joint(**{part: torch.full((len(batch.x), 2), -4.0) for part in self.p_shows})
+
+
+BATCH = Batch(x=torch.zeros(5, 2), z=torch.zeros(5, 2), noise=torch.zeros(5, 2))
+
+
+def test_the_verdicts_of_a_round_belong_to_their_sides():
+    game = Marked()
+    networks = game.build(SMALL, DATA.spec)
+    round = game.play(networks, BATCH)
+    assert round.on_q.logits.tolist() == [3.0] * 5
+    assert round.on_p.logits.tolist() == [-4.0] * 5
+    assert round.on_q.features.tolist() == round.q.x.tolist() == [[3.0, 3.0]] * 5
+    assert round.on_p.features.tolist() == round.p.x.tolist() == [[-4.0, -4.0]] * 5
+    losses = game.losses(networks, BATCH, ("critic", "generator"))
+    assert losses.players["critic"].item() == pytest.approx(math.log1p(math.exp(-3)) + math.log1p(math.exp(-4)))
+    assert losses.players["generator"].item() == pytest.approx(math.log1p(math.exp(3)) + math.log1p(math.exp(4)))
+    assert losses.watch["data_accuracy"].item() == pytest.approx(1 / (1 + math.exp(-3)))
+    assert losses.watch["sample_accuracy"].item() == pytest.approx(1 / (1 + math.exp(-4)))
+
+
+@pytest.mark.parametrize(("q", "p"), [("x", "xz"), ("xz", "x"), ("xy", "xz")])
+def test_both_sides_must_show_the_same_parts(q, p):
+    game = Marked(q_shows=q, p_shows=p)
+    with pytest.raises(ValueError, match="same parts"):
+        game.play(game.build(SMALL, DATA.spec), BATCH)
+
+
+@pytest.mark.parametrize("movers", [("critic",), ("generator",), ("critic", "generator")])
+def test_only_movers_have_losses(movers):
+    game = Marked()
+    assert tuple(game.losses(game.build(SMALL, DATA.spec), BATCH, movers).players) == movers
+
+
+# What moves whom
+
+
+@pytest.mark.parametrize(
+    ("game", "dataset", "architecture"),
+    [
+        (ALI(), DATA, Mixture25Networks()),
+        (ALI(posterior="gaussian"), DATA, Mixture25Networks()),
+        (GAN(), DATA, Mixture25Networks()),
+        (ALI(), Digits(), DigitsNetworks()),
+        (GAN(), Digits(), DigitsNetworks()),
+    ],
+    ids=["ali", "ali-gaussian", "gan", "ali-digits", "gan-digits"],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_both_losses_start_within_three_hundredths_of_two_log_two(game, dataset, architecture, seed):
+    training = replace(TRAINING, batch_size=100)
+    trainer = trainer_of(game, dataset=dataset, architecture=architecture, training=training, seed=seed)
+    losses = trainer.advance().players
+    assert losses["critic"].item() == pytest.approx(2 * math.log(2), abs=0.03)
+    assert losses["generator"].item() == pytest.approx(2 * math.log(2), abs=0.03)
+
+
+@pytest.mark.parametrize("game", [ALI(), GAN()], ids=lambda game: game.name)
+def test_every_loss_reaches_the_parameters_of_its_own_player_alone(game):
+    trainer = trainer_of(game)
+    batch, networks, players = trainer.stream.batch(0), trainer.networks, trainer.players
+    losses, gradients = game.gradients(networks, batch, players)
+    assert set(losses.players) == set(gradients) == {"critic", "generator"}
+    everyone = [parameter for group in players.values() for parameter in group]
+    assert len(everyone) == len({id(parameter) for parameter in everyone}) == len(list(networks.parameters()))
+    assert {id(parameter) for parameter in players["critic"]} == {id(p) for p in networks.critic.parameters()}
+    # batch statistics do not depend on the buffers, so that the same round can be played again
+    again = game.play(networks, batch)
+    expected = {
+        "critic": game.objective.critic(again.on_q.logits, again.on_p.logits),
+        "generator": game.objective.generator(again.on_q.logits, again.on_p.logits),
+    }
+    for player, parameters in players.items():
+        own = torch.autograd.grad(expected[player], parameters, retain_graph=True)
+        assert all(torch.equal(found, one) for found, one in zip(gradients[player], own, strict=True))
+        assert all(found.abs().max() > 0 for found in gradients[player])
+    assert all(parameter.grad is None for parameter in networks.parameters())
+
+
+@pytest.mark.parametrize(
+    ("game", "movers"),
+    [(ALI(), {"encoder", "decoder"}), (GAN(), {"decoder"})],
+    ids=["ali", "gan"],
+)
+def test_whoever_does_not_move_is_bitwise_unchanged(game, movers):
+    trainer = trainer_of(replace(game, schedule=Alternating()))
+    before = parameters_of(trainer.networks)
+    trainer.advance()
+    assert changed(trainer.networks, before) == {"critic"}
+    before = parameters_of(trainer.networks)
+    trainer.advance()
+    assert changed(trainer.networks, before) == movers
+
+
+def test_under_equal_gradients_the_generator_of_a_simultaneous_step_does_not_see_the_moved_critic():
+    # alternating lets the generator meet the critic that has just moved; simultaneous must not
+    trainers = {"together": trainer_of(ALI()), "critic frozen": trainer_of(ALI())}
+    trainers["critic frozen"].optimizers["critic"].param_groups[0]["lr"] = 0.0
+    for trainer in trainers.values():
+        trainer.advance()
+    left, right = (trainer.networks for trainer in trainers.values())
+    assert all(torch.equal(a, b) for a, b in zip(left.decoder.parameters(), right.decoder.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(left.encoder.parameters(), right.encoder.parameters(), strict=True))
+    assert not torch.equal(next(left.critic.parameters()), next(right.critic.parameters()))
+
+
+@pytest.mark.parametrize("objective", [LeastSquares(), Hinge()], ids=lambda objective: objective.name)
+def test_the_objective_of_a_game_is_the_one_it_is_given(objective):
+    trainer = trainer_of(ALI(objective=objective))
+    calls = watched_critic(trainer)
+    losses = trainer.advance().players
+    logits = calls[0][1].logits
+    assert torch.equal(losses["critic"], objective.critic(logits[:16], logits[16:]))
+    assert torch.equal(losses["generator"], objective.generator(logits[:16], logits[16:]))
+
+
+# The ELBO
+
+
+class LinearGaussian(Encoder):
+    """z = A x + a + s·noise, every row the same s."""
+
+    def __init__(self, a_map, shift, log_std):
+        super().__init__()
+        self.a_map, self.shift, self.log_std = (nn.Parameter(torch.tensor(v)) for v in (a_map, shift, log_std))
+
+    def forward(self, x, noise, y=None):
+        mean = x @ self.a_map.T + self.shift
+        log_std = self.log_std.expand_as(mean)
+        return Code(z=mean + log_std.exp() * noise, mean=mean, log_std=log_std)
+
+
+class Affine(Decoder):
+    """x = W z + b, before the sigmoid of unit support."""
+
+    def __init__(self, w_map, shift, support="real"):
+        super().__init__(support=support)
+        self.w_map, self.shift = nn.Parameter(torch.tensor(w_map)), nn.Parameter(torch.tensor(shift))
+
+    def logits(self, z, y=None):
+        return z @ self.w_map.T + self.shift
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearNetworks(Architecture):
+    """Fixed linear networks of x ∈ R³ and z ∈ R²; the posterior is exact for `sigma` unless it is `spoilt`."""
+
+    name: ClassVar[str] = "linear"
+    posteriors: ClassVar[tuple[str, ...]] = ("gaussian",)
+    sigma: float = 0.5
+    spoilt: float = 0.0
+
+    # orthogonal columns, so that the exact posterior has independent coordinates
+    w_map: ClassVar = numpy.array([[1.0, 2.0], [2.0, -1.0], [2.0, 0.0]]) * 0.4
+    shift: ClassVar = numpy.array([0.3, -0.7, 1.1])
+
+    @property
+    def posterior_of(self):
+        precision = numpy.eye(2) + self.w_map.T @ self.w_map / self.sigma**2
+        covariance = numpy.linalg.inv(precision)
+        a_map = covariance @ self.w_map.T / self.sigma**2
+        return a_map + self.spoilt, -a_map @ self.shift + self.spoilt, 0.5 * numpy.log(numpy.diag(covariance))
+
+    def encoder(self, data, *, posterior=None, condition=0):
+        self.choose(posterior)
+        return LinearGaussian(*self.posterior_of)
+
+    def decoder(self, data, *, condition=0):
+        return Affine(self.w_map, self.shift, data.support)
+
+    def critic(self, data, *, sees="xz", condition=0, outputs=1):
+        raise NotImplementedError
+
+
+R3 = DataSpec(shape=(3,), support="real")
+X = numpy.random.default_rng(0).normal(size=(7, 3))
+# E over ±√2·e_i is exact for whatever is quadratic in two-dimensional noise
+CUBATURE = math.sqrt(2) * numpy.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
+
+
+def expected_loss(game, architecture, data, x):
+    """Return the game's loss with the expectation over the noise taken exactly."""
+    batch = Batch(
+        x=torch.tensor(numpy.repeat(x, 4, 0)), z=torch.zeros(1), noise=torch.tensor(numpy.tile(CUBATURE, (len(x), 1)))
+    )
+    return game.losses(game.build(architecture, data), batch, ("generator",))
+
+
+def test_with_the_exact_posterior_the_elbo_is_the_log_likelihood():
+    architecture = LinearNetworks(latent=2)
+    assert numpy.abs(numpy.tril(architecture.w_map.T @ architecture.w_map, -1)).max() < 1e-15
+    covariance = architecture.w_map @ architecture.w_map.T + 0.25 * numpy.eye(3)
+    away = X - architecture.shift
+    mahalanobis = numpy.einsum("ni,ij,nj->n", away, numpy.linalg.inv(covariance), away)
+    likelihood = -0.5 * (mahalanobis + numpy.linalg.slogdet(covariance)[1] + 3 * math.log(2 * math.pi))
+    found = expected_loss(VAE(sigma=0.5), architecture, R3, X).players["generator"].item()
+    assert found == pytest.approx(-likelihood.mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.25])
+def test_with_another_posterior_the_elbo_is_its_closed_form(beta):
+    architecture = LinearNetworks(latent=2, spoilt=0.2)
+    a_map, shift, log_std = architecture.posterior_of
+    mean = X @ a_map.T + shift
+    away = X - mean @ architecture.w_map.T - architecture.shift
+    trace = numpy.trace(architecture.w_map @ numpy.diag(numpy.exp(2 * log_std)) @ architecture.w_map.T)
+    misfit = ((away**2).sum(1) + trace) / (2 * 0.3**2) + 3 * math.log(0.3 * math.sqrt(2 * math.pi))
+    kl = 0.5 * (mean**2 + numpy.exp(2 * log_std) - 1 - 2 * log_std).sum(1)
+    losses = expected_loss(VAE(sigma=0.3, beta=beta), architecture, R3, X)
+    assert losses.watch["reconstruction"].item() == pytest.approx(misfit.mean(), rel=1e-12)
+    assert losses.watch["kl"].item() == pytest.approx(kl.mean(), rel=1e-12)
+    assert losses.players["generator"].item() == pytest.approx(misfit.mean() + beta * kl.mean(), rel=1e-12)
+
+
+def test_a_spoilt_posterior_costs_exactly_its_divergence_from_the_exact_one():
+    exact, spoilt = LinearNetworks(latent=2), LinearNetworks(latent=2, spoilt=0.2)
+    losses = [expected_loss(VAE(sigma=0.5), own, R3, X).players["generator"].item() for own in (exact, spoilt)]
+    means = [X @ own.posterior_of[0].T + own.posterior_of[1] for own in (exact, spoilt)]
+    variance = numpy.exp(2 * exact.posterior_of[2])  # the same for both
+    divergence = (0.5 * (means[1] - means[0]) ** 2 / variance).sum(1).mean()
+    assert losses[1] - losses[0] == pytest.approx(divergence, rel=1e-10)
+
+
+def test_the_elbo_of_unit_data_is_bernoulli_on_the_logits():
+    architecture = LinearNetworks(latent=2)
+    x = numpy.random.default_rng(1).uniform(size=(6, 3))
+    noise = numpy.random.default_rng(2).normal(size=(6, 2))
+    a_map, shift, log_std = architecture.posterior_of
+    mean = x @ a_map.T + shift
+    logits = (mean + numpy.exp(log_std) * noise) @ architecture.w_map.T + architecture.shift
+    p = 1 / (1 + numpy.exp(-logits))
+    misfit = -(x * numpy.log(p) + (1 - x) * numpy.log(1 - p)).sum(1).mean()
+    kl = 0.5 * (mean**2 + numpy.exp(2 * log_std) - 1 - 2 * log_std).sum(1).mean()
+    unit = DataSpec(shape=(3,), support="unit")
+    batch = Batch(x=torch.tensor(x), z=torch.zeros(1), noise=torch.tensor(noise))
+    losses = VAE().losses(VAE().build(architecture, unit), batch, ("generator",))
+    assert losses.players["generator"].item() == pytest.approx(misfit + kl, rel=1e-12)
+
+
+def test_the_elbo_stays_finite_where_a_probability_rounds_to_zero():
+    networks = VAE().build(LinearNetworks(latent=2), DataSpec(shape=(3,), support="unit"))
+    with torch.no_grad():
+        networks.decoder.shift.fill_(-200)
+    batch = Batch(x=torch.ones(1, 3, dtype=torch.double), z=torch.zeros(1), noise=torch.zeros(1, 2).double())
+    losses = VAE().losses(networks, batch, ("generator",))
+    assert losses.watch["reconstruction"].item() == pytest.approx(600, abs=10)
+
+
+def test_vae_is_one_player_with_everything():
+    trainer = trainer_of(VAE())
+    assert list(trainer.players) == ["generator"]
+    assert len(trainer.players["generator"]) == len(list(trainer.networks.parameters()))
+    assert (trainer.networks.critic, trainer.networks.encoder.posterior) == (None, "gaussian")
+    before = parameters_of(trainer.networks)
+    trainer.advance()
+    assert changed(trainer.networks, before) == {"encoder", "decoder"}
+
+
+# Seams: gradients
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clipped(ALI):
+    """ALI in which every gradient is replaced by its sign times 3."""
+
+    name: ClassVar[str] = "clipped"
+
+    def gradients(self, networks, batch, movers):
+        losses, gradients = super().gradients(networks, batch, movers)
+        return losses, {name: tuple(3 * g.sign() for g in values) for name, values in gradients.items()}
+
+
+def test_a_game_may_take_its_gradients_its_own_way():
+    own, plain = trainer_of(Clipped()), trainer_of(ALI())
+    expected = ALI().gradients(plain.networks, plain.stream.batch(0), plain.players)[1]
+    own.advance()
+    for player, gradients in expected.items():
+        for parameter, gradient in zip(own.players[player], gradients, strict=True):
+            moment = own.optimizers[player].state[parameter]["exp_avg"]
+            assert torch.equal(moment, 0.5 * 3 * gradient.sign())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transposing(ALI):
+    """ALI whose gradients lie in memory otherwise than their parameters."""
+
+    name: ClassVar[str] = "transposing"
+
+    def gradients(self, networks, batch, movers):
+        losses, gradients = super().gradients(networks, batch, movers)
+        turned = {k: tuple(g.t().contiguous().t() if g.ndim == 2 else g for g in v) for k, v in gradients.items()}
+        return losses, turned
+
+
+def test_where_a_gradient_lies_in_memory_makes_no_difference():
+    odd, plain = trainer_of(Transposing()), trainer_of(ALI())
+    for _ in range(3):
+        odd.advance()
+        plain.advance()
+    expected = plain.networks.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in odd.networks.state_dict().items())
+
+
+# Seams: inherits
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostHoc(ALI):
+    """ALI around a decoder that is another run's."""
+
+    name: ClassVar[str] = "test-post-hoc"
+    inherits: ClassVar[tuple[str, ...]] = ("decoder",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inverse(Game):
+    """A learned inverse mapping: one player, the encoder, minimises ‖z − Gz(Gx(z))‖²."""
+
+    name: ClassVar[str] = "test-inverse"
+    inherits: ClassVar[tuple[str, ...]] = ("decoder",)
+
+    def build(self, architecture, data):
+        return Networks(encoder=architecture.encoder(data, posterior="point"), decoder=architecture.decoder(data))
+
+    def losses(self, networks, batch, movers):
+        with torch.no_grad():
+            x = networks.decode(batch.z)
+        error = (networks.encode(x, batch.noise).z - batch.z).square().sum(1).mean()
+        return Losses(players={"generator": error}, watch={"x": x.mean()})
+
+
+def some_state(game, steps=2):
+    trainer = trainer_of(game, seed=11)
+    for _ in range(steps):
+        trainer.advance()
+    return trainer.state()["networks"]
+
+
+@pytest.mark.parametrize("game", [PostHoc(), Inverse()], ids=lambda game: game.name)
+def test_an_inherited_decoder_stays_bit_identical_in_inference_mode(game):
+    inherited = some_state(GAN())
+    trainer = trainer_of(game, source=settings_of(GAN()), inherited=inherited)
+    decoder = {name: tensor for name, tensor in inherited.items() if name.startswith("decoder.")}
+    assert sum("running" in name or "tracked" in name for name in decoder) == 3
+    modes = []
+    trainer.networks.decoder.register_forward_hook(lambda module, *_: modes.append(module.training))
+    before = parameters_of(trainer.networks)
+    for _ in range(3):
+        trainer.advance()
+    trainer.networks.eval()
+    trainer.networks.train()
+    assert not any(module.training for module in trainer.networks.decoder.modules())
+    assert trainer.networks.encoder.training
+    assert modes == [False] * 3
+    state = trainer.state()["networks"]
+    assert {name for name in state if name.startswith("decoder.")} == decoder.keys()
+    assert all(torch.equal(state[name], tensor) for name, tensor in decoder.items())
+    assert changed(trainer.networks, before) == ({"encoder", "critic"} if trainer.networks.critic else {"encoder"})
+    assert not any(parameter.requires_grad for parameter in trainer.networks.decoder.parameters())
+    assert not any("decoder" in name for name in trainer.state()["optimizers"])
+
+
+def test_a_game_that_inherits_needs_a_source_and_one_that_does_not_refuses_it():
+    with pytest.raises(SettingsError, match="takes its decoder from another run"):
+        trainer_of(PostHoc())
+    with pytest.raises(SettingsError, match="ali inherits nothing"):
+        trainer_of(ALI(), source=settings_of(GAN()), inherited=some_state(GAN()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenEncoder(ALI):
+    """ALI around another run's encoder."""
+
+    name: ClassVar[str] = "test-frozen-encoder"
+    inherits: ClassVar[tuple[str, ...]] = ("encoder",)
+
+
+def test_a_source_without_the_inherited_part_is_refused():
+    with pytest.raises(SettingsError, match="is of gan: no encoder"):
+        trainer_of(FrozenEncoder(), source=settings_of(GAN()), inherited=some_state(GAN()))
+
+
+@pytest.mark.parametrize(
+    ("mine", "says"),
+    [
+        ({"architecture": Small(latent=3)}, "latent size is 3 here and 2"),
+        ({"dataset": Digits(), "architecture": DigitsNetworks(latent=2)}, r"shape of x is \(1, 8, 8\) here and \(2,\)"),
+    ],
+    ids=["latent", "shape"],
+)
+def test_a_source_that_does_not_fit_is_refused(mine, says):
+    with pytest.raises(SettingsError, match=says):
+        trainer_of(PostHoc(), source=settings_of(GAN()), inherited=some_state(GAN()), **mine)
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Register this file's post-hoc game and architecture, as a plugin would."""
+    found = registry()
+    plugin = found.plugins[0]
+    offers = [("models", PostHoc), ("architectures", Small)]
+    entries = [Entry(kind=kind, name=one.name, summary="", plugin=plugin, offer=one) for kind, one in offers]
+    monkeypatch.setattr(found, "entries", [*found.entries, *entries])
+
+
+TINY = {
+    "training.steps": 3,
+    "training.batch_size": 8,
+    "training.log_every": 2,
+    "training.checkpoint_every": 2,
+    "dataset.rows": 24,
+    "dataset.held_out_rows": 8,
+}
+
+
+def test_a_post_hoc_game_trains_from_a_run_and_goes_on_without_it(registered, tmp_path):
+    recipe = replace(QUICK, architecture=SMALL)
+    overrides = TINY | {"training.averaging": 0.5}
+    source = genzoo.train(GAN(), recipe=recipe, overrides=overrides, runs=tmp_path)
+    run = genzoo.train(PostHoc(), from_run=source, seed=1, steps=4, runs=tmp_path)
+    origin = unpack(source.newest_checkpoint()[0].file("averaged.safetensors"))
+
+    def assert_inherited():
+        for name in ("networks", "averaged"):
+            state = unpack(run.newest_checkpoint()[0].file(f"{name}.safetensors"))
+            decoder = {name for name in state if name.startswith("decoder.")}
+            assert decoder == {name for name in origin if name.startswith("decoder.")}
+            assert all(torch.equal(state[name], origin[name]) for name in decoder)
+
+    assert_inherited()
+    assert run.record["from"]["sha256"] == source.newest_checkpoint()[0].sha256
+    assert run.record["recipe"] == "mixture25"
+    source.path.rename(tmp_path / "elsewhere")
+    genzoo.resume(run, steps=6)
+    assert run.newest_checkpoint()[0].step == 6
+    assert_inherited()
+    model = genzoo.load(run)
+    assert model.reconstruct(torch.zeros(3, 2)).shape == (3, 2)
+    again = genzoo.load(tmp_path / "elsewhere")
+    assert torch.equal(model.sample(5), again.sample(5))
+
+
+# Seams: initialise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initialising(Small):
+    """Networks whose start depends on the data, and is written down."""
+
+    name: ClassVar[str] = "initialising"
+    calls: ClassVar[list] = []
+
+    def initialise(self, networks, images):
+        decoder = networks.decoder.stack.layers[-1].preactivation[0]
+        self.calls.append((images.clone(), decoder.weight.detach().clone(), networks))
+        with torch.no_grad():
+            decoder.bias.copy_(images.mean(0))
+
+
+@pytest.fixture
+def calls():
+    Initialising.calls.clear()
+    yield Initialising.calls
+    Initialising.calls.clear()
+
+
+def test_initialise_is_called_once_with_training_rows_after_the_weights_are_drawn(calls):
+    trainer = trainer_of(ALI(), architecture=Initialising())
+    start = trainer.state()["networks"]
+    for _ in range(2):
+        trainer.advance()
+    ((images, weight, networks),) = calls
+    assert networks is trainer.networks
+    rows = DATA.load(None).train.x
+    assert sorted(images.tolist()) == sorted(rows.tolist())
+    assert torch.equal(weight, start["decoder.stack.layers.1.preactivation.0.weight"])
+    assert torch.equal(start["decoder.stack.layers.1.preactivation.0.bias"], images.mean(0))
+
+
+def test_initialise_sees_at_most_500_rows(calls):
+    trainer_of(ALI(), architecture=Initialising(), dataset=Mixture25(rows=700, held_out_rows=8))
+    assert calls[0][0].shape == (500, 2)
+    assert len(calls[0][0].unique(dim=0)) == 500
+
+
+def test_inherited_weights_are_loaded_after_initialise(calls):
+    inherited = some_state(GAN())
+    source = settings_of(GAN())
+    trainer = trainer_of(PostHoc(), architecture=Initialising(), source=source, inherited=inherited)
+    assert len(calls) == 1
+    bias = "decoder.stack.layers.1.preactivation.0.bias"
+    assert not torch.equal(calls[0][0].mean(0), inherited[bias])
+    assert torch.equal(trainer.state()["networks"][bias], inherited[bias])
+
+
+# Seams: embedder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditional(AdversarialGame):
+    """Conditional ALI (equation 7): x and y are a pair, and the prior side reuses the same y."""
+
+    name: ClassVar[str] = "test-conditional"
+
+    def build(self, architecture, data):
+        embedder = architecture.embedder(data)
+        size = embedder.out_features
+        return Networks(
+            encoder=architecture.encoder(data, condition=size),
+            decoder=architecture.decoder(data, condition=size),
+            critic=architecture.critic(data, condition=size),
+            embedder=embedder,
+        )
+
+    def q(self, networks, batch):
+        z = networks.encode(batch.x, batch.noise, batch.y).z
+        return Joint(x=batch.x, z=z, y=networks.embed(batch.y))
+
+    def p(self, networks, batch):
+        return Joint(x=networks.decode(batch.z, batch.y), z=batch.z, y=networks.embed(batch.y))
+
+
+def test_a_conditional_game_shares_one_embedder_that_the_generator_trains():
+    trainer = trainer_of(replace(Conditional(), schedule=Alternating()))
+    networks, batch = trainer.networks, trainer.stream.batch(0)
+    assert networks.embedder.weight.shape == (3, 25)
+    assert batch.y.shape == (16, 25)
+    assert networks.encoder.head.given == (8 + 3,)
+    assert networks.decoder.stack.given == (2 + 3,)
+    assert networks.critic.joint.given == (2 + 2 + 3,)
+    calls = watched_critic(trainer)
+    embedded = networks.embedder(batch.y).detach()
+    before = parameters_of(networks)
+    trainer.advance()
+    joint = calls[0][0]
+    assert torch.equal(joint.y, torch.cat([embedded, embedded]))
+    assert changed(networks, before) == {"critic"}
+    before = parameters_of(networks)
+    trainer.advance()
+    assert changed(networks, before) == {"encoder", "decoder", "embedder"}
+    names = {key.split("/")[1] for key in trainer.state()["optimizers"] if key.startswith("generator/")}
+    assert {"embedder.weight", "embedder.bias"} <= names
+
+
+def test_the_condition_vectors_of_a_batch_are_the_labels_of_its_rows():
+    batch = trainer_of(Conditional()).stream.batch(1)
+    means = torch.tensor(DATA.spec.mixture.means)
+    nearest = torch.cdist(batch.x, means).argmin(1)  # the components are 40 standard deviations apart
+    assert torch.equal(batch.y, nn.functional.one_hot(nearest, 25).float())
+
+
+def test_a_conditional_model_without_labels_is_refused():
+    networks = trainer_of(Conditional()).networks
+    with pytest.raises(SettingsError, match="conditional model needs labels"):
+        networks.decode(torch.zeros(2, 2))
+
+
+def test_the_embedder_unless_overridden_passes_y_on():
+    embedder = Mixture25Networks().embedder(DATA.spec)
+    y = torch.rand(4, 25)
+    assert embedder.out_features == 25
+    assert embedder(y) is y
+
+
+# Players and defaults
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreePlayers(AdversarialGame):
+    """A VAE/GAN in outline: encoder, decoder and critic have a loss each."""
+
+    name: ClassVar[str] = "test-three"
+
+    def build(self, architecture, data):
+        return Networks(
+            encoder=architecture.encoder(data, posterior="gaussian"),
+            decoder=architecture.decoder(data),
+            critic=architecture.critic(data, sees="x"),
+        )
+
+    def players(self, networks):
+        return {name: list(getattr(networks, name).parameters()) for name in ("encoder", "decoder", "critic")}
+
+    def q(self, networks, batch):
+        return Joint(x=batch.x)
+
+    def p(self, networks, batch):
+        return Joint(x=networks.decode(batch.z))
+
+    def losses(self, networks, batch, movers):
+        round = self.play(networks, batch)
+        code = networks.encode(batch.x, batch.noise)
+        kl = (code.mean.square() + (2 * code.log_std).exp() - 1 - 2 * code.log_std).sum(1).mean() / 2
+        misfit = (networks.decode(code.z) - batch.x).square().sum(1).mean()
+        every = {
+            "encoder": lambda: kl + misfit,
+            "decoder": lambda: misfit + self.generator_loss(networks, batch, round),
+            "critic": lambda: self.critic_loss(networks, batch, round),
+        }
+        return Losses(players={name: every[name]() for name in movers}, watch={"kl": kl.detach()})
+
+
+def test_a_game_may_have_three_players():
+    players = {"encoder": replace(TRAINING.of("encoder"), learning_rate=0.0)}
+    trainer = trainer_of(ThreePlayers(), training=replace(TRAINING, players=players))
+    before = parameters_of(trainer.networks)
+    losses = trainer.advance()
+    assert list(losses.players) == ["encoder", "decoder", "critic"]
+    assert changed(trainer.networks, before) == {"decoder", "critic"}
+    again = trainer_of(ThreePlayers())
+    again.advance()
+    assert changed(again.networks, before) == {"encoder", "decoder", "critic"}
+    assert again.guard.fault() is None
+
+
+def test_three_players_may_alternate():
+    trainer = trainer_of(ThreePlayers(schedule=Alternating(critic_steps=2)))
+    moved = [list(trainer.advance().players) for _ in range(3)]
+    assert moved == [["critic"], ["critic"], ["encoder", "decoder"]]
+
+
+def test_settings_for_a_player_that_is_not_there_are_refused():
+    training = replace(TRAINING, players={"criti": TRAINING.of("critic")})
+    with pytest.raises(SettingsError, match="no player 'criti' in ali; did you mean 'critic'"):
+        trainer_of(ALI(), training=training)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idle(ALI):
+    """A game in which everything is inherited but nothing is left to train."""
+
+    name: ClassVar[str] = "test-idle"
+
+    def players(self, networks):
+        return {}
+
+
+def test_a_game_without_players_is_refused():
+    with pytest.raises(SettingsError, match="test-idle trains no parameter"):
+        trainer_of(Idle())
+
+
+def test_batch_statistics_of_a_single_row_are_refused_before_training():
+    with pytest.raises(SettingsError, match="batch_size=13 the last batch of an epoch is a single row"):
+        trainer_of(ALI(), training=replace(TRAINING, batch_size=13))
+    assert trainer_of(ALI(), training=replace(TRAINING, batch_size=40)).advance()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chatty(ALI):
+    """A game with settings of its own."""
+
+    name: ClassVar[str] = "test-chatty"
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "training.beta1": 0.0,
+        "training.learning_rate": 5e-4,
+        "training.players.critic.learning_rate": 2e-4,
+        "training.averaging": 0.99,
+    }
+
+
+def resolved(game, overrides=()):
+    return resolve_settings(game, QUICK, list(overrides), resolve=registry().resolve)
+
+
+def test_recipes_give_way_to_a_games_defaults_and_those_to_overrides():
+    plain, own = resolved(ALI()), resolved(Chatty())
+    assert (plain.training.beta1, plain.training.learning_rate, plain.training.averaging) == (0.5, 1e-3, None)
+    assert (own.training.beta1, own.training.learning_rate, own.training.averaging) == (0.0, 5e-4, 0.99)
+    assert own.training.of("critic").learning_rate == 2e-4
+    assert own.training.of("generator").learning_rate == 5e-4
+    assert own.training.steps == QUICK.training.steps
+    told = resolved(
+        Chatty(), [("training.beta1", "0.3"), ("training.averaging", "none"), ("game.schedule", "alternating")]
+    )
+    assert (told.training.beta1, told.training.learning_rate, told.training.averaging) == (0.3, 5e-4, None)
+    assert told.game.schedule == Alternating()

@@ -1,0 +1,306 @@
+"""A trained model to look at: what its four functions return, from which draws, and what they leave alone."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+import genzoo.model
+from genzoo import (
+    Code,
+    DataSpec,
+    Decoder,
+    Encoder,
+    Model,
+    Networks,
+    Prior,
+    SettingsError,
+    Split,
+    StandardNormal,
+)
+from genzoo_data.digits import Digits
+from genzoo_data.mixture import Mixture25
+from genzoo_recipes.digits import DigitsNetworks
+from genzoo_recipes.mixture25 import Mixture25Networks
+
+CPU = torch.device("cpu")
+VECTOR = DataSpec(shape=(2,), support="real", class_names=("a", "b", "c"))
+
+
+class Shifted(Encoder):
+    """z = x + noise (+ the first two conditions), number by number."""
+
+    def forward(self, x, noise, y=None):
+        z = x + noise if y is None else x + noise + y[:, :2]
+        return Code(z=z, mean=x, log_std=torch.zeros_like(x))
+
+
+class Doubled(Decoder):
+    """x = 2·z + 1 (+ ten times the first two conditions), number by number."""
+
+    def __init__(self):
+        super().__init__(support="real")
+
+    def logits(self, z, y=None):
+        return 2 * z + 1 if y is None else 2 * z + 1 + 10 * y[:, :2]
+
+
+def exact_model(*, conditional=False, **changes):
+    networks = Networks(encoder=Shifted(), decoder=Doubled(), embedder=nn.Identity() if conditional else None)
+    settings = {
+        "networks": networks,
+        "data": VECTOR,
+        "prior": StandardNormal(),
+        "latent": 2,
+        "label_frequencies": [0.5, 0.3, 0.2] if conditional else None,
+        "device": CPU,
+    }
+    return Model(**settings | changes)
+
+
+def real_model(dataset, architecture):
+    spec = dataset.spec
+    networks = Networks(encoder=architecture.encoder(spec), decoder=architecture.decoder(spec))
+    return exact_model(networks=networks.eval(), data=spec, latent=architecture.latent)
+
+
+MODELS = {
+    "mixture25": lambda: real_model(Mixture25(rows=10, held_out_rows=10), Mixture25Networks()),
+    "digits": lambda: real_model(Digits(), DigitsNetworks()),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_answers_have_the_shapes_of_data_and_codes(name):
+    model = MODELS[name]()
+    shape, latent = model.data.shape, model.latent
+    x = torch.rand(5, *shape)
+    code = model.encode(x)
+    assert model.sample(7).shape == (7, *shape)
+    assert model.sample(0).shape == (0, *shape)
+    assert code.z.shape == (5, latent)
+    assert (code.mean is None) == (name == "mixture25")  # implicit there, gaussian here
+    assert model.reconstruct(x).shape == (5, *shape)
+    assert model.interpolate(x, x.flip(0), steps=4).shape == (5, 5, *shape)
+    assert not any(tensor.requires_grad for tensor in (model.sample(2), code.z, model.reconstruct(x)))
+    if model.data.support == "unit":
+        assert 0 <= model.sample(20).min() <= model.sample(20).max() <= 1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_draw_depends_on_the_seed_alone(name):
+    model = MODELS[name]()
+    x = torch.rand(5, *model.data.shape)
+    for ask in (
+        lambda seed: model.sample(6, seed=seed),
+        lambda seed: model.encode(x, seed=seed).z,
+        lambda seed: model.reconstruct(x, seed=seed),
+        lambda seed: model.interpolate(x, x.flip(0), seed=seed),
+    ):
+        first = ask(3)
+        torch.rand(9)
+        assert torch.equal(ask(3), first)
+        assert not torch.equal(ask(4), first)
+
+
+def test_a_sample_is_the_decoded_prior_draw():
+    model = exact_model()
+    z = model.draw_z(9, seed=2)
+    assert torch.equal(model.sample(9, seed=2), 2 * z + 1)
+    assert abs(model.draw_z(50_000).mean().item()) < 5 / 100_000**0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant(Prior):
+    """A prior that draws 7."""
+
+    name: ClassVar[str] = "constant"
+
+    def draw(self, rows, latent, generator):
+        return torch.full((rows, latent), 7.0)
+
+
+def test_samples_come_from_the_prior_of_the_run():
+    assert torch.equal(exact_model(prior=Constant()).sample(3), torch.full((3, 2), 15.0))
+
+
+def test_encoding_samples_z_and_reconstruction_decodes_that_sample():
+    model, x = exact_model(), torch.rand(2000, 2)
+    code = model.encode(x, seed=5)
+    noise = code.z - x
+    assert torch.equal(code.mean, x)
+    # 4,000 normal draws: five standard errors of their mean and of their variance
+    assert abs(noise.mean().item()) < 5 / 4000**0.5
+    assert abs(noise.var().item() - 1) < 5 * (2 / 4000) ** 0.5
+    assert torch.equal(model.reconstruct(x, seed=5), 2 * code.z + 1)
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 499])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_how_rows_are_cut_into_parts_makes_no_difference(monkeypatch, rows_at_once, conditional):
+    model = exact_model(conditional=conditional)
+    x = torch.rand(23, 2)
+    y = nn.functional.one_hot(torch.arange(23) % 3, 3).float() if conditional else None
+
+    def answers():
+        code = model.encode(x, y=y, seed=1)
+        return code.z, code.mean, code.log_std, model.sample(23, seed=1), model.interpolate(x, x.flip(0), y=y, steps=3)
+
+    whole = answers()
+    monkeypatch.setattr(genzoo.model, "_ROWS_AT_ONCE", rows_at_once)
+    assert all(torch.equal(a, b) for a, b in zip(answers(), whole, strict=True))
+
+
+def test_the_chunks_are_no_larger_than_stated():
+    sizes = []
+    model = exact_model()
+    model.networks.decoder.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    model.sample(1100)
+    assert sizes == [500, 500, 100]
+
+
+def test_interpolations_run_straight_from_one_sampled_code_to_the_other():
+    model, a, b = exact_model(), torch.rand(4, 2), torch.rand(4, 2)
+    path = model.interpolate(a, b, steps=4, seed=9)
+    start, end = model.encode(a, seed=9).z, model.encode(b, seed=10).z
+    assert path.shape == (4, 5, 2)
+    for position in range(5):
+        expected = 2 * (start + position / 4 * (end - start)) + 1
+        torch.testing.assert_close(path[:, position], expected, rtol=1e-6, atol=1e-6)
+    assert torch.equal(path[:, 0], model.reconstruct(a, seed=9))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_ends_of_an_interpolation_are_the_reconstructions(name):
+    model = MODELS[name]()
+    a, b = torch.rand(2, 3, *model.data.shape)
+    path = model.interpolate(a, b, seed=2)
+    assert path.shape == (3, 12, *model.data.shape)
+    torch.testing.assert_close(path[:, 0], model.reconstruct(a, seed=2), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(path[:, -1], model.reconstruct(b, seed=3), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", MODELS)
+def test_looking_changes_neither_mode_nor_weights_nor_statistics(name, training):
+    model = MODELS[name]()
+    model.networks.train(training)
+    before = {key: tensor.clone() for key, tensor in model.networks.state_dict().items()}
+    x = torch.rand(6, *model.data.shape)
+    model.sample(4)
+    model.interpolate(x, x.flip(0))
+    assert all(module.training is training for module in model.networks.modules())
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.networks.state_dict().items())
+
+
+def test_a_frozen_part_stays_in_inference_mode_while_the_rest_returns_to_training():
+    model = MODELS["digits"]()
+    model.networks.freeze("decoder", model.networks.decoder)
+    model.networks.train()
+    model.sample(3)
+    assert not any(module.training for module in model.networks.decoder.modules())
+    assert all(module.training for module in model.networks.encoder.modules())
+
+
+def test_a_model_in_training_mode_answers_as_in_inference_mode():
+    model = MODELS["digits"]()
+    x = torch.rand(6, 1, 8, 8)
+    still = model.sample(5), model.reconstruct(x)
+    model.networks.train()
+    assert torch.equal(model.sample(5), still[0])
+    assert torch.equal(model.reconstruct(x), still[1])
+
+
+def test_the_mode_returns_even_if_a_network_fails():
+    model = exact_model(conditional=True)
+    model.networks.embedder = nn.Linear(3, 3)
+    model.networks.train()
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        model.decode(torch.zeros(2, 2), torch.zeros(2, 5))
+    assert model.networks.training
+
+
+# Conditions
+
+
+def test_conditions_are_drawn_by_their_frequencies():
+    model = exact_model(conditional=True, label_frequencies=[0.7, 0.3, 0.0])
+    y = model.draw_y(20_000, seed=1)
+    assert y.shape == (20_000, 3)
+    assert torch.equal(y.sum(1), torch.ones(20_000))
+    assert y[:, 0].mean().item() == pytest.approx(0.7, abs=5 * (0.7 * 0.3 / 20_000) ** 0.5)
+    assert not y[:, 2].any()
+    assert torch.equal(y, model.draw_y(20_000, seed=1))
+    assert not torch.equal(y, model.draw_y(20_000, seed=2))
+
+
+def test_attributes_are_drawn_independently_each_by_its_own_frequency():
+    spec = DataSpec(shape=(2,), support="real", attributes=("hat", "beard", "wings", "nose"))
+    model = exact_model(conditional=True, data=spec, label_frequencies=[0.5, 0.2, 0.0, 1.0])
+    y = model.draw_y(20_000)
+    assert set(y.unique().tolist()) == {0.0, 1.0}
+    assert y[:, 0].mean().item() == pytest.approx(0.5, abs=5 * (0.25 / 20_000) ** 0.5)
+    assert y[:, 1].mean().item() == pytest.approx(0.2, abs=5 * (0.16 / 20_000) ** 0.5)
+    assert (y[:, 2].sum().item(), y[:, 3].sum().item()) == (0, 20_000)
+    both = (y[:, 0] * y[:, 1]).mean().item()
+    assert both == pytest.approx(0.1, abs=5 * (0.09 / 20_000) ** 0.5)
+
+
+def test_a_conditional_model_samples_with_drawn_conditions_unless_told():
+    model = exact_model(conditional=True)
+    z, y = model.draw_z(40, seed=3), model.draw_y(40, seed=3)
+    assert torch.equal(model.sample(40, seed=3), 2 * z + 1 + 10 * y[:, :2])
+    told = torch.tensor([[0.0, 1.0, 0.0]]).expand(40, 3)
+    assert torch.equal(model.sample(40, seed=3, y=told), 2 * z + 1 + torch.tensor([0.0, 10.0]))
+    assert not (z[:, 0] == y[:, 0]).any()
+
+
+def test_a_conditional_model_without_frequencies_asks_for_conditions():
+    with pytest.raises(SettingsError, match="stored no label frequencies"):
+        exact_model(conditional=True, label_frequencies=None).sample(3)
+
+
+def test_a_conditional_reconstruction_uses_the_condition_on_both_ways():
+    model = exact_model(conditional=True)
+    x, y = torch.rand(4, 2), torch.tensor([[1.0, 0.0, 0.0]]).expand(4, 3)
+    z = model.encode(x, y=y, seed=1).z
+    assert torch.equal(z, exact_model().encode(x, seed=1).z + torch.tensor([1.0, 0.0]))
+    assert torch.equal(model.reconstruct(x, y=y, seed=1), 2 * z + 1 + torch.tensor([10.0, 0.0]))
+    with pytest.raises(SettingsError, match="needs labels"):
+        model.reconstruct(x)
+
+
+def test_rows_are_the_first_of_a_split_with_conditions_for_a_conditional_model_alone():
+    stored = Split(torch.arange(12.0).view(6, 2), torch.tensor([2, 0, 1, 1, 0, 2]))
+    x, y = exact_model(conditional=True).rows(stored, 3)
+    assert x.tolist() == [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
+    assert y.tolist() == [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    assert exact_model().rows(stored)[1] is None
+    assert len(exact_model().rows(stored)[0]) == 6
+
+
+# Refusals
+
+
+def test_what_a_model_does_not_have_is_refused():
+    no_encoder = replace(exact_model(), networks=Networks(decoder=Doubled()))
+    no_decoder = replace(exact_model(), networks=Networks(encoder=Shifted()))
+    for ask in (no_encoder.encode, no_encoder.reconstruct):
+        with pytest.raises(SettingsError, match="no encoder"):
+            ask(torch.zeros(2, 2))
+    for ask in (no_decoder.reconstruct, lambda x: no_decoder.sample(2), lambda x: no_decoder.interpolate(x, x)):
+        with pytest.raises(SettingsError, match="no decoder"):
+            ask(torch.zeros(2, 2))
+
+
+def test_x_of_another_shape_is_refused_with_both_shapes():
+    with pytest.raises(SettingsError, match=r"\(3,\).*\(2,\)"):
+        exact_model().encode(torch.zeros(4, 3))
+
+
+@pytest.mark.parametrize("steps", [0, -3])
+def test_an_interpolation_needs_a_step(steps):
+    with pytest.raises(SettingsError, match=f"steps is {steps}, expected at least 1"):
+        exact_model().interpolate(torch.zeros(1, 2), torch.zeros(1, 2), steps=steps)

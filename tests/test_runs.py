@@ -1,0 +1,471 @@
+"""Run folders: numbered, held by one process, and read with suspicion."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genzoo import checkpoints, files
+from genzoo.errors import BusyError, ResourceError, SettingsError, UnreadableError
+from genzoo.runs import Run, Source, all_runs, claim, claim_exactly, discard
+
+RECORD = {
+    "model": "ali",
+    "recipe": "mixture25",
+    "seed": 0,
+    "precision": "fp32",
+    "settings": {"training": {"steps": 4}},
+    "plugins": {"genzoo": "0.1.0"},
+    "versions": {"genzoo": "0.1.0"},
+}
+FILES = {"networks.safetensors": b"n" * 50, "optimizers.safetensors": b"o" * 50, "state.json": b"{}"}
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Return a run with a record and checkpoints of steps 10 and 20."""
+    found = claim(tmp_path / "runs", "ali-mixture25-s0")
+    found.write_record(RECORD)
+    for step in (10, 20):
+        checkpoints.save(found.checkpoints, step=step, files=FILES, keep=2)
+    return found
+
+
+def damage(run, step):
+    path = run.checkpoints / f"step-{step:07d}" / "networks.safetensors"
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+
+
+# Numbers
+
+
+def test_runs_are_numbered_from_one(tmp_path):
+    root = tmp_path / "new" / "runs"
+    assert [claim(root, "ali-mixture25-s0").name for _ in range(3)] == [
+        "0001-ali-mixture25-s0",
+        "0002-ali-mixture25-s0",
+        "0003-ali-mixture25-s0",
+    ]
+
+
+def test_the_next_number_follows_the_highest_whatever_else_is_there(tmp_path):
+    for name in ("0041-gan-digits-s0", "0007-ali", "notes", "99-short", "2024", "x0100-ali"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "0050-a-file").write_text("")
+    assert claim(tmp_path, "ali").name == "0051-ali"
+    (tmp_path / "12345-ali").mkdir()
+    assert claim(tmp_path, "ali").name == "12346-ali"
+
+
+def test_the_number_of_a_removed_run_in_between_is_not_used_again(tmp_path):
+    runs = [claim(tmp_path, "ali") for _ in range(3)]
+    runs[1].path.rmdir()
+    assert claim(tmp_path, "ali").name == "0004-ali"
+
+
+@pytest.mark.parametrize("label", ["zoo:ali/../../x", "a b\n", "../up", "ä", "a\0b"])
+def test_no_label_leads_out_of_the_folder_of_runs(tmp_path, label):
+    found = claim(tmp_path, label)
+    assert found.path.parent == tmp_path
+    assert re.fullmatch(r"0001-[A-Za-z0-9._-]*", found.name)
+    assert found.path.is_dir()
+
+
+CLAIM_FIVE = (
+    "import sys; from pathlib import Path; from genzoo.runs import claim\n"
+    "sys.stdin.read(1)\n"
+    "for _ in range(5): print(claim(Path(sys.argv[1]), 'ali').name)"
+)
+
+
+def test_eight_processes_that_claim_at_once_get_different_numbers(tmp_path):
+    command = [sys.executable, "-c", CLAIM_FIVE, str(tmp_path / "runs")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(8)]
+    for process in processes:
+        process.stdin.write("!")
+        process.stdin.flush()
+    names = [name for process in processes for name in process.communicate(timeout=60)[0].split()]
+    assert sorted(names) == [f"{number:04d}-ali" for number in range(1, 41)]
+
+
+def test_eight_threads_that_claim_at_once_get_different_numbers(tmp_path):
+    names, start = [], threading.Barrier(8)
+
+    def work():
+        start.wait()
+        names.append(claim(tmp_path, "ali").name)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(names) == [f"{number:04d}-ali" for number in range(1, 9)]
+
+
+def test_a_folder_of_runs_that_cannot_be_there_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResourceError, match=r"Not a directory|File exists"):
+        claim(tmp_path / "file", "ali")
+    with pytest.raises(ResourceError):
+        claim(tmp_path / "file" / "runs", "ali")
+
+
+# A folder of one's own choice
+
+
+def test_a_chosen_folder_is_made_with_its_parents(tmp_path):
+    assert claim_exactly(tmp_path / "a" / "b").path.is_dir()
+    assert claim_exactly(tmp_path / "a" / "b").exists is False
+
+
+def test_a_chosen_folder_that_holds_something_else_is_refused_and_left(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(SettingsError, match=r"is not a run \(it holds thesis.tex\)"):
+        claim_exactly(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_chosen_folder_that_was_only_locked_before_is_taken(tmp_path):
+    (tmp_path / "run.lock").write_text("")
+    (tmp_path / "holder.json").write_text("{}")
+    assert claim_exactly(tmp_path).path == tmp_path
+
+
+def test_a_chosen_folder_whose_first_writer_was_killed_is_taken(tmp_path, monkeypatch):
+    run = claim_exactly(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("pathlib.Path.unlink", lambda *arguments, **more: None)  # killed: nothing is cleaned up
+        with pytest.raises(KeyboardInterrupt):
+            run.write_record(RECORD)
+    assert [path.suffix for path in run.path.iterdir()] == [".tmp"]
+    assert claim_exactly(run.path) == run
+
+
+def test_a_chosen_folder_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(ResourceError, match="cannot write"):
+            claim_exactly(path)
+
+
+def test_only_a_run_that_was_never_begun_is_discarded(run, tmp_path):
+    fresh = claim(tmp_path / "runs", "gan")
+    discard(fresh)
+    discard(run)
+    assert (fresh.path.exists(), run.exists) == (False, True)
+
+
+def test_all_runs_are_those_with_a_record_by_name(run, tmp_path):
+    claim(tmp_path / "runs", "empty")
+    other = claim(tmp_path / "runs", "gan-digits-s1")
+    other.write_record(RECORD)
+    assert all_runs(tmp_path / "runs") == [run, other]
+    assert all_runs(tmp_path / "nowhere") == []
+
+
+# Holding
+
+
+HOLD = (
+    "import sys; from pathlib import Path; from genzoo.runs import Run\n"
+    "with Run(Path(sys.argv[1])).hold():\n"
+    "    print('held', flush=True); sys.stdin.read(1)"
+)
+
+
+@pytest.fixture
+def holder(run):
+    """Return another process that holds the run until it reads a letter or is killed."""
+    command = [sys.executable, "-c", HOLD, str(run.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_run_that_another_process_holds_is_busy_and_the_holder_named(run, holder):
+    assert run.is_running
+    with pytest.raises(BusyError) as caught, run.hold():
+        pass
+    assert caught.value.exit_code == 7
+    assert caught.value.found == f"{run.path} is in use by process {holder.pid} on {socket.gethostname()}"
+    assert holder.poll() is None
+
+
+def test_a_run_is_free_again_when_its_holder_ends(run, holder):
+    holder.communicate("!", timeout=60)
+    assert not run.is_running
+    with run.hold():
+        assert run.is_running
+    assert not (run.path / "holder.json").exists()
+
+
+def test_a_run_is_free_again_when_its_holder_is_killed(run, holder):
+    holder.send_signal(signal.SIGKILL)
+    holder.wait(timeout=60)
+    assert (run.path / "holder.json").exists()
+    assert not run.is_running
+    with run.hold():
+        assert json.loads((run.path / "holder.json").read_text())["pid"] == os.getpid()
+
+
+def test_a_run_that_this_process_holds_is_busy_too(run):
+    with run.hold():
+        with pytest.raises(BusyError, match=f"process {os.getpid()} on"), run.hold():
+            pass
+        assert run.is_running  # the second attempt took nothing from the first
+    with run.hold():
+        pass
+
+
+def test_a_run_is_free_again_after_a_fault_inside(run):
+    with pytest.raises(KeyError), run.hold():
+        raise KeyError("inside")
+    with run.hold():
+        pass
+
+
+def test_a_busy_run_stays_busy_without_the_name_of_its_holder(run, holder):
+    (run.path / "holder.json").write_text("damaged")
+    with pytest.raises(BusyError, match="in use by another process"), run.hold():
+        pass
+
+
+def test_holding_removes_what_a_killed_writer_of_checkpoints_left(run):
+    (run.checkpoints / ".tmp-dead").mkdir()
+    with run.hold():
+        assert sorted(path.name for path in run.checkpoints.iterdir()) == ["step-0000010", "step-0000020"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"pid": 2**22 + 1}, {"pid": "1"}, {"pid": 2**80}, {"pid": os.getpid(), "host": "elsewhere"}],
+    ids=str,
+)
+def test_a_holder_that_is_not_alive_here_does_not_run(run, content):
+    files.write_json(run.path / "holder.json", {"schema_version": 1, "host": socket.gethostname(), **content})
+    assert not run.is_running
+
+
+# The record
+
+
+def test_the_record_returns_as_it_was_written(run):
+    assert run.record == {"schema_version": 1, **RECORD}
+
+
+def test_what_is_no_run_is_told_apart_from_what_is_not_there(tmp_path):
+    with pytest.raises(UnreadableError, match="there is no run folder"):
+        _ = Run(tmp_path / "nowhere").record
+    with pytest.raises(UnreadableError, match=r"is not a run: it has no run.json"):
+        _ = Run(tmp_path).record
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UnreadableError, match="there is no run folder"):
+        _ = Run(tmp_path / "file").record
+
+
+@pytest.mark.parametrize("key", RECORD)
+def test_a_record_that_lacks_what_every_record_has_is_refused(run, key):
+    for wrong in ({name: RECORD[name] for name in RECORD if name != key}, {**RECORD, key: None}, {**RECORD, key: 1.5}):
+        run.write_record(wrong)
+        with pytest.raises(UnreadableError, match=f"{key} is missing or wrong"):
+            _ = run.record
+
+
+def test_a_record_that_was_edited_is_refused(run):
+    path = run.path / "run.json"
+    path.write_text(path.read_text().replace('"steps": 4', '"steps": 5'))
+    with pytest.raises(UnreadableError, match="changed or damaged"):
+        _ = run.record
+
+
+def test_a_record_of_a_newer_genzoo_is_refused(run):
+    files.write_sealed(run.path / "run.json", {**RECORD, "schema_version": 2})
+    with pytest.raises(UnreadableError, match="newer genzoo"):
+        _ = run.record
+
+
+def test_a_run_can_be_moved(run, tmp_path):
+    record, found = run.record, run.newest_checkpoint()[0]
+    moved = Run(shutil.move(run.path, tmp_path / "elsewhere"))
+    assert moved.name == "elsewhere"
+    assert moved.record == record
+    assert moved.newest_checkpoint()[0].sha256 == found.sha256
+
+
+# Checkpoints of a run
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over_with_a_warning(run):
+    damage(run, 20)
+    found, (warning,) = run.newest_checkpoint()
+    assert (found.step, run.step) == (10, 20)
+    assert "step-0000020" in warning
+    assert warning.endswith("; using step 10 instead")
+
+
+def test_without_a_whole_checkpoint_the_newest_fault_is_told(run):
+    for step in (10, 20):
+        damage(run, step)
+    with pytest.raises(UnreadableError, match=r"no checkpoint of .* is whole: .*step-0000020") as caught:
+        run.newest_checkpoint()
+    assert caught.value.exit_code == 3
+
+
+def test_without_any_checkpoint_the_command_that_makes_one_is_told(run):
+    shutil.rmtree(run.checkpoints)
+    assert run.step == 0
+    with pytest.raises(UnreadableError, match="has no checkpoint yet") as caught:
+        run.newest_checkpoint()
+    assert caught.value.remedy == f"type: genzoo train ali --recipe mixture25 --run {run.path}"
+
+
+def test_a_source_remembers_what_builds_its_networks_and_no_path(run):
+    run.write_record({**RECORD, "from": None})
+    source = run.as_source()
+    assert (source.run, source.step) == (run.name, 20)
+    assert source.sha256 == run.newest_checkpoint()[0].sha256
+    assert Source(**source.remembered()).record == {
+        "recipe": "mixture25",
+        "settings": RECORD["settings"],
+        "from": None,
+    }
+    assert str(run.path) not in json.dumps(source.remembered())
+
+
+# The log
+
+ENTRIES = [
+    {"step": step, "losses": {"critic": 1.5, "generator": 0.25}, "watch": {"accuracy": 0.5}} for step in (5, 10, 15, 20)
+]
+
+
+@pytest.fixture
+def logged(run):
+    for entry in ENTRIES:
+        run.log(entry)
+    return run
+
+
+def test_the_log_returns_what_was_logged(logged, tmp_path):
+    assert logged.read_log() == ENTRIES
+    assert claim(tmp_path, "ali").read_log() == []
+
+
+def test_a_last_line_that_was_cut_anywhere_is_left_out(logged):
+    path = logged.path / "metrics.jsonl"
+    content = path.read_bytes()
+    last = len(content.splitlines(keepends=True)[-1])
+    for missing in range(2, last + 1):
+        path.write_bytes(content[:-missing])
+        assert logged.read_log() == ENTRIES[:3]
+
+
+def test_a_last_line_that_only_lacks_its_end_of_line_counts(logged):
+    path = logged.path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert logged.read_log() == ENTRIES
+
+
+def test_a_log_that_is_damaged_in_between_is_unreadable(logged):
+    path = logged.path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"step": 10', b'"step": 1x', 1))
+    with pytest.raises(UnreadableError, match="is damaged"):
+        logged.read_log()
+
+
+@pytest.mark.parametrize(("step", "kept"), [(0, 0), (4, 0), (5, 1), (12, 2), (20, 4), (99, 4)])
+def test_rewinding_the_log_drops_what_came_after_the_step(logged, step, kept):
+    logged.rewind_log(step)
+    assert logged.read_log() == ENTRIES[:kept]
+
+
+def test_after_a_rewind_the_log_goes_on_where_a_torn_line_was(logged):
+    path = logged.path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-30])
+    logged.rewind_log(10)
+    logged.log(ENTRIES[2])
+    assert logged.read_log() == ENTRIES[:3]
+
+
+def test_rewinding_without_a_log_makes_none(run):
+    run.rewind_log(10)
+    assert not (run.path / "metrics.jsonl").exists()
+
+
+@given(
+    content=st.binary()
+    | st.lists(st.integers() | st.text() | st.none()).map(lambda lines: "\n".join(map(json.dumps, lines)).encode())
+)
+def test_any_log_is_a_list_of_entries_or_unreadable(bare, content):
+    (bare.path / "metrics.jsonl").write_bytes(content)
+    try:
+        entries = bare.read_log()
+    except UnreadableError:
+        return
+    assert all(isinstance(entry, dict) for entry in entries)
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    return claim(tmp_path_factory.mktemp("runs"), "bare")
+
+
+# Scores
+
+
+def score(value, *, metric="modes", step=20, **protocol):
+    return {"metric": metric, "value": value, "step": step, "protocol": protocol}
+
+
+def test_scores_return_as_they_were_written(run):
+    assert run.scores == []
+    run.write_scores([score(25.0), score(0.5, metric="reconstruction")])
+    assert run.scores == [score(25.0), score(0.5, metric="reconstruction")]
+
+
+def test_a_new_score_replaces_the_same_one_and_no_other(run):
+    first = [score(1.0), score(2.0, step=10), score(3.0, seed=1), score(4.0, metric="reconstruction")]
+    run.write_scores(first)
+    run.write_scores([score(5.0), score(6.0, seed=2)])
+    assert run.scores == [*first[1:], score(5.0), score(6.0, seed=2)]
+
+
+def test_the_order_of_a_protocols_entries_makes_no_other_score(run):
+    run.write_scores([score(1.0, seed=1, split="test")])
+    run.write_scores([score(2.0, split="test", seed=1)])
+    assert run.scores == [score(2.0, seed=1, split="test")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        '{"schema_version": 1}',
+        '{"schema_version": 1, "scores": 5}',
+        '{"schema_version": 1, "scores": [5]}',
+        '{"schema_version": 1, "scores": [{"metric": "modes"}]}',
+        '{"schema_version": 1, "scores": [{"metric": "modes", "value": "25", "step": 20, "protocol": {}}]}',
+        '{"schema_version": 2, "scores": []}',
+    ],
+)
+def test_scores_that_are_damaged_are_unreadable_and_not_overwritten(run, content):
+    (run.path / "evaluation.json").write_text(content)
+    with pytest.raises(UnreadableError):
+        _ = run.scores
+    with pytest.raises(UnreadableError):
+        run.write_scores([score(1.0)])
+    assert (run.path / "evaluation.json").read_text() == content
