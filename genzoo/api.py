@@ -4,6 +4,7 @@ Here registry, run folder and engine meet. A run's lock, manifest and hashes are
 which is why torch's half of genzoo is imported inside the functions.
 """
 
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -145,8 +146,8 @@ def evaluate(
 ) -> list[dict[str, Any]]:
     """Measure a run's model, add the scores to its evaluation.json and return them.
 
-    Each score is `{metric, value, step, protocol}`. Without `metrics`, every installed metric that can measure
-    this model is used; a named one that cannot raises `SettingsError`.
+    Each score is `{metric, value, step, protocol}`, its value None where it is not finite. Without `metrics`, every
+    installed metric that can measure this model is used; a named one that cannot raises `SettingsError`.
     """
     target = _as_run(run)
     for name in metrics:
@@ -216,7 +217,10 @@ def _measure(
 
     with preserved():
         scores = evaluate_model(model, getattr(splits, split), metrics, split_name=split, seed=seed)
-    found = [{"step": model.step, **to_json(score)} for score in scores]
+    found = [
+        {"step": model.step, **to_json(score), "value": score.value if math.isfinite(score.value) else None}
+        for score in scores
+    ]
     run.write_scores(found)
     return found
 

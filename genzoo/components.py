@@ -80,6 +80,11 @@ def override(value: Any, path: str, text: str, *, resolve: Resolve) -> Any:
     return _override(type(value), value, path.split("."), text, resolve, path, value)
 
 
+def to_text(value: Any) -> str:
+    """Return a plain value as one would type it after `--set PATH=`."""
+    return ",".join(to_text(item) for item in value) if isinstance(value, tuple | list) else str(value)
+
+
 def paths(value: Any, prefix: str = "") -> Iterator[str]:
     """Yield the dotted path of every field below `value`, inner fields after the one that holds them."""
     items: Iterator[tuple[str, Any]]

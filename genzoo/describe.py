@@ -9,7 +9,8 @@ from genzoo.components import Component, paths, to_json
 from genzoo.data import Dataset
 from genzoo.networks import Networks
 from genzoo.recipes import Recipe, Settings
-from genzoo.tables import LayerCard, Stack
+from genzoo.stacks import Stack
+from genzoo.tables import LayerCard
 from genzoo.vocabulary import DataSpec
 
 

@@ -137,9 +137,13 @@ class Engine:
                 "try a lower learning rate: --set training.learning_rate=…",
             )
 
-    def _save(self) -> None:
+    def _refuse_fault(self) -> None:
+        """End the run here rather than draw or save what comes after a fault."""
         if self._trainer.guard.fault() is not None:
             self._log()
+
+    def _save(self) -> None:
+        self._refuse_fault()
         state = {
             "schema_version": files.SCHEMA_VERSION,
             "step": self._trainer.step,
@@ -156,6 +160,7 @@ class Engine:
         self._watcher.saved(self._trainer.step)
 
     def _draw(self) -> None:
+        self._refuse_fault()
         step, seed = self._trainer.step, self._trainer.seed
         with self._trainer.weights_to_show() as networks:
             model = self.model(networks)

@@ -9,7 +9,7 @@ import numpy
 import torch
 
 from genzoo import __version__
-from genzoo.components import from_json, to_json
+from genzoo.components import from_json, to_json, to_text
 from genzoo.data import label_frequencies
 from genzoo.devices import choose_precision
 from genzoo.errors import PluginError, SettingsError, UnreadableError
@@ -87,7 +87,7 @@ def order(
     else:
         base = find_recipe(registry, recipe or DEFAULT_RECIPE)
         recipe_name = base.name
-    texts = {path: str(value) for path, value in overrides.items()}
+    texts = {path: to_text(value) for path, value in overrides.items()}
     settings = resolve_settings(game, base, list(texts.items()), resolve=registry.resolve)
     return Job(
         model=registry.name_of(game),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from genzoo.architectures import Architecture
-from genzoo.components import Resolve, override
+from genzoo.components import Resolve, override, to_text
 from genzoo.data import Dataset
 from genzoo.errors import GenzooWarning, SettingsError
 from genzoo.games import Game
@@ -122,7 +122,7 @@ def resolve_settings(
         training=recipe.training,
     )
     for path, value in game.defaults.items():
-        settings = override(settings, path, str(value), resolve=resolve)
+        settings = override(settings, path, to_text(value), resolve=resolve)
     for path, text in overrides:
         settings = override(settings, path, text, resolve=resolve)
     _warn_of_old_betas(settings.training)

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from genzoo.errors import SettingsError
 from genzoo.networks import Decoder, Encoder, JointCritic, row_wise
-from genzoo.tables import Linear, Shape, Table, build
+from genzoo.stacks import build
+from genzoo.tables import Linear, Shape, Table
 from genzoo.vocabulary import Code, DataSpec, Joint, Posterior, Sees, Verdict
 
 

@@ -1,4 +1,4 @@
-"""Layer tables: rows as frozen values, and the one function that turns a table into a module.
+"""Layer tables: rows as frozen values, with their sizes and costs.
 
 Sizes follow the paper's convention: a convolution's output is (in + 2·padding − kernel)/stride + 1 and a
 transposed convolution's is (in − 1)·stride + kernel − 2·padding, and every division must be exact.
@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from genzoo.errors import SettingsError
-from genzoo.networks import row_wise
+from genzoo.layers import MaxoutLayer
 
 Shape = tuple[int, ...]
 Bias = Literal["none", "tied", "untied"]
@@ -108,6 +107,10 @@ class Maxout(Nonlinearity):
     pieces: int
     counted: Literal["before", "after"] = "after"
 
+    def __post_init__(self) -> None:
+        if self.pieces < 1:
+            raise ValueError(f"pieces is {self.pieces}, expected at least 1")
+
     def map_width(self, width: int) -> int:
         """Return how many channels the linear map of a row of this printed `width` has."""
         return width * self.pieces if self.counted == "after" else width
@@ -118,7 +121,7 @@ class Maxout(Nonlinearity):
 
     def module(self) -> nn.Module:
         """Return it as a module."""
-        return MaxoutModule(self.pieces)
+        return MaxoutLayer(self.pieces)
 
     def __str__(self) -> str:
         return f"maxout {self.pieces}"
@@ -299,16 +302,6 @@ def lay_out(table: Table, given: Shape) -> tuple[LayerCard, ...]:
     return tuple(cards)
 
 
-def build(table: Table, given: Shape, *, gives: Shape | None = None) -> "Stack":
-    """Return the table as a module for inputs (N, *given); refuse one that does not give (N, *gives)."""
-    cards = lay_out(table, given)
-    output = cards[-1].output if cards else given
-    if gives is not None and output != gives:
-        row = f"row {len(table)} ({table[-1]})" if table else "an empty table"
-        raise SettingsError(f"{row} gives {show_shape(output)}, expected {show_shape(gives)}")
-    return Stack(cards, given)
-
-
 def show_shape(shape: Shape) -> str:
     """Return the shape as the paper prints it, such as 64×13×13."""
     return "×".join(str(size) for size in shape)
@@ -323,97 +316,3 @@ def _count(row: Row, given: Shape, mapped: Shape) -> int:
 def _positions(row: Row, given: Shape, mapped: Shape) -> int:
     """Return how often every weight of the row is used: where its kernel is applied."""
     return prod(given[1:]) if isinstance(row, TransposedConv) else prod(mapped[1:])
-
-
-@row_wise
-class MaxoutModule(nn.Module):
-    """The maximum over neighbouring groups of `pieces` channels."""
-
-    def __init__(self, pieces: int) -> None:
-        super().__init__()
-        self.pieces = pieces
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (N, C/pieces, …) for `x` (N, C, …)."""
-        return x.reshape(len(x), -1, self.pieces, *x.shape[2:]).amax(2)
-
-
-@row_wise
-class UntiedBias(nn.Module):
-    """Adds one value per map and position."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(shape))
-
-    def reset_parameters(self) -> None:
-        """Set the bias to 0."""
-        nn.init.zeros_(self.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return `x` (N, *shape) plus the bias."""
-        return x + self.bias
-
-
-@row_wise
-class Layer(nn.Module):
-    """One row as a module."""
-
-    def __init__(self, card: LayerCard) -> None:
-        super().__init__()
-        row, mapped = card.row, card.row.map_shape(card.given)
-        steps: list[nn.Module] = []
-        if row.input_dropout:
-            steps.append(nn.Dropout(row.input_dropout))
-        steps.append(row.linear_map(card.given, bias=row.bias_kind == "tied"))
-        if row.bias_kind == "untied":
-            steps.append(UntiedBias(mapped))
-        if row.batch_norm:
-            norm = nn.BatchNorm1d if len(mapped) == 1 else nn.BatchNorm2d
-            steps.append(norm(mapped[0], eps=row.batch_norm.eps, momentum=row.batch_norm.momentum))
-        if row.dropout:
-            steps.append(nn.Dropout(row.dropout))
-        self.preactivation = nn.Sequential(*steps)
-        self.nonlinearity = row.nonlinearity.module()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the row's output (N, *output) for `x` (N, *given)."""
-        return self.nonlinearity(self.preactivation(x))  # type: ignore[no-any-return]
-
-
-@row_wise
-class Stack(nn.Module):
-    """A table as a module; `cards` tells its sizes and costs."""
-
-    def __init__(self, cards: tuple[LayerCard, ...], given: Shape) -> None:
-        super().__init__()
-        self.cards = cards
-        self.given = given
-        self.output = cards[-1].output if cards else given
-        self.layers = nn.ModuleList(Layer(card) for card in cards)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (N, *output) for `x` (N, …) that holds as many numbers per row as `given`."""
-        return self.until(x, len(self.layers))
-
-    def until(self, x: Tensor, count: int) -> Tensor:
-        """Return what the first `count` rows make of `x`."""
-        x = x.reshape(len(x), *self.given)
-        for layer in self.layers[:count]:
-            x = layer(x)
-        return x
-
-    def logits(self, x: Tensor) -> Tensor:
-        """Return `forward` before the last row's nonlinearity."""
-        last = self.layers[-1]
-        assert isinstance(last, Layer)
-        return last.preactivation(self.until(x, len(self.layers) - 1))  # type: ignore[no-any-return]
-
-    def preactivations(self, x: Tensor) -> list[Tensor]:
-        """Return every row's values before its nonlinearity, and after them the stack's output."""
-        x, found = x.reshape(len(x), *self.given), []
-        for layer in self.layers:
-            assert isinstance(layer, Layer)
-            found.append(layer.preactivation(x))
-            x = layer.nonlinearity(found[-1])
-        return [*found, x]

@@ -163,8 +163,8 @@ class Trainer:
                     f"no player '{name}' in {self.settings.game.name}{nearest(name, self.players)}",
                     f"its players: {', '.join(self.players)}",
                 )
-        norms = (module for module in self.networks.modules() if isinstance(module, _BATCH_NORMS))
-        if self.stream.smallest_batch == 1 and any(norms):
+        norms = [module for module in self.networks.modules() if isinstance(module, _BATCH_NORMS) and module.training]
+        if self.stream.smallest_batch == 1 and norms:
             raise SettingsError(
                 f"with training.batch_size={self.settings.training.batch_size} the last batch of an epoch is a "
                 "single row, and batch statistics need two",

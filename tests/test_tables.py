@@ -26,7 +26,8 @@ from genzoo import (
     TransposedConv,
 )
 from genzoo.describe import network_card
-from genzoo.tables import build, lay_out
+from genzoo.stacks import build
+from genzoo.tables import lay_out
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25
 from genzoo_recipes.digits import DigitsNetworks

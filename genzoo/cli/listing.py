@@ -106,4 +106,4 @@ def _summary(run: Run) -> dict[str, Any]:
 
 
 def _best(item: dict[str, Any]) -> str:
-    return next((f"{score['metric']} {score['value']:.4g}" for score in item["scores"]), "")
+    return next((f"{score['metric']} {score['value']}" for score in item["scores"]), "")

@@ -40,8 +40,12 @@ def columns(rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right:
 
 def show_scores(scores: Sequence[dict[str, Any]]) -> None:
     """Write scores with their protocols as a table."""
-    rows = [(score["metric"], f"{score['value']:.6g}", _protocol(score["protocol"])) for score in scores]
+    rows = [(score["metric"], _number(score["value"]), _protocol(score["protocol"])) for score in scores]
     show(columns(rows, header=("score", "value", "how it was measured"), right=(1,)))
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.6g}"
 
 
 def _protocol(protocol: dict[str, Any]) -> str:

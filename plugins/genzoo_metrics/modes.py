@@ -29,6 +29,7 @@ class Modes(Metric):
     def measure(self, model, split, *, seed):
         """Count the components, from 0 to as many as there are."""
         x = model.sample(self.samples, seed=seed).double().cpu()
+        x = x[x.isfinite().all(dim=1)]
         distance, nearest = torch.cdist(x, self._means(model)).min(dim=1)
         close = distance <= 3 * model.data.mixture.std
         protocol = {"samples": self.samples, "split": None}

@@ -28,8 +28,7 @@ class Reconstruction(Metric):
         error = (x - again).double().square().mean().item()
         shuffled = (x.roll(1, dims=0) - again).double().square().mean().item()
         protocol = {"rows": len(x), "code": "sampled", "range": model.data.support}
-        return [
-            Score(metric="reconstruction", value=error, protocol=protocol),
-            Score(metric="reconstruction/shuffled", value=shuffled, protocol=protocol),
-            Score(metric="reconstruction/ratio", value=error / shuffled, protocol=protocol),
-        ]
+        values = {"reconstruction": error, "reconstruction/shuffled": shuffled}
+        if shuffled > 0:
+            values["reconstruction/ratio"] = error / shuffled
+        return [Score(metric=name, value=value, protocol=protocol) for name, value in values.items()]

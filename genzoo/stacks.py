@@ -1,0 +1,82 @@
+"""Stacks: the one function that turns a layer table into a module, and that module."""
+
+from torch import Tensor, nn
+
+from genzoo.errors import SettingsError
+from genzoo.layers import UntiedBias
+from genzoo.networks import row_wise
+from genzoo.tables import LayerCard, Shape, Table, lay_out, show_shape
+
+
+def build(table: Table, given: Shape, *, gives: Shape | None = None) -> "Stack":
+    """Return the table as a module for inputs (N, *given); refuse one that does not give (N, *gives)."""
+    cards = lay_out(table, given)
+    output = cards[-1].output if cards else given
+    if gives is not None and output != gives:
+        row = f"row {len(table)} ({table[-1]})" if table else "an empty table"
+        raise SettingsError(f"{row} gives {show_shape(output)}, expected {show_shape(gives)}")
+    return Stack(cards, given)
+
+
+@row_wise
+class Layer(nn.Module):
+    """One row as a module."""
+
+    def __init__(self, card: LayerCard) -> None:
+        super().__init__()
+        row, mapped = card.row, card.row.map_shape(card.given)
+        steps: list[nn.Module] = []
+        if row.input_dropout:
+            steps.append(nn.Dropout(row.input_dropout))
+        steps.append(row.linear_map(card.given, bias=row.bias_kind == "tied"))
+        if row.bias_kind == "untied":
+            steps.append(UntiedBias(mapped))
+        if row.batch_norm:
+            norm = nn.BatchNorm1d if len(mapped) == 1 else nn.BatchNorm2d
+            steps.append(norm(mapped[0], eps=row.batch_norm.eps, momentum=row.batch_norm.momentum))
+        if row.dropout:
+            steps.append(nn.Dropout(row.dropout))
+        self.preactivation = nn.Sequential(*steps)
+        self.nonlinearity = row.nonlinearity.module()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the row's output (N, *output) for `x` (N, *given)."""
+        return self.nonlinearity(self.preactivation(x))  # type: ignore[no-any-return]
+
+
+@row_wise
+class Stack(nn.Module):
+    """A table as a module; `cards` tells its sizes and costs."""
+
+    def __init__(self, cards: tuple[LayerCard, ...], given: Shape) -> None:
+        super().__init__()
+        self.cards = cards
+        self.given = given
+        self.output = cards[-1].output if cards else given
+        self.layers = nn.ModuleList(Layer(card) for card in cards)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, *output) for `x` (N, …) that holds as many numbers per row as `given`."""
+        return self.until(x, len(self.layers))
+
+    def until(self, x: Tensor, count: int) -> Tensor:
+        """Return what the first `count` rows make of `x`."""
+        x = x.reshape(len(x), *self.given)
+        for layer in self.layers[:count]:
+            x = layer(x)
+        return x
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return `forward` before the last row's nonlinearity."""
+        last = self.layers[-1]
+        assert isinstance(last, Layer)
+        return last.preactivation(self.until(x, len(self.layers) - 1))  # type: ignore[no-any-return]
+
+    def preactivations(self, x: Tensor) -> list[Tensor]:
+        """Return every row's values before its nonlinearity, and after them the stack's output."""
+        x, found = x.reshape(len(x), *self.given), []
+        for layer in self.layers:
+            assert isinstance(layer, Layer)
+            found.append(layer.preactivation(x))
+            x = layer.nonlinearity(found[-1])
+        return [*found, x]
