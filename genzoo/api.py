@@ -17,9 +17,9 @@ from genzoo.checkpoints import Checkpoint
 from genzoo.errors import BusyError, GenzooWarning, PluginError, SettingsError
 from genzoo.plugins import registry
 from genzoo.runs import Run, claim, claim_exactly, now
+from genzoo.watcher import Watcher
 
 if TYPE_CHECKING:
-    from genzoo.engine import Watcher
     from genzoo.games import Game
     from genzoo.jobs import Job
     from genzoo.metrics import Metric
@@ -45,7 +45,7 @@ def train(
     from_run: str | Path | Run | None = None,
     data: str | Path | None = None,
     runs: str | Path = "runs",
-    watcher: "Watcher | None" = None,
+    watcher: Watcher | None = None,
 ) -> Run:
     """Train a model on a recipe, evaluate it, and return its run.
 
@@ -58,7 +58,7 @@ def train(
     target = None if run is None else Run(Path(run))
     if target is not None and target.exists:
         with target.hold():
-            record, checkpoint = target.record, _newest_for_writing(target)
+            record, checkpoint = target.record, _newest_or_none(target)
             from genzoo.jobs import order, refuse_differences
 
             stored = record["precision"] if precision == "auto" else precision
@@ -83,13 +83,13 @@ def resume(
     steps: int | None = None,
     device: str = "auto",
     data: str | Path | None = None,
-    watcher: "Watcher | None" = None,
+    watcher: Watcher | None = None,
 ) -> Run:
     """Continue a run from its newest whole checkpoint, to `steps` steps in all, and return it."""
     target = _as_run(run)
     record = target.record
     with target.hold():
-        checkpoint = _newest_for_writing(target) or target.newest_checkpoint()[0]
+        checkpoint = target.newest_checkpoint()[0]
         from genzoo.jobs import job_of
         from genzoo.recipes import with_steps
 
@@ -190,15 +190,19 @@ def _carry_out(
     trainer: "Trainer",
     splits: "Splits",
     checkpoint: Checkpoint | None,
-    watcher: "Watcher | None",
+    watcher: Watcher | None,
 ) -> Run:
     """Train in a run folder that this process holds, from a checkpoint if there is one, and evaluate."""
-    from genzoo.engine import Engine, Watcher
+    from genzoo.engine import Engine
 
+    steps = job.settings.training.steps
+    if checkpoint is not None and checkpoint.step > steps:
+        raise SettingsError(f"{run.path} has taken {checkpoint.step:,} steps already, more than {steps:,}")
     created = run.record["created"] if run.exists else now()
     run.write_record(job.record(registry(), splits=splits, device=trainer.device, created=created))
     engine = Engine(trainer, run, splits, watcher or Watcher())
     if checkpoint is not None:
+        _set_aside_newer(run, checkpoint)
         engine.restore(checkpoint)
     engine.train()
     with trainer.weights_to_show() as networks:
@@ -225,16 +229,17 @@ def _measure(
     return found
 
 
-def _newest_for_writing(run: Run) -> Checkpoint | None:
-    """Return the newest whole checkpoint of a held run, if it has any at all, setting damaged ones aside."""
-    if not checkpoints.steps(run.checkpoints):
-        return None
-    found, faults = run.newest_checkpoint()
-    _warn(faults)
+def _newest_or_none(run: Run) -> Checkpoint | None:
+    """Return the newest whole checkpoint, or None where there has never been one."""
+    return run.newest_checkpoint()[0] if checkpoints.steps(run.checkpoints) else None
+
+
+def _set_aside_newer(run: Run, checkpoint: Checkpoint) -> None:
+    """Put the damaged checkpoints that are newer than the one to go on from out of the way, and say so."""
+    _warn(run.newest_checkpoint()[1])
     for step in checkpoints.steps(run.checkpoints):
-        if step > found.step:
+        if step > checkpoint.step:
             checkpoints.set_aside(run.checkpoints, step)
-    return found
 
 
 def _applicable_metrics(model: "Model") -> "list[Metric]":

@@ -55,15 +55,27 @@ def save(folder: Path, *, step: int, files: dict[str, bytes], keep: int) -> Path
                 write_synced(stage / name, content)
             write_synced(stage / MANIFEST, json_bytes(_manifest(step, files)))
             sync_folder(stage)
-            if target.exists():
-                os.replace(target, folder / f".tmp-{uuid.uuid4().hex}")
-            os.replace(stage, target)
-            sync_folder(folder)
+            _put_in_place(stage, target)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
     for old in steps(folder)[: -max(keep, 2)]:
         shutil.rmtree(folder / f"step-{old:07d}", ignore_errors=True)
     return target
+
+
+def _put_in_place(stage: Path, target: Path) -> None:
+    """Rename the stage to its final name, in place of an earlier checkpoint of the same step if there is one."""
+    displaced = target.with_name(f".tmp-{uuid.uuid4().hex}")
+    if target.exists():
+        os.replace(target, displaced)
+    try:
+        os.replace(stage, target)
+    except OSError:
+        if displaced.exists():
+            os.replace(displaced, target)
+        raise
+    sync_folder(target.parent)
+    shutil.rmtree(displaced, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -102,7 +114,7 @@ def verify(path: Path) -> Checkpoint:
     manifest = read_json(path / MANIFEST, "a checkpoint's manifest")
     step, files = manifest.get("step"), manifest.get("files")
     named = _NAME.fullmatch(path.name)
-    if not isinstance(step, int) or named is None or int(named[1]) != step or not isinstance(files, dict):
+    if type(step) is not int or named is None or int(named[1]) != step or not isinstance(files, dict):
         raise UnreadableError(f"{path / MANIFEST} does not describe the checkpoint {path.name}")
     for name in ("networks.safetensors", "optimizers.safetensors", "state.json"):
         if name not in files:

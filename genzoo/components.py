@@ -129,6 +129,8 @@ def _parse(kind: Any, text: str, path: str) -> Any:
     if get_origin(kind) is tuple:
         item = get_args(kind)[0] if get_args(kind) else str
         return [_parse(item, part.strip(), path) for part in text.split(",") if part.strip()]
+    if get_origin(kind) is Literal:
+        return next((choice for choice in get_args(kind) if str(choice) == text), text)
     if kind is bool:
         return {"true": True, "false": False}.get(text.lower(), text)
     if kind in (int, float):
@@ -169,7 +171,7 @@ def _from_named(kind: type[Component], data: Any, resolve: Resolve, path: str) -
 
 
 def _from_scalar(kind: Any, data: Any, path: str) -> Any:
-    if kind is float and isinstance(data, int) and not isinstance(data, bool):
+    if kind is float and type(data) is int and abs(data) < 2**1023:
         data = float(data)
     exact = type(data) is kind and not (kind is float and not math.isfinite(data))
     expected = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}

@@ -22,32 +22,10 @@ from genzoo.runs import Run
 from genzoo.tensors import pack, unpack
 from genzoo.trainer import Trainer
 from genzoo.vocabulary import Losses, Splits
+from genzoo.watcher import Watcher
 
 _PICTURED = 64
 _SCATTERED = 2500
-
-
-class Watcher:
-    """Is told what the engine does; every method may be left as it is."""
-
-    def started(self, run: Run, step: int, steps: int) -> None:
-        """Training begins at `step` of `steps`."""
-
-    def stepped(self, step: int) -> None:
-        """`step` steps are taken; called very often."""
-
-    def logged(self, entry: dict[str, Any]) -> None:
-        """One line went into metrics.jsonl."""
-
-    def saved(self, step: int) -> None:
-        """The checkpoint of `step` is on disk."""
-
-    def finished(self) -> None:
-        """All steps are taken; evaluation follows."""
-
-    def signal(self) -> int | None:
-        """Return the signal that asks the run to stop, if there is one; asked after every step."""
-        return None
 
 
 class Engine:
@@ -65,19 +43,19 @@ class Engine:
         self._clock = Clock()
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a verified checkpoint, and drop what was logged after it."""
+        """Go on from a verified checkpoint."""
         names = ["networks", "optimizers"] + (["averaged"] if self._training.averaging is not None else [])
         tensors = {name: unpack(checkpoint.file(f"{name}.safetensors")) for name in names}
         state = files.read_json(checkpoint.file("state.json"), "a checkpoint's state")
         self._trainer.restore(tensors, step=checkpoint.step)
         self._seconds_before = float(state["seconds"])
-        self._run.rewind_log(checkpoint.step)
 
     def train(self) -> None:
-        """Take the remaining steps; leave the caller's random state as it was."""
+        """Take the remaining steps, dropping what was logged of them before; leave the caller's random state alone."""
         trainer, training = self._trainer, self._training
         self._watcher.started(self._run, trainer.step, training.steps)
         self._clock = Clock(step=trainer.step, seconds=self._seconds_before)
+        self._run.rewind_log(trainer.step)
         with preserved():
             while trainer.step < training.steps:
                 self._meter.add(trainer.advance())

@@ -3,7 +3,7 @@
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,7 +16,7 @@ import pluggy
 import genzoo.builtin
 import genzoo.hooks
 from genzoo.components import Component
-from genzoo.errors import PluginError, SettingsError, nearest
+from genzoo.errors import GenzooError, PluginError, SettingsError, nearest
 from genzoo.hooks import lazy
 
 GROUP = "genzoo"
@@ -58,13 +58,18 @@ class Entry:
             return self.offer
         module, _, attribute = self.offer.target.partition(":")
         try:
-            return getattr(import_module(module), attribute)
+            with redirect_stdout(sys.stderr):
+                found = getattr(import_module(module), attribute)
         except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{self.kind[:-1]} '{self.name}' of {self.plugin.distribution} cannot be loaded from "
                 f"{self.offer.target}: {_one_line(error)}",
                 f"repair or remove the plugin: pip uninstall {self.plugin.distribution}",
             ) from error
+        own = getattr(found, "name", None)
+        if isinstance(own, str) and own != self.name:
+            raise PluginError(f"{self.kind[:-1]} '{self.name}' of {self.plugin.distribution} calls itself '{own}'")
+        return found
 
 
 @dataclass(kw_only=True)
@@ -93,12 +98,15 @@ class Registry:
         if matches:
             choices = " or ".join(entry.qualified for entry in matches)
             raise PluginError(f"two plugins offer the {kind[:-1]} '{name}'", f"say which: {choices}")
-        known = [entry.name for entry in self.of(kind)]
-        found = f"no {kind[:-1]} named '{name}'{nearest(name, known)}"
+        raise self.unknown(kind[:-1], name, [entry.name for entry in self.of(kind)])
+
+    def unknown(self, what: str, name: str, known: Sequence[str]) -> GenzooError:
+        """Return the error for a name that nothing goes by: the user's, unless some plugin is broken."""
+        found = f"no {what} named '{name}'{nearest(name, known)}"
         if self.broken:
             causes = "; ".join(f"{plugin.distribution} ({plugin.cause})" for plugin in self.broken)
-            raise PluginError(found, f"it may belong to a plugin that is broken: {causes}")
-        raise SettingsError(found, f"there are: {', '.join(known)}" if known else "no plugin offers any")
+            return PluginError(found, f"it may belong to a plugin that is broken: {causes}")
+        return SettingsError(found, f"there are: {', '.join(known)}" if known else "no plugin offers any")
 
     def load(self, kind: Kind, name: str) -> Any:
         """Return the component class or recipe called `name`."""
@@ -106,10 +114,15 @@ class Registry:
 
     def resolve(self, base: type[Component], name: str) -> type[Component]:
         """Return the concrete class called `name` that implements the abstract class `base`."""
-        chosen = self.load(self._kind_of(base), name)
-        if not (isinstance(chosen, type) and issubclass(chosen, base)):
+        entry = self.find(_kind_of(base), name)
+        chosen = entry.load()
+        if isinstance(chosen, type) and issubclass(chosen, base):
+            return chosen
+        if entry.kind == "components" and isinstance(chosen, type) and issubclass(chosen, Component):
             raise SettingsError(f"'{name}' is not a {base.__name__}")
-        return chosen
+        raise PluginError(
+            f"what {entry.plugin.distribution} offers as the {entry.kind[:-1]} '{name}' is not a {base.__name__}"
+        )
 
     def name_of(self, component: Component) -> str:
         """Return the component's name, qualified by its distribution where the bare name is ambiguous."""
@@ -121,15 +134,16 @@ class Registry:
         ]
         return mine[0].qualified if mine else component.name
 
-    def _kind_of(self, base: type[Component]) -> Kind:
-        kinds: dict[str, Kind] = {
-            "Game": "models",
-            "Dataset": "datasets",
-            "Architecture": "architectures",
-            "Metric": "metrics",
-        }
-        names = [ancestor.__name__ for ancestor in base.__mro__ if ancestor.__module__.startswith("genzoo.")]
-        return next((kinds[name] for name in names if name in kinds), "components")
+
+def _kind_of(base: type[Component]) -> Kind:
+    kinds: dict[str, Kind] = {
+        "Game": "models",
+        "Dataset": "datasets",
+        "Architecture": "architectures",
+        "Metric": "metrics",
+    }
+    names = [ancestor.__name__ for ancestor in base.__mro__ if ancestor.__module__.startswith("genzoo.")]
+    return next((kinds[name] for name in names if name in kinds), "components")
 
 
 @cache
@@ -219,7 +233,7 @@ def _entries_of(manager: pluggy.PluginManager, plugin: Plugin, module: object, k
 
 
 def _label(offer: object, kind: Kind) -> tuple[str, str]:
-    if isinstance(offer, lazy):
+    if isinstance(offer, lazy) and all(isinstance(part, str) for part in offer):
         return offer.name, offer.summary
     if isinstance(offer, type) and issubclass(offer, Component):
         return offer.name, offer.summary()

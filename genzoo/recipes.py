@@ -16,7 +16,8 @@ def _check(value: float | None, name: str, least: float, below: float = float("i
     """Raise `ValueError` unless least ≤ value < below; None passes."""
     if value is not None and not least <= value < below:
         limits = f"at least {least:g}" if below == float("inf") else f"{least:g} ≤ {name} < {below:g}"
-        raise ValueError(f"{name} is {value:g}, expected {limits}")
+        shown = f"{value:g}" if isinstance(value, float) else value
+        raise ValueError(f"{name} is {shown}, expected {limits}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,8 +27,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The folder's name."""
-        return self.path.resolve().name
+        """The folder's name, as text."""
+        return os.fsencode(self.path.resolve().name).decode(errors="replace")
 
     @property
     def exists(self) -> bool:
@@ -66,8 +65,8 @@ class Run:
         if not path.exists():
             return []
         scores = files.read_json(path, "a run's evaluation").get("scores")
-        if not isinstance(scores, list):
-            raise UnreadableError(f"{path} is not a run's evaluation: scores is missing or wrong")
+        if not isinstance(scores, list) or not all(_is_score(score) for score in scores):
+            raise UnreadableError(f"{path} is not a run's evaluation: scores is missing or wrong", f"delete {path}")
         return scores
 
     @property
@@ -129,14 +128,17 @@ class Run:
             return []
         *lines, rest = path.read_text(encoding="utf-8", errors="replace").split("\n")
         try:
-            return [json.loads(line) for line in lines] + ([json.loads(rest)] if rest.endswith("}") else [])
-        except ValueError as error:
+            entries = [json.loads(line) for line in lines + ([rest] if _is_json(rest) else [])]
+        except (ValueError, RecursionError) as error:
             raise UnreadableError(f"{path} is damaged: {error}") from error
+        if not all(isinstance(entry, dict) and isinstance(entry.get("step"), int) for entry in entries):
+            raise UnreadableError(f"{path} is damaged: a line is no log entry")
+        return entries
 
     def rewind_log(self, step: int) -> None:
         """Drop the entries after `step`, which will be made again."""
         if (self.path / "metrics.jsonl").exists():
-            kept = [json.dumps(entry) for entry in self.read_log() if entry.get("step", 0) <= step]
+            kept = [json.dumps(entry) for entry in self.read_log() if entry["step"] <= step]
             files.write(self.path / "metrics.jsonl", "".join(f"{line}\n" for line in kept).encode())
 
     @contextmanager
@@ -145,15 +147,12 @@ class Run:
         from filelock import FileLock, Timeout  # here, because `genzoo --help` should not wait for it
 
         lock = FileLock(self.path / "run.lock")
-        try:
-            with files.storage(self.path):
-                lock.acquire(timeout=0)
-        except Timeout as error:
+        with files.storage(self.path), suppress(Timeout):
+            lock.acquire(timeout=0)
+        if not lock.is_locked:
             holder = self._holder()
             who = f"process {holder.get('pid')} on {holder.get('host')}" if holder else "another process"
-            raise BusyError(
-                f"{self.path} is in use by {who}", "wait for it, stop it, or choose another --run"
-            ) from error
+            raise BusyError(f"{self.path} is in use by {who}", "wait for it, stop it, or choose another --run")
         try:
             mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
             files.write_json(self._holder_path, {"schema_version": files.SCHEMA_VERSION, **mine})
@@ -221,7 +220,7 @@ def claim(root: Path, label: str) -> Run:
 def claim_exactly(path: Path) -> Run:
     """Make and return the run folder at `path`; refuse a folder that holds something else."""
     if path.is_dir() and not (path / RECORD).exists():
-        others = [entry.name for entry in path.iterdir() if entry.name not in _OWN_LEFTOVERS]
+        others = [entry.name for entry in path.iterdir() if not _OWN_LEFTOVER.fullmatch(entry.name)]
         if others:
             raise SettingsError(
                 f"{path} exists and is not a run (it holds {sorted(others)[0]})", "choose another --run"
@@ -231,13 +230,7 @@ def claim_exactly(path: Path) -> Run:
     return Run(path)
 
 
-_OWN_LEFTOVERS = {"run.lock", "holder.json"}
-
-
-def discard(run: Run) -> None:
-    """Remove a run folder that was claimed and never begun."""
-    if not run.exists:
-        shutil.rmtree(run.path, ignore_errors=True)
+_OWN_LEFTOVER = re.compile(r"run\.lock|holder\.json|\..*\.tmp")
 
 
 def all_runs(root: Path) -> list[Run]:
@@ -250,6 +243,24 @@ def all_runs(root: Path) -> list[Run]:
 def now() -> str:
     """Return the present time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_score(score: Any) -> bool:
+    return (
+        isinstance(score, dict)
+        and isinstance(score.get("metric"), str)
+        and isinstance(score.get("value"), int | float | None)
+        and isinstance(score.get("step"), int)
+        and isinstance(score.get("protocol"), dict)
+    )
 
 
 def _label(score: dict[str, Any]) -> tuple[Any, ...]:

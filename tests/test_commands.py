@@ -102,6 +102,20 @@ def pixels(path):
     return numpy.asarray(Image.open(path).convert("RGB"))
 
 
+def tiles(path, *, columns, rows):
+    """Return the pictures of a grid, row by row, at the size they had before they were magnified."""
+    grid = pixels(path)[..., 0]
+    side = (grid.shape[1] - 2) // columns - 2
+    assert grid.shape == (2 + rows * (side + 2), 2 + columns * (side + 2))
+    assert side % 8 == 0
+    corners = [(2 + row * (side + 2), 2 + column * (side + 2)) for row in range(rows) for column in range(columns)]
+    return [grid[top : top + side : side // 8, left : left + side : side // 8] for top, left in corners]
+
+
+def show_the_same(tile, image):
+    return numpy.abs(tile - image * 255).max() <= 0.51
+
+
 def arrays(path):
     return numpy.load(path, allow_pickle=False)
 
@@ -432,11 +446,8 @@ def test_a_seed_decides_the_samples(say, ali):
 def test_samples_of_images_are_a_grid(say, digits):
     say("sample", digits, "-n", "9", "--out", "a.png")
     say("sample", digits, "-n", "9", "--out", "a.npy")
-    picture, samples = pixels("a.png"), arrays("a.npy")
-    side = 2 + 3 * (8 * 4 + 2)  # three tiles of 8 pixels, magnified four times, two pixels apart
-    assert picture.shape == (side, side, 3)
-    first = picture[2:34:4, 2:34:4, 0]
-    assert numpy.abs(first - samples[0, 0] * 255).max() <= 0.51
+    shown = tiles("a.png", columns=3, rows=3)
+    assert all(show_the_same(tile, sample[0]) for tile, sample in zip(shown, arrays("a.npy"), strict=True))
 
 
 def test_samples_of_vectors_are_a_scatter_plot(say, ali):
@@ -459,20 +470,17 @@ def test_reconstructions_as_an_array_are_pairs_with_the_original_first(say, ali)
 def test_reconstructions_as_safetensors_come_with_their_codes(say, digits):
     say("reconstruct", digits, "-n", "3", "--out", "a.safetensors")
     shapes = {name: tuple(tensor.shape) for name, tensor in load_file("a.safetensors").items()}
-    assert shapes == {"pairs": (3, 2, 1, 8, 8), "z": (3, 16)}
+    assert shapes == {"pairs": (3, 2, 1, 8, 8), "z": (3, genzoo.load(digits).latent)}
 
 
 def test_reconstructions_of_images_alternate_with_their_originals(say, digits):
     say("reconstruct", digits, "-n", "4", "--split", "test", "--out", "a.png")
     say("reconstruct", digits, "-n", "4", "--split", "test", "--out", "a.npy")
-    picture, pairs = pixels("a.png"), arrays("a.npy")
-    assert picture.shape == (2 + 34, 2 + 8 * 34, 3)
-    for column in range(8):
-        left = 2 + column * 34
-        tile = picture[2:34:4, left : left + 32 : 4, 0]
-        assert numpy.abs(tile - pairs[column // 2, column % 2, 0] * 255).max() <= 0.51
-    stored = genzoo.api.load_data(digits).test.x[:4, 0].numpy()
-    assert numpy.allclose(pairs[:, 0, 0] * 255, stored, atol=1e-3)
+    pairs = arrays("a.npy")
+    stored = genzoo.api.load_data(digits).test.x[:4].numpy()
+    assert numpy.allclose(pairs[:, 0] * 255, stored, atol=1e-3)
+    images = pairs.reshape(8, 8, 8)
+    assert all(show_the_same(*pair) for pair in zip(tiles("a.png", columns=8, rows=1), images, strict=True))
 
 
 def test_no_more_rows_are_reconstructed_than_there_are(say, ali):
@@ -494,7 +502,9 @@ def test_interpolations_as_an_array_are_pairs_by_steps(say, request, run, shape)
 
 def test_interpolations_of_images_are_rows_between_their_ends(say, digits):
     say("interpolate", digits, "--pairs", "2", "--steps", "4", "--out", "a.png")
-    assert pixels("a.png").shape == (2 + 2 * 34, 2 + (4 + 3) * 34, 3)
+    shown = tiles("a.png", columns=4 + 3, rows=2)
+    x = genzoo.api.load_data(digits).validation.x[:4, 0].numpy() / 255
+    assert [show_the_same(shown[place], x[row]) for place, row in ((0, 0), (7, 1), (6, 2), (13, 3))] == [True] * 4
     assert say("interpolate", digits, "--out", "b.safetensors").code == 0
     assert tuple(load_file("b.safetensors")["decodings"].shape) == (4, 12, 1, 8, 8)
 

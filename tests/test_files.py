@@ -125,13 +125,14 @@ def test_a_sealed_document_returns_without_its_seal(tmp_path):
 
 @pytest.mark.parametrize("mask", [1, 2, 4, 8, 16, 32, 64, 128, 255])
 def test_a_seal_notices_every_changed_byte_that_carries_anything(scratch, mask):
-    files.write_sealed(scratch, DOCUMENT)
+    document = {**DOCUMENT, "list": [1, 2, {"e": None}]}  # no escapes, which can be written in two ways
+    files.write_sealed(scratch, document)
     content = scratch.read_bytes()
     unnoticed = []
     for place in range(len(content)):
         scratch.write_bytes(content[:place] + bytes([content[place] ^ mask]) + content[place + 1 :])
         try:
-            assert files.read_sealed(scratch, WHAT) == DOCUMENT
+            assert files.read_sealed(scratch, WHAT) == document
             unnoticed.append(content[place : place + 1])
         except UnreadableError:
             pass

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from genzoo import checkpoints, files
 from genzoo.errors import BusyError, ResourceError, SettingsError, UnreadableError
-from genzoo.runs import Run, Source, all_runs, claim, claim_exactly, discard
+from genzoo.runs import Run, Source, all_runs, claim, claim_exactly
 
 RECORD = {
     "model": "ali",
@@ -160,13 +160,6 @@ def test_a_chosen_folder_below_a_file_is_refused(tmp_path):
             claim_exactly(path)
 
 
-def test_only_a_run_that_was_never_begun_is_discarded(run, tmp_path):
-    fresh = claim(tmp_path / "runs", "gan")
-    discard(fresh)
-    discard(run)
-    assert (fresh.path.exists(), run.exists) == (False, True)
-
-
 def test_all_runs_are_those_with_a_record_by_name(run, tmp_path):
     claim(tmp_path / "runs", "empty")
     other = claim(tmp_path / "runs", "gan-digits-s1")
@@ -252,7 +245,7 @@ def test_holding_removes_what_a_killed_writer_of_checkpoints_left(run):
 @pytest.mark.parametrize(
     "content",
     [{}, {"pid": 2**22 + 1}, {"pid": "1"}, {"pid": 2**80}, {"pid": os.getpid(), "host": "elsewhere"}],
-    ids=str,
+    ids=["nobody", "no such process", "no number", "no process number", "another machine"],
 )
 def test_a_holder_that_is_not_alive_here_does_not_run(run, content):
     files.write_json(run.path / "holder.json", {"schema_version": 1, "host": socket.gethostname(), **content})
@@ -447,6 +440,12 @@ def test_the_order_of_a_protocols_entries_makes_no_other_score(run):
     run.write_scores([score(1.0, seed=1, split="test")])
     run.write_scores([score(2.0, split="test", seed=1)])
     assert run.scores == [score(2.0, seed=1, split="test")]
+
+
+def test_a_run_may_have_a_name_that_is_no_text(run, tmp_path):
+    named = Run(shutil.move(run.path, tmp_path / os.fsdecode(b"run \xff")))
+    named.write_scores([score(1.0)])
+    assert named.scores == [score(1.0)]
 
 
 @pytest.mark.parametrize(

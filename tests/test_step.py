@@ -29,13 +29,14 @@ from genzoo import (
     Training,
 )
 from genzoo.averages import Averages
-from genzoo.engine import Engine, Watcher
+from genzoo.engine import Engine
 from genzoo.errors import DivergedError
 from genzoo.guard import Fault
 from genzoo.initial import Plan
 from genzoo.recipes import Settings
 from genzoo.runs import Run
 from genzoo.trainer import Trainer
+from genzoo.watcher import Watcher
 from genzoo_ali.ali import ALI
 from genzoo_data.mixture import Mixture25
 from genzoo_gan.gan import GAN

@@ -51,51 +51,49 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="First steps:  genzoo train ali  ·  genzoo list  ·  genzoo show mixture25 --model ali",
 )
 @click.version_option(__version__, message="genzoo %(version)s")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
-def group(debug: bool) -> None:
+@click.pass_context
+def group(context: click.Context, debug: bool) -> None:
     """Train, look at and compare generative models with inference.
 
     A model, a data set, an architecture, a recipe or a metric is a small plugin; everything else is shared.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+        return
     for line in registry().warnings:
         say(f"warning: {line}")
 
 
 def main() -> NoReturn:
     """Run the command line and exit with one of its documented codes."""
-    debug = "--debug" in sys.argv[1:]
-    # Threads that spin while they wait starve whatever shares the processor with them, another training above all.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # By default torch's threads spin for long while they wait, which slows two trainings on one processor twentyfold.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     warnings.simplefilter("always", GenzooWarning)
     warnings.showwarning = _show_warning
     try:
         group.main(prog_name="genzoo", standalone_mode=False)
-    except GenzooError as error:
-        code = _report(error.found, error.remedy, error.exit_code)
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "genzoo"
-        code = _report(error.format_message(), f"type: {command} --help", 2)
-    except click.ClickException as error:
-        code = _report(error.format_message(), None, 2)
     except (KeyboardInterrupt, click.Abort):
-        code = _report("interrupted; everything that was saved before is kept", None, 130)
-    except BrokenPipeError:
-        code = 0  # the reader of our output has seen enough
+        say("error: interrupted; everything that was saved before is kept")
+        sys.exit(130)
+    except SystemExit as stop:
+        # Click leaves like this, with 1, when the reader of our output has seen enough: that is no fault.
+        sys.exit(0 if type(sys.stdout).__name__ == "PacifyFlushWrapper" else stop.code)
     except Exception as error:
-        code = _report(*_translate(error))
-    else:
-        code = 0
-    if code not in (0, 130, 143) and debug:
-        traceback.print_exc()
-    sys.stdout.flush() if code else None
-    sys.exit(code)
+        sys.exit(_report(error))
+    sys.exit(0)
 
 
-def _report(found: str, remedy: str | None, code: int) -> int:
+def _report(error: Exception) -> int:
+    """Say what went wrong in one to three lines, with a traceback if asked for one, and return the exit code."""
+    found, remedy, code = _translate(error)
+    if "--debug" in sys.argv[1:] and code not in (130, 143):
+        traceback.print_exception(error)
     say(f"error: {found}")
     if remedy:
         say(remedy)
@@ -103,7 +101,14 @@ def _report(found: str, remedy: str | None, code: int) -> int:
 
 
 def _translate(error: Exception) -> tuple[str, str | None, int]:
-    """Return what to say of a fault that no part of genzoo foresaw, and its exit code."""
+    """Return what was found, what to do about it, and the exit code."""
+    if isinstance(error, GenzooError):
+        return error.found, error.remedy, error.exit_code
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "genzoo"
+        return error.format_message(), f"type: {command} --help", 2
+    if isinstance(error, click.ClickException):
+        return error.format_message(), None, 2
     text = str(error).strip().partition("\n")[0]
     if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
         return (

@@ -7,8 +7,8 @@ from typing import Any
 
 from genzoo.cli.signals import Stop
 from genzoo.cli.talk import columns, say
-from genzoo.engine import Watcher
 from genzoo.runs import Run
+from genzoo.watcher import Watcher
 
 _SECONDS_BETWEEN_LINES = 5.0
 

@@ -6,7 +6,7 @@ import click
 
 from genzoo.cli import options
 from genzoo.cli.talk import columns, show, show_json
-from genzoo.errors import PluginError, SettingsError, nearest
+from genzoo.errors import PluginError, SettingsError
 from genzoo.plugins import KINDS, Entry, registry
 
 
@@ -34,7 +34,7 @@ def _find(name: str) -> list[Entry]:
     found = [entry for kind in searched for entry in registry().of(kind) if wanted in (entry.name, entry.qualified)]
     if not found:
         known = [entry.name for kind in searched for entry in registry().of(kind)]
-        raise SettingsError(f"nothing is named '{name}'{nearest(wanted, known)}", "names are listed by: genzoo list")
+        raise registry().unknown(prefix if kinds else "component", wanted, sorted(set(known)))
     shown = [entry for entry in found if entry.kind in ("recipes", "datasets")] or found[:1]
     twins = [entry for entry in found if entry.kind == shown[0].kind]
     if len(twins) > 1:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from genzoo.cli.talk import say
-
 
 class Stop:
     """The signal that came, if one did; `deferred` says whether someone is going to ask."""
@@ -22,7 +20,7 @@ class Stop:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.number = number
-        say("stopping after this step, to save it; once more to stop at once")
+        os.write(2, b"stopping after this step, to save it; once more to stop at once\n")  # print is not reentrant
 
 
 @contextmanager

@@ -20,7 +20,7 @@ def show(text: str) -> None:
 
 def show_json(document: dict[str, Any]) -> None:
     """Write `document`, with its schema version, as the one JSON document on stdout."""
-    print(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2, ensure_ascii=False))
+    print(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2))
 
 
 def columns(rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right: Sequence[int] = ()) -> str:

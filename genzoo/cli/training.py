@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from genzoo import api
 from genzoo.cli import options
+from genzoo.cli.progress import Bar, choose_watcher
 from genzoo.cli.signals import stop_on_signals
 from genzoo.cli.talk import say, show, show_json, show_scores
 from genzoo.runs import Run
-
-if TYPE_CHECKING:
-    from genzoo.engine import Watcher
+from genzoo.watcher import Watcher
 
 _steps = click.option("--steps", type=int, metavar="N", help="Steps in all, in place of the recipe's.")
 _quiet = click.option("--quiet", is_flag=True, help="No talk while training.")
@@ -94,9 +92,7 @@ def resume_command(run: str, steps: int | None, device: str, data: str | None, a
     )
 
 
-def _train_and_show(start: "Callable[[Watcher], Run]", *, as_json: bool, quiet: bool) -> None:
-    from genzoo.cli.progress import Bar, choose_watcher
-
+def _train_and_show(start: Callable[[Watcher], Run], *, as_json: bool, quiet: bool) -> None:
     with stop_on_signals() as stop:
         watcher = choose_watcher(stop, quiet=quiet)
         try:

@@ -1,0 +1,606 @@
+"""Bad input: one to three lines on stderr, the right exit code, nothing lost and nothing left behind."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+import genzoo
+from genzoo import cli, files
+from genzoo.checkpoints import steps, verify
+from genzoo.plugins import Plugin, registry
+from genzoo.runs import Run
+
+TOY = {
+    "training.steps": 4,
+    "training.batch_size": 8,
+    "training.log_every": 2,
+    "training.checkpoint_every": 2,
+    "dataset.rows": 64,
+    "dataset.held_out_rows": 32,
+}
+
+
+def options(**more):
+    """Return the toy settings as options, some of them changed."""
+    chosen = TOY | {path.replace("__", "."): value for path, value in more.items()}
+    return [part for path, value in chosen.items() for part in ("--set", f"{path}={value}")]
+
+
+class Said:
+    """What a command wrote, and the code that it ended with."""
+
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def say(monkeypatch, capsys, tmp_path):
+    """Return a function that runs a command in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["genzoo", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return Said(ended.value.code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def refuse(say, tmp_path):
+    """Return a function that runs a command that must fail, and leave everything as it was."""
+
+    def call(code, *arguments):
+        before = contents(tmp_path)
+        said = say(*arguments)
+        assert said.code == code, said.err
+        assert said.out == ""
+        assert 1 <= len(said.err.splitlines()) <= 3
+        assert said.err.lstrip().startswith("error: ")
+        assert "Traceback" not in said.err
+        assert contents(tmp_path) == before
+        return said.err
+
+    return call
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return a folder with short runs of ali and gan."""
+    root = tmp_path_factory.mktemp("zoo")
+    for model in ("ali", "gan"):
+        genzoo.train(model, overrides=TOY, run=root / model)
+    return root
+
+
+@pytest.fixture
+def ali(trained, tmp_path):
+    """Return a run of ali, with checkpoints of steps 2 and 4, that a test may damage."""
+    return shutil.copytree(trained / "ali", tmp_path / "ali")
+
+
+@pytest.fixture
+def gan(trained, tmp_path):
+    return shutil.copytree(trained / "gan", tmp_path / "gan")
+
+
+def checkpoint(run, step):
+    return run / "checkpoints" / f"step-{step:07d}"
+
+
+def flip(path, place=None):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 if place is None else place] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [
+        (["train", "alli"], "ali"),
+        (["train", "ali", "--recipe", "mixture52"], "mixture25"),
+        (["train", "ali", "--set", "training.batchsize=3"], "training.batch_size"),
+        (["train", "ali", "--set", "trainin.steps=3"], "training.steps"),
+        (["train", "ali", "--set", "game.objectives=hinge"], "game.objective"),
+        (["train", "ali", "--set", "game.objective=hing"], "hinge"),
+        (["train", "ali", "--set", "game.schedule=alternatin"], "alternating"),
+        (["train", "ali", "--set", "game.posterior=gausian"], "gaussian"),
+        (["train", "gan", "--set", "game.posterior=point"], None),
+        (["train", "ali", *options(training__players__crtic__beta1="0.1")], "critic"),
+        (["show", "mixtur25"], "mixture25"),
+        (["show", "mixture25", "--model", "gann"], "gan"),
+        (["trian", "ali"], "train"),
+        (["list", "modles"], None),
+        (["train", "ali", "--recip", "digits"], "--recipe"),
+    ],
+    ids=lambda value: " ".join(value[:5]) if isinstance(value, list) else None,
+)
+def test_a_wrong_name_is_refused_with_the_nearest_right_one(refuse, arguments, near):
+    said = refuse(2, *arguments)
+    if near is not None:
+        assert "id you mean" in said
+        assert near in said.partition("id you mean")[2]
+
+
+def test_a_wrong_metric_is_refused_with_the_nearest_right_one(refuse, ali):
+    assert "did you mean 'modes'?" in refuse(2, "evaluate", ali, "--metric", "mode")
+
+
+def test_an_unknown_name_while_a_plugin_is_broken_is_put_down_to_the_plugin(say, monkeypatch):
+    broken = Plugin(name="bad", distribution="zoo-bad", version="1", cause="ImportError: no module named zoo")
+    found = replace(registry(), plugins=[*registry().plugins, broken])
+    for module in ("genzoo.api", "genzoo.cli.showing"):
+        monkeypatch.setattr(f"{module}.registry", lambda: found)
+    for arguments in (["train", "aly"], ["train", "ali", "--recipe", "mixtur25"], ["show", "mixtur25"]):
+        said = say(*arguments)
+        assert (said.code, len(said.err.splitlines())) == (4, 2)
+        assert "did you mean '" in said.err
+        assert "zoo-bad (ImportError: no module named zoo)" in said.err
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("training.batch_size", "many", "a whole number"),
+        ("training.batch_size", "1.5", "a whole number"),
+        ("training.batch_size", "0", "at least 1"),
+        ("training.steps", "-1", "at least 1"),
+        ("training.learning_rate", "nan", "a finite number"),
+        ("training.learning_rate", "-0.1", "at least 0"),
+        ("training.beta1", "1", "0 ≤ beta1 < 1"),
+        ("training.averaging", "2", "0 ≤ averaging < 1"),
+        ("training.keep_checkpoints", "1", "at least 2"),
+        ("training.players.critic.learning_rate", "fast", "a finite number"),
+        ("game.posterior", "round", "'gaussian', 'point', 'implicit'"),
+        ("game.objective", "simultaneous", "Objective"),
+        ("architecture.latent", "0", "at least 1"),
+        ("dataset.rows", "0", "at least 1"),
+        ("training", "5", "an object"),
+        ("training.checkpoint_every", "", "a whole number"),
+    ],
+)
+def test_a_value_of_the_wrong_type_or_range_is_refused_with_what_is_expected(refuse, path, value, expected):
+    assert expected in refuse(2, "train", "ali", "--set", f"{path}={value}")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--set", "training.steps"],
+        ["--steps", "0"],
+        ["--steps", "some"],
+        ["--seed", "x"],
+        ["--precision", "fp8"],
+        ["--device", "tpu"],
+        ["--device", "cuda:x"],
+        [*options(training__batch_size=9)],  # 64 rows in batches of 9 leave a single row
+        ["more"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_an_option_that_cannot_be_meant_is_refused(refuse, arguments):
+    refuse(2, "train", "ali", *arguments)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:7"])
+def test_a_cuda_device_that_is_not_there_is_refused(refuse, ali, device):
+    assert "torch finds 0 CUDA devices" in refuse(2, "train", "ali", *options(), "--device", device)
+    for command in (["resume", ali], ["sample", ali], ["evaluate", ali]):
+        assert "type: --device cpu" in refuse(2, *command, "--device", device)
+
+
+def test_a_device_number_that_is_not_there_is_refused(refuse, ali):
+    refuse(2, "sample", ali, "--device", f"cuda:{torch.cuda.device_count()}")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sample", "--out", "picture.jpg"],
+        ["sample", "--out", "picture"],
+        ["sample", "-n", "0"],
+        ["sample", "-n", "-3"],
+        ["reconstruct", "--split", "exam"],
+        ["interpolate", "--steps", "0"],
+        ["interpolate", "--pairs", "17"],  # of 32 rows
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_shown_is_refused(refuse, ali, arguments):
+    command, *more = arguments
+    refuse(2, command, ali, *more)
+
+
+def test_a_long_wrong_value_makes_no_long_message(refuse):
+    assert len(refuse(2, "train", "ali", "--set", "training.steps=" + "x" * 5000)) < 300
+
+
+# Models that lack a part
+
+
+@pytest.mark.parametrize("command", ["reconstruct", "interpolate"])
+def test_a_model_without_an_encoder_reconstructs_nothing(refuse, gan, command):
+    assert refuse(2, command, gan) == "error: this model has no encoder\n"
+
+
+def test_a_metric_that_cannot_measure_the_model_is_refused_with_the_obstacle(refuse, gan):
+    said = refuse(2, "evaluate", gan, "--metric", "reconstruction")
+    assert "metric 'reconstruction' cannot measure gan: it has no encoder" in said
+
+
+def test_a_posterior_that_the_architecture_does_not_offer_is_refused_with_those_it_does(refuse):
+    arguments = ["ali", "--recipe", "digits", "--set", "game.posterior=implicit"]
+    said = refuse(2, "train", *arguments)
+    assert said == "error: architecture 'digits' offers no implicit posterior\nit offers: gaussian, point\n"
+
+
+def test_a_game_that_inherits_nothing_takes_no_source(refuse, ali):
+    assert "inherits nothing: leave out --from" in refuse(2, "train", "ali", "--from", ali)
+
+
+def test_a_source_that_is_no_run_is_refused(refuse):
+    assert "there is no run folder nowhere" in refuse(3, "train", "ali", "--from", "nowhere")
+
+
+# Run folders
+
+
+def test_an_existing_run_with_other_settings_is_refused_field_by_field(refuse, ali):
+    changed = options(training__batch_size=16, training__learning_rate=0.5, training__steps=99)
+    said = refuse(2, "train", "ali", *changed, "--seed", "3", "--run", ali)
+    assert "training.batch_size: 8 → 16" in said
+    assert "training.learning_rate: 0.001 → 0.5" in said
+    assert "seed: 0 → 3" in said
+    assert "training.steps" not in said
+    assert f"genzoo resume {ali}" in said
+
+
+def test_an_existing_run_of_another_model_is_refused(refuse, ali):
+    assert "game.name: ali → gan" in refuse(2, "train", "gan", *options(), "--run", ali)
+
+
+@pytest.fixture
+def held(ali):
+    """Return the process that holds the run of ali."""
+    script = (
+        "import sys; from pathlib import Path; from genzoo.runs import Run\n"
+        "with Run(Path(sys.argv[1])).hold(): print('held', flush=True); sys.stdin.read(1)"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", script, str(ali)], **pipes) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_run_that_is_in_use_is_refused_with_its_holder(refuse, ali, held):
+    for command in (["train", "ali", *options(), "--run", ali], ["resume", ali]):
+        said = refuse(7, *command)
+        assert f"{ali} is in use by process {held.pid} on " in said
+
+
+def test_a_run_that_is_in_use_can_be_looked_at(say, ali, held):
+    assert say("sample", ali, "-n", "3", "--out", "a.npy").code == 0
+    (item,) = json.loads(say("runs", "--root", ali.parent, "--json").out)["runs"]
+    assert item["status"] == "running"
+
+
+@pytest.mark.parametrize("command", ["resume", "sample", "reconstruct", "interpolate", "evaluate"])
+def test_what_is_no_run_is_refused(refuse, tmp_path, command):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("mine")
+    assert "there is no run folder nowhere" in refuse(3, command, "nowhere")
+    assert "thesis is not a run: it has no run.json" in refuse(3, command, "thesis")
+    assert "there is no run folder" in refuse(3, command, "thesis/thesis.tex")
+
+
+def test_training_into_a_folder_that_holds_something_else_is_refused(refuse, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("mine")
+    assert "exists and is not a run" in refuse(2, "train", "ali", *options(), "--run", "thesis")
+
+
+COMMANDS_ON_A_RUN = ["resume", "sample", "reconstruct", "evaluate"]
+
+
+@pytest.mark.parametrize("command", COMMANDS_ON_A_RUN)
+def test_a_run_of_a_newer_version_is_refused_with_the_remedy(refuse, ali, command):
+    record = files.read_sealed(ali / "run.json", "a record")
+    files.write_sealed(ali / "run.json", {**record, "schema_version": 2})
+    said = refuse(3, command, ali)
+    assert "written by a newer genzoo (format 2, this one reads 1)" in said
+    assert "pip install --upgrade genzoo" in said
+
+
+@pytest.mark.parametrize("damage", [flip, truncate, lambda path: path.write_bytes(b"")], ids=["flip", "cut", "empty"])
+def test_a_damaged_record_is_refused_everywhere(refuse, say, ali, damage):
+    damage(ali / "run.json")
+    for command in COMMANDS_ON_A_RUN:
+        assert f"{ali / 'run.json'} " in refuse(3, command, ali)
+    refuse(3, "train", "ali", *options(), "--run", ali)
+    (item,) = json.loads(say("runs", "--root", ali.parent, "--json").out)["runs"]
+    assert item["status"].startswith("unreadable: ")
+
+
+DAMAGES = {
+    "a flipped byte": lambda path: flip(path / "networks.safetensors"),
+    "a flipped byte of the optimizers": lambda path: flip(path / "optimizers.safetensors"),
+    "a truncated file": lambda path: truncate(path / "networks.safetensors"),
+    "a missing file": lambda path: (path / "networks.safetensors").unlink(),
+    "a missing manifest": lambda path: (path / "MANIFEST.json").unlink(),
+    "a flipped byte of the manifest": lambda path: flip(path / "MANIFEST.json", 100),
+    "an empty state": lambda path: (path / "state.json").write_text(""),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_without_a_whole_checkpoint_a_run_is_refused_and_left_alone(refuse, ali, damage):
+    for step in (2, 4):
+        DAMAGES[damage](checkpoint(ali, step))
+    for command in COMMANDS_ON_A_RUN:
+        said = refuse(3, command, ali)
+        assert said.startswith(f"error: no checkpoint of {ali} is whole: {checkpoint(ali, 4)}/")
+    refuse(3, "train", "ali", *options(), "--run", ali)
+
+
+@pytest.mark.parametrize("damage", ["a flipped byte", "a truncated file"])
+def test_with_a_damaged_newest_checkpoint_the_one_before_is_used_with_a_warning(say, ali, damage):
+    DAMAGES[damage](checkpoint(ali, 4))
+    said = say("sample", ali, "-n", "3", "--out", "a.npy", "--json")
+    assert (said.code, json.loads(said.out)["step"]) == (0, 2)
+    assert said.err.startswith(f"warning: {checkpoint(ali, 4) / 'networks.safetensors'} ")
+    assert said.err.endswith("; using step 2 instead\n")
+    assert said.err.count("\n") == 1
+
+
+def test_a_run_with_a_damaged_newest_checkpoint_is_finished_from_the_one_before(say, ali):
+    whole = (checkpoint(ali, 4) / "networks.safetensors").read_bytes()
+    flip(checkpoint(ali, 4) / "networks.safetensors")
+    said = say("resume", ali)
+    assert said.code == 0
+    assert "going on from step 2" in said.err
+    assert (checkpoint(ali, 4) / "networks.safetensors").read_bytes() == whole
+    assert len(list((ali / "checkpoints").glob("damaged-0000004-*"))) == 1
+    assert [entry["step"] for entry in Run(ali).read_log()] == [2, 4]
+
+
+def test_a_run_without_a_checkpoint_is_refused_with_the_command_that_makes_one(refuse, ali):
+    shutil.rmtree(ali / "checkpoints")
+    for command in COMMANDS_ON_A_RUN:
+        said = refuse(3, command, ali)
+        assert f"{ali} has no checkpoint yet" in said
+        assert f"genzoo train ali --recipe mixture25 --run {ali}" in said
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(say, ali):
+    shutil.rmtree(ali / "checkpoints")
+    log = ali / "metrics.jsonl"
+    log.write_bytes(log.read_bytes()[:-40])
+    said = say("train", "ali", *options(), "--run", ali)
+    assert said.code == 0, said.err
+    assert [entry["step"] for entry in Run(ali).read_log()] == [2, 4]
+
+
+def test_a_log_whose_last_line_was_torn_is_no_obstacle_to_resuming(say, ali):
+    log = ali / "metrics.jsonl"
+    log.write_bytes(log.read_bytes()[:-20])
+    assert say("resume", ali, "--steps", "6").code == 0
+    assert [entry["step"] for entry in Run(ali).read_log()][-1] == 6
+
+
+def test_other_settings_are_refused_before_anything_in_a_damaged_run_is_moved(say, ali):
+    flip(checkpoint(ali, 4) / "networks.safetensors")
+    before = contents(ali)
+    assert say("train", "ali", *options(training__batch_size=16), "--run", ali).code == 2
+    assert contents(ali) == before
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"schema_version": 1, "scores": [5]}'])
+def test_damaged_scores_stop_neither_the_list_of_runs_nor_get_lost(refuse, say, ali, content):
+    (ali / "evaluation.json").write_text(content)
+    said = say("runs", "--root", ali.parent)
+    assert said.code == 0, said.err
+    assert str(ali) in said.out
+    assert "evaluation.json" in refuse(3, "evaluate", ali)
+
+
+def test_a_setting_that_the_installed_plugins_do_not_know_is_refused(refuse, ali):
+    record = files.read_sealed(ali / "run.json", "a record")
+    record["settings"]["game"]["temperature"] = 3
+    files.write_sealed(ali / "run.json", record)
+    assert "the run's record does not fit the installed plugins" in refuse(3, "sample", ali)
+
+
+# Places that cannot be written
+
+
+def test_a_run_below_a_file_is_refused(refuse, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot write file/run: Not a directory" in refuse(6, "train", "ali", *options(), "--run", "file/run")
+    assert "cannot write file: File exists" in refuse(6, "train", "ali", *options(), "--run", "file")
+
+
+def test_a_picture_below_a_file_is_refused(refuse, ali, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for name in ("samples.png", "samples.npy", "samples.safetensors"):
+        assert f"cannot write file/{name}: " in refuse(6, "sample", ali, "-n", "4", "--out", f"file/{name}")
+
+
+def test_a_disk_that_fills_up_while_training_keeps_the_last_checkpoint(say, monkeypatch, ali):
+    real, kept = os.fsync, contents(ali / "checkpoints")
+
+    def fsync(descriptor):
+        if "networks" in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        said = say("resume", ali, "--steps", "6", "--quiet")
+    assert (said.code, said.out) == (6, "")
+    assert said.err.startswith("error: no room to write ")
+    assert len(said.err.splitlines()) <= 3
+    assert contents(ali / "checkpoints") == kept
+    assert say("resume", ali, "--steps", "6", "--quiet").code == 0
+    assert verify(checkpoint(ali, 6)).step == 6
+
+
+# Numbers that diverge, memory that ends, and what nobody foresaw
+
+
+def test_a_training_that_diverges_ends_with_its_last_checkpoint_sound(say, tmp_path):
+    wild = options(training__learning_rate=1e30, training__steps=20, training__log_every=1)
+    said = say("train", "ali", *wild, "--run", "run", "--quiet")
+    assert said.code == 5
+    assert len(said.err.splitlines()) == 2
+    assert "became non-finite in step" in said.err
+    run = Run(tmp_path / "run")
+    fault = run.read_log()[-1]["diverged"]
+    assert set(fault["players"]) <= {"critic", "generator"}
+    assert all(step < fault["step"] for step in steps(run.checkpoints))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (MemoryError(), 6, "out of memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 9 GiB.\nmore"), 6, "out of memory"),
+        (OSError(errno.ENOSPC, "No space left on device"), 6, "the disk is full"),
+        (RuntimeError("nobody foresaw this\nsecond line"), 1, "RuntimeError: nobody foresaw this"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+    ids=["memory", "device memory", "disk", "unforeseen", "interrupt"],
+)
+def test_a_fault_from_outside_is_told_in_a_line_or_two(refuse, ali, monkeypatch, error, code, said):
+    def failing(*arguments, **more):
+        raise error
+
+    monkeypatch.setattr("genzoo.api.load", failing)
+    assert said in refuse(code, "sample", ali)
+
+
+def test_a_traceback_is_shown_to_those_who_ask_for_it(say, ali, monkeypatch):
+    def failing(*arguments, **more):
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr("genzoo.api.load", failing)
+    assert "Traceback" not in say("sample", ali).err
+    assert 'raise RuntimeError("nobody foresaw this")' in say("--debug", "sample", ali).err
+
+
+# In a blink: lock, manifest and hashes come before torch
+
+BLINK = """
+import sys
+from genzoo.cli import main
+try:
+    main()
+finally:
+    print("torch" in sys.modules, file=sys.stderr)
+"""
+
+
+def refuse_in_a_blink(code, *arguments):
+    command = [sys.executable, "-c", BLINK, *map(str, arguments)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == code, found.stderr
+    assert found.stderr.splitlines()[-1] == "False", "torch was imported"
+
+
+@pytest.mark.parametrize("command", ["resume", "train", "sample", "evaluate"])
+def test_a_damaged_run_is_refused_without_torch(ali, command):
+    for step in (2, 4):
+        flip(checkpoint(ali, step) / "networks.safetensors")
+    arguments = ["train", "ali", *options(), "--run", ali] if command == "train" else [command, ali]
+    refuse_in_a_blink(3, *arguments)
+
+
+@pytest.mark.parametrize("command", ["resume", "train"])
+def test_a_busy_run_is_refused_without_torch(ali, held, command):
+    refuse_in_a_blink(7, *(["train", "ali", *options(), "--run", ali] if command == "train" else [command, ali]))
+
+
+# Signals
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_training_after_it_is_saved_and_it_can_be_finished(say, tmp_path, number, code):
+    endless = options(training__steps=1_000_000, training__checkpoint_every=1_000_000)
+    command = [sys.executable, "-m", "genzoo", "train", "ali", *endless, "--run", "run"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_for(lambda: (tmp_path / "run" / "metrics.jsonl").exists(), process)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, out) == (code, "")
+    assert "Traceback" not in err
+    run = Run(tmp_path / "run")
+    (step,) = steps(run.checkpoints)
+    assert 1 <= step < 1_000_000
+    assert verify(checkpoint(run.path, step)).step == step
+    assert err.splitlines()[-2:] == [
+        f"error: stopped after step {step:,} of 1,000,000; all of it is saved",
+        "go on with: genzoo resume run",
+    ]
+    assert run.read_log()[-1]["step"] == step
+    said = say("resume", "run", "--steps", step + 2, "--json")
+    assert (said.code, json.loads(said.out)["step"]) == (0, step + 2)
+
+
+def test_a_second_signal_ends_training_at_once(tmp_path):
+    script = (
+        "import os, signal, time; from genzoo.cli.signals import stop_on_signals\n"
+        "with stop_on_signals() as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGINT); assert stop.number == signal.SIGINT\n"
+        "    os.kill(os.getpid(), signal.SIGINT); time.sleep(30)"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=20)
+    assert found.returncode == -signal.SIGINT
+    assert found.stderr == "stopping after this step, to save it; once more to stop at once\n"
+
+
+def test_the_handlers_from_before_return(say, ali):
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert say("resume", ali).code == 0
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def wait_for(condition, process):
+    """Wait until `condition` holds; fail if the process ends first or takes a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,277 @@
+"""The rules of the house, read from the syntax trees."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import genzoo
+
+ROOT = Path(__file__).parent.parent
+PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists())
+PLUGIN_FILES = sorted((ROOT / "plugins").rglob("*.py"))
+CORE_FILES = sorted((ROOT / "genzoo").rglob("*.py"))
+ALL_FILES = [*CORE_FILES, *PLUGIN_FILES]
+
+
+def label(path):
+    return str(path.relative_to(ROOT))
+
+
+@cache
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def is_type_checking(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def nodes(root, *, type_checking=True):
+    """Yield every node, leaving out what only a type checker reads unless `type_checking`."""
+    yield root
+    children = root.orelse if is_type_checking(root) and not type_checking else ast.iter_child_nodes(root)
+    for child in children:
+        yield from nodes(child, type_checking=type_checking)
+
+
+def imports(path, **more):
+    """Yield (module, name or None) for every import of a file, those inside functions too."""
+    for node in nodes(tree(path), **more):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, None
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{label(path)} imports relatively"
+            for alias in node.names:
+                yield node.module, alias.name
+
+
+def module_name(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in CORE_FILES}
+
+
+@cache
+def import_graph():
+    """Return, for every module of genzoo, the modules of genzoo that it imports at any time."""
+    graph = {}
+    for module, path in MODULES.items():
+        found = {
+            f"{source}.{name}" if f"{source}.{name}" in MODULES else source
+            for source, name in imports(path, type_checking=False)
+        }
+        graph[module] = {name for name in found if name in MODULES}
+    return graph
+
+
+def importers(module):
+    return {name.removeprefix("genzoo.") for name, found in import_graph().items() if module in found}
+
+
+def reachable(module):
+    found, waiting = set(), [module]
+    while waiting:
+        for name in import_graph()[waiting.pop()] - found:
+            found.add(name)
+            waiting.append(name)
+    return {name.removeprefix("genzoo.") for name in found}
+
+
+def public_names():
+    stub = tree(ROOT / "genzoo" / "__init__.pyi")
+    return {alias.asname for node in ast.walk(stub) if isinstance(node, ast.ImportFrom) for alias in node.names}
+
+
+# Plugins are strangers
+
+
+def test_there_is_something_to_read():
+    assert {"genzoo_ali", "genzoo_gan", "genzoo_vae", "genzoo_data", "genzoo_recipes", "genzoo_metrics"} <= set(PLUGINS)
+    assert {"genzoo.engine", "genzoo.games", "genzoo.plugins", "genzoo.cli"} <= set(MODULES)
+    assert {"Game", "hookimpl", "lazy", "train"} <= public_names()
+
+
+@pytest.mark.parametrize("path", PLUGIN_FILES, ids=label)
+def test_a_plugin_imports_public_names_of_genzoo_and_nothing_inside_it(path):
+    for module, name in imports(path):
+        if module.partition(".")[0] == "genzoo":
+            assert module == "genzoo", f"{label(path)} imports {module}"
+            assert name in public_names(), f"{label(path)} imports genzoo.{name}"
+
+
+@pytest.mark.parametrize("path", [path for path in PLUGIN_FILES if path.name == "__init__.py"], ids=label)
+def test_the_entry_module_of_a_plugin_imports_hookimpl_and_lazy_alone(path):
+    assert set(imports(path)) <= {("genzoo", "hookimpl"), ("genzoo", "lazy")}
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=label)
+def test_the_core_imports_no_plugin(path):
+    for module, name in imports(path):
+        assert module.partition(".")[0] not in PLUGINS
+        assert name not in PLUGINS
+
+
+@pytest.mark.parametrize("path", CORE_FILES, ids=label)
+def test_the_core_names_no_first_party_model(path):
+    models, classes = {"ali", "gan", "vae"}, {"ALI", "GAN", "VAE"}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Constant):
+            assert node.value not in models | classes | {f"genzoo_{model}" for model in models}
+        if isinstance(node, ast.Name | ast.Attribute):
+            assert (node.id if isinstance(node, ast.Name) else node.attr) not in classes
+
+
+def test_every_public_name_is_there_and_only_those():
+    assert set(genzoo.__all__) - {"__version__"} == public_names()
+    assert [name for name in sorted(public_names()) if getattr(genzoo, name) is None] == []
+
+
+@pytest.mark.parametrize("model", ["ali", "gan", "vae"])
+def test_a_first_party_model_is_at_most_60_lines_and_its_class_40(model):
+    path = ROOT / "plugins" / f"genzoo_{model}" / f"{model}.py"
+    assert len(path.read_text().splitlines()) <= 60
+    (found,) = (node for node in tree(path).body if isinstance(node, ast.ClassDef))
+    assert found.name == model.upper()
+    assert found.end_lineno - found.lineno + 1 <= 40
+
+
+# Imports go one way
+
+
+def test_imports_make_no_circle():
+    order = list(TopologicalSorter(import_graph()).static_order())
+    assert set(order) == set(MODULES)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_only_the_command_line_imports_the_command_line(module):
+    if not module.startswith("genzoo.cli") and module != "genzoo.__main__":
+        assert [name for name in import_graph()[module] if name.startswith("genzoo.cli")] == []
+
+
+def test_the_registry_is_known_to_the_api_to_jobs_and_to_the_command_line_alone():
+    found = importers("genzoo.plugins")
+    assert {"api", "jobs"} <= found
+    assert {name for name in found if name.partition(".")[0] != "cli"} == {"api", "jobs"}
+
+
+def test_the_engine_is_known_to_the_api_and_to_the_command_line_alone():
+    found = importers("genzoo.engine")
+    assert "api" in found
+    assert {name for name in found if name.partition(".")[0] != "cli"} == {"api"}
+
+
+@pytest.mark.parametrize(
+    "module", ["engine", "trainer", "games", "model", "recipes", "describe", "pictures", "metrics"]
+)
+def test_what_trains_and_looks_knows_no_registry_no_api_and_no_command_line(module):
+    above = reachable(f"genzoo.{module}")
+    assert above & {"plugins", "jobs", "api", "builtin", "hooks"} == set()
+    assert not any(name.partition(".")[0] == "cli" for name in above)
+
+
+@pytest.mark.parametrize(
+    ("lower", "higher"),
+    [
+        ("vocabulary", ["networks", "data", "games", "recipes", "trainer", "engine"]),
+        ("networks", ["data", "games", "recipes", "trainer", "engine"]),
+        ("data", ["networks", "games", "recipes", "trainer", "engine"]),
+        ("games", ["recipes", "trainer", "engine", "runs", "checkpoints"]),
+        ("recipes", ["trainer", "engine", "runs", "checkpoints"]),
+        ("trainer", ["engine", "runs", "model", "pictures", "metrics"]),
+        ("model", ["trainer", "engine", "runs", "games", "recipes"]),
+        ("runs", ["recipes", "games", "jobs", "plugins", "components"]),
+        ("plugins", ["games", "recipes", "networks", "runs"]),
+    ],
+)
+def test_values_flow_one_way(lower, higher):
+    assert reachable(f"genzoo.{lower}") & set(higher) == set()
+
+
+def test_the_trainer_touches_no_file():
+    names = {name for path in [MODULES["genzoo.trainer"]] for name, _ in imports(path)}
+    assert names & {"pathlib", "os", "io", "shutil", "genzoo.files", "genzoo.runs", "genzoo.checkpoints"} == set()
+
+
+TORCH_FREE = [
+    "genzoo",
+    "genzoo.errors",
+    "genzoo.components",
+    "genzoo.files",
+    "genzoo.checkpoints",
+    "genzoo.runs",
+    "genzoo.hooks",
+    "genzoo.builtin",
+    "genzoo.vocabulary",
+    "genzoo.plugins",
+    "genzoo.api",
+    "genzoo.cli",
+    "genzoo.cli.evaluating",
+    "genzoo.cli.listing",
+    "genzoo.cli.looking",
+    "genzoo.cli.options",
+    "genzoo.cli.showing",
+    "genzoo.cli.signals",
+    "genzoo.cli.talk",
+    "genzoo.cli.training",
+]
+
+
+def test_modules_that_need_no_torch_import_none():
+    script = (
+        "import sys; from importlib import import_module\n"
+        "for name in sys.argv[1:]:\n"
+        "    import_module(name)\n"
+        "    assert 'torch' not in sys.modules, name\n"
+        "from genzoo.plugins import registry\n"
+        "assert registry().of('models'); assert 'torch' not in sys.modules, 'the registry'"
+    )
+    command = [sys.executable, "-c", script, *TORCH_FREE, *PLUGINS]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+# What no file of genzoo's does
+
+UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"} | {
+    "torch.load",
+    "torch.save",
+    "torch.jit.load",
+    "torch.hub.load",
+}
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=label)
+def test_nothing_read_from_a_file_can_become_code(path):
+    assert {module.partition(".")[0] for module, _ in imports(path)} & UNSAFE_MODULES == set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) not in UNSAFE_CALLS
+            unpickling = [word for word in node.keywords if word.arg in ("allow_pickle", "weights_only")]
+            assert all(ast.unparse(word.value) == "False" for word in unpickling)
+        if isinstance(node, ast.ImportFrom) and node.module == "torch":
+            assert not {"load", "save"} & {alias.name for alias in node.names}
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=label)
+def test_no_feature_is_guessed_and_no_fault_swallowed(path):
+    for node in ast.walk(tree(path)):
+        assert not (isinstance(node, ast.Name) and node.id == "hasattr")
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None
+            if "BaseException" in ast.unparse(node.type):
+                assert any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
+
+
+@pytest.mark.parametrize("path", [path for path in ALL_FILES if path.parent.name != "cli"], ids=label)
+def test_only_the_command_line_exits_handles_signals_or_prints(path):
+    called = {ast.unparse(node.func) for node in ast.walk(tree(path)) if isinstance(node, ast.Call)}
+    assert called & {"print", "exit", "quit", "sys.exit", "os._exit", "signal.signal"} == set()
