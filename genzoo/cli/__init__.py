@@ -83,7 +83,7 @@ def main() -> NoReturn:
         sys.exit(130)
     except SystemExit as stop:
         # Click leaves like this, with 1, when the reader of our output has seen enough: that is no fault.
-        sys.exit(0 if type(sys.stdout).__name__ == "PacifyFlushWrapper" else stop.code)
+        sys.exit(0 if type(sys.stdout).__name__.endswith("PacifyFlushWrapper") else stop.code)
     except Exception as error:
         sys.exit(_report(error))
     sys.exit(0)
