@@ -23,32 +23,29 @@ class Guard:
 
     def __init__(self, players: Sequence[str], *, step: int, device: torch.device) -> None:
         self._players = list(players)
-        self._start = step
+        self._step = step
         self.flag = torch.zeros((), device=device)
-        self._marks = torch.zeros(len(self._players), device=device)
-        self._culprits = torch.zeros_like(self._marks)
-        self._sound_steps = torch.zeros((), device=device, dtype=torch.float64)
+        self._flags = torch.zeros(len(self._players), device=device)
+        self._flag_of = dict(zip(self._players, self._flags.unbind(), strict=True))
+        self._bad_steps = torch.zeros_like(self._flags)
         self._one = torch.ones((), device=device)
 
     def inspect(self, losses: Mapping[str, Tensor], gradients: Mapping[str, Sequence[Tensor]]) -> None:
         """Look at everything that the movers of one step would learn from, without synchronising."""
-        self._marks.zero_()
-        for index, name in enumerate(self._players):
-            if name in gradients:
-                # Multiplies by one in place, which leaves every number as it is, and marks what is not finite.
-                torch._amp_foreach_non_finite_check_and_unscale_(
-                    [*gradients[name], losses[name].detach()], self._marks[index], self._one
-                )
-        self._culprits.addcmul_(self._marks, 1 - self.flag)
-        self.flag.copy_(torch.maximum(self.flag, self._marks.amax()))
-        self._sound_steps.add_(1 - self.flag)
+        for name, values in gradients.items():
+            # Multiplies by one in place, which leaves every number as it is, and raises the flag at what is not finite.
+            torch._amp_foreach_non_finite_check_and_unscale_(
+                [*values, losses[name].detach()], self._flag_of[name], self._one
+            )
+        torch.amax(self._flags, 0, out=self.flag)
+        self._bad_steps.add_(self._flags)
+        self._step += 1
 
     def fault(self) -> Fault | None:
         """Return the first fault, if there was one (synchronises with the device)."""
-        flag, sound, *culprits = torch.cat(
-            [self.flag.double().view(1), self._sound_steps.view(1), self._culprits.double()]
-        ).tolist()
-        if not flag:
+        bad_steps = self._bad_steps.tolist()
+        longest = max(bad_steps)
+        if not longest:
             return None
-        names = tuple(name for name, culprit in zip(self._players, culprits, strict=True) if culprit)
-        return Fault(step=self._start + int(sound) + 1, players=names)
+        first = tuple(name for name, count in zip(self._players, bad_steps, strict=True) if count == longest)
+        return Fault(step=self._step - int(longest) + 1, players=first)

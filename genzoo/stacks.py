@@ -1,5 +1,7 @@
 """Stacks: the one function that turns a layer table into a module, and that module."""
 
+from itertools import islice
+
 from torch import Tensor, nn
 
 from genzoo.errors import SettingsError
@@ -19,11 +21,10 @@ def build(table: Table, given: Shape, *, gives: Shape | None = None) -> "Stack":
 
 
 @row_wise
-class Layer(nn.Module):
-    """One row as a module."""
+class Layer(nn.Sequential):
+    """One row as a module: its steps in order, the nonlinearity last."""
 
     def __init__(self, card: LayerCard) -> None:
-        super().__init__()
         row, mapped = card.row, card.row.map_shape(card.given)
         steps: list[nn.Module] = []
         if row.input_dropout:
@@ -36,12 +37,17 @@ class Layer(nn.Module):
             steps.append(norm(mapped[0], eps=row.batch_norm.eps, momentum=row.batch_norm.momentum))
         if row.dropout:
             steps.append(nn.Dropout(row.dropout))
-        self.preactivation = nn.Sequential(*steps)
-        self.nonlinearity = row.nonlinearity.module()
+        super().__init__(*steps, row.nonlinearity.module())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the row's output (N, *output) for `x` (N, *given)."""
-        return self.nonlinearity(self.preactivation(x))  # type: ignore[no-any-return]
+    def preactivation(self, x: Tensor) -> Tensor:
+        """Return the row's values before its nonlinearity, for `x` (N, *given)."""
+        for step in islice(self, len(self) - 1):
+            x = step(x)
+        return x
+
+    def activation(self, x: Tensor) -> Tensor:
+        """Return the nonlinearity of the row's `preactivation`."""
+        return self[-1](x)  # type: ignore[no-any-return]
 
 
 @row_wise
@@ -62,7 +68,7 @@ class Stack(nn.Module):
     def until(self, x: Tensor, count: int) -> Tensor:
         """Return what the first `count` rows make of `x`."""
         x = x.reshape(len(x), *self.given)
-        for layer in self.layers[:count]:
+        for layer in islice(self.layers, count):
             x = layer(x)
         return x
 
@@ -70,7 +76,7 @@ class Stack(nn.Module):
         """Return `forward` before the last row's nonlinearity."""
         last = self.layers[-1]
         assert isinstance(last, Layer)
-        return last.preactivation(self.until(x, len(self.layers) - 1))  # type: ignore[no-any-return]
+        return last.preactivation(self.until(x, len(self.layers) - 1))
 
     def preactivations(self, x: Tensor) -> list[Tensor]:
         """Return every row's values before its nonlinearity, and after them the stack's output."""
@@ -78,5 +84,5 @@ class Stack(nn.Module):
         for layer in self.layers:
             assert isinstance(layer, Layer)
             found.append(layer.preactivation(x))
-            x = layer.nonlinearity(found[-1])
+            x = layer.activation(found[-1])
         return [*found, x]

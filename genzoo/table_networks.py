@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from genzoo.errors import SettingsError
+from genzoo.layers import UntiedBias
 from genzoo.networks import Decoder, Encoder, JointCritic, row_wise
 from genzoo.stacks import build
 from genzoo.tables import Linear, Shape, Table
@@ -82,9 +83,9 @@ class TableDecoder(Decoder):
 
         Means are clipped to [1e-7, 1 − 1e-7], as in the official code.
         """
-        bias = self.stack.get_parameter(f"layers.{len(self.stack.layers) - 1}.preactivation.1.bias")
+        biases = [module for module in self.stack.layers[-1].modules() if isinstance(module, UntiedBias)]
         with torch.no_grad():
-            bias.copy_(images.double().mean(0).clamp(1e-7, 1 - 1e-7).logit())
+            biases[0].bias.copy_(images.double().mean(0).clamp(1e-7, 1 - 1e-7).logit())
 
 
 @row_wise

@@ -56,6 +56,9 @@ class Trainer:
         self.networks.train()
         self.players = settings.game.players(self.networks)
         self._check()
+        self._strides = {
+            name: [parameter.stride() for parameter in parameters] for name, parameters in self.players.items()
+        }
         self.optimizers = {name: self._optimizer(name) for name in self.players}
         self.guard = self._new_guard()
         trained = [parameter for group in self.players.values() for parameter in group]
@@ -75,7 +78,6 @@ class Trainer:
         self.guard.inspect(losses.players, {name: self._gradients_of(name) for name in movers})
         for name in movers:
             self.optimizers[name].step()
-            self.optimizers[name].zero_grad(set_to_none=True)
         if self._averages is not None:
             self._averages.update()
         self.step += 1
@@ -106,9 +108,9 @@ class Trainer:
 
     def _assign(self, gradients: Gradients) -> None:
         for name, values in gradients.items():
-            for parameter, gradient in zip(self.players[name], values, strict=True):
+            for parameter, stride, gradient in zip(self.players[name], self._strides[name], values, strict=True):
                 # The fused optimizers read memory in order, so a gradient must lie as its parameter does.
-                if gradient.stride() != parameter.stride():
+                if gradient.stride() != stride:
                     gradient = torch.empty_like(parameter).copy_(gradient)
                 parameter.grad = gradient
 

@@ -637,7 +637,7 @@ class Initialising(Small):
     calls: ClassVar[list] = []
 
     def initialise(self, networks, images):
-        decoder = networks.decoder.stack.layers[-1].preactivation[0]
+        decoder = networks.decoder.stack.layers[-1][0]
         self.calls.append((images.clone(), decoder.weight.detach().clone(), networks))
         with torch.no_grad():
             decoder.bias.copy_(images.mean(0))
@@ -659,8 +659,8 @@ def test_initialise_is_called_once_with_training_rows_after_the_weights_are_draw
     assert networks is trainer.networks
     rows = DATA.load(None).train.x
     assert sorted(images.tolist()) == sorted(rows.tolist())
-    assert torch.equal(weight, start["decoder.stack.layers.1.preactivation.0.weight"])
-    assert torch.equal(start["decoder.stack.layers.1.preactivation.0.bias"], images.mean(0))
+    assert torch.equal(weight, start["decoder.stack.layers.1.0.weight"])
+    assert torch.equal(start["decoder.stack.layers.1.0.bias"], images.mean(0))
 
 
 def test_initialise_sees_at_most_500_rows(calls):
@@ -674,7 +674,7 @@ def test_inherited_weights_are_loaded_after_initialise(calls):
     source = settings_of(GAN())
     trainer = trainer_of(PostHoc(), architecture=Initialising(), source=source, inherited=inherited)
     assert len(calls) == 1
-    bias = "decoder.stack.layers.1.preactivation.0.bias"
+    bias = "decoder.stack.layers.1.0.bias"
     assert not torch.equal(calls[0][0].mean(0), inherited[bias])
     assert torch.equal(trainer.state()["networks"][bias], inherited[bias])
 

@@ -110,40 +110,40 @@ def forward_mlp(state, part, h):
     """Run linear → batch norm over the minibatch → ReLU, some times, then linear; keep what backward needs."""
     kept = []
     for name in HIDDEN[part]:
-        a = h @ state[f"{name}.preactivation.0.weight"].T
+        a = h @ state[f"{name}.0.weight"].T
         mean, variance = a.mean(0), ((a - a.mean(0)) ** 2).mean(0)
         normal = (a - mean) / numpy.sqrt(variance + EPSILON)
-        b = state[f"{name}.preactivation.1.weight"] * normal + state[f"{name}.preactivation.1.bias"]
+        b = state[f"{name}.1.weight"] * normal + state[f"{name}.1.bias"]
         kept.append((h, normal, variance, b, mean))
         h = numpy.maximum(b, 0)
-    name = f"{OUTPUT[part]}.preactivation.0"
+    name = f"{OUTPUT[part]}.0"
     return h @ state[f"{name}.weight"].T + state[f"{name}.bias"], (kept, h)
 
 
 def backward_mlp(state, part, kept, slope):
     kept, last = kept
-    name = f"{OUTPUT[part]}.preactivation.0"
+    name = f"{OUTPUT[part]}.0"
     gradients = {f"{name}.weight": slope.T @ last, f"{name}.bias": slope.sum(0)}
     slope = slope @ state[f"{name}.weight"]
     for name, (h, normal, variance, b, _) in reversed(list(zip(HIDDEN[part], kept, strict=True))):
         slope = slope * (b > 0)
-        gradients[f"{name}.preactivation.1.weight"] = (slope * normal).sum(0)
-        gradients[f"{name}.preactivation.1.bias"] = slope.sum(0)
-        slope = slope * state[f"{name}.preactivation.1.weight"]
+        gradients[f"{name}.1.weight"] = (slope * normal).sum(0)
+        gradients[f"{name}.1.bias"] = slope.sum(0)
+        slope = slope * state[f"{name}.1.weight"]
         slope = (slope - slope.mean(0) - normal * (slope * normal).mean(0)) / numpy.sqrt(variance + EPSILON)
-        gradients[f"{name}.preactivation.0.weight"] = slope.T @ h
-        slope = slope @ state[f"{name}.preactivation.0.weight"]
+        gradients[f"{name}.0.weight"] = slope.T @ h
+        slope = slope @ state[f"{name}.0.weight"]
     return gradients
 
 
 def forward_critic(state, pairs):
     h, kept = pairs, []
     for name in MAXOUT:
-        a = h @ state[f"{name}.preactivation.0.weight"].T + state[f"{name}.preactivation.0.bias"]
+        a = h @ state[f"{name}.0.weight"].T + state[f"{name}.0.bias"]
         pieces = a.reshape(len(a), -1, 5)
         kept.append((h, pieces.argmax(2)))
         h = pieces.max(2)
-    logits = h @ state[f"{LOGIT}.preactivation.0.weight"].T + state[f"{LOGIT}.preactivation.0.bias"]
+    logits = h @ state[f"{LOGIT}.0.weight"].T + state[f"{LOGIT}.0.bias"]
     return logits[:, 0], (kept, h)
 
 
@@ -151,15 +151,15 @@ def backward_critic(state, kept, slope):
     """Return the gradients of the critic's parameters and of its input, for a slope per logit."""
     kept, last = kept
     slope = slope[:, None]
-    gradients = {f"{LOGIT}.preactivation.0.weight": slope.T @ last, f"{LOGIT}.preactivation.0.bias": slope.sum(0)}
-    slope = slope @ state[f"{LOGIT}.preactivation.0.weight"]
+    gradients = {f"{LOGIT}.0.weight": slope.T @ last, f"{LOGIT}.0.bias": slope.sum(0)}
+    slope = slope @ state[f"{LOGIT}.0.weight"]
     for name, (h, winners) in reversed(list(zip(MAXOUT, kept, strict=True))):
         spread = numpy.zeros((*slope.shape, 5))
         numpy.put_along_axis(spread, winners[:, :, None], slope[:, :, None], axis=2)
         spread = spread.reshape(len(slope), -1)
-        gradients[f"{name}.preactivation.0.weight"] = spread.T @ h
-        gradients[f"{name}.preactivation.0.bias"] = spread.sum(0)
-        slope = spread @ state[f"{name}.preactivation.0.weight"]
+        gradients[f"{name}.0.weight"] = spread.T @ h
+        gradients[f"{name}.0.bias"] = spread.sum(0)
+        slope = spread @ state[f"{name}.0.weight"]
     return gradients, slope
 
 
@@ -203,9 +203,9 @@ class Reference:
         losses, gradients, statistics = losses_and_gradients(self.state, *(part.numpy() for part in batch[:3]))
         for name, (mean, variance) in statistics.items():
             for key, value in (("running_mean", mean), ("running_var", variance)):
-                key = f"{name}.preactivation.1.{key}"
+                key = f"{name}.1.{key}"
                 self.state[key] = 0.95 * self.state[key] + 0.05 * value
-            self.state[f"{name}.preactivation.1.num_batches_tracked"] += 1
+            self.state[f"{name}.1.num_batches_tracked"] += 1
         for player in movers:
             for name, gradient in gradients[player].items():
                 self._adam(f"{player}/{name}", name, gradient)
@@ -254,15 +254,15 @@ def small_state(random, hidden=6, units=4):
     state = {}
 
     def linear(name, given, gives, bias):
-        state[f"{name}.preactivation.0.weight"] = random.normal(size=(gives, given)) / given**0.5
+        state[f"{name}.0.weight"] = random.normal(size=(gives, given)) / given**0.5
         if bias:
-            state[f"{name}.preactivation.0.bias"] = random.normal(size=gives)
+            state[f"{name}.0.bias"] = random.normal(size=gives)
 
     for part, given in (("encoder", 4), ("decoder", 2)):
         for name in HIDDEN[part]:
             linear(name, given, hidden, bias=False)
-            state[f"{name}.preactivation.1.weight"] = random.normal(size=hidden)
-            state[f"{name}.preactivation.1.bias"] = random.normal(size=hidden)
+            state[f"{name}.1.weight"] = random.normal(size=hidden)
+            state[f"{name}.1.bias"] = random.normal(size=hidden)
             given = hidden
         linear(OUTPUT[part], hidden, 2, bias=True)
     for number, name in enumerate(MAXOUT):
@@ -348,11 +348,11 @@ def test_looking_at_averaged_weights_puts_the_raw_ones_back():
     trainer.advance()
     raw = trainer.state()["networks"]
     with trainer.weights_to_show() as shown:
-        assert not torch.equal(shown.decoder.stack.layers[0].preactivation[0].weight, raw[FIRST])
+        assert not torch.equal(shown.decoder.stack.layers[0][0].weight, raw[FIRST])
     assert all(torch.equal(tensor, raw[name]) for name, tensor in trainer.networks.state_dict().items())
 
 
-FIRST = "decoder.stack.layers.0.preactivation.0.weight"
+FIRST = "decoder.stack.layers.0.0.weight"
 
 
 def test_no_average_is_kept_unless_asked_for():
@@ -444,7 +444,7 @@ def test_nothing_non_finite_reaches_a_parameter_and_the_fault_is_named(what, at)
         if step == at:
             if what == "parameter":
                 with torch.no_grad():
-                    trainer.networks.critic.joint.layers[1].preactivation[0].weight[3, 4] = math.nan
+                    trainer.networks.critic.joint.layers[1][0].weight[3, 4] = math.nan
             frozen = learned(trainer)
         trainer.advance()
         if step == at - 1:

@@ -263,7 +263,7 @@ def test_maxout_takes_the_maximum_of_channels_2i_and_2i_plus_1():
     row = Conv(width=4, kernel=1, nonlinearity=MAXOUT, bias="none")
     stack = build((row,), (4, 1, 2))
     with torch.no_grad():
-        stack.get_parameter("layers.0.preactivation.0.weight").copy_(torch.eye(4).view(4, 4, 1, 1))
+        stack.get_parameter("layers.0.0.weight").copy_(torch.eye(4).view(4, 4, 1, 1))
     x = torch.tensor([[[[1.0, 8.0]], [[2.0, 7.0]], [[3.0, 5.0]], [[-4.0, 6.0]]]])
     assert stack(x).tolist() == [[[[2.0, 8.0]], [[3.0, 6.0]]]]
 
@@ -271,7 +271,7 @@ def test_maxout_takes_the_maximum_of_channels_2i_and_2i_plus_1():
 def test_maxout_of_five_pieces_groups_five_neighbouring_units():
     stack = build((Linear(width=2, nonlinearity=Maxout(pieces=5), bias="none"),), (10,))
     with torch.no_grad():
-        stack.get_parameter("layers.0.preactivation.0.weight").copy_(torch.eye(10))
+        stack.get_parameter("layers.0.0.weight").copy_(torch.eye(10))
     assert stack(torch.tensor([[0.0, 4, 1, 2, 3, -5, -9, -8, -6, -7]])).tolist() == [[4.0, -5.0]]
 
 
@@ -299,7 +299,7 @@ def test_input_dropout_acts_on_the_input_and_dropout_just_before_the_nonlinearit
 
 def test_dropout_before_the_nonlinearity_is_before_maxout_and_after_batch_norm():
     stack = build((Linear(width=4, batch_norm=BN, dropout=0.5, nonlinearity=MAXOUT),), (3,))
-    kinds = [type(module) for module in stack.layers[0].preactivation]
+    kinds = [type(module) for module in list(stack.layers[0])[:-1]]
     assert kinds == [nn.Linear, nn.BatchNorm1d, nn.Dropout]
     x = torch.randn(8, 3)
     assert stack.logits(x).shape == (8, 4)
@@ -308,9 +308,9 @@ def test_dropout_before_the_nonlinearity_is_before_maxout_and_after_batch_norm()
 
 def test_batch_norm_takes_its_epsilon_and_momentum_and_drops_the_bias():
     stack = build((conv(6, 3, batch_norm=BN), Linear(width=5, batch_norm=BatchNorm(eps=1e-3, momentum=0.5))), (2, 4, 4))
-    convolution, norm = stack.layers[0].preactivation
+    convolution, norm, _ = stack.layers[0]
     assert (type(norm), norm.eps, norm.momentum, convolution.bias) == (nn.BatchNorm2d, 1e-4, 0.05, None)
-    linear, norm = stack.layers[1].preactivation
+    linear, norm, _ = stack.layers[1]
     assert (type(norm), norm.eps, norm.momentum) == (nn.BatchNorm1d, 1e-3, 0.5)
     assert [c.parameters for c in stack.cards] == [6 * 2 * 9 + 12, 6 * 4 * 5 + 10]
     assert (linear[1].in_features, linear[1].bias) == (24, None)
@@ -319,8 +319,8 @@ def test_batch_norm_takes_its_epsilon_and_momentum_and_drops_the_bias():
 def test_an_untied_bias_is_one_value_per_map_and_position():
     stack = build((conv(2, 1, bias="untied"),), (1, 2, 2))
     with torch.no_grad():
-        stack.get_parameter("layers.0.preactivation.0.weight").zero_()
-        stack.get_parameter("layers.0.preactivation.1.bias").copy_(torch.arange(8.0).view(2, 2, 2))
+        stack.get_parameter("layers.0.0.weight").zero_()
+        stack.get_parameter("layers.0.1.bias").copy_(torch.arange(8.0).view(2, 2, 2))
     assert torch.equal(stack(torch.rand(3, 1, 2, 2)), torch.arange(8.0).view(2, 2, 2).expand(3, 2, 2, 2))
 
 
@@ -329,7 +329,7 @@ def test_the_output_bias_starts_at_the_clipped_log_odds_of_the_mean_image():
     images = torch.rand(5, 3, 32, 32)
     images[:, 0, 0, 0], images[:, 0, 0, 1] = 0.0, 1.0
     decoder.start_at_mean(images)
-    bias = decoder.stack.get_parameter("layers.6.preactivation.1.bias")
+    bias = decoder.stack.get_parameter("layers.6.1.bias")
     mean = images.double().mean(0)
     expected = (mean / (1 - mean)).log()
     expected[0, 0, 0], expected[0, 0, 1] = -16.11809555, 16.11809555  # log((1 − 10⁻⁷)/10⁻⁷)
