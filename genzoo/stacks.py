@@ -67,7 +67,8 @@ class Stack(nn.Module):
 
     def until(self, x: Tensor, count: int) -> Tensor:
         """Return what the first `count` rows make of `x`."""
-        x = x.reshape(len(x), *self.given)
+        if x.shape[1:] != self.given:
+            x = x.reshape(len(x), *self.given)
         for layer in islice(self.layers, count):
             x = layer(x)
         return x
