@@ -69,7 +69,7 @@ class Mixture25Networks(Architecture):
 
 QUICK = Recipe(
     name="mixture25",
-    summary="the paper's toy task, about a minute on a CPU",
+    summary="the paper's toy task, two minutes on two CPU cores",
     dataset=Mixture25(),
     architecture=Mixture25Networks(),
     training=Training(steps=4000, batch_size=100, learning_rate=1e-3, beta1=0.5, log_every=200, picture_every=2000),
