@@ -58,14 +58,14 @@ def train(
     target = None if run is None else Run(Path(run))
     if target is not None and target.exists:
         with target.hold():
-            record, checkpoint = target.record, _newest_or_none(target)
+            record, found = target.record, _newest_or_none(target)
             from genzoo.jobs import order, refuse_differences
 
             stored = record["precision"] if precision == "auto" else precision
             job = order(registry(), model, recipe, seed, steps, stored, overrides or {}, source)
             refuse_differences(target, record, job, registry())
             trainer, splits = _prepare(job, device, data)
-            return _carry_out(job, target, trainer, splits, checkpoint, watcher)
+            return _carry_out(job, target, trainer, splits, found, watcher)
     from genzoo.jobs import order
 
     job = order(registry(), model, recipe, seed, steps, precision, overrides or {}, source)
@@ -89,7 +89,7 @@ def resume(
     target = _as_run(run)
     record = target.record
     with target.hold():
-        checkpoint = target.newest_checkpoint()[0]
+        found = target.newest_checkpoint()
         from genzoo.jobs import job_of
         from genzoo.recipes import with_steps
 
@@ -97,7 +97,7 @@ def resume(
         if steps is not None:
             job = replace(job, plan=replace(job.plan, settings=with_steps(job.settings, steps)))
         trainer, splits = _prepare(job, device, data)
-        return _carry_out(job, target, trainer, splits, checkpoint, watcher)
+        return _carry_out(job, target, trainer, splits, found, watcher)
 
 
 def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
@@ -189,19 +189,21 @@ def _carry_out(
     run: Run,
     trainer: "Trainer",
     splits: "Splits",
-    checkpoint: Checkpoint | None,
+    found: tuple[Checkpoint, list[str]] | None,
     watcher: Watcher | None,
 ) -> Run:
-    """Train in a run folder that this process holds, from a checkpoint if there is one, and evaluate."""
+    """Train in a run folder that this process holds, from the newest whole checkpoint if there is one, and evaluate."""
     from genzoo.engine import Engine
 
     steps = job.settings.training.steps
-    if checkpoint is not None and checkpoint.step > steps:
-        raise SettingsError(f"{run.path} has taken {checkpoint.step:,} steps already, more than {steps:,}")
+    if found is not None and found[0].step > steps:
+        raise SettingsError(f"{run.path} has taken {found[0].step:,} steps already, more than {steps:,}")
     created = run.record["created"] if run.exists else now()
     run.write_record(job.record(registry(), splits=splits, device=trainer.device, created=created))
     engine = Engine(trainer, run, splits, watcher or Watcher())
-    if checkpoint is not None:
+    if found is not None:
+        checkpoint, faults = found
+        _warn(faults)
         _set_aside_newer(run, checkpoint)
         engine.restore(checkpoint)
     engine.train()
@@ -229,14 +231,13 @@ def _measure(
     return found
 
 
-def _newest_or_none(run: Run) -> Checkpoint | None:
-    """Return the newest whole checkpoint, or None where there has never been one."""
-    return run.newest_checkpoint()[0] if checkpoints.steps(run.checkpoints) else None
+def _newest_or_none(run: Run) -> tuple[Checkpoint, list[str]] | None:
+    """Return what `Run.newest_checkpoint` does, or None where there has never been a checkpoint."""
+    return run.newest_checkpoint() if checkpoints.steps(run.checkpoints) else None
 
 
 def _set_aside_newer(run: Run, checkpoint: Checkpoint) -> None:
-    """Put the damaged checkpoints that are newer than the one to go on from out of the way, and say so."""
-    _warn(run.newest_checkpoint()[1])
+    """Put the damaged checkpoints that are newer than the one to go on from out of the way."""
     for step in checkpoints.steps(run.checkpoints):
         if step > checkpoint.step:
             checkpoints.set_aside(run.checkpoints, step)

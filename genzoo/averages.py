@@ -32,8 +32,7 @@ class Averages:
             with torch.no_grad():
                 torch._foreach_copy_(self._parameters, kept)
 
-    def restore(self, named: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:
-        """Take the averages from `stored`, where `named` tells the parameters' names."""
-        names = {id(parameter): name for name, parameter in named.items()}
+    def restore(self, names: Mapping[int, str], stored: Mapping[str, Tensor]) -> None:
+        """Take the averages from `stored`, where `names` tells the parameters' names by identity."""
         for average, parameter in zip(self._averages, self._parameters, strict=True):
             average.copy_(stored[names[id(parameter)]])

@@ -85,12 +85,15 @@ class Engine:
     def _after_step(self, step: int, *, last: bool) -> int | None:
         training, signal = self._training, self._watcher.signal()
         self._watcher.stepped(step)
-        if step % training.log_every == 0 or last or signal:
+        draw = step % training.picture_every == 0 or last
+        save = step % training.checkpoint_every == 0 or last or signal
+        # Nothing that comes after a fault is drawn or saved: the log entry of a fault ends the run.
+        if step % training.log_every == 0 or last or signal or ((draw or save) and self._trainer.guard.fault()):
             self._log()
         with self._clock.paused():
-            if step % training.picture_every == 0 or last:
+            if draw:
                 self._draw()
-            if step % training.checkpoint_every == 0 or last or signal:
+            if save:
                 self._save()
         return signal
 
@@ -115,13 +118,7 @@ class Engine:
                 "try a lower learning rate: --set training.learning_rate=…",
             )
 
-    def _refuse_fault(self) -> None:
-        """End the run here rather than draw or save what comes after a fault."""
-        if self._trainer.guard.fault() is not None:
-            self._log()
-
     def _save(self) -> None:
-        self._refuse_fault()
         state = {
             "schema_version": files.SCHEMA_VERSION,
             "step": self._trainer.step,
@@ -138,7 +135,6 @@ class Engine:
         self._watcher.saved(self._trainer.step)
 
     def _draw(self) -> None:
-        self._refuse_fault()
         step, seed = self._trainer.step, self._trainer.seed
         with self._trainer.weights_to_show() as networks:
             model = self.model(networks)

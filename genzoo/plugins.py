@@ -5,7 +5,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -181,23 +181,10 @@ def _load(result: Registry, manager: pluggy.PluginManager, point: EntryPoint) ->
     try:
         with redirect_stdout(sys.stderr):
             module = point.load()
-        _collect(
-            result,
-            manager,
-            Plugin(
-                name=point.name,
-                distribution=distribution,
-                version=version,
-                summary=_one_line(module.__doc__ or ""),
-            ),
-            module,
-        )
+        _collect(result, manager, replace(plugin, summary=_one_line(module.__doc__ or "")), module)
     except (Exception, SystemExit) as error:
         cause = _one_line(error)
-        trace = traceback.format_exc()
-        result.plugins.append(
-            Plugin(name=plugin.name, distribution=distribution, version=version, cause=cause, trace=trace)
-        )
+        result.plugins.append(replace(plugin, cause=cause, trace=traceback.format_exc()))
         result.warnings.append(f"plugin {point.name} of {distribution} {version} is broken: {cause}")
 
 

@@ -67,8 +67,7 @@ class Stack(nn.Module):
 
     def until(self, x: Tensor, count: int) -> Tensor:
         """Return what the first `count` rows make of `x`."""
-        if x.shape[1:] != self.given:
-            x = x.reshape(len(x), *self.given)
+        x = self._as_given(x)
         for layer in islice(self.layers, count):
             x = layer(x)
         return x
@@ -81,9 +80,12 @@ class Stack(nn.Module):
 
     def preactivations(self, x: Tensor) -> list[Tensor]:
         """Return every row's values before its nonlinearity, and after them the stack's output."""
-        x, found = x.reshape(len(x), *self.given), []
+        x, found = self._as_given(x), []
         for layer in self.layers:
             assert isinstance(layer, Layer)
             found.append(layer.preactivation(x))
             x = layer.activation(found[-1])
         return [*found, x]
+
+    def _as_given(self, x: Tensor) -> Tensor:
+        return x if x.shape[1:] == self.given else x.reshape(len(x), *self.given)

@@ -96,7 +96,7 @@ class Trainer:
         fill(self.networks.state_dict(), tensors["networks"])
         fill(self._moments(), tensors["optimizers"])
         if self._averages is not None:
-            self._averages.restore(dict(self.networks.named_parameters()), tensors["averaged"])
+            self._averages.restore(self._names(), tensors["averaged"])
         self.step = step
         self.guard = self._new_guard()
 
@@ -141,8 +141,12 @@ class Trainer:
             optimizer.found_inf = guard.flag  # type: ignore[attr-defined]
         return guard
 
+    def _names(self) -> dict[int, str]:
+        """Return the parameters' names by identity."""
+        return {id(parameter): name for name, parameter in self.networks.named_parameters()}
+
     def _moments(self) -> dict[str, Tensor]:
-        names = {id(parameter): name for name, parameter in self.networks.named_parameters()}
+        names = self._names()
         return {
             f"{player}/{names[id(parameter)]}/{key}": value
             for player, optimizer in self.optimizers.items()
