@@ -1,5 +1,41 @@
-"""What every test shares: one thread per process, because two processes that spin on two cores starve each other."""
+"""What tests share: one thread per process (two processes that spin on two cores starve each other), and commands."""
 
+import json
 import os
+import sys
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+class Said:
+    """What a command wrote, and the code that it ended with."""
+
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def document(self):
+        """The one JSON document on stdout."""
+        assert self.code == 0, self.err
+        found = json.loads(self.out)
+        assert found["schema_version"] == 1
+        return found
+
+
+@pytest.fixture
+def say(monkeypatch, capsys, tmp_path):
+    """Return a function that runs a command in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    from genzoo import cli
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["genzoo", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return Said(ended.value.code, *capsys.readouterr())
+
+    return call

@@ -13,49 +13,19 @@ from dataclasses import replace
 
 import pytest
 import torch
+from toy import TOY
 
 import genzoo
-from genzoo import cli, files
+from genzoo import files
 from genzoo.checkpoints import steps, verify
 from genzoo.plugins import Plugin, registry
 from genzoo.runs import Run
-
-TOY = {
-    "training.steps": 4,
-    "training.batch_size": 8,
-    "training.log_every": 2,
-    "training.checkpoint_every": 2,
-    "dataset.rows": 64,
-    "dataset.held_out_rows": 32,
-}
 
 
 def options(**more):
     """Return the toy settings as options, some of them changed."""
     chosen = TOY | {path.replace("__", "."): value for path, value in more.items()}
     return [part for path, value in chosen.items() for part in ("--set", f"{path}={value}")]
-
-
-class Said:
-    """What a command wrote, and the code that it ended with."""
-
-    def __init__(self, code, out, err):
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def say(monkeypatch, capsys, tmp_path):
-    """Return a function that runs a command in this process, in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["genzoo", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return Said(ended.value.code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture

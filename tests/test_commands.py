@@ -12,51 +12,13 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from toy import TOY
 
 import genzoo
-from genzoo import cli
 from genzoo.plugins import KINDS, registry
 
 COMMANDS = ("train", "resume", "sample", "reconstruct", "interpolate", "evaluate", "list", "show", "runs")
-TOY = {
-    "training.steps": 4,
-    "training.batch_size": 8,
-    "training.log_every": 2,
-    "training.checkpoint_every": 2,
-    "dataset.rows": 64,
-    "dataset.held_out_rows": 32,
-}
 TOY_OPTIONS = [part for path, value in TOY.items() for part in ("--set", f"{path}={value}")]
-
-
-class Said:
-    """What a command wrote, and the code that it ended with."""
-
-    def __init__(self, code, out, err):
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def document(self):
-        """The one JSON document on stdout."""
-        assert self.code == 0, self.err
-        found = json.loads(self.out)
-        assert found["schema_version"] == 1
-        return found
-
-
-@pytest.fixture
-def say(monkeypatch, capsys, tmp_path):
-    """Return a function that runs a command in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["genzoo", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return Said(ended.value.code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture(scope="module")
