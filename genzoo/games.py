@@ -54,11 +54,7 @@ class Game(Component):
         The seam for exact ways that are faster than one `autograd.grad` per mover.
         """
         losses = self.losses(networks, batch, movers)
-        last = list(movers)[-1]
-        return losses, {
-            name: torch.autograd.grad(losses.players[name], parameters, retain_graph=name != last)
-            for name, parameters in movers.items()
-        }
+        return losses, one_by_one(losses, movers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +86,45 @@ class AdversarialGame(Game):
 
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Play one round and return the losses of the movers; watch the critic's accuracy on both sides."""
+        return self._settle(networks, batch, self.play(networks, batch), movers)
+
+    def gradients(self, networks: Networks, batch: Batch, movers: Players) -> tuple[Losses, Gradients]:
+        """Return the losses and every mover's gradient, from a single backward pass of the critic where that is exact.
+
+        A critic that does not couple rows turns the slope of a loss by a row's logit into the gradient by that row's
+        inputs, linearly. So the generator's gradient at the critic's inputs is the critic's own, row by row times the
+        ratio of the two slopes, where the objective has one.
+        """
+        if not self._one_backward_may_serve(networks, movers):
+            return super().gradients(networks, batch, movers)
         round = self.play(networks, batch)
+        losses = self._settle(networks, batch, round, movers)
+        on_q, on_p = round.on_q.logits, round.on_p.logits
+        slopes = self.objective.slopes(on_q.detach(), on_p.detach()) if on_q.ndim == 1 else None
+        if slopes is None:
+            return losses, one_by_one(losses, movers)
+        inputs = [part for part in round.shown if part is not None and part.requires_grad]
+        critic = movers["critic"]
+        found = torch.autograd.grad([on_q, on_p], [*critic, *inputs], slopes.critic)
+        ratio = torch.cat(slopes.ratio)
+        at_inputs = [
+            (part * ratio.view(-1, *(1 for _ in part.shape[1:]))).to(part.dtype) for part in found[len(critic) :]
+        ]
+        generator = torch.autograd.grad(inputs, movers["generator"], at_inputs)
+        return losses, {"critic": found[: len(critic)], "generator": generator}
+
+    @final
+    def play(self, networks: Networks, batch: Batch) -> Round:
+        """Draw both sides and let the critic judge them in one call on their concatenation (q rows first)."""
+        q, p = self.q(networks, batch), self.p(networks, batch)
+        shown = Joint(*(_stack(left, right) for left, right in zip(q, p, strict=True)))
+        verdict = networks.judge(shown)
+        logits, features = at_least_float32(verdict.logits), verdict.features
+        rows = len(batch.x)
+        on_q, on_p = Verdict(logits[:rows], features[:rows]), Verdict(logits[rows:], features[rows:])
+        return Round(q=q, p=p, shown=shown, on_q=on_q, on_p=on_p)
+
+    def _settle(self, networks: Networks, batch: Batch, round: Round, movers: Collection[str]) -> Losses:
         rules = {"critic": self.critic_loss, "generator": self.generator_loss}
         return Losses(
             players={name: rules[name](networks, batch, round) for name in movers},
@@ -100,15 +134,22 @@ class AdversarialGame(Game):
             },
         )
 
-    @final
-    def play(self, networks: Networks, batch: Batch) -> Round:
-        """Draw both sides and let the critic judge them in one call on their concatenation (q rows first)."""
-        q, p = self.q(networks, batch), self.p(networks, batch)
-        verdict = networks.judge(Joint(*(_stack(left, right) for left, right in zip(q, p, strict=True))))
-        logits, features = at_least_float32(verdict.logits), verdict.features
-        rows = len(batch.x)
-        on_q, on_p = Verdict(logits[:rows], features[:rows]), Verdict(logits[rows:], features[rows:])
-        return Round(q=q, p=p, on_q=on_q, on_p=on_p)
+    def _one_backward_may_serve(self, networks: Networks, movers: Players) -> bool:
+        own_rules = all(getattr(type(self), name) is getattr(AdversarialGame, name) for name in _RULES)
+        critic = networks.critic
+        return own_rules and len(movers) == 2 and critic is not None and not critic.couples_rows
+
+
+_RULES = ("losses", "critic_loss", "generator_loss", "players")
+
+
+def one_by_one(losses: Losses, movers: Players) -> Gradients:
+    """Return every mover's gradient of its own loss, with a backward pass each."""
+    last = list(movers)[-1]
+    return {
+        name: torch.autograd.grad(losses.players[name], parameters, retain_graph=name != last)
+        for name, parameters in movers.items()
+    }
 
 
 def _stack(left: Tensor | None, right: Tensor | None) -> Tensor | None:

@@ -1,6 +1,7 @@
 """What a game is played with: encoder, decoder, joint critic, and the set of networks that holds them."""
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import TypeVar
 
 from torch import Tensor, nn
@@ -86,7 +87,7 @@ class JointCritic(nn.Module, ABC):
     def forward(self, joint: Joint) -> Verdict:
         """Return the verdict on every row of `joint`."""
 
-    @property
+    @cached_property
     def couples_rows(self) -> bool:
         """Whether a row's verdict may depend on other rows, as with batch statistics; True when unsure."""
         return any(type(module) not in _ROW_WISE for module in self.modules())

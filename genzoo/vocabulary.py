@@ -110,10 +110,12 @@ class Verdict(NamedTuple):
 
 
 class Round(NamedTuple):
-    """One round of an adversarial game: both joint samples and the verdicts on them."""
+    """One round of an adversarial game: both joint samples, the verdicts on them, and what the critic was shown."""
 
     q: Joint
     p: Joint
+    shown: Joint
+    """Both sides in one, q rows first."""
     on_q: Verdict
     on_p: Verdict
 

@@ -258,7 +258,8 @@ def test_every_loss_reaches_the_parameters_of_its_own_player_alone(game):
     }
     for player, parameters in players.items():
         own = torch.autograd.grad(expected[player], parameters, retain_graph=True)
-        assert all(torch.equal(found, one) for found, one in zip(gradients[player], own, strict=True))
+        for found, one in zip(gradients[player], own, strict=True):
+            torch.testing.assert_close(found, one, rtol=1e-4, atol=1e-6 * one.abs().max().item())
         assert all(found.abs().max() > 0 for found in gradients[player])
     assert all(parameter.grad is None for parameter in networks.parameters())
 

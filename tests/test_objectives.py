@@ -106,6 +106,41 @@ def test_gradients_by_the_logits_equal_the_derivatives(objective, player, slopes
         numpy.testing.assert_allclose(gradient.numpy(), slope / 57, rtol=1e-13, atol=1e-16)
 
 
+# Slopes: what one backward pass for both players needs
+
+WITH_RATIO = [NonSaturating(), Minimax(), Wasserstein()]
+
+
+@pytest.mark.parametrize("objective", WITH_RATIO, ids=named)
+def test_slopes_and_their_ratios_equal_the_derivatives(objective):
+    slopes = objective.slopes(torch.tensor(ON_Q), torch.tensor(ON_P))
+    critic, generator = critic_slopes(objective, ON_Q, ON_P), generator_slopes(objective, ON_Q, ON_P)
+    for side in (0, 1):
+        numpy.testing.assert_allclose(slopes.critic[side].numpy(), critic[side] / 57, rtol=1e-12)
+        found = slopes.critic[side] * slopes.ratio[side]
+        numpy.testing.assert_allclose(found.numpy(), generator[side] / 57, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("logit", [-100.0, -60.0, -31.0, 31.0, 60.0, 100.0])
+@pytest.mark.parametrize("objective", WITH_RATIO, ids=named)
+def test_saturated_slopes_are_exact_for_the_generator_and_bounded_for_the_critic(objective, logit, dtype):
+    logits = numpy.full(4, logit)
+    slopes = objective.slopes(torch.tensor(logits, dtype=dtype), torch.tensor(logits, dtype=dtype))
+    critic, generator = critic_slopes(objective, logits, logits), generator_slopes(objective, logits, logits)
+    precision = 1e-5 if dtype == torch.float32 else 1e-12
+    for side in (0, 1):
+        numpy.testing.assert_allclose(slopes.critic[side].numpy(), critic[side] / 4, rtol=precision, atol=1e-13 / 4)
+        found = slopes.critic[side].double() * slopes.ratio[side].double()
+        # 1e-37: below it float32 itself is coarse
+        numpy.testing.assert_allclose(found.numpy(), generator[side] / 4, rtol=precision, atol=1e-37)
+
+
+@pytest.mark.parametrize("objective", [Hinge(), LeastSquares()], ids=named)
+def test_an_objective_whose_critic_may_have_no_slope_declares_none(objective):
+    assert objective.slopes(torch.tensor(ON_Q), torch.tensor(ON_P)) is None
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=named)
 def test_sides_of_unequal_length_are_averaged_each_by_itself(objective):
     q, p = ON_Q[:10], ON_P[:31]
