@@ -4,8 +4,18 @@ from .api import load as load
 from .api import resume as resume
 from .api import train as train
 from .architectures import Architecture as Architecture
+from .architectures import LinearEmbedder as LinearEmbedder
 from .components import Component as Component
 from .data import Dataset as Dataset
+from .data import as_input as as_input
+from .data import condition as condition
+from .decoding import Block as Block
+from .decoding import Fault as Fault
+from .decoding import ImageTransform as ImageTransform
+from .decoding import image_names as image_names
+from .decoding import in_blocks as in_blocks
+from .decoding import listing as listing
+from .downloads import Download as Download
 from .errors import GenzooError as GenzooError
 from .errors import SettingsError as SettingsError
 from .errors import UnreadableError as UnreadableError
@@ -28,6 +38,8 @@ from .objectives import Minimax as Minimax
 from .objectives import NonSaturating as NonSaturating
 from .objectives import Objective as Objective
 from .objectives import Wasserstein as Wasserstein
+from .prepared import PreparedDataset as PreparedDataset
+from .preparing import Contents as Contents
 from .priors import Prior as Prior
 from .priors import StandardNormal as StandardNormal
 from .recipes import PlayerTraining as PlayerTraining
@@ -53,6 +65,7 @@ from .tables import Table as Table
 from .tables import TransposedConv as TransposedConv
 from .vocabulary import Batch as Batch
 from .vocabulary import Code as Code
+from .vocabulary import ConditionGrid as ConditionGrid
 from .vocabulary import DataSpec as DataSpec
 from .vocabulary import Joint as Joint
 from .vocabulary import Losses as Losses

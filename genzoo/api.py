@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from genzoo import checkpoints
 from genzoo.checkpoints import Checkpoint
@@ -63,18 +63,19 @@ def train(
 
             stored = record["precision"] if precision == "auto" else precision
             job = order(registry(), model, recipe, seed, steps, stored, overrides or {}, source)
+            job = job.settled(data_folder(data))
             refuse_differences(target, record, job, registry())
-            trainer, splits = _prepare(job, device, data)
-            return _carry_out(job, target, trainer, splits, found, watcher)
+            return _carry_out(job, target, _prepare(job, device, data), found, watcher)
     from genzoo.jobs import order
 
     job = order(registry(), model, recipe, seed, steps, precision, overrides or {}, source)
-    trainer, splits = _prepare(job, device, data)
+    job = job.settled(data_folder(data))
+    ready = _prepare(job, device, data)
     target = claim(Path(runs), job.label) if target is None else claim_exactly(target.path)
     with target.hold():
         if target.exists:
             raise BusyError(f"another process has begun {target.path} meanwhile", "type the same command again")
-        return _carry_out(job, target, trainer, splits, None, watcher)
+        return _carry_out(job, target, ready, None, watcher)
 
 
 def resume(
@@ -96,8 +97,7 @@ def resume(
         job = job_of(registry(), record)
         if steps is not None:
             job = replace(job, plan=replace(job.plan, settings=with_steps(job.settings, steps)))
-        trainer, splits = _prepare(job, device, data)
-        return _carry_out(job, target, trainer, splits, found, watcher)
+        return _carry_out(job, target, _prepare(job, device, data), found, watcher)
 
 
 def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
@@ -165,41 +165,54 @@ def load_data(run: str | Path | Run, *, data: str | Path | None = None) -> "Spli
     record = _as_run(run).record
     from genzoo.jobs import plan_of
 
-    return plan_of(registry(), record).settings.dataset.load(_data_folder(data))
+    return plan_of(registry(), record).settings.dataset.load(data_folder(data))
 
 
-def _prepare(job: "Job", device: str, data: str | Path | None) -> "tuple[Trainer, Splits]":
-    """Return the job's trainer at step 0 and its data: everything that can fail before a folder is made."""
+class _Ready(NamedTuple):
+    """A job's trainer at step 0 and its data."""
+
+    trainer: "Trainer"
+    splits: "Splits"
+    fingerprint: str | None
+
+
+def _prepare(job: "Job", device: str, data: str | Path | None) -> _Ready:
+    """Return the job made ready: everything that can fail before a folder is made."""
     from genzoo.devices import choose_device
     from genzoo.tensors import weights_of
     from genzoo.trainer import Trainer
 
-    chosen = choose_device(device)
-    splits = job.settings.dataset.load(_data_folder(data))
+    chosen, root = choose_device(device), data_folder(data)
+    splits, fingerprint = job.settings.dataset.load(root), job.settings.dataset.fingerprint(root)
     found = None if job.source is None else job.source.found
     inherited = None if found is None else weights_of(found)[0]
     trainer = Trainer(
         job.plan, splits.train, seed=job.seed, device=chosen, precision=job.precision, inherited=inherited
     )
-    return trainer, splits
+    return _Ready(trainer, splits, fingerprint)
 
 
 def _carry_out(
     job: "Job",
     run: Run,
-    trainer: "Trainer",
-    splits: "Splits",
+    ready: _Ready,
     found: tuple[Checkpoint, list[str]] | None,
     watcher: Watcher | None,
 ) -> Run:
     """Train in a run folder that this process holds, from the newest whole checkpoint if there is one, and evaluate."""
     from genzoo.engine import Engine
 
+    trainer, splits, fingerprint = ready
+    if run.exists and run.record.get("data") != fingerprint:
+        raise SettingsError(
+            f"{run.path} was trained on other images of '{job.settings.dataset.name}' than are prepared now",
+            "name the folder of the former ones with --data, or choose another --run",
+        )
     steps = job.settings.training.steps
     if found is not None and found[0].step > steps:
         raise SettingsError(f"{run.path} has taken {found[0].step:,} steps already, more than {steps:,}")
     created = run.record["created"] if run.exists else now()
-    run.write_record(job.record(registry(), splits=splits, device=trainer.device, created=created))
+    run.write_record(job.record(registry(), splits=splits, data=fingerprint, device=trainer.device, created=created))
     engine = Engine(trainer, run, splits, watcher or Watcher())
     if found is not None:
         checkpoint, faults = found
@@ -209,7 +222,10 @@ def _carry_out(
     engine.train()
     with trainer.weights_to_show() as networks:
         model = engine.model(networks)
-        _measure(run, model, splits, _applicable_metrics(model), "test", job.seed)
+        # A conditional model needs labels, and those of some test splits are secret.
+        unlabelled = model.networks.is_conditional and splits.test.labels is None
+        split: SplitName = "validation" if unlabelled else "test"
+        _measure(run, model, splits, _applicable_metrics(model), split, job.seed)
     return run
 
 
@@ -222,7 +238,7 @@ def _measure(
     from genzoo.randomness import preserved
 
     with preserved():
-        scores = evaluate_model(model, getattr(splits, split), metrics, split_name=split, seed=seed)
+        scores = evaluate_model(model, splits, metrics, split_name=split, seed=seed)
     found = [
         {"step": model.step, **to_json(score), "value": score.value if math.isfinite(score.value) else None}
         for score in scores
@@ -269,7 +285,8 @@ def _as_run(run: str | Path | Run) -> Run:
     return run if isinstance(run, Run) else Run(Path(run))
 
 
-def _data_folder(data: str | Path | None) -> Path:
+def data_folder(data: str | Path | None) -> Path:
+    """Return the folder of data sets: `data`, or GENZOO_DATA, or the user's cache."""
     return Path(data or os.environ.get("GENZOO_DATA") or Path.home() / ".cache" / "genzoo" / "data")
 
 

@@ -47,7 +47,7 @@ class Architecture(Component):
 
         Its attribute `out_features` is the size that the other parts take as `condition`. The default passes y on.
         """
-        return PassOn(data.condition_size)
+        return PassOn(data)
 
     def initialise(self, networks: Networks, images: Tensor) -> None:
         """Start the networks from the data: `images` are up to 500 training rows; called once. Default: nothing."""
@@ -64,13 +64,27 @@ class Architecture(Component):
         return chosen
 
 
+class LinearEmbedder(nn.Linear):
+    """One linear map from y (N, condition_size) to `size` numbers; its weights stay as drawn unless `trained`."""
+
+    def __init__(self, data: DataSpec, size: int, *, trained: bool = True) -> None:
+        super().__init__(_labelled(data), size)
+        self.requires_grad_(trained)
+
+
 class PassOn(nn.Module):
     """The embedding that leaves y as it is."""
 
-    def __init__(self, out_features: int) -> None:
+    def __init__(self, data: DataSpec) -> None:
         super().__init__()
-        self.out_features = out_features
+        self.out_features = _labelled(data)
 
     def forward(self, y: Tensor) -> Tensor:
         """Return `y`."""
         return y
+
+
+def _labelled(data: DataSpec) -> int:
+    if not data.condition_size:
+        raise SettingsError("a conditional model needs labels, and these data have none")
+    return data.condition_size

@@ -14,6 +14,7 @@ from genzoo.files import (
     SCHEMA_VERSION,
     json_bytes,
     read_json,
+    readable,
     regular_size,
     sha256_of,
     storage,
@@ -130,10 +131,8 @@ def _verify_file(path: Path, name: str, entry: Any) -> None:
     size = regular_size(path / name, "a checkpoint's file")
     if size != entry.get("bytes"):
         raise UnreadableError(f"{path / name} has {size:,} bytes, its manifest says {entry.get('bytes')}")
-    try:
+    with readable(path / name):
         digest = sha256_of(path / name)
-    except OSError as error:
-        raise UnreadableError(f"{path / name} cannot be read: {error.strerror}") from error
     if digest != entry.get("sha256"):
         raise UnreadableError(f"{path / name} is damaged: its SHA-256 is not the one in its manifest")
 

@@ -1,8 +1,10 @@
 """Data: where x comes from, and the batches that a step is played with."""
 
 from abc import abstractmethod
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,6 +31,18 @@ class Dataset(Component):
         Raise `UnreadableError` saying what is missing and the command that gets it.
         """
 
+    def settled(self, root: Path) -> "Dataset":
+        """Return the data set with what only its files tell, such as class names, filled in; the default needs none."""
+        return self
+
+    def facts(self) -> dict[str, Any]:
+        """Return what its card says of it: source, counts, how an x is made; the default says nothing."""
+        return {}
+
+    def fingerprint(self, root: Path) -> str | None:
+        """Return a hash of the files it reads, so that a run goes on with the same data; None where it reads none."""
+        return None
+
 
 def as_input(x: Tensor) -> Tensor:
     """Return stored data as networks see them: float, uint8 images divided by 255."""
@@ -40,14 +54,20 @@ def condition(labels: Tensor | None, spec: DataSpec) -> Tensor | None:
     if labels is None:
         return None
     if labels.ndim == 1:
-        return torch.nn.functional.one_hot(labels.long(), spec.condition_size).float()
+        # one_hot would look at the labels, and so wait for the device
+        return torch.eye(spec.condition_size, device=labels.device).index_select(0, labels.long())
     return labels.float()
 
 
 def label_frequencies(labels: Tensor | None, spec: DataSpec) -> list[float] | None:
     """Return how often every class or attribute occurs, in [0, 1]."""
-    y = condition(labels, spec)
-    return None if y is None else [float(share) for share in y.double().mean(0)]
+    if labels is None:
+        return None
+    if labels.ndim == 1:
+        shares = labels.long().bincount(minlength=spec.condition_size).double() / len(labels)
+    else:
+        shares = labels.double().mean(0)
+    return [float(share) for share in shares]
 
 
 def draw_conditions(frequencies: list[float], spec: DataSpec, rows: int, source: torch.Generator) -> Tensor:
@@ -60,7 +80,9 @@ def draw_conditions(frequencies: list[float], spec: DataSpec, rows: int, source:
 
 
 class Stream:
-    """The batches of a training run: resident on the device, each a function of (seed, step)."""
+    """The batches of a training run, each a function of (seed, step): from data on the device where they fit there,
+    else read ahead of the step.
+    """
 
     def __init__(
         self,
@@ -72,52 +94,124 @@ class Stream:
         latent: int,
         seed: int,
         device: torch.device,
+        ahead: bool | None = None,
     ) -> None:
-        self._x = split.x.to(device)
-        self._y = condition(split.labels.to(device), spec) if split.labels is not None else None
-        self._batch_size = batch_size
+        self.order = Order(len(split.x), batch_size=batch_size, seed=seed)
+        read_ahead = not _fits(split, device) if ahead is None else ahead
+        self._rows = RowsAhead(split, self.order, device) if read_ahead else RowsOnDevice(split, self.order, device)
+        self._split = split
+        self._spec = spec
         self._prior = prior
         self._latent = latent
         self._seed = seed
         self._device = device
         self._draws = torch.Generator(device)
-        self._epoch = -1
-        self._order = torch.empty(0, dtype=torch.long)
         self._channels_last = spec.is_image and device.type == "cuda"
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in one pass over the data, the last partial one included."""
-        return -(-len(self._x) // self._batch_size)
 
     @property
     def smallest_batch(self) -> int:
         """Rows of the smallest batch: the last of every epoch."""
-        return len(self._x) - (self.steps_per_epoch - 1) * self._batch_size
+        return self.order.rows - (self.order.steps_per_epoch - 1) * self.order.batch_size
 
     def batch(self, step: int) -> Batch:
         """Return the batch of `step` (counted from 0)."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, self._shuffle("epoch", epoch)
-        rows = self._order[position * self._batch_size : (position + 1) * self._batch_size]
-        x = as_input(self._x.index_select(0, rows))
+        stored, labels = self._rows.take(step)
+        x = as_input(stored)
         if self._channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         return Batch(
             x=x,
-            z=self._prior.draw(len(rows), self._latent, self._at("prior", step)),
-            noise=torch.randn(len(rows), self._latent, generator=self._at("noise", step), device=self._device),
-            y=None if self._y is None else self._y.index_select(0, rows),
+            z=self._prior.draw(len(x), self._latent, self._at("prior", step)),
+            noise=torch.randn(len(x), self._latent, generator=self._at("noise", step), device=self._device),
+            y=condition(labels, self._spec),
         )
 
     def first_images(self, count: int) -> Tensor:
-        """Return up to `count` training rows, shuffled, as networks see them."""
-        return as_input(self._x.index_select(0, self._shuffle("initialise", 0)[:count]))
-
-    def _shuffle(self, stream: str, index: int) -> Tensor:
-        source = generator("cpu", self._seed, stream, index)
-        return torch.randperm(len(self._x), generator=source).to(self._device, non_blocking=True)
+        """Return up to `count` training rows, shuffled, as networks see them, on the host."""
+        shuffled = torch.randperm(self.order.rows, generator=generator("cpu", self._seed, "initialise", 0))
+        return as_input(self._split.x.index_select(0, shuffled[:count]))
 
     def _at(self, stream: str, step: int) -> torch.Generator:
         return self._draws.manual_seed(number(self._seed, stream, step))
+
+
+class Order:
+    """Which rows belong to a step: a permutation per epoch, the last partial batch kept."""
+
+    def __init__(self, rows: int, *, batch_size: int, seed: int) -> None:
+        self.rows = rows
+        self.batch_size = batch_size
+        self._seed = seed
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in one pass over the data."""
+        return -(-self.rows // self.batch_size)
+
+    def epoch(self, number: int) -> Tensor:
+        """Return the rows in the order of an epoch, on the host."""
+        return torch.randperm(self.rows, generator=generator("cpu", self._seed, "epoch", number))
+
+    def place(self, step: int) -> tuple[int, slice]:
+        """Return the epoch of a step, and where in it the step's rows are."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        return epoch, slice(position * self.batch_size, (position + 1) * self.batch_size)
+
+
+class RowsOnDevice:
+    """Stored rows that lie on the device as they are stored."""
+
+    def __init__(self, split: Split, order: Order, device: torch.device) -> None:
+        self._x = split.x.to(device)
+        self._labels = None if split.labels is None else split.labels.to(device)
+        self._order = order
+        self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
+
+    def take(self, step: int) -> tuple[Tensor, Tensor | None]:
+        """Return the stored x and labels of a step."""
+        epoch, part = self._order.place(step)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._permutation = self._order.epoch(epoch).to(self._x.device, non_blocking=True)
+        rows = self._permutation[part]
+        labels = None if self._labels is None else self._labels.index_select(0, rows)
+        return self._x.index_select(0, rows), labels
+
+
+class RowsAhead:
+    """Stored rows that stay on the host and are read some steps ahead of their use, by a thread, into pinned memory."""
+
+    def __init__(self, split: Split, order: Order, device: torch.device, *, steps: int = 4) -> None:
+        self._split = split
+        self._order = order
+        self._device = device
+        self._steps = steps
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="genzoo-data")
+        self._coming: dict[int, Future[tuple[Tensor, Tensor | None]]] = {}
+        self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
+
+    def take(self, step: int) -> tuple[Tensor, Tensor | None]:
+        """Return the stored x and labels of a step, and have those of the next steps read."""
+        for coming in range(step, step + self._steps):
+            if coming not in self._coming:
+                self._coming[coming] = self._reader.submit(self._read, coming)
+        x, labels = self._coming.pop(step).result()
+        for passed in [other for other in self._coming if other < step]:
+            del self._coming[passed]
+        return x.to(self._device, non_blocking=True), None if labels is None else labels.to(self._device)
+
+    def _read(self, step: int) -> tuple[Tensor, Tensor | None]:
+        epoch, part = self._order.place(step)
+        if epoch != self._epoch:
+            self._epoch, self._permutation = epoch, self._order.epoch(epoch)
+        rows = self._permutation[part]
+        x = self._split.x.index_select(0, rows)
+        labels = None if self._split.labels is None else self._split.labels.index_select(0, rows)
+        if self._device.type == "cuda":
+            return x.pin_memory(), None if labels is None else labels.pin_memory()
+        return x, labels
+
+
+def _fits(split: Split, device: torch.device) -> bool:
+    """Return whether the rows may lie on the device, and leave half of what is free there."""
+    return device.type != "cuda" or split.x.nbytes <= torch.cuda.mem_get_info(device)[0] // 2

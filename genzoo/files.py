@@ -79,10 +79,8 @@ def read_bytes(path: Path, what: str, *, limit: int) -> bytes:
     size = regular_size(path, what)
     if size > limit:
         raise UnreadableError(f"{path} has {size:,} bytes, too many for {what}")
-    try:
+    with readable(path):
         return path.read_bytes()
-    except OSError as error:
-        raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def regular_size(path: Path, what: str) -> int:
@@ -134,9 +132,18 @@ def storage(path: Path, *, needed: int | None = None) -> Iterator[None]:
             want = "" if needed is None else f", {needed:,} bytes are needed"
             raise ResourceError(
                 f"no room to write {path}{want}, {_free(path)} are free",
-                "free some space, then resume the run",
+                "free some space, then go on: what was saved is kept",
             ) from error
         raise ResourceError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn the failures of reading `path` into `UnreadableError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UnreadableError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _free(path: Path) -> str:

@@ -2,7 +2,8 @@
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -46,7 +47,14 @@ class Job:
         """How its run folder is called, after the number."""
         return f"{self.model}-{self.recipe}-s{self.seed}"
 
-    def record(self, registry: Registry, *, splits: Splits, device: torch.device, created: str) -> dict[str, Any]:
+    def settled(self, root: Path) -> "Job":
+        """Return the job with what only the data set's files tell filled in."""
+        settings = replace(self.settings, dataset=self.settings.dataset.settled(root))
+        return replace(self, plan=replace(self.plan, settings=settings))
+
+    def record(
+        self, registry: Registry, *, splits: Splits, data: str | None, device: torch.device, created: str
+    ) -> dict[str, Any]:
         """Return the content of its run.json."""
         return {
             "model": self.model,
@@ -57,6 +65,7 @@ class Job:
             "overrides": self.overrides,
             "from": None if self.source is None else self.source.remembered(),
             "label_frequencies": label_frequencies(splits.train.labels, self.settings.dataset.spec),
+            "data": data,
             "device": str(device),
             "versions": {
                 "genzoo": __version__,

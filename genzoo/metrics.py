@@ -7,7 +7,7 @@ from typing import Any
 
 from genzoo.components import Component
 from genzoo.model import Model
-from genzoo.vocabulary import Split
+from genzoo.vocabulary import Split, Splits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +28,21 @@ class Metric(Component):
         """Return why the model or its data cannot be measured, such as `has no encoder`, or None."""
 
     @abstractmethod
-    def measure(self, model: Model, split: Split, *, seed: int) -> list[Score]:
-        """Return the scores of `model` on `split`, stored data; everything drawn depends on `seed` alone."""
+    def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
+        """Return the scores of `model` on `split`, stored data; everything drawn depends on `seed` alone.
+
+        `train` is the training split, for what has to be fitted before it can measure.
+        """
 
 
-def evaluate_model(model: Model, split: Split, metrics: Sequence[Metric], *, split_name: str, seed: int) -> list[Score]:
-    """Return the scores of every metric, each with the full protocol."""
+def evaluate_model(
+    model: Model, splits: Splits, metrics: Sequence[Metric], *, split_name: str, seed: int
+) -> list[Score]:
+    """Return the scores of every metric on the split of that name, each with the full protocol."""
+    split = getattr(splits, split_name)
     common = {"split": split_name, "seed": seed, "weights": model.weights, "batch_norm": "running"}
     return [
         Score(metric=score.metric, value=score.value, protocol={**common, **score.protocol})
         for metric in metrics
-        for score in metric.measure(model, split, seed=seed)
+        for score in metric.measure(model, split, train=splits.train, seed=seed)
     ]

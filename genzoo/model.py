@@ -42,6 +42,16 @@ class Model:
             y = self.draw_y(count, seed=seed)
         return self.decode(z, y)
 
+    def sample_grid(self, y: Tensor, *, seed: int = 0, one_z: bool = False) -> Tensor:
+        """Return (rows, columns, *shape) for conditions `y` (rows, columns, condition_size).
+
+        Every row holds its own draw of z; `one_z`: all cells hold the same.
+        """
+        rows, columns = y.shape[:2]
+        z = self.draw_z(1 if one_z else rows, seed=seed)
+        z = z.expand(rows, -1).repeat_interleave(columns, dim=0)
+        return self.decode(z, y.flatten(0, 1)).reshape(rows, columns, *self.data.shape)
+
     def draw_z(self, count: int, *, seed: int = 0) -> Tensor:
         """Return (count, latent) draws from the prior."""
         return self.prior.draw(count, self.latent, generator("cpu", seed, "sample", "z")).to(self.device)
@@ -55,6 +65,7 @@ class Model:
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the decoder's x for `z`."""
+        self._check_condition(y, len(z))
         return torch.cat([self._decode(part, own) for part, own in self._in_parts(z, y)])
 
     def encode(self, x: Tensor, *, y: Tensor | None = None, seed: int = 0) -> Code:
@@ -62,6 +73,7 @@ class Model:
         self.require("encoder")
         if tuple(x.shape[1:]) != self.data.shape:
             raise SettingsError(f"x is (N, {tuple(x.shape[1:])}), this model takes (N, {self.data.shape})")
+        self._check_condition(y, len(x))
         noise = torch.randn(len(x), self.latent, generator=generator("cpu", seed, "encode"))
         parts = [
             self._encode(part, part_noise, own)
@@ -77,16 +89,28 @@ class Model:
         self.require("decoder")
         return self.decode(self.encode(x, y=y, seed=seed).z, y)
 
-    def interpolate(self, a: Tensor, b: Tensor, *, steps: int = 11, y: Tensor | None = None, seed: int = 0) -> Tensor:
-        """Return (N, steps + 1, *shape): decodings along the straight lines between sampled codes of a and b."""
+    def interpolate(
+        self,
+        a: Tensor,
+        b: Tensor,
+        *,
+        steps: int = 11,
+        y: tuple[Tensor, Tensor] | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        """Return (N, steps + 1, *shape): decodings along the straight lines between sampled codes of a and b.
+
+        `y` holds the conditions of a and of b, which a conditional model walks between as well.
+        """
         if steps < 1:
             raise SettingsError(f"steps is {steps}, expected at least 1")
         self.require("decoder")
-        start, end = self.encode(a, y=y, seed=seed).z, self.encode(b, y=y, seed=seed + 1).z
+        y_a, y_b = (None, None) if y is None else y
+        start, end = self.encode(a, y=y_a, seed=seed).z, self.encode(b, y=y_b, seed=seed + 1).z
         along = torch.linspace(0, 1, steps + 1, device=self.device)
-        z = start[:, None] + along[None, :, None] * (end - start)[:, None]
-        repeated = None if y is None else y.repeat_interleave(steps + 1, dim=0)
-        return self.decode(z.flatten(0, 1), repeated).reshape(len(a), steps + 1, *self.data.shape)
+        z = _between(start, end, along)
+        conditions = None if y_a is None or y_b is None else _between(y_a.to(z), y_b.to(z), along)
+        return self.decode(z, conditions).reshape(len(a), steps + 1, *self.data.shape)
 
     def rows(self, split: Split, count: int | None = None) -> tuple[Tensor, Tensor | None]:
         """Return the first `count` rows (None: all) of a stored split: x, and y where the model takes one."""
@@ -98,6 +122,14 @@ class Model:
         """Raise `SettingsError` unless the model has the network called `part`."""
         if getattr(self.networks, part) is None:
             raise SettingsError(f"this model has no {part}")
+
+    def _check_condition(self, y: Tensor | None, rows: int) -> None:
+        if y is None:
+            return
+        if not self.networks.is_conditional:
+            raise SettingsError("this model takes no condition: it was trained without labels")
+        if tuple(y.shape) != (rows, self.data.condition_size):
+            raise SettingsError(f"y is {tuple(y.shape)}, expected ({rows}, {self.data.condition_size})")
 
     @torch.no_grad()
     def _decode(self, z: Tensor, y: Tensor | None) -> Tensor:
@@ -122,3 +154,8 @@ class Model:
         for part in range(0, max(len(rows), 1), _ROWS_AT_ONCE):
             chosen = slice(part, part + _ROWS_AT_ONCE)
             yield rows[chosen].to(self.device), None if y is None else y[chosen].to(self.device)
+
+
+def _between(start: Tensor, end: Tensor, along: Tensor) -> Tensor:
+    """Return (N·steps, …): for every pair of rows, the points at `along` (steps,) of the line between them."""
+    return (start[:, None] + along[None, :, None] * (end - start)[:, None]).flatten(0, 1)

@@ -29,9 +29,9 @@ class Panel(NamedTuple):
     """Both axes run from −limit to limit."""
 
 
-def save_samples(path: Path, model: Model, *, count: int, seed: int) -> None:
-    """Draw samples: a grid of images, or prior draws z beside the samples they become."""
-    x = model.sample(count, seed=seed)
+def save_samples(path: Path, model: Model, *, count: int, seed: int, y: Tensor | None = None) -> None:
+    """Draw samples: a grid of images, or prior draws z beside the samples they become; `y` conditions them."""
+    x = model.sample(count, seed=seed, y=y)
     if model.data.is_image:
         save_grid(path, x, columns=_columns(count))
         return
@@ -66,9 +66,18 @@ def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, 
     )
 
 
-def save_interpolations(path: Path, model: Model, a: Tensor, b: Tensor, *, steps: int, seed: int) -> None:
+def save_interpolations(
+    path: Path,
+    model: Model,
+    a: Tensor,
+    b: Tensor,
+    *,
+    steps: int,
+    seed: int,
+    y: tuple[Tensor, Tensor] | None = None,
+) -> None:
     """Draw one row per pair: a, the decodings between their codes, b; vectors as paths in a plane."""
-    between = model.interpolate(a, b, steps=steps, seed=seed)
+    between = model.interpolate(a, b, steps=steps, seed=seed, y=y)
     if model.data.is_image:
         rows = torch.cat([a[:, None].to(between), between, b[:, None].to(between)], dim=1)
         save_grid(path, rows.flatten(0, 1), columns=steps + 3)

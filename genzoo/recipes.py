@@ -94,6 +94,8 @@ class Recipe:
     architecture: Architecture
     prior: Prior = StandardNormal()
     training: Training
+    notes: tuple[str, ...] = ()
+    """What a reader of its source should know: where it departs from what was printed, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,8 +50,7 @@ class Trainer:
             device=device,
         )
         self._autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
-        images = self.stream.first_images(500).cpu()
-        self.networks = initial_networks(plan, images, seed=seed, inherited=inherited)
+        self.networks = initial_networks(plan, self.stream.first_images(500), seed=seed, inherited=inherited)
         self._place_networks()
         self.networks.train()
         self.players = settings.game.players(self.networks)

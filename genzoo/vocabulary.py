@@ -27,6 +27,14 @@ class Mixture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConditionGrid:
+    """A named grid of conditions, each as `--condition` takes it, all to be decoded from one z."""
+
+    name: str
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataSpec:
     """What is known of a data set before any of it is read."""
 
@@ -37,6 +45,8 @@ class DataSpec:
     """One name per class where every x has exactly one label."""
     attributes: tuple[str, ...] = ()
     """One name per attribute where every x has any number of them."""
+    grids: tuple[ConditionGrid, ...] = ()
+    """Grids of conditions worth drawing."""
     mixture: Mixture | None = None
     """The distribution itself, where it is known."""
 

@@ -68,7 +68,7 @@ def sampler(points, spec=None):
 
 
 def modes(points, **settings):
-    scores = Modes(**settings).measure(sampler(points), DATA.load(None).test, seed=0)
+    scores = Modes(**settings).measure(sampler(points), DATA.load(None).test, train=DATA.load(None).test, seed=0)
     assert [score.metric for score in scores] == ["modes", "modes/strict"]
     return tuple(score.value for score in scores)
 
@@ -118,7 +118,9 @@ def test_modes_draws_as_many_samples_as_it_says():
 
 def test_modes_knows_any_mixture():
     spec = replace(DATA.spec, mixture=Mixture(means=((0.0, 0.0), (10.0, 0.0), (0.0, 10.0)), std=1.0))
-    found = Modes().measure(sampler([[0.0, 2.9], [7.1, 0.0], [0.0, 13.1]], spec), DATA.load(None).test, seed=0)
+    found = Modes().measure(
+        sampler([[0.0, 2.9], [7.1, 0.0], [0.0, 13.1]], spec), DATA.load(None).test, train=DATA.load(None).test, seed=0
+    )
     assert [score.value for score in found] == [3.0, 2.0]
 
 
@@ -128,7 +130,10 @@ def test_samples_that_are_no_numbers_cover_nothing():
 
 def test_an_identity_reconstructs_without_error():
     split = DATA.load(None).test
-    found = {score.metric: score.value for score in Reconstruction().measure(identity_model(DATA.spec), split, seed=0)}
+    found = {
+        score.metric: score.value
+        for score in Reconstruction().measure(identity_model(DATA.spec), split, train=split, seed=0)
+    }
     x = split.x.numpy().astype(numpy.float64)
     shuffled = numpy.mean((numpy.roll(x, 1, axis=0) - x) ** 2)
     assert found["reconstruction"] == 0.0
@@ -140,7 +145,9 @@ def test_an_identity_reconstructs_without_error():
 
 def test_images_are_compared_in_the_unit_range():
     split = Digits().load(None).test
-    found = {s.metric: s.value for s in Reconstruction().measure(identity_model(Digits().spec), split, seed=0)}
+    found = {
+        s.metric: s.value for s in Reconstruction().measure(identity_model(Digits().spec), split, train=split, seed=0)
+    }
     x = split.x.numpy().astype(numpy.float64) / 255
     expected = numpy.mean((numpy.roll(x, 1, axis=0) - x) ** 2)
     assert found["reconstruction"] == 0.0
@@ -149,27 +156,26 @@ def test_images_are_compared_in_the_unit_range():
 
 def test_a_noisy_identity_is_off_by_the_noise():
     split = DATA.load(None).test
-    scores = Reconstruction().measure(identity_model(DATA.spec, blur=0.5), split, seed=3)
+    scores = Reconstruction().measure(identity_model(DATA.spec, blur=0.5), split, train=split, seed=3)
     error, shuffled, ratio = (score.value for score in scores)
     # blur² = ¼ times the mean of 20,000 squared normals, which has a standard error of √(2/20,000)
     assert error == pytest.approx(0.25, abs=5 * 0.25 * (2 / 20_000) ** 0.5)
     assert ratio == pytest.approx(error / shuffled, rel=1e-12)
-    again = Reconstruction().measure(identity_model(DATA.spec, blur=0.5), split, seed=3)
-    other = Reconstruction().measure(identity_model(DATA.spec, blur=0.5), split, seed=4)
+    again = Reconstruction().measure(identity_model(DATA.spec, blur=0.5), split, train=split, seed=3)
+    other = Reconstruction().measure(identity_model(DATA.spec, blur=0.5), split, train=split, seed=4)
     assert again == scores
     assert other[0].value != error
 
 
 def test_rows_that_are_all_alike_are_measured_without_a_crash():
     split = Split(torch.ones(4, 2))
-    scores = Reconstruction().measure(identity_model(DATA.spec), split, seed=0)
+    scores = Reconstruction().measure(identity_model(DATA.spec), split, train=split, seed=0)
     assert [score.value for score in scores[:2]] == [0.0, 0.0]
 
 
 def test_scores_carry_their_protocol():
-    split = DATA.load(None).test
     model = replace(identity_model(DATA.spec), weights="averaged")
-    scores = evaluate_model(model, split, [Reconstruction(), Modes(samples=50)], split_name="test", seed=7)
+    scores = evaluate_model(model, DATA.load(None), [Reconstruction(), Modes(samples=50)], split_name="test", seed=7)
     assert all(isinstance(score, Score) for score in scores)
     common = {"seed": 7, "weights": "averaged", "batch_norm": "running"}
     by_name = {score.metric: score.protocol for score in scores}

@@ -146,7 +146,9 @@ def test_how_rows_are_cut_into_parts_makes_no_difference(monkeypatch, rows_at_on
 
     def answers():
         code = model.encode(x, y=y, seed=1)
-        return code.z, code.mean, code.log_std, model.sample(23, seed=1), model.interpolate(x, x.flip(0), y=y, steps=3)
+        ends = None if y is None else (y, y.flip(0))
+        path = model.interpolate(x, x.flip(0), y=ends, steps=3)
+        return code.z, code.mean, code.log_std, model.sample(23, seed=1), path
 
     whole = answers()
     monkeypatch.setattr(genzoo.model, "_ROWS_AT_ONCE", rows_at_once)
@@ -215,10 +217,10 @@ def test_a_model_in_training_mode_answers_as_in_inference_mode():
 
 def test_the_mode_returns_even_if_a_network_fails():
     model = exact_model(conditional=True)
-    model.networks.embedder = nn.Linear(3, 3)
+    model.networks.embedder = nn.Linear(5, 3)
     model.networks.train()
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        model.decode(torch.zeros(2, 2), torch.zeros(2, 5))
+        model.decode(torch.zeros(2, 2), torch.zeros(2, 3))
     assert model.networks.training
 
 

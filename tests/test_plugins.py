@@ -487,7 +487,12 @@ def test_a_narrowing_name_that_is_not_installed_is_one_warning(site):
 
 
 @pytest.mark.parametrize(
-    ("only", "expected"), [("", []), ("genzoo_gan", ["gan"]), ("genzoo_gan,genzoo_vae", ["gan", "vae"])]
+    ("only", "expected"),
+    [
+        ("", []),
+        ("genzoo_gan", ["conditional-gan", "gan"]),
+        ("genzoo_gan,genzoo_vae", ["conditional-gan", "conditional-vae", "gan", "vae"]),
+    ],
 )
 def test_the_environment_narrows_the_registry(monkeypatch, only, expected):
     monkeypatch.setenv("GENZOO_PLUGINS", only)

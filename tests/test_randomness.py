@@ -209,7 +209,7 @@ def rows_of(batch):
 @pytest.mark.parametrize(("rows", "batch_size", "sizes"), [(22, 8, [8, 8, 6]), (24, 8, [8, 8, 8]), (5, 8, [5])])
 def test_every_row_occurs_once_per_epoch_and_the_last_partial_batch_is_kept(rows, batch_size, sizes):
     stream = stream_of(rows=rows, batch_size=batch_size)
-    assert (stream.steps_per_epoch, stream.smallest_batch) == (len(sizes), sizes[-1])
+    assert (stream.order.steps_per_epoch, stream.smallest_batch) == (len(sizes), sizes[-1])
     for epoch in range(3):
         batches = [stream.batch(epoch * len(sizes) + position) for position in range(len(sizes))]
         assert [len(batch.x) for batch in batches] == sizes

@@ -22,6 +22,7 @@ _COMMANDS = {
     "reconstruct": "genzoo.cli.looking",
     "interpolate": "genzoo.cli.looking",
     "evaluate": "genzoo.cli.evaluating",
+    "data": "genzoo.cli.datasets",
     "list": "genzoo.cli.listing",
     "show": "genzoo.cli.showing",
     "runs": "genzoo.cli.listing",

@@ -16,6 +16,8 @@ from genzoo.runs import Run
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from genzoo.model import Model
+
 _FORMATS = (".png", ".npy", ".safetensors")
 
 
@@ -28,23 +30,44 @@ def _out(default: str) -> Callable[[options.Command], options.Command]:
 @click.command("sample")
 @options.run
 @click.option("-n", "count", type=click.IntRange(min=1), metavar="N", help="How many.  [default: 64; vectors 2500]")
+@click.option("--condition", metavar="TEXT", help="Given to a conditional model: class=3, or Male,Smiling.")
+@click.option("--sweep", metavar="NAMES", help="A column per class or attribute, each row with one z; or: all.")
+@click.option("--grid", metavar="NAME", help="A grid that the data define, such as figure7 of CelebA; one z.")
 @options.seed
 @_out("samples.png")
 @options.raw
 @options.device
 @options.as_json
-def sample_command(run: str, count: int | None, seed: int, out: str, raw: bool, device: str, as_json: bool) -> None:
-    """Draw samples from RUN's model: decoded draws from the prior."""
+def sample_command(
+    run: str,
+    count: int | None,
+    condition: str | None,
+    sweep: str | None,
+    grid: str | None,
+    seed: int,
+    out: str,
+    raw: bool,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Draw samples from RUN's model: decoded draws from the prior.
+
+    A conditional model is given labels as frequent as in its training data, unless told otherwise.
+    """
     path = _checked(out)
     model = api.load(run, device=device, raw=raw)
-    count = count or (64 if model.data.is_image else 2500)
-    if path.suffix == ".png":
-        from genzoo import pictures
-
-        pictures.save_samples(path, model, count=count, seed=seed)
+    if (condition or sweep or grid) is not None and not model.networks.is_conditional:
+        raise SettingsError("this model takes no condition: it was trained without labels", "try: conditional-ali")
+    if grid is not None and (condition is not None or sweep is not None):
+        raise SettingsError("--grid says all conditions itself: leave out --condition and --sweep")
+    facts: dict[str, object] = {"seed": seed, "step": model.step, "weights": model.weights}
+    if sweep is not None or grid is not None:
+        facts |= _sample_grid(path, model, count, condition, sweep, grid, seed)
     else:
-        _write_arrays(path, {"samples": model.sample(count, seed=seed), "z": model.draw_z(count, seed=seed)})
-    _report(run, path, {"count": count, "seed": seed, "step": model.step, "weights": model.weights}, as_json)
+        count = count or (64 if model.data.is_image else 2500)
+        facts |= {"count": count, "condition": condition}
+        _sample(path, model, count, condition, seed)
+    _report(run, path, facts, as_json)
 
 
 @click.command("reconstruct")
@@ -126,15 +149,59 @@ def interpolate_command(
     part = getattr(api.load_data(run, data=data), split)
     if 2 * pairs > len(part.x):
         raise SettingsError(f"--pairs {pairs} needs {2 * pairs} rows, the {split} split has {len(part.x)}")
-    x, _ = model.rows(part, 2 * pairs)
+    x, y = model.rows(part, 2 * pairs)
     a, b = x[:pairs], x[pairs:]
+    ends = None if y is None else (y[:pairs], y[pairs:])
     if path.suffix == ".png":
         from genzoo import pictures
 
-        pictures.save_interpolations(path, model, a, b, steps=steps, seed=seed)
+        pictures.save_interpolations(path, model, a, b, steps=steps, seed=seed, y=ends)
     else:
-        _write_arrays(path, {"decodings": model.interpolate(a, b, steps=steps, seed=seed)})
+        _write_arrays(path, {"decodings": model.interpolate(a, b, steps=steps, seed=seed, y=ends)})
     _report(run, path, {"pairs": pairs, "steps": steps, "seed": seed, "step": model.step}, as_json)
+
+
+def _sample(path: Path, model: "Model", count: int, condition: str | None, seed: int) -> None:
+    from genzoo.conditions import parse_condition
+
+    y = None if condition is None else parse_condition(condition, model.data).expand(count, -1)
+    if path.suffix == ".png":
+        from genzoo import pictures
+
+        pictures.save_samples(path, model, count=count, seed=seed, y=y)
+        return
+    if model.networks.is_conditional and y is None:
+        y = model.draw_y(count, seed=seed)
+    arrays = {"samples": model.sample(count, seed=seed, y=y), "z": model.draw_z(count, seed=seed)}
+    _write_arrays(path, arrays if y is None else arrays | {"y": y})
+
+
+def _sample_grid(
+    path: Path,
+    model: "Model",
+    count: int | None,
+    condition: str | None,
+    sweep: str | None,
+    grid: str | None,
+    seed: int,
+) -> dict[str, object]:
+    from genzoo import conditions
+
+    if sweep is not None:
+        cells = conditions.sweep(sweep, model.data, base=condition, rows=count or 8)
+    else:
+        assert grid is not None
+        cells = conditions.named_grid(grid, model.data)
+    x = model.sample_grid(cells.y, seed=seed, one_z=grid is not None)
+    if path.suffix == ".png":
+        from genzoo import pictures
+
+        if not model.data.is_image:
+            raise SettingsError("a grid of conditions is a picture of images", "choose another --out: grid.npy")
+        pictures.save_grid(path, x.flatten(0, 1), columns=x.shape[1])
+    else:
+        _write_arrays(path, {"samples": x, "y": cells.y})
+    return {"rows": x.shape[0], "columns": x.shape[1], "column_names": list(cells.columns)}
 
 
 def _checked(out: str) -> Path:

@@ -3,10 +3,13 @@
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from genzoo.cli.signals import Stop
+from genzoo.cli.signals import Stop, stop_on_signals
 from genzoo.cli.talk import columns, say
+from genzoo.errors import InterruptedRun
 from genzoo.runs import Run
 from genzoo.watcher import Watcher
 
@@ -93,12 +96,68 @@ class Bar(Quiet):
         self._progress.stop()
 
 
+@contextmanager
+def counting(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Yield a function that is told how much of how much is done: a bar on a terminal, a line now and then elsewhere.
+
+    It raises `InterruptedRun` when a signal has asked to stop.
+    """
+    with stop_on_signals() as stop, _CountingBar(what) if _can_draw() else _CountingLines(what, unit) as shown:
+
+        def report(done: int, total: int | None) -> None:
+            shown.count(done, total)
+            if stop.number is not None:
+                raise InterruptedRun(
+                    f"{what} was stopped; what is done is kept",
+                    "go on with the same command",
+                    signal_number=stop.number,
+                )
+
+        yield report
+
+
+class _CountingLines:
+    def __init__(self, what: str, unit: str) -> None:
+        self._what, self._unit = what, unit
+        self._written = time.monotonic()
+
+    def __enter__(self) -> "_CountingLines":
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        pass
+
+    def count(self, done: int, total: int | None) -> None:
+        if time.monotonic() - self._written > _SECONDS_BETWEEN_LINES:
+            self._written = time.monotonic()
+            of = "" if total is None else f" of {total:,}"
+            say(f"{self._what}: {done:,}{of} {self._unit}")
+
+
+class _CountingBar:
+    def __init__(self, what: str) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._progress = Progress(console=Console(stderr=True), transient=True)
+        self._task = self._progress.add_task(what, total=None)
+
+    def __enter__(self) -> "_CountingBar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._progress.stop()
+
+    def count(self, done: int, total: int | None) -> None:
+        self._progress.update(self._task, completed=done, total=total)
+
+
 def choose_watcher(stop: Stop, *, quiet: bool) -> Quiet:
     """Return a bar on a terminal that can draw one, lines elsewhere, nothing if `quiet`."""
     if quiet:
         return Quiet(stop)
-    can_draw = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    return Bar(stop) if can_draw else Lines(stop)
+    return Bar(stop) if _can_draw() else Lines(stop)
 
 
 def describe(run: Run) -> str:
@@ -110,6 +169,10 @@ def describe(run: Run) -> str:
         shown = "  ".join(f"{key}={_short(item)}" for key, item in fields.items())
         rows.append((root, f"{value['name']}  {shown}" if "name" in value else shown))
     return columns(rows)
+
+
+def _can_draw() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _short(item: Any) -> str:

@@ -5,5 +5,8 @@ from genzoo import hookimpl, lazy
 
 @hookimpl
 def genzoo_models():
-    """ALI."""
-    return [lazy("ali", "genzoo_ali.ali:ALI", "adversarially learned inference: a GAN with an encoder, on (x, z)")]
+    """Return ALI and conditional ALI."""
+    return [
+        lazy("ali", "genzoo_ali.ali:ALI", "adversarially learned inference: a GAN with an encoder, on (x, z)"),
+        lazy("conditional-ali", "genzoo_ali.conditional:ConditionalALI", "ALI given classes or attributes"),
+    ]

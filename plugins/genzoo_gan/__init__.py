@@ -6,4 +6,7 @@ from genzoo import hookimpl, lazy
 @hookimpl
 def genzoo_models():
     """GAN."""
-    return [lazy("gan", "genzoo_gan.gan:GAN", "a decoder against a critic of x; no encoder")]
+    return [
+        lazy("gan", "genzoo_gan.gan:GAN", "a decoder against a critic of x; no encoder"),
+        lazy("conditional-gan", "genzoo_gan.conditional:ConditionalGAN", "a GAN given classes or attributes"),
+    ]

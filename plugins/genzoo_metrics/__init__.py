@@ -5,7 +5,7 @@ from genzoo import hookimpl, lazy
 
 @hookimpl
 def genzoo_metrics():
-    """Return modes and reconstruction."""
+    """Return modes, reconstruction and recognition."""
     return [
         lazy(
             "modes",
@@ -16,5 +16,10 @@ def genzoo_metrics():
             "reconstruction",
             "genzoo_metrics.reconstruction:Reconstruction",
             "squared error of x → z → x beside that of shuffled pairs",
+        ),
+        lazy(
+            "recognition",
+            "genzoo_metrics.recognition:Recognition",
+            "share of conditional samples that a classifier puts into their class",
         ),
     ]

@@ -26,7 +26,7 @@ class Modes(Metric):
             return "it has no decoder to sample from"
         return None if model.data.mixture else "the modes of its data are not known"
 
-    def measure(self, model, split, *, seed):
+    def measure(self, model, split, *, train, seed):
         """Count the components, from 0 to as many as there are."""
         x = model.sample(self.samples, seed=seed).double().cpu()
         x = x[x.isfinite().all(dim=1)]

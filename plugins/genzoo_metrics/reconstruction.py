@@ -21,7 +21,7 @@ class Reconstruction(Metric):
         missing = [name for name in ("encoder", "decoder") if getattr(model.networks, name) is None]
         return f"it has no {missing[0]}" if missing else None
 
-    def measure(self, model, split, *, seed):
+    def measure(self, model, split, *, train, seed):
         """Reconstruct the whole split."""
         x, y = model.rows(split)
         again = model.reconstruct(x, y=y, seed=seed)

@@ -1,18 +1,20 @@
-"""Recipes and their architectures: the paper's toy task, and digits for a first look at images."""
+"""Recipes and their architectures: the paper's toy task and image networks, digits for a first look, own folders."""
 
 from genzoo import hookimpl, lazy
 
 
 @hookimpl
 def genzoo_architectures():
-    """Return the networks of the toy task and of the digits."""
+    """Return the networks of the paper, and those of the digits."""
     return [
-        lazy(
-            "mixture25",
-            "genzoo_recipes.mixture25:Mixture25Networks",
-            "the paper's fully connected toy networks",
-        ),
+        lazy("mixture25", "genzoo_recipes.mixture25:Mixture25Networks", "the paper's fully connected toy networks"),
         lazy("digits", "genzoo_recipes.digits:DigitsNetworks", "small convolutional tables for 8 × 8 images"),
+        lazy(
+            "cifar10", "genzoo_recipes.cifar10:CIFAR10Networks", "the paper's 32×32 networks, maxout critic (table 3)"
+        ),
+        lazy("svhn", "genzoo_recipes.svhn:SVHNNetworks", "the paper's 32×32 networks, critic with BN (table 4)"),
+        lazy("celeba64", "genzoo_recipes.celeba64:CelebA64Networks", "the paper's networks for 64×64 faces (table 5)"),
+        lazy("imagenet64", "genzoo_recipes.imagenet64:ImageNet64Networks", "the paper's networks for 64×64 (table 6)"),
     ]
 
 
@@ -21,10 +23,46 @@ def genzoo_recipes():
     """Return the recipes."""
     return [
         lazy("mixture25", "genzoo_recipes.mixture25:QUICK", "the paper's toy task, two minutes on two CPU cores"),
-        lazy(
-            "mixture25-paper",
-            "genzoo_recipes.mixture25:PAPER",
-            "the same with the released script's schedule",
-        ),
+        lazy("mixture25-paper", "genzoo_recipes.mixture25:PAPER", "the same with the released script's schedule"),
         lazy("digits", "genzoo_recipes.digits:DIGITS", "8 × 8 handwritten digits, some minutes on a CPU"),
+        lazy(
+            "cifar10",
+            "genzoo_recipes.cifar10:CIFAR10_RECIPE",
+            "the paper's CIFAR10 (table 3): 6,475 epochs of 45,000 images",
+        ),
+        lazy(
+            "svhn",
+            "genzoo_recipes.svhn:SVHN_RECIPE",
+            "the paper's SVHN (table 4): 100 epochs of the 531,131 extra images",
+        ),
+        lazy(
+            "celeba64",
+            "genzoo_recipes.celeba64:CELEBA64_RECIPE",
+            "the paper's CelebA (table 5): 123 epochs of 162,770 faces at 64×64",
+        ),
+        lazy(
+            "celeba64-conditional",
+            "genzoo_recipes.celeba64:CONDITIONAL_RECIPE",
+            "the paper's CelebA for conditional models (figure 7): batches of 128",
+        ),
+        lazy(
+            "imagenet64",
+            "genzoo_recipes.imagenet64:IMAGENET64_RECIPE",
+            "the paper's “Tiny ImageNet” (table 6): 125 epochs of all of ILSVRC2012 at 64×64",
+        ),
+        lazy(
+            "tinyimagenet64",
+            "genzoo_recipes.imagenet64:TINYIMAGENET64_RECIPE",
+            "the networks of table 6 on the 200-class Tiny ImageNet, 125 epochs of 100,000 images",
+        ),
+        lazy(
+            "folder32",
+            "genzoo_recipes.folders:FOLDER32",
+            "any folder of images at 32×32, with the networks of the paper's SVHN",
+        ),
+        lazy(
+            "folder64",
+            "genzoo_recipes.folders:FOLDER64",
+            "any folder of images at 64×64, with the networks of the paper's ImageNet",
+        ),
     ]

@@ -1,7 +1,7 @@
 """Digits: small convolutional tables in the manner of the paper's image networks."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from genzoo import (
     Architecture,
@@ -9,6 +9,7 @@ from genzoo import (
     Conv,
     LeakyReLU,
     Linear,
+    LinearEmbedder,
     Posterior,
     Recipe,
     Sigmoid,
@@ -42,6 +43,10 @@ class DigitsNetworks(Architecture):
     init_std: float | None = 0.05
     dropout: float = 0.1
     """On the input of every row of the critic."""
+    embedding: int = 32
+    """Size of the embedded condition."""
+    train_embedding: Literal["generator", "frozen"] = "generator"
+    """Who trains the embedding, if anyone."""
 
     def encoder(self, data, *, posterior=None, condition=0):
         """Return two convolutions, one fully connected layer, and a linear head."""
@@ -76,6 +81,10 @@ class DigitsNetworks(Architecture):
             condition=condition,
             outputs=outputs,
         )
+
+    def embedder(self, data):
+        """Return one linear map for all three networks."""
+        return LinearEmbedder(data, self.embedding, trained=self.train_embedding == "generator")
 
     def initialise(self, networks, images):
         """Start the decoder's output bias at the log-odds of the mean image."""

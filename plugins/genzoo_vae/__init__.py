@@ -6,4 +6,7 @@ from genzoo import hookimpl, lazy
 @hookimpl
 def genzoo_models():
     """VAE."""
-    return [lazy("vae", "genzoo_vae.vae:VAE", "variational autoencoder: Gaussian encoder, likelihood, no critic")]
+    return [
+        lazy("vae", "genzoo_vae.vae:VAE", "variational autoencoder: Gaussian encoder, likelihood, no critic"),
+        lazy("conditional-vae", "genzoo_vae.conditional:ConditionalVAE", "a VAE given classes or attributes"),
+    ]

@@ -24,8 +24,8 @@ class VAE(Game):
 
     def losses(self, networks, batch, movers):
         """Return the negative ELBO, averaged over rows."""
-        code = networks.encode(batch.x, batch.noise)
-        logits = at_least_float32(networks.decode_logits(code.z))
+        code = networks.encode(batch.x, batch.noise, batch.y)
+        logits = at_least_float32(networks.decode_logits(code.z, batch.y))
         mean, log_std = at_least_float32(code.mean), at_least_float32(code.log_std)
         if networks.decoder.support == "unit":
             misfit = binary_cross_entropy_with_logits(logits, batch.x, reduction="none")

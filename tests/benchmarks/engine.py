@@ -134,7 +134,7 @@ def measure(recipe, networks, *, blocks, steps):
     """Return steps per second of engine and loop, block by block."""
     job = order(registry(), "ali", recipe, 0, None, "fp32", {}, None)
     settings = job.settings
-    splits = settings.dataset.load(api._data_folder(None))
+    splits = settings.dataset.load(api.data_folder(None))
     trainer = Trainer(job.plan, splits.train, seed=0, device=torch.device("cpu"))
     for parameter in networks.parameters():
         if parameter.ndim > 1 and parameter.shape != (1, 8, 8):

@@ -1,0 +1,338 @@
+"""Preparing: a data set decoded by all cores into one memory-mapped file of uint8 rows. Needs no torch.
+
+A prepared data set is a folder with `images.safetensors` (images (N, C, H, W)), `labels.safetensors` and
+`card.json`, which says what it was made from and holds sizes and SHA-256s. It is made beside its place and renamed, so
+that it is there whole or not at all; what an interrupted preparation has done is kept and used.
+"""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import signal
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+from filelock import FileLock
+from safetensors.numpy import save
+
+from genzoo import files
+from genzoo.decoding import Block, Fault
+from genzoo.errors import ResourceError, SettingsError, UnreadableError
+from genzoo.runs import now
+
+CARD, IMAGES, LABELS = "card.json", "images.safetensors", "labels.safetensors"
+_PLAN, _JOURNAL = "plan.json", "done.jsonl"
+_SECONDS_BETWEEN_SYNCS = 2.0
+_NAMED = 100
+"""Left-out images that a card names; it counts all."""
+
+Report = Callable[[int, int], None]
+"""Is told how many rows of how many are decoded; may raise to stop."""
+
+Labels = numpy.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """What was found at a source: rows in the order train, validation, test."""
+
+    blocks: Sequence[Block]
+    splits: dict[str, int]
+    """Rows of `train`, `validation` and `test`, in this order."""
+    labels: Labels | None = None
+    """(N,) int64 class indices, −1 where unknown, or (N, attributes) uint8 of 0/1."""
+    class_names: tuple[str, ...] = ()
+    identity: str
+    """A hash of what lies there, so that a preparation is only continued on the same files."""
+
+
+def prepare(
+    contents: Contents,
+    place: Path,
+    *,
+    shape: tuple[int, ...],
+    about: dict[str, Any],
+    jobs: int | None = None,
+    skip_corrupt: bool = False,
+    replace: bool = False,
+    report: Report = lambda done, total: None,
+) -> dict[str, Any]:
+    """Decode all blocks into the folder `place`, and return its card.
+
+    `about` goes into the card. Rows that cannot be read are named and counted; they end in `UnreadableError` unless
+    `skip_corrupt` leaves them out. A folder made from something else is kept unless `replace`. Raises `ResourceError`
+    where there is no room.
+    """
+    fingerprint = hashlib.sha256(files.json_bytes([about, contents.splits, contents.identity])).hexdigest()
+    with files.storage(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.with_name(f".{place.name}.lock")):
+        if place.exists():
+            card = read_card(place)
+            if card["fingerprint"] == fingerprint:
+                return card
+            if not replace:
+                raise SettingsError(f"{place} was prepared from something else", "to replace it, add: --replace")
+        staging = _Staging(place, contents, shape, fingerprint)
+        with files.storage(staging.path, needed=staging.bytes):
+            staging.open()
+            faults = _decode(staging, jobs or len(os.sched_getaffinity(0)), report)
+            if faults and not skip_corrupt:
+                raise _unreadable(faults, staging.rows)
+            card = staging.finish(faults, about)
+            _put_in_place(staging.path, place)
+    return card
+
+
+def read_card(place: Path) -> dict[str, Any]:
+    """Return the card of the prepared data set at `place`, with the sizes of its files checked."""
+    card = files.read_sealed(place / CARD, "a data set's card")
+    for name in (IMAGES, LABELS):
+        known = card["files"].get(name)
+        if known is None and name == LABELS:
+            continue
+        size = files.regular_size(place / name, "a prepared data set's file")
+        if known is None or size != known["bytes"]:
+            raise UnreadableError(f"{place / name} is damaged: {size:,} bytes", "prepare the data set again: --replace")
+    return card
+
+
+def verify(place: Path) -> None:
+    """Raise `UnreadableError` unless every file of a prepared data set has the hash on its card."""
+    for name, known in read_card(place)["files"].items():
+        if files.sha256_of(place / name) != known["sha256"]:
+            raise UnreadableError(f"{place / name} is damaged: its SHA-256 is not the one on its card")
+
+
+class _Done(NamedTuple):
+    block: int
+    faults: list[Fault]
+
+
+class _Staging:
+    """The folder beside its place in which a data set is made, and the journal of what is done."""
+
+    def __init__(self, place: Path, contents: Contents, shape: tuple[int, ...], fingerprint: str) -> None:
+        self.path = place.with_name(f".{place.name}.preparing")
+        self.contents = contents
+        self.shape = shape
+        self.fingerprint = fingerprint
+        self.rows = sum(block.rows for block in contents.blocks)
+        self.starts = numpy.cumsum([0, *(block.rows for block in contents.blocks)]).tolist()
+        self.header = _header((self.rows, *shape))
+        self.bytes = len(self.header) + self.rows * math.prod(shape)
+        self.done: dict[int, list[Fault]] = {}
+        self._unwritten: list[_Done] = []
+        self._synced = 0.0
+
+    def open(self) -> None:
+        """Take up what an earlier preparation of the same contents has done, or begin."""
+        plan = {"schema_version": files.SCHEMA_VERSION, "fingerprint": self.fingerprint, "shape": list(self.shape)}
+        kept = self.path / _PLAN
+        if kept.exists() and files.read_json(kept, "a preparation's plan") == plan:
+            self._read_journal()
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir()
+        try:
+            with (self.path / IMAGES).open("xb") as file:
+                file.write(self.header)
+                # Real blocks, not holes: a full disk shows here, not as a crash of a worker that writes to the map.
+                os.posix_fallocate(file.fileno(), 0, self.bytes)
+        except OSError:
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
+        files.write_json(kept, plan)
+
+    def images(self, start: int, rows: int) -> numpy.ndarray[Any, Any]:
+        """Return rows of the images as a writable map."""
+        return _map(self.path / IMAGES, len(self.header), start, (rows, *self.shape))
+
+    def note(self, done: _Done) -> None:
+        """Remember that a block is done; every few seconds on disk, images before the journal that vouches for them."""
+        self.done[done.block] = done.faults
+        self._unwritten.append(done)
+        if time.monotonic() - self._synced > _SECONDS_BETWEEN_SYNCS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Put what is done on the disk."""
+        if not self._unwritten:
+            return
+        _sync(self.path / IMAGES)
+        with (self.path / _JOURNAL).open("a") as journal:
+            journal.writelines(json.dumps(entry) + "\n" for entry in self._unwritten)
+            journal.flush()
+            os.fsync(journal.fileno())
+        self._unwritten.clear()
+        self._synced = time.monotonic()
+
+    def finish(self, faults: list[Fault], about: dict[str, Any]) -> dict[str, Any]:
+        """Leave out the faulty rows, write labels and card, and return the card."""
+        keep = numpy.ones(self.rows, dtype=bool)
+        keep[[fault.row for fault in faults]] = False
+        if faults:
+            self._leave_out(keep)
+        contents, splits, start, given = self.contents, {}, 0, 0
+        for name, rows in contents.splits.items():
+            kept = int(keep[given : given + rows].sum())
+            splits[name] = [start, start + kept]
+            start, given = start + kept, given + rows
+        if contents.labels is not None:
+            labels = {"labels": numpy.ascontiguousarray(contents.labels[keep])}
+            files.write_synced(self.path / LABELS, save(labels))
+        names = [name for name in (IMAGES, LABELS) if (self.path / name).exists()]
+        card = {
+            "schema_version": files.SCHEMA_VERSION,
+            **about,
+            "shape": list(self.shape),
+            "splits": splits,
+            "class_names": list(contents.class_names),
+            "left_out": {"count": len(faults), "names": [fault.name for fault in faults[:_NAMED]]},
+            "fingerprint": self.fingerprint,
+            "prepared": now(),
+            "files": {
+                name: {"bytes": (self.path / name).stat().st_size, "sha256": files.sha256_of(self.path / name)}
+                for name in names
+            },
+        }
+        _sync(self.path / IMAGES)
+        files.write_sealed(self.path / CARD, card)
+        for name in (_PLAN, _JOURNAL):
+            (self.path / name).unlink(missing_ok=True)
+        return card
+
+    def _leave_out(self, keep: numpy.ndarray[Any, Any]) -> None:
+        """Write the images again without some rows."""
+        rows = int(keep.sum())
+        header = _header((rows, *self.shape))
+        without = self.path / f"{IMAGES}.without"
+        with without.open("wb") as file:
+            file.write(header)
+            for start, stop in zip(self.starts, self.starts[1:], strict=False):
+                file.write(numpy.ascontiguousarray(self.images(start, stop - start)[keep[start:stop]]).tobytes())
+        os.replace(without, self.path / IMAGES)
+
+    def _read_journal(self) -> None:
+        journal = self.path / _JOURNAL
+        if not journal.exists():
+            return
+        for line in journal.read_text().splitlines():
+            try:
+                block, faults = json.loads(line)
+            except ValueError:  # the torn last line of a preparation that was killed
+                break
+            self.done[block] = [Fault(*fault) for fault in faults]
+
+
+def _decode(staging: _Staging, jobs: int, report: Report) -> list[Fault]:
+    """Read every block that is not done yet, and return all faults with rows counted over all blocks."""
+    blocks = staging.contents.blocks
+    left = [number for number in range(len(blocks)) if number not in staging.done]
+    done_rows = sum(blocks[number].rows for number in staging.done)
+    report(done_rows, staging.rows)
+    try:
+        for done in _read_all(staging, left, min(jobs, len(left))):
+            staging.note(done)
+            done_rows += blocks[done.block].rows
+            report(done_rows, staging.rows)
+    finally:
+        staging.sync()
+    return [
+        fault._replace(row=staging.starts[number] + fault.row)
+        for number in range(len(blocks))
+        for fault in staging.done[number]
+    ]
+
+
+def _read_all(staging: _Staging, left: list[int], jobs: int) -> Iterator[_Done]:
+    """Yield blocks as they are read, in any order, with a few at a time under way in other processes."""
+    path, offset, shape = staging.path / IMAGES, len(staging.header), staging.shape
+    if jobs <= 1:
+        for number in left:
+            yield _read(path, offset, staging.starts[number], shape, number, staging.contents.blocks[number])
+        return
+    waiting = iter(left)
+    with _workers(jobs) as pool:
+        running: set[Future[_Done]] = set()
+        while True:
+            for number in waiting:
+                block = staging.contents.blocks[number]
+                running.add(pool.submit(_read, path, offset, staging.starts[number], shape, number, block))
+                if len(running) >= 3 * jobs:
+                    break
+            if not running:
+                return
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+
+
+@contextmanager
+def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_leave_signals_to_parent)
+    try:
+        yield pool
+    except BrokenProcessPool as error:
+        raise ResourceError(
+            "a decoding process was ended from outside, as when memory runs out; what is done is kept",
+            "type the same command again, with --jobs 1 if it happens again",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_signals_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _read(path: Path, offset: int, start: int, shape: tuple[int, ...], number: int, block: Block) -> _Done:
+    return _Done(number, block.read(_map(path, offset, start, (block.rows, *shape))))
+
+
+def _map(path: Path, offset: int, start: int, shape: tuple[int, ...]) -> numpy.ndarray[Any, Any]:
+    begin = offset + start * math.prod(shape[1:])
+    return numpy.memmap(path, dtype=numpy.uint8, mode="r+", offset=begin, shape=shape)
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """Return the beginning of a safetensors file that holds `images` of this shape and nothing else."""
+    entry = {"images": {"dtype": "U8", "shape": list(shape), "data_offsets": [0, math.prod(shape)]}}
+    text = json.dumps(entry, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
+def _unreadable(faults: list[Fault], rows: int) -> UnreadableError:
+    shown = "; ".join(f"{fault.name}: {fault.cause}" for fault in faults[:3])
+    more = "" if len(faults) <= 3 else f"; and {len(faults) - 3:,} more"
+    return UnreadableError(
+        f"{len(faults):,} of {rows:,} images cannot be read: {shown}{more}",
+        "repair or remove them, or leave them out with: --skip-corrupt (what is decoded is kept)",
+    )
+
+
+def _put_in_place(staging: Path, place: Path) -> None:
+    old = place.with_name(f".{place.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        os.replace(place, old)
+    os.replace(staging, place)
+    files.sync_folder(place.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,76 @@
+"""SVHN, from the .mat files of its cropped digits."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy
+
+from genzoo import Block, Contents, DataSpec, Download, ImageTransform, PreparedDataset, UnreadableError
+
+_BASE = "http://ufldl.stanford.edu/housenumbers/"
+_FILES = ("extra_32x32.mat", "train_32x32.mat", "test_32x32.mat")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SVHN(PreparedDataset):
+    """SVHN's cropped digits: 32×32, ten classes; the extra images train and the train images validate."""
+
+    name: ClassVar[str] = "svhn"
+    origin: ClassVar[str] = "Netzer et al., 2011; http://ufldl.stanford.edu/housenumbers, format 2 (cropped digits)"
+    downloads: ClassVar[tuple[Download, ...]] = (
+        Download(file=_FILES[0], urls=(_BASE + _FILES[0],), md5="a93ce644f1a588dc4d68dda5feec44a7"),
+        Download(file=_FILES[1], urls=(_BASE + _FILES[1],), md5="e26dedcc434d2e4c54c9b2d4a06d8373"),
+        Download(file=_FILES[2], urls=(_BASE + _FILES[2],), md5="eb5a983be6a315427106f1b164d9cef3"),
+    )
+    rows: ClassVar[dict[str, int]] = {"train": 531_131, "validation": 73_257, "test": 26_032}
+
+    @property
+    def spec(self):
+        """Three channels of 32×32 in [0, 1]; ten classes."""
+        return DataSpec(shape=(3, 32, 32), support="unit", class_names=tuple("0123456789"))
+
+    @property
+    def transform(self):
+        """As given."""
+        return ImageTransform(size=(32, 32))
+
+    def contents(self, source):
+        """Return the three files; label 10 is the digit 0."""
+        paths = [source / name for name in _FILES]
+        labels = [_read(path, "y").reshape(-1).astype(numpy.int64) % 10 for path in paths]
+        hashes = []
+        for path in paths:
+            with path.open("rb") as file:
+                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+        return Contents(
+            blocks=tuple(_File(path, len(own)) for path, own in zip(paths, labels, strict=True)),
+            splits=dict(zip(("train", "validation", "test"), map(len, labels), strict=True)),
+            labels=numpy.concatenate(labels),
+            class_names=self.spec.class_names,
+            identity=" ".join(hashes),
+        )
+
+
+class _File(Block):
+    """One file: X is 32 × 32 × 3 × N."""
+
+    def __init__(self, path, rows):
+        self.path = path
+        self.rows = rows
+
+    def read(self, out):
+        """Read X and put its rows first."""
+        out[:] = _read(self.path, "X").transpose(3, 2, 0, 1)
+        return []
+
+
+def _read(path, name):
+    from scipy.io import loadmat
+
+    try:
+        return loadmat(path, variable_names=[name])[name]
+    except FileNotFoundError as error:
+        raise UnreadableError(f"{path} is missing", "type: genzoo data fetch svhn") from error
+    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+        raise UnreadableError(f"{path} is not one of SVHN's .mat files: {error}", f"remove it: rm {path}") from error

@@ -1,0 +1,71 @@
+"""The 200-class Tiny ImageNet, from its archive."""
+
+import zipfile
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy
+
+from genzoo import Contents, DataSpec, Download, ImageTransform, PreparedDataset, UnreadableError, in_blocks, listing
+
+_FILE = "tiny-imagenet-200.zip"
+_ROOT = "tiny-imagenet-200"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyImageNet200(PreparedDataset):
+    """Tiny ImageNet: 200 classes at 64×64, 500 training and 50 validation images each; its test labels are secret."""
+
+    name: ClassVar[str] = "tinyimagenet200"
+    origin: ClassVar[str] = "Stanford CS231n, 2015; http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+    downloads: ClassVar[tuple[Download, ...]] = (
+        Download(
+            file=_FILE,
+            urls=(
+                "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+                "https://cs231n.stanford.edu/tiny-imagenet-200.zip",
+            ),
+        ),
+    )
+    rows: ClassVar[dict[str, int]] = {"train": 100_000, "validation": 10_000, "test": 10_000}
+
+    @property
+    def spec(self):
+        """Three channels of 64×64 in [0, 1]; 200 classes, numbered in the order of wnids.txt."""
+        return DataSpec(shape=(3, 64, 64), support="unit", class_names=tuple(str(number) for number in range(200)))
+
+    @property
+    def transform(self):
+        """As given; grey images become RGB."""
+        return ImageTransform(size=(64, 64))
+
+    def contents(self, source):
+        """Return the images in the archive, which is read where it is and never unpacked."""
+        path = source / _FILE if source.is_dir() else source
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = sorted(archive.namelist())
+                classes = archive.read(f"{_ROOT}/wnids.txt").decode().split()
+                annotations = archive.read(f"{_ROOT}/val/val_annotations.txt").decode().splitlines()
+        except FileNotFoundError as error:
+            raise UnreadableError(f"{path} is missing", "type: genzoo data fetch tinyimagenet200") from error
+        except (OSError, zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
+            raise UnreadableError(f"{path} is not Tiny ImageNet's archive: {error}", f"remove it: rm {path}") from error
+        number = {name: index for index, name in enumerate(classes)}
+        of_image = {line.split("\t")[0]: line.split("\t")[1] for line in annotations if "\t" in line}
+        parts, labels = {}, []
+        for split, folder in (("train", "train"), ("validation", "val"), ("test", "test")):
+            parts[split] = [name for name in names if name.startswith(f"{_ROOT}/{folder}/") and name.endswith(".JPEG")]
+            for name in parts[split]:
+                belongs = name.split("/")[2] if folder == "train" else of_image.get(name.split("/")[-1], "")
+                labels.append(number.get(belongs, -1) if folder != "test" else -1)
+        everything = [name for part in parts.values() for name in part]
+        if not parts["train"]:
+            raise UnreadableError(f"{path} is not Tiny ImageNet's archive: no images below {_ROOT}/train")
+        return Contents(
+            blocks=in_blocks(path, everything, self.transform),
+            splits={split: len(part) for split, part in parts.items()},
+            labels=numpy.array(labels, dtype=numpy.int64),
+            class_names=tuple(classes),
+            identity=listing(path, everything),
+        )

@@ -1,0 +1,34 @@
+"""Conditional GAN: decoder and critic are both given y.
+
+The critic sees the embedding as a constant: trained through the critic, it would be trained to hide y from it.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from genzoo import AdversarialGame, Joint, Networks
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionalGAN(AdversarialGame):
+    """Conditional generative adversarial network (Mirza and Osindero, 2014)."""
+
+    name: ClassVar[str] = "conditional-gan"
+
+    def build(self, architecture, data):
+        """Return a decoder, a critic of (x, y), and the embedding that they share."""
+        embedder = architecture.embedder(data)
+        size = embedder.out_features
+        return Networks(
+            decoder=architecture.decoder(data, condition=size),
+            critic=architecture.critic(data, sees="x", condition=size),
+            embedder=embedder,
+        )
+
+    def q(self, networks, batch):
+        """Draw (x, y) from the data."""
+        return Joint(x=batch.x, y=networks.embed(batch.y).detach())
+
+    def p(self, networks, batch):
+        """Draw (x̃, y) with x̃ from the decoder."""
+        return Joint(x=networks.decode(batch.z, batch.y), y=networks.embed(batch.y).detach())

@@ -1,0 +1,52 @@
+"""Whether conditional samples are recognised as the class they were asked for."""
+
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+import torch
+
+from genzoo import Metric, Score, as_input, condition
+
+_LARGEST = 1024
+"""Numbers per x beyond which distances between pixels say little."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recognition(Metric):
+    """Share of conditional samples that a k-nearest-neighbours classifier puts into the class they were asked for.
+
+    The classifier works on pixels and is fitted on the training split; `recognition/real` is the share of the real
+    rows of the measured split that it puts right, about the most that samples like the data could reach.
+    """
+
+    name: ClassVar[str] = "recognition"
+    neighbours: int = 5
+    samples: int = 1000
+
+    def obstacle(self, model):
+        """Say no to models that are not given classes."""
+        if not model.networks.is_conditional:
+            return "it is not conditional"
+        if not model.data.class_names:
+            return "its data have no classes"
+        return "its x are too large to compare by their pixels" if prod(model.data.shape) > _LARGEST else None
+
+    def measure(self, model, split, *, train, seed):
+        """Classify as many samples of every class, and the split's real rows."""
+        from sklearn.neighbors import KNeighborsClassifier
+
+        classifier = KNeighborsClassifier(self.neighbours).fit(_pixels(as_input(train.x)), train.labels.numpy())
+        asked = torch.arange(self.samples) % len(model.data.class_names)
+        samples = model.sample(self.samples, seed=seed, y=condition(asked, model.data))
+        recognised = (classifier.predict(_pixels(samples)) == asked.numpy()).mean()
+        real = (classifier.predict(_pixels(as_input(split.x))) == split.labels.numpy()).mean()
+        protocol = {"neighbours": self.neighbours, "fitted": f"on {len(train.x)} training rows"}
+        return [
+            Score(metric="recognition", value=float(recognised), protocol=protocol | {"samples": self.samples}),
+            Score(metric="recognition/real", value=float(real), protocol=protocol | {"rows": len(split.x)}),
+        ]
+
+
+def _pixels(x):
+    return x.flatten(1).cpu().numpy()

@@ -1,0 +1,130 @@
+"""What the paper's image networks have in common: how their tables are wired, conditioned and started."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from genzoo import (
+    Architecture,
+    BatchNorm,
+    Conv,
+    LeakyReLU,
+    LinearEmbedder,
+    Posterior,
+    Sigmoid,
+    Table,
+    TableCritic,
+    TableDecoder,
+    TableEncoder,
+    Training,
+)
+
+BN = BatchNorm(eps=1e-4, momentum=0.05)
+"""Blocks' batch normalisation: running statistics keep 0.95 of the old."""
+
+
+def normed(row, slope, *shapes, **settings):
+    """Return one row with BN and leaky ReLU, so without bias, per (kernel, stride, maps)."""
+    return tuple(
+        row(width=maps, kernel=kernel, stride=stride, batch_norm=BN, nonlinearity=LeakyReLU(slope), **settings)
+        for kernel, stride, maps in shapes
+    )
+
+
+def biased(slope, *shapes, bias="tied", **settings):
+    """Return one convolution with a bias and leaky ReLU, without BN, per (kernel, stride, maps)."""
+    return tuple(
+        Conv(width=maps, kernel=kernel, stride=stride, nonlinearity=LeakyReLU(slope), bias=bias, **settings)
+        for kernel, stride, maps in shapes
+    )
+
+
+def schedule(*, epochs, rows, batch_size):
+    """Return the paper's optimizer for that many epochs, the last partial batch of each included."""
+    return Training(
+        steps=epochs * -(-rows // batch_size),
+        batch_size=batch_size,
+        learning_rate=1e-4,
+        beta1=0.5,
+        beta2=0.999,
+        log_every=100,
+        picture_every=5000,
+        checkpoint_every=1000,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperNetworks(Architecture):
+    """Fully convolutional networks without padding, given by their layer tables.
+
+    A condition is embedded linearly and enters the encoder before its last 1×1 layer, the decoder beside z, and the
+    critic beside the features of x and z.
+    """
+
+    posteriors: ClassVar[tuple[Posterior, ...]] = ("gaussian", "point")
+    latent: int = 256
+    init_std: float | None = 0.01
+    embedding: int = 256
+    """Size of the embedded condition."""
+    train_embedding: Literal["generator", "frozen"] = "generator"
+    """Who trains the embedding; the paper's code leaves it as it was drawn (`frozen`)."""
+
+    @abstractmethod
+    def encoder_body(self) -> Table:
+        """Return the encoder's rows up to its last 1×1 layer."""
+
+    @abstractmethod
+    def decoder_body(self) -> Table:
+        """Return the decoder's rows up to its output layer."""
+
+    @abstractmethod
+    def x_table(self) -> Table:
+        """Return the critic's rows on x."""
+
+    @abstractmethod
+    def z_table(self) -> Table:
+        """Return the critic's rows on z."""
+
+    @abstractmethod
+    def joint_table(self, outputs: int) -> Table:
+        """Return the critic's rows on both."""
+
+    def encoder(self, data, *, posterior=None, condition=0):
+        """Return the encoder; a Gaussian one ends in [μ, log σ]."""
+        chosen = self.choose(posterior)
+        maps = 2 * self.latent if chosen == "gaussian" else self.latent
+        return TableEncoder(
+            data,
+            latent=self.latent,
+            posterior=chosen,
+            body=self.encoder_body(),
+            head=(Conv(width=maps, kernel=1),),
+            condition=condition,
+        )
+
+    def decoder(self, data, *, condition=0):
+        """Return the decoder, with one output bias per channel and pixel."""
+        output = Conv(width=data.shape[0], kernel=1, nonlinearity=Sigmoid(), bias="untied")
+        return TableDecoder(data, latent=self.latent, table=(*self.decoder_body(), output), condition=condition)
+
+    def critic(self, data, *, sees="xz", condition=0, outputs=1):
+        """Return D(x), D(z) and D(x, z)."""
+        return TableCritic(
+            data,
+            latent=self.latent,
+            x_table=self.x_table(),
+            z_table=self.z_table(),
+            joint_table=self.joint_table(outputs),
+            sees=sees,
+            condition=condition,
+            outputs=outputs,
+        )
+
+    def embedder(self, data):
+        """Return one linear map for all three networks."""
+        return LinearEmbedder(data, self.embedding, trained=self.train_embedding == "generator")
+
+    def initialise(self, networks, images):
+        """Start the decoder's output bias at the log-odds of the mean image."""
+        if isinstance(networks.decoder, TableDecoder):
+            networks.decoder.start_at_mean(images)

@@ -1,0 +1,24 @@
+"""Conditional VAE: encoder and decoder are both given y."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from genzoo import Networks
+from genzoo_vae.vae import VAE
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionalVAE(VAE):
+    """Conditional variational autoencoder (Sohn et al., 2015): −E log p(x|z, y) + β·KL(q(z|x, y) ‖ N(0, I))."""
+
+    name: ClassVar[str] = "conditional-vae"
+
+    def build(self, architecture, data):
+        """Return a Gaussian encoder, a decoder, and the embedding that they share."""
+        embedder = architecture.embedder(data)
+        size = embedder.out_features
+        return Networks(
+            encoder=architecture.encoder(data, posterior="gaussian", condition=size),
+            decoder=architecture.decoder(data, condition=size),
+            embedder=embedder,
+        )
