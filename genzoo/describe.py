@@ -27,6 +27,7 @@ def recipe_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
         "architecture": to_json(shown.architecture),
         "prior": to_json(shown.prior),
         "training": to_json(shown.training),
+        "notes": list(recipe.notes),
         "settings": [] if settings is None else list(paths(settings)),
     }
 
@@ -66,7 +67,9 @@ def dataset_card(dataset: Dataset) -> dict[str, Any]:
         "name": dataset.name,
         "about": _about(dataset),
         "fields": to_json(dataset),
-    } | _spec(dataset.spec)
+        **_spec(dataset.spec),
+        "facts": dataset.facts(),
+    }
 
 
 def component_card(kind: str, chosen: type[Component]) -> dict[str, Any]:
@@ -102,6 +105,7 @@ def _spec(spec: DataSpec) -> dict[str, Any]:
         "support": spec.support,
         "class_names": list(spec.class_names),
         "attributes": list(spec.attributes),
+        "grids": [grid.name for grid in spec.grids],
     }
 
 

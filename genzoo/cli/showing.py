@@ -1,5 +1,6 @@
 """`genzoo show`."""
 
+import textwrap
 from typing import Any
 
 import click
@@ -68,8 +69,7 @@ def _render(card: dict[str, Any]) -> str:
         return _render_recipe(card)
     lines = [f"{card['kind']} {card['name']}", "", card["about"], ""]
     if card["kind"] == "dataset":
-        shape = "×".join(str(size) for size in card["shape"])
-        lines.append(f"x is {shape}, {card['support']} support; {_labels(card)}")
+        lines += [_data(card), *_facts(card["facts"])]
     fields = {key: value for key, value in card["fields"].items() if key != "name"}
     return "\n".join([*lines, *(f"  {key} = {_value(value)}" for key, value in fields.items())]).rstrip()
 
@@ -85,9 +85,11 @@ def _render_recipe(card: dict[str, Any]) -> str:
     for root in ("architecture", "prior", "training"):
         fields = "  ".join(f"{key}={_value(value)}" for key, value in card[root].items())
         lines += ["", f"{root}: {fields}"] if root == "architecture" else [f"{root}: {fields}"]
-    data = card["data"]
-    shape = "×".join(str(size) for size in data["shape"])
-    return "\n".join([*lines, f"data: {data['name']}, x is {shape}, {data['support']} support; {_labels(data)}"])
+    lines.append(f"data: {card['data']['name']}, {_data(card['data'])}")
+    if card["notes"]:
+        lines += ["", "where it departs from what was printed, and why:"]
+        lines += [textwrap.fill(note, 100, initial_indent="· ", subsequent_indent="  ") for note in card["notes"]]
+    return "\n".join(lines)
 
 
 def _layers(layers: list[dict[str, Any]]) -> str:
@@ -126,6 +128,24 @@ def _layers(layers: list[dict[str, Any]]) -> str:
 def _dropout(layer: dict[str, Any]) -> str:
     inner = f" +{layer['dropout']:g} inside" if layer["dropout"] else ""
     return f"{layer['input_dropout']:g}{inner}"
+
+
+def _data(card: dict[str, Any]) -> str:
+    shape = "×".join(str(size) for size in card["shape"])
+    return f"x is {shape}, {card['support']} support; {_labels(card)}"
+
+
+def _facts(facts: dict[str, Any]) -> list[str]:
+    """Return a prepared data set's source, files, counts and making, one line each."""
+    if not facts:
+        return []
+    rows = [(split, f"{count:,} images") for split, count in facts["rows"].items()]
+    rows += [("images", facts["images"]), ("range", facts["range"]), ("source", facts["source"])]
+    for known in facts["files"]:
+        rows.append((known["file"], f"MD5 {known['md5']}"))
+        rows += [("", url) for url in known["urls"]]
+    rows += [(f"{number}.", step) for number, step in enumerate(facts["by_hand"], start=1)]
+    return columns(rows).splitlines()
 
 
 def _labels(card: dict[str, Any]) -> str:
