@@ -25,12 +25,11 @@ def parse_condition(text: str, data: DataSpec) -> Tensor:
     """
     y = torch.zeros(data.condition_size)
     if data.class_names:
-        name = text.removeprefix("class=").strip()
-        y[_index(name, data.class_names, "class")] = 1
+        y[_index(_class(text), data.class_names, "class")] = 1
         return y
     if not data.attributes:
         raise SettingsError(f"condition '{text}': these data have neither classes nor attributes")
-    for name in filter(None, (part.strip() for part in text.split(","))):
+    for name in _parts(text):
         y[_index(name, data.attributes, "attribute")] = 1
     return y
 
@@ -41,15 +40,20 @@ def sweep(text: str, data: DataSpec, *, base: str | None, rows: int) -> Grid:
     Attributes are added to those of `base`, one per column, behind a column of the base alone.
     """
     known = data.class_names or data.attributes
-    names = known if text == "all" else tuple(filter(None, (part.strip() for part in text.split(","))))
+    if not known:
+        raise SettingsError("these data have neither classes nor attributes")
+    names = known if text == "all" else _parts(text)
+    if not names:
+        raise SettingsError(f"--sweep '{text}' names nothing", f"known: {_some(known)}")
     if data.class_names:
         if base is not None:
             raise SettingsError("--condition and --sweep cannot both say the class")
-        columns = tuple(name.removeprefix("class=") for name in names)
-        cells = [parse_condition(name, data) for name in names]
+        columns = tuple(map(_class, names))
+        cells = [parse_condition(name, data) for name in columns]
     else:
-        columns = (base or "none", *names)
-        cells = [parse_condition(",".join(filter(None, (base, name))), data) for name in ("", *names)]
+        held = _parts(base or "")
+        columns = (base or "none", *(name for name in names if name not in held))
+        cells = [parse_condition(",".join((*held, name)), data) for name in ("", *columns[1:])]
     return Grid(torch.stack(cells).expand(rows, -1, -1), columns)
 
 
@@ -61,6 +65,14 @@ def named_grid(name: str, data: DataSpec) -> Grid:
         raise SettingsError(f"no grid '{name}'{nearest(name, known)}", listed)
     cells = [[parse_condition(text, data) for text in row] for row in known[name].rows]
     return Grid(torch.stack([torch.stack(row) for row in cells]), ())
+
+
+def _class(text: str) -> str:
+    return text.strip().removeprefix("class=").strip()
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
 
 
 def _index(name: str, known: tuple[str, ...], what: str) -> int:

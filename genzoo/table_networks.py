@@ -46,7 +46,7 @@ class TableEncoder(Encoder):
     def forward(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Code:
         """Return the code of `x` (N, *shape); `noise` (N, latent); `y` (N, condition) or None."""
         inputs = torch.cat([x, noise], dim=1) if self.posterior == "implicit" else x
-        outputs = self.head(_join(self.body(inputs).flatten(1), y)).flatten(1)
+        outputs = self.head(_join(self.body(inputs), y)).flatten(1)
         if self.posterior != "gaussian":
             return Code(z=outputs, mean=outputs if self.posterior == "point" else None)
         mean, log_std = outputs.chunk(2, dim=1)
@@ -58,7 +58,7 @@ class TableEncoder(Encoder):
             return {}
         *rows, output = self.body.preactivations(x)
         found = {f"body.{number}": row for number, row in enumerate(rows, start=1)}
-        outputs = self.head(_join(output.flatten(1), y)).flatten(1)
+        outputs = self.head(_join(output, y)).flatten(1)
         return found | {"mean": outputs.chunk(2, dim=1)[0] if self.posterior == "gaussian" else outputs}
 
 
@@ -136,4 +136,8 @@ def _as_input(table: Table, numbers: int) -> Shape:
 
 
 def _join(values: Tensor, y: Tensor | None) -> Tensor:
-    return values if y is None else torch.cat([values, y], dim=1)
+    """Return `values` (N, C, …) with y (N, k) as k more channels, the same at every position."""
+    if y is None:
+        return values
+    maps = y.reshape(*y.shape, *(1 for _ in values.shape[2:])).expand(-1, -1, *values.shape[2:])
+    return torch.cat([values, maps], dim=1)

@@ -56,7 +56,7 @@ def sample_command(
     """
     path = _checked(out)
     model = api.load(run, device=device, raw=raw)
-    if (condition or sweep or grid) is not None and not model.networks.is_conditional:
+    if not model.networks.is_conditional and any(one is not None for one in (condition, sweep, grid)):
         raise SettingsError("this model takes no condition: it was trained without labels", "try: conditional-ali")
     if grid is not None and (condition is not None or sweep is not None):
         raise SettingsError("--grid says all conditions itself: leave out --condition and --sweep")
@@ -192,12 +192,12 @@ def _sample_grid(
     else:
         assert grid is not None
         cells = conditions.named_grid(grid, model.data)
+    if path.suffix == ".png" and not model.data.is_image:
+        raise SettingsError("a grid of conditions is a picture of images", "choose another --out: grid.npy")
     x = model.sample_grid(cells.y, seed=seed, one_z=grid is not None)
     if path.suffix == ".png":
         from genzoo import pictures
 
-        if not model.data.is_image:
-            raise SettingsError("a grid of conditions is a picture of images", "choose another --out: grid.npy")
         pictures.save_grid(path, x.flatten(0, 1), columns=x.shape[1])
     else:
         _write_arrays(path, {"samples": x, "y": cells.y})

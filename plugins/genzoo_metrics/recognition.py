@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torch
 
-from genzoo import Metric, Score, as_input, condition
+from genzoo import Metric, Score, SettingsError, as_input, condition
 
 _LARGEST = 1024
 """Numbers per x beyond which distances between pixels say little."""
@@ -24,6 +24,10 @@ class Recognition(Metric):
     neighbours: int = 5
     samples: int = 1000
 
+    def __post_init__(self):
+        if min(self.neighbours, self.samples) < 1:
+            raise ValueError("neighbours and samples are expected to be at least 1")
+
     def obstacle(self, model):
         """Say no to models that are not given classes."""
         if not model.networks.is_conditional:
@@ -36,12 +40,15 @@ class Recognition(Metric):
         """Classify as many samples of every class, and the split's real rows."""
         from sklearn.neighbors import KNeighborsClassifier
 
-        classifier = KNeighborsClassifier(self.neighbours).fit(_pixels(as_input(train.x)), train.labels.numpy())
+        if split.labels is None:
+            raise SettingsError("this split has no labels", "choose another: --split …")
+        neighbours = min(self.neighbours, len(train.x))
+        classifier = KNeighborsClassifier(neighbours).fit(_pixels(as_input(train.x)), train.labels.numpy())
         asked = torch.arange(self.samples) % len(model.data.class_names)
         samples = model.sample(self.samples, seed=seed, y=condition(asked, model.data))
         recognised = (classifier.predict(_pixels(samples)) == asked.numpy()).mean()
         real = (classifier.predict(_pixels(as_input(split.x))) == split.labels.numpy()).mean()
-        protocol = {"neighbours": self.neighbours, "fitted": f"on {len(train.x)} training rows"}
+        protocol = {"neighbours": neighbours, "fitted": f"on {len(train.x)} training rows"}
         return [
             Score(metric="recognition", value=float(recognised), protocol=protocol | {"samples": self.samples}),
             Score(metric="recognition/real", value=float(real), protocol=protocol | {"rows": len(split.x)}),

@@ -77,6 +77,7 @@ CIFAR10_RECIPE = Recipe(
         "dropout in D(x) is as printed; a slice in the code put it elsewhere: architecture.dropout_pattern=official",
         "the biases of D(x) are tied; the paper lists none, and the code of that week had untied ones: "
         "architecture.x_bias=untied",
+        "D(z) has no biases, and no row before BN has, as in the code; the paper does not list them",
         "decoder row 6 is a 1×1 convolution as printed; the code's 1×1 transposed convolution is the same map",
         "the critic ends in a logit; the paper prints a sigmoid, which the losses contain",
         "the decoder's output bias is untied and starts at the log-odds of the mean of 500 training images, as in the "

@@ -48,6 +48,11 @@ class DigitsNetworks(Architecture):
     train_embedding: Literal["generator", "frozen"] = "generator"
     """Who trains the embedding, if anyone."""
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.embedding < 1:
+            raise ValueError(f"embedding is {self.embedding}, expected at least 1")
+
     def encoder(self, data, *, posterior=None, condition=0):
         """Return two convolutions, one fully connected layer, and a linear head."""
         chosen = self.choose(posterior)

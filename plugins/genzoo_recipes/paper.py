@@ -69,6 +69,11 @@ class PaperNetworks(Architecture):
     train_embedding: Literal["generator", "frozen"] = "generator"
     """Who trains the embedding; the paper's code leaves it as it was drawn (`frozen`)."""
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.embedding < 1:
+            raise ValueError(f"embedding is {self.embedding}, expected at least 1")
+
     @abstractmethod
     def encoder_body(self) -> Table:
         """Return the encoder's rows up to its last 1×1 layer."""
