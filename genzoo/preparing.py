@@ -5,10 +5,12 @@ A prepared data set is a folder with `images.safetensors` (images (N, C, H, W)),
 that it is there whole or not at all; what an interrupted preparation has done is kept and used.
 """
 
+import ctypes
 import hashlib
 import json
 import math
 import os
+import platform
 import shutil
 import signal
 import struct
@@ -34,6 +36,7 @@ from genzoo.runs import now
 CARD, IMAGES, LABELS = "card.json", "images.safetensors", "labels.safetensors"
 _PLAN, _JOURNAL = "plan.json", "done.jsonl"
 _SECONDS_BETWEEN_SYNCS = 2.0
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT = -1, -3, 2**25
 _NAMED = 100
 """Left-out images that a card names; it counts all."""
 
@@ -281,7 +284,7 @@ def _read_all(staging: _Staging, left: list[int], jobs: int) -> Iterator[_Done]:
 
 @contextmanager
 def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_leave_signals_to_parent)
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_to_work)
     try:
         yield pool
     except BrokenProcessPool as error:
@@ -293,8 +296,13 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_signals_to_parent() -> None:
+def _begin_to_work() -> None:
+    """Leave Ctrl-C to the parent, and keep freed memory, which glibc otherwise returns and faults in per image."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
 
 
 def _read(path: Path, offset: int, start: int, shape: tuple[int, ...], number: int, block: Block) -> _Done:
