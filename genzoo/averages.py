@@ -8,7 +8,10 @@ from torch import Tensor
 
 
 class Averages:
-    """average ← decay·average + (1 − decay)·parameter, after every step."""
+    """average ← d·average + (1 − d)·parameter after every step t, with d = min(decay, t/(t + 9)).
+
+    So a short run's average is of its latest tenth, and not of its initial weights.
+    """
 
     def __init__(self, parameters: Sequence[Tensor], *, decay: float) -> None:
         self._parameters = list(parameters)
@@ -16,9 +19,9 @@ class Averages:
         self._decay = decay
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Move the averages towards the parameters."""
-        torch._foreach_lerp_(self._averages, self._parameters, 1 - self._decay)
+    def update(self, step: int) -> None:
+        """Move the averages towards the parameters after `step` steps (counted from 1)."""
+        torch._foreach_lerp_(self._averages, self._parameters, 1 - min(self._decay, step / (step + 9)))
 
     @contextmanager
     def shown(self) -> Iterator[None]:

@@ -24,6 +24,7 @@ def recipe_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
         "model": None if settings is None else settings.game.name,
         "networks": networks_card(recipe, settings),
         "data": dataset_card(shown.dataset),
+        "game": None if settings is None else to_json(settings.game),
         "architecture": to_json(shown.architecture),
         "prior": to_json(shown.prior),
         "training": to_json(shown.training),

@@ -67,8 +67,9 @@ class InterruptedRun(GenzooError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean '…'?` for the known name nearest to `name`, or an empty string."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    by_lower = {one.lower(): one for one in known}
+    close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return f"; did you mean '{by_lower[close[0]]}'?" if close else ""
 
 
 class GenzooWarning(UserWarning):

@@ -11,6 +11,7 @@ from torch.nn import Parameter
 
 from genzoo.architectures import Architecture
 from genzoo.components import Component
+from genzoo.errors import PluginError
 from genzoo.networks import Networks, at_least_float32
 from genzoo.objectives import NonSaturating, Objective
 from genzoo.schedules import Schedule, Simultaneous
@@ -54,6 +55,8 @@ class Game(Component):
         The seam for exact ways that are faster than one `autograd.grad` per mover.
         """
         losses = self.losses(networks, batch, movers)
+        if not isinstance(losses, Losses):
+            raise PluginError(f"{self.name}.losses returned a {type(losses).__name__}, expected genzoo.Losses")
         return losses, one_by_one(losses, movers)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ class Model:
     images; z is (N, latent); y, for a conditional model, is (N, condition_size).
     """
 
-    networks: Networks
+    networks: Networks = field(repr=False)
     data: DataSpec
     prior: Prior
     latent: int
@@ -69,8 +69,9 @@ class Model:
         return torch.cat([self._decode(part, own) for part, own in self._in_parts(z, y)])
 
     def encode(self, x: Tensor, *, y: Tensor | None = None, seed: int = 0) -> Code:
-        """Return the codes of `x`, with z sampled from the encoder's posterior."""
+        """Return the codes of `x` (a tensor or array; uint8 images are divided by 255), with z sampled."""
         self.require("encoder")
+        x = as_input(torch.as_tensor(x)).float()
         if tuple(x.shape[1:]) != self.data.shape:
             raise SettingsError(f"x is (N, {tuple(x.shape[1:])}), this model takes (N, {self.data.shape})")
         self._check_condition(y, len(x))
@@ -121,7 +122,8 @@ class Model:
     def require(self, part: str) -> None:
         """Raise `SettingsError` unless the model has the network called `part`."""
         if getattr(self.networks, part) is None:
-            raise SettingsError(f"this model has no {part}")
+            others = [name for name in ("encoder", "decoder") if getattr(self.networks, name) is not None]
+            raise SettingsError(f"this model has no {part}", f"it has: {', '.join(others) or 'neither'}")
 
     def _check_condition(self, y: Tensor | None, rows: int) -> None:
         if y is None:

@@ -114,15 +114,26 @@ class Registry:
 
     def resolve(self, base: type[Component], name: str) -> type[Component]:
         """Return the concrete class called `name` that implements the abstract class `base`."""
-        entry = self.find(_kind_of(base), name)
+        kind = _kind_of(base)
+        if kind == "components":
+            return self._component(base, name)
+        entry = self.find(kind, name)
         chosen = entry.load()
         if isinstance(chosen, type) and issubclass(chosen, base):
             return chosen
-        if entry.kind == "components" and isinstance(chosen, type) and issubclass(chosen, Component):
-            raise SettingsError(f"'{name}' is not a {base.__name__}")
         raise PluginError(
             f"what {entry.plugin.distribution} offers as the {entry.kind[:-1]} '{name}' is not a {base.__name__}"
         )
+
+    def _component(self, base: type[Component], name: str) -> type[Component]:
+        """Return the component called `name`; where there is none of that kind, name those that there are."""
+        matches = [entry for entry in self.of("components") if name in (entry.name, entry.qualified)]
+        if matches:
+            chosen = self.find("components", name).load()
+            if isinstance(chosen, type) and issubclass(chosen, base):
+                return chosen
+        known = [entry.name for entry in self.of("components") if _implements(entry, base)]
+        raise self.unknown(base.__name__.lower(), name, known)
 
     def name_of(self, component: Component) -> str:
         """Return the component's name, qualified by its distribution where the bare name is ambiguous."""
@@ -133,6 +144,14 @@ class Registry:
             if len([other for other in matches if other.kind == entry.kind]) > 1 and entry.load() is type(component)
         ]
         return mine[0].qualified if mine else component.name
+
+
+def _implements(entry: Entry, base: type[Component]) -> bool:
+    try:
+        chosen = entry.load()
+    except PluginError:
+        return False  # it is reported when it is asked for
+    return isinstance(chosen, type) and issubclass(chosen, base)
 
 
 def _kind_of(base: type[Component]) -> Kind:

@@ -126,7 +126,8 @@ def resolve_settings(
     )
     for path, value in game.defaults.items():
         settings = override(settings, path, to_text(value), resolve=resolve)
-    for path, text in overrides:
+    # A choice before the fields of what is chosen: game.schedule before game.schedule.critic_steps.
+    for path, text in sorted(overrides, key=lambda one: one[0].count(".")):
         settings = override(settings, path, text, resolve=resolve)
     _warn_of_old_betas(settings.training)
     return settings

@@ -92,11 +92,18 @@ class Run:
                 "restore one from a copy, or train again",
             )
         if found is None:
-            raise UnreadableError(
-                f"{self.path} has no checkpoint yet",
-                f"type: genzoo train {self.record['model']} --recipe {self.record['recipe']} --run {self.path}",
-            )
+            raise UnreadableError(f"{self.path} has no checkpoint yet", f"type: {self._command()}")
         return found, [f"{fault.found}; using step {found.step} instead" for fault in faults]
+
+    def _command(self) -> str:
+        """Return the command that began the run."""
+        record = self.record
+        overrides = "".join(f" --set {path}={value}" for path, value in record.get("overrides", {}).items())
+        steps = record["settings"]["training"]["steps"]
+        return (
+            f"genzoo train {record['model']} --recipe {record['recipe']} --seed {record['seed']} --steps {steps}"
+            f"{overrides} --run {self.path}"
+        )
 
     def as_source(self) -> "Source":
         """Return the run as one that another run inherits from."""

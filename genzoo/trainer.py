@@ -78,7 +78,7 @@ class Trainer:
         for name in movers:
             self.optimizers[name].step()
         if self._averages is not None:
-            self._averages.update()
+            self._averages.update(self.step + 1)
         self.step += 1
         return losses
 

@@ -374,7 +374,12 @@ def test_the_rows_of_the_split_are_measured(say, own_ali):
 def test_a_gan_is_measured_by_what_can_measure_it(say, gan, tmp_path):
     own = shutil.copytree(gan, tmp_path / "gan")
     document = say("evaluate", own, "--json").document
-    assert {score["metric"] for score in document["scores"]} == {"modes", "modes/strict"}
+    assert {score["metric"] for score in document["scores"]} == {
+        "modes",
+        "modes/strict",
+        "nearest-neighbour",
+        "nearest-neighbour/held-out",
+    }
 
 
 # sample, reconstruct, interpolate

@@ -238,8 +238,8 @@ def test_objectives_and_schedules_are_found_by_name_and_keep_their_fields():
         ("schedule.critic_steps", "two", "expected a whole number"),
         ("schedule.critic_step", "2", "did you mean 'schedule.critic_steps'"),
         ("objective", "least-square", "did you mean 'least-squares'"),
-        ("objective", "alternating", "'alternating' is not a Objective"),
-        ("schedule", "hinge", "'hinge' is not a Schedule"),
+        ("objective", "alternating", "no objective named 'alternating'"),
+        ("schedule", "hinge", "no schedule named 'hinge'"),
     ],
 )
 def test_invalid_settings_of_a_game_are_refused(path, text, says):

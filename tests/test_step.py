@@ -327,12 +327,13 @@ def test_every_player_has_its_own_learning_rate_and_betas():
 
 
 def test_averaged_weights_follow_the_formula():
-    trainer = doubled(trainer_of(settings_of(ALI(), training=replace(TRAINING, averaging=0.9))))
+    trainer = doubled(trainer_of(settings_of(ALI(), training=replace(TRAINING, averaging=0.3))))
     average = {name: tensor.detach().clone() for name, tensor in trainer.networks.named_parameters()}
-    for _ in range(4):
+    for step in range(1, 5):
         trainer.advance()
+        decay = min(0.3, step / (step + 9))  # 0.1, 2/11, 0.25, 0.3
         for name, tensor in trainer.networks.named_parameters():
-            average[name] = 0.9 * average[name] + 0.1 * tensor.detach()
+            average[name] = decay * average[name] + (1 - decay) * tensor.detach()
     state = trainer.state()
     for name, expected in average.items():
         torch.testing.assert_close(state["averaged"][name], expected, rtol=0, atol=1e-15)

@@ -6,7 +6,7 @@ import click
 
 from genzoo import api
 from genzoo.cli import options
-from genzoo.cli.talk import say, show_json, show_scores
+from genzoo.cli.talk import show_json, show_scores
 from genzoo.runs import Run
 
 
@@ -46,5 +46,3 @@ def evaluate_command(
         show_json({"run": run, "step": step, "scores": scores})
         return
     show_scores(scores)
-    if not scores:
-        say("no installed metric can measure this model")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from genzoo.cli import options
-from genzoo.cli.talk import columns, say, show, show_json
+from genzoo.cli.talk import columns, number, say, show, show_json
 from genzoo.errors import UnreadableError
 from genzoo.plugins import KINDS, Registry, registry
 from genzoo.runs import Run, all_runs
@@ -31,7 +31,7 @@ def list_command(kind: str | None, as_json: bool) -> None:
 @click.option("--root", default="runs", show_default=True, metavar="DIR", help="Where the runs are.")
 @options.as_json
 def runs_command(root: str, as_json: bool) -> None:
-    """List the runs below runs/, with their progress and first score."""
+    """List the runs below runs/, with their progress and a score of the newest step."""
     found = [_summary(run) for run in all_runs(Path(root))]
     if as_json:
         show_json({"runs": found})
@@ -46,11 +46,11 @@ def runs_command(root: str, as_json: bool) -> None:
             item["recipe"],
             f"{item['step']:,}/{item['steps']:,}",
             item["status"],
-            _best(item),
+            _newest_score(item),
         )
         for item in found
     ]
-    show(columns(rows, header=("run", "model", "recipe", "step", "status", "first score"), right=(3,)))
+    show(columns(rows, header=("run", "model", "recipe", "step", "status", "score"), right=(3,)))
 
 
 def _listing(found: Registry) -> dict[str, list[dict[str, Any]]]:
@@ -105,5 +105,10 @@ def _summary(run: Run) -> dict[str, Any]:
     }
 
 
-def _best(item: dict[str, Any]) -> str:
-    return next((f"{score['metric']} {score['value']}" for score in item["scores"]), "")
+def _newest_score(item: dict[str, Any]) -> str:
+    """Return the first score by name of the newest step, as training measured it."""
+    newest = max((score["step"] for score in item["scores"]), default=None)
+    own = [score for score in item["scores"] if score["step"] == newest]
+    own = [score for score in own if score["protocol"].get("seed") == item["seed"]] or own
+    own.sort(key=lambda score: (score["metric"] != "modes", str(score["metric"])))
+    return f"{own[0]['metric']} {number(own[0]['value'])}" if own else ""

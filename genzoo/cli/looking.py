@@ -9,7 +9,7 @@ import click
 
 from genzoo import api, files
 from genzoo.cli import options
-from genzoo.cli.talk import show, show_json
+from genzoo.cli.talk import say, show, show_json
 from genzoo.errors import SettingsError
 from genzoo.runs import Run
 
@@ -101,7 +101,10 @@ def reconstruct_command(
     model.require("encoder")
     model.require("decoder")
     part = getattr(api.load_data(run, data=data), split)
-    count = min(count or (32 if model.data.is_image else 2500), len(part.x))
+    asked = count or (32 if model.data.is_image else 2500)
+    count = min(asked, len(part.x))
+    if count < asked:
+        say(f"the {split} split has {count:,} rows: all of them")
     if path.suffix == ".png":
         from genzoo import pictures
 

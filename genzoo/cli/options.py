@@ -1,6 +1,7 @@
 """Options that several commands share, and the completion of names."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -16,9 +17,23 @@ device = click.option(
     "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:INDEX."
 )
 data = click.option("--data", type=click.Path(), metavar="DIR", help="Folder of data sets (or GENZOO_DATA).")
-seed = click.option("--seed", default=0, show_default=True, metavar="N", help="Seed of everything drawn.")
+seed = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Seed of everything drawn.",
+)
 raw = click.option("--raw", is_flag=True, help="Use the weights as trained, even if averages are kept.")
-run = click.argument("run", type=click.Path(), metavar="RUN")
+run = click.argument("run", metavar="RUN", callback=lambda context, parameter, value: _by_number(value))
+
+
+def _by_number(text: str) -> str:
+    """Return the run folder below runs/ that a bare number means, and anything else as it is."""
+    if not text.isdecimal() or Path(text).exists():
+        return text
+    return next((str(path) for path in sorted(Path("runs").glob(f"{int(text):04}-*"))), text)
 
 
 def split(default: str) -> Callable[[Command], Command]:

@@ -21,7 +21,10 @@ def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_
 
     A recipe and the data set of the same name are shown together; dataset:NAME, model:NAME and so on select.
     """
-    cards = [_card(entry, model, assignments) for entry in _find(name)]
+    entries = _find(name)
+    if model is not None and entries[0].kind != "recipes":
+        raise SettingsError(f"--model shows a recipe's networks, and '{name}' is no recipe")
+    cards = [_card(entry, model, assignments) for entry in entries]
     if as_json:
         show_json(cards[0])
         return
@@ -82,9 +85,11 @@ def _render_recipe(card: dict[str, Any]) -> str:
         lines += ["", f"{name}: {network['parameters']:,} parameters, {macs} multiply-accumulates"]
         if network["layers"]:
             lines.append(_layers(network["layers"]))
-    for root in ("architecture", "prior", "training"):
-        fields = "  ".join(f"{key}={_value(value)}" for key, value in card[root].items())
-        lines += ["", f"{root}: {fields}"] if root == "architecture" else [f"{root}: {fields}"]
+    lines.append("")
+    for root in ("game", "architecture", "prior", "training"):
+        if card[root] is not None:
+            fields = "  ".join(f"{key}={_value(value)}" for key, value in card[root].items())
+            lines.append(textwrap.fill(f"{root}: {fields}", 110, subsequent_indent="  ", break_on_hyphens=False))
     lines.append(f"data: {card['data']['name']}, {_data(card['data'])}")
     if card["notes"]:
         lines += ["", "where it departs from what was printed, and why:"]

@@ -39,12 +39,16 @@ def columns(rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right:
 
 
 def show_scores(scores: Sequence[dict[str, Any]]) -> None:
-    """Write scores with their protocols as a table."""
-    rows = [(score["metric"], _number(score["value"]), _protocol(score["protocol"])) for score in scores]
+    """Write scores with their protocols as a table; say so where there are none."""
+    if not scores:
+        say("no installed metric can measure this model")
+        return
+    rows = [(score["metric"], number(score["value"]), _protocol(score["protocol"])) for score in scores]
     show(columns(rows, header=("score", "value", "how it was measured"), right=(1,)))
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Return a score's value with six digits."""
     return "not finite" if value is None else f"{value:.6g}"
 
 

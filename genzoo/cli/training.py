@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -106,7 +107,7 @@ def _train_and_show(start: Callable[[Watcher], Run], *, as_json: bool, quiet: bo
 def _show_result(run: Run, *, as_json: bool) -> None:
     step = run.step
     seconds = next((entry["seconds"] for entry in reversed(run.read_log())), 0.0)
-    scores = [score for score in run.scores if score["step"] == step]
+    scores = [score for score in run.scores if score["step"] == step and _is_of_training(score, run)]
     if as_json:
         show_json(
             {
@@ -123,6 +124,10 @@ def _show_result(run: Run, *, as_json: bool) -> None:
     say("next, try:")
     for command in _next_commands(run):
         say(f"  {command}")
+
+
+def _is_of_training(score: dict[str, Any], run: Run) -> bool:
+    return bool(score["protocol"].get("seed") == run.record["seed"])
 
 
 def _next_commands(run: Run) -> list[str]:

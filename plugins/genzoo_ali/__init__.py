@@ -5,8 +5,15 @@ from genzoo import hookimpl, lazy
 
 @hookimpl
 def genzoo_models():
-    """Return ALI and conditional ALI."""
+    """Return ALI, its conditional and deterministic forms, and inference after the fact."""
     return [
         lazy("ali", "genzoo_ali.ali:ALI", "adversarially learned inference: a GAN with an encoder, on (x, z)"),
         lazy("conditional-ali", "genzoo_ali.conditional:ConditionalALI", "ALI given classes or attributes"),
+        lazy("bigan", "genzoo_ali.bigan:BiGAN", "ALI with a deterministic encoder"),
+        lazy("post-hoc-ali", "genzoo_ali.after:PostHocALI", "ALI's encoder for the frozen decoder of a run (--from)"),
+        lazy(
+            "inverse-mapping",
+            "genzoo_ali.after:InverseMapping",
+            "an encoder that finds z again, for the frozen decoder of a run (--from)",
+        ),
     ]

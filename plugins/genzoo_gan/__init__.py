@@ -5,8 +5,9 @@ from genzoo import hookimpl, lazy
 
 @hookimpl
 def genzoo_models():
-    """GAN."""
+    """Return GAN, its conditional form, and WGAN-GP."""
     return [
         lazy("gan", "genzoo_gan.gan:GAN", "a decoder against a critic of x; no encoder"),
         lazy("conditional-gan", "genzoo_gan.conditional:ConditionalGAN", "a GAN given classes or attributes"),
+        lazy("wgan-gp", "genzoo_gan.wgan_gp:WGANGP", "a Wasserstein GAN with gradient penalty"),
     ]

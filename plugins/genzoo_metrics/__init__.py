@@ -1,11 +1,11 @@
-"""The first metrics: mode coverage and reconstruction error."""
+"""Metrics: of samples, of reconstructions, of codes, and of what was learned by heart."""
 
 from genzoo import hookimpl, lazy
 
 
 @hookimpl
 def genzoo_metrics():
-    """Return modes, reconstruction and recognition."""
+    """Return the metrics."""
     return [
         lazy(
             "modes",
@@ -21,5 +21,13 @@ def genzoo_metrics():
             "recognition",
             "genzoo_metrics.recognition:Recognition",
             "share of conditional samples that a classifier puts into their class",
+        ),
+        lazy("latent-match", "genzoo_metrics.latent:LatentMatch", "distance of the codes of data from the prior"),
+        lazy("cycle", "genzoo_metrics.latent:Cycle", "squared error of z → x → z beside that of shuffled pairs"),
+        lazy("posterior-width", "genzoo_metrics.latent:PosteriorWidth", "standard deviation of z given x"),
+        lazy(
+            "nearest-neighbour",
+            "genzoo_metrics.memory:NearestNeighbour",
+            "distance of samples to the training data, over that of held-out data",
         ),
     ]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from genzoo import Metric, Score
+from genzoo_metrics.latent import missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +19,7 @@ class Reconstruction(Metric):
 
     def obstacle(self, model):
         """Say no to models without an encoder or a decoder."""
-        missing = [name for name in ("encoder", "decoder") if getattr(model.networks, name) is None]
-        return f"it has no {missing[0]}" if missing else None
+        return missing(model, "encoder", "decoder")
 
     def measure(self, model, split, *, train, seed):
         """Reconstruct the whole split."""

@@ -1,0 +1,45 @@
+"""Inference after the fact: an encoder for the frozen decoder of another run (paper, section 4.5)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from genzoo import Game, Losses, Networks, Posterior, at_least_float32
+from genzoo_ali.ali import ALI
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostHocALI(ALI):
+    """ALI's game with the decoder frozen: a new encoder, and a new critic of (x, z)."""
+
+    name: ClassVar[str] = "post-hoc-ali"
+    inherits: ClassVar[tuple[str, ...]] = ("decoder",)
+
+    def build(self, architecture, data):
+        """Return encoder and critic; the decoder comes from the other run."""
+        return Networks(
+            encoder=architecture.encoder(data, posterior=self.posterior),
+            critic=architecture.critic(data, sees="xz"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InverseMapping(Game):
+    """An encoder that finds z again: minimises E‖z − Gz(Gx(z))‖² over draws from the prior; it never sees data."""
+
+    name: ClassVar[str] = "inverse-mapping"
+    inherits: ClassVar[tuple[str, ...]] = ("decoder",)
+    posterior: Posterior | None = None
+    """None: the architecture's own, as ALI's."""
+
+    def build(self, architecture, data):
+        """Return an encoder; the decoder comes from the other run."""
+        return Networks(encoder=architecture.encoder(data, posterior=self.posterior))
+
+    def losses(self, networks, batch, movers):
+        """Return the squared distance, summed over z and averaged over rows."""
+        with torch.no_grad():
+            x = networks.decode(batch.z)
+        z = at_least_float32(networks.encode(x, batch.noise).z)
+        return Losses(players={"generator": (batch.z - z).square().sum(1).mean()}, watch={})

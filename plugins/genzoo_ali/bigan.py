@@ -1,0 +1,15 @@
+"""BiGAN: ALI's game with a deterministic encoder."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from genzoo import Posterior
+from genzoo_ali.ali import ALI
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiGAN(ALI):
+    """Bidirectional GAN (Donahue et al., 2017): the encoder is a point, z = E(x)."""
+
+    name: ClassVar[str] = "bigan"
+    posterior: Posterior | None = "point"

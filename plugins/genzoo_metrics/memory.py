@@ -1,0 +1,41 @@
+"""Whether samples are nearer to the training data than new data are."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from genzoo import Metric, Score, as_input
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestNeighbour(Metric):
+    """Median distance of samples to their nearest training row, over that of held-out rows to theirs.
+
+    Well below 1, the model repeats what it was trained on; `nearest-neighbour/held-out` is the divisor. Distances are
+    Euclidean, between the numbers of x.
+    """
+
+    name: ClassVar[str] = "nearest-neighbour"
+    samples: int = 1000
+    training_rows: int = 20_000
+
+    def obstacle(self, model):
+        """Say no to models without a decoder."""
+        return "it has no decoder" if model.networks.decoder is None else None
+
+    def measure(self, model, split, *, train, seed):
+        """Compare samples and held-out rows with the first training rows."""
+        known = as_input(train.x[: self.training_rows]).flatten(1).to(model.device)
+        held_out = as_input(split.x[: self.samples]).flatten(1).to(model.device)
+        samples = model.sample(self.samples, seed=seed).flatten(1)
+        of_samples, of_held_out = (_median_distance(rows, known) for rows in (samples, held_out))
+        protocol = {"samples": self.samples, "rows": len(held_out), "training rows": len(known)}
+        return [
+            Score(metric="nearest-neighbour", value=of_samples / of_held_out, protocol=protocol),
+            Score(metric="nearest-neighbour/held-out", value=of_held_out, protocol=protocol),
+        ]
+
+
+def _median_distance(rows, known):
+    return torch.cat([torch.cdist(part, known).amin(1) for part in rows.split(100)]).median().item()
