@@ -153,7 +153,7 @@ def evaluate(
     for name in metrics:
         registry().find("metrics", name)
     model = load(target, device=device, raw=raw)
-    chosen = [_metric(name) for name in metrics] or _applicable_metrics(model)
+    chosen = [metric_called(name) for name in metrics] or applicable_metrics(model)
     for metric in chosen:
         if obstacle := metric.obstacle(model):
             raise SettingsError(f"metric '{metric.name}' cannot measure {target.record['model']}: {obstacle}")
@@ -213,19 +213,20 @@ def _carry_out(
         raise SettingsError(f"{run.path} has taken {found[0].step:,} steps already, more than {steps:,}")
     created = run.record["created"] if run.exists else now()
     run.write_record(job.record(registry(), splits=splits, data=fingerprint, device=trainer.device, created=created))
-    engine = Engine(trainer, run, splits, watcher or Watcher())
+
+    def evaluate_now(model: "Model") -> None:
+        # A conditional model needs labels, and those of some test splits are secret.
+        unlabelled = model.networks.is_conditional and splits.test.labels is None
+        split: SplitName = "validation" if unlabelled else "test"
+        _measure(run, model, splits, applicable_metrics(model), split, job.seed)
+
+    engine = Engine(trainer, run, splits, watcher or Watcher(), evaluate_now)
     if found is not None:
         checkpoint, faults = found
         _warn(faults)
         _set_aside_newer(run, checkpoint)
         engine.restore(checkpoint)
     engine.train()
-    with trainer.weights_to_show() as networks:
-        model = engine.model(networks)
-        # A conditional model needs labels, and those of some test splits are secret.
-        unlabelled = model.networks.is_conditional and splits.test.labels is None
-        split: SplitName = "validation" if unlabelled else "test"
-        _measure(run, model, splits, _applicable_metrics(model), split, job.seed)
     return run
 
 
@@ -259,11 +260,12 @@ def _set_aside_newer(run: Run, checkpoint: Checkpoint) -> None:
             checkpoints.set_aside(run.checkpoints, step)
 
 
-def _applicable_metrics(model: "Model") -> "list[Metric]":
+def applicable_metrics(model: "Model") -> "list[Metric]":
+    """Return every installed metric that can measure the model."""
     found = []
     for entry in registry().of("metrics"):
         try:
-            metric = _metric(entry.qualified)
+            metric = metric_called(entry.qualified)
         except PluginError as error:
             _warn([error.found])
             continue
@@ -272,7 +274,8 @@ def _applicable_metrics(model: "Model") -> "list[Metric]":
     return found
 
 
-def _metric(name: str) -> "Metric":
+def metric_called(name: str) -> "Metric":
+    """Return the metric of that name with its defaults."""
     from genzoo.components import from_json
     from genzoo.metrics import Metric
 

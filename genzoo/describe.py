@@ -22,7 +22,7 @@ def recipe_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
         "name": recipe.name,
         "summary": recipe.summary,
         "model": None if settings is None else settings.game.name,
-        "networks": networks_card(recipe, settings),
+        "networks": networks_card(networks_of(recipe if settings is None else settings)),
         "data": dataset_card(shown.dataset),
         "game": None if settings is None else to_json(settings.game),
         "architecture": to_json(shown.architecture),
@@ -33,18 +33,19 @@ def recipe_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
     }
 
 
-def networks_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
-    """Return parameters, multiply-accumulates and layers of every network."""
+def networks_of(chosen: Recipe | Settings) -> Networks:
+    """Return the networks of a game, or of a recipe's architecture, without memory for their weights."""
+    architecture, data = chosen.architecture, chosen.dataset.spec
     with torch.device("meta"):
-        if settings is not None:
-            networks = settings.game.build(settings.architecture, settings.dataset.spec)
-        else:
-            architecture, data = recipe.architecture, recipe.dataset.spec
-            networks = Networks(
-                encoder=architecture.encoder(data),
-                decoder=architecture.decoder(data),
-                critic=architecture.critic(data),
-            )
+        if isinstance(chosen, Settings):
+            return chosen.game.build(architecture, data)
+        return Networks(
+            encoder=architecture.encoder(data), decoder=architecture.decoder(data), critic=architecture.critic(data)
+        )
+
+
+def networks_card(networks: Networks) -> dict[str, Any]:
+    """Return parameters, multiply-accumulates and layers of every network."""
     return {name: network_card(part) for name, part in networks.named_children()}
 
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,16 @@ _SCATTERED = 2500
 
 
 class Engine:
-    """A trainer, its data and its run folder, which this process holds."""
+    """A trainer, its data and its run folder, which this process holds; `evaluate` measures and keeps scores."""
 
-    def __init__(self, trainer: Trainer, run: Run, splits: Splits, watcher: Watcher) -> None:
+    def __init__(
+        self, trainer: Trainer, run: Run, splits: Splits, watcher: Watcher, evaluate: Callable[[Model], None]
+    ) -> None:
         self._trainer = trainer
         self._run = run
         self._splits = splits
         self._watcher = watcher
+        self._evaluate = evaluate
         self._training = trainer.settings.training
         self._frequencies = label_frequencies(splits.train.labels, trainer.settings.dataset.spec)
         self._meter = Meter()
@@ -67,6 +70,7 @@ class Engine:
                         signal_number=signal,
                     )
         self._watcher.finished()
+        self._measure()
 
     def model(self, networks: Networks) -> Model:
         """Return the trainer's `networks` as a model to look at."""
@@ -95,6 +99,9 @@ class Engine:
                 self._draw()
             if save:
                 self._save()
+            every = training.evaluate_every
+            if every is not None and step % every == 0 and not last:
+                self._measure()
         return signal
 
     def _log(self) -> None:
@@ -133,6 +140,10 @@ class Engine:
             keep=self._training.keep_checkpoints,
         )
         self._watcher.saved(self._trainer.step)
+
+    def _measure(self) -> None:
+        with self._trainer.weights_to_show() as networks:
+            self._evaluate(self.model(networks))
 
     def _draw(self) -> None:
         step, seed = self._trainer.step, self._trainer.seed

@@ -2,8 +2,8 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from genzoo.components import Component
 from genzoo.model import Model
@@ -17,6 +17,8 @@ class Score:
     metric: str
     value: float
     protocol: dict[str, Any] = field(default_factory=dict)
+    better: Literal["higher", "lower"] | None = None
+    """Which values are better, where either are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ def evaluate_model(
     split = getattr(splits, split_name)
     common = {"split": split_name, "seed": seed, "weights": model.weights, "batch_norm": "running"}
     return [
-        Score(metric=score.metric, value=score.value, protocol={**common, **score.protocol})
+        replace(score, protocol={**common, **score.protocol})
         for metric in metrics
         for score in metric.measure(model, split, train=splits.train, seed=seed)
     ]

@@ -53,9 +53,11 @@ class Training:
     picture_every: int = 1000
     checkpoint_every: int = 1000
     keep_checkpoints: int = 2
+    evaluate_every: int | None = None
+    """Steps between evaluations while training; none: only at the end."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "log_every", "picture_every", "checkpoint_every"):
+        for name in ("steps", "batch_size", "log_every", "picture_every", "checkpoint_every", "evaluate_every"):
             _check(getattr(self, name), name, 1)
         _check(self.keep_checkpoints, "keep_checkpoints", 2)
         _check(self.learning_rate, "learning_rate", 0)
@@ -80,6 +82,7 @@ MAY_CHANGE = (
     "training.picture_every",
     "training.checkpoint_every",
     "training.keep_checkpoints",
+    "training.evaluate_every",
 )
 """The settings in which a run may be continued differently from how it was started."""
 

@@ -24,7 +24,7 @@ from genzoo import (
     TableCritic,
     Training,
 )
-from genzoo.describe import networks_card
+from genzoo.describe import networks_card, networks_of
 from genzoo.initial import Plan, initial_networks
 from genzoo.jobs import find_game, find_recipe
 from genzoo.layers import MaxoutLayer, UntiedBias
@@ -674,7 +674,7 @@ def test_a_vae_takes_a_gaussian_encoder_where_the_recipes_own_is_another():
 @pytest.mark.parametrize("recipe", SLOPES)
 def test_a_recipe_without_a_model_is_shown_with_the_networks_of_ali(recipe):
     known = find_recipe(registry(), recipe)
-    assert networks_card(known, None) == networks_card(known, settings_of(recipe))
+    assert networks_card(networks_of(known)) == networks_card(networks_of(settings_of(recipe)))
 
 
 # The built networks

@@ -22,6 +22,7 @@ _COMMANDS = {
     "reconstruct": "genzoo.cli.looking",
     "interpolate": "genzoo.cli.looking",
     "evaluate": "genzoo.cli.evaluating",
+    "compare": "genzoo.cli.comparing",
     "data": "genzoo.cli.datasets",
     "list": "genzoo.cli.listing",
     "show": "genzoo.cli.showing",

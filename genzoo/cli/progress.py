@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -114,6 +114,66 @@ def counting(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]
                 )
 
         yield report
+
+
+@contextmanager
+def watching(labels: Sequence[str]) -> Iterator[Callable[[Mapping[int, tuple[int, int]]], None]]:
+    """Yield a function that is told (step, steps) of several trainings by number: a bar each, or a line now and then.
+
+    It raises `InterruptedRun` when a signal has asked to stop.
+    """
+    with stop_on_signals() as stop, _Bars(labels) if _can_draw() else _Progresses(labels) as shown:
+
+        def report(steps: Mapping[int, tuple[int, int]]) -> None:
+            shown.show(steps)
+            if stop.number is not None:
+                raise InterruptedRun(
+                    "the comparison was stopped; every training is saved",
+                    "go on with the same command",
+                    signal_number=stop.number,
+                )
+
+        yield report
+
+
+class _Progresses:
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = labels
+        self._written = time.monotonic()
+
+    def __enter__(self) -> "_Progresses":
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        pass
+
+    def show(self, steps: Mapping[int, tuple[int, int]]) -> None:
+        if time.monotonic() - self._written > 2 * _SECONDS_BETWEEN_LINES:
+            self._written = time.monotonic()
+            under_way = [f"{self._labels[number]} {done:,}/{of:,}" for number, (done, of) in steps.items() if done < of]
+            say(f"training: {', '.join(under_way) or 'measuring'}")
+
+
+class _Bars:
+    def __init__(self, labels: Sequence[str]) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
+        )
+        self._tasks = [self._progress.add_task(label, total=None) for label in labels]
+
+    def __enter__(self) -> "_Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._progress.stop()
+
+    def show(self, steps: Mapping[int, tuple[int, int]]) -> None:
+        for number, (done, of) in steps.items():
+            self._progress.update(self._tasks[number], completed=done, total=of)
 
 
 class _CountingLines:

@@ -47,13 +47,15 @@ class LatentMatch(Metric):
         """Encode the first rows of the split, and draw as many z."""
         x, y = model.rows(split, self.rows)
         codes, prior = model.encode(x, y=y, seed=seed).z, model.draw_z(len(x), seed=seed)
-        protocol = {"rows": len(x), "code": "sampled", "kernel": f"Gaussian, variance {model.latent}"}
         mean = (codes.mean(0) - prior.mean(0)).abs().mean().item()
         std = (codes.std(0) - prior.std(0)).abs().mean().item()
+        protocol = {"rows": len(x), "code": "sampled"}
+        with_kernel = protocol | {"kernel": f"Gaussian, variance {model.latent}"}
+        distance = squared_mmd(codes, prior, variance=model.latent)
         return [
-            Score(metric="latent-match", value=squared_mmd(codes, prior, variance=model.latent), protocol=protocol),
-            Score(metric="latent-match/mean", value=mean, protocol={"rows": len(x), "code": "sampled"}),
-            Score(metric="latent-match/std", value=std, protocol={"rows": len(x), "code": "sampled"}),
+            Score(metric="latent-match", value=distance, protocol=with_kernel, better="lower"),
+            Score(metric="latent-match/mean", value=mean, protocol=protocol, better="lower"),
+            Score(metric="latent-match/std", value=std, protocol=protocol, better="lower"),
         ]
 
 
@@ -80,7 +82,10 @@ class Cycle(Metric):
         shuffled = (z.roll(1, dims=0) - again).double().square().mean().item()
         values = {"cycle": error, "cycle/shuffled": shuffled, "cycle/ratio": error / shuffled}
         protocol = {"split": None, "rows": self.rows, "code": "sampled"}
-        return [Score(metric=name, value=value, protocol=protocol) for name, value in values.items()]
+        return [
+            Score(metric=name, value=value, protocol=protocol, better=None if "shuffled" in name else "lower")
+            for name, value in values.items()
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

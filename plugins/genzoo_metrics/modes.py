@@ -38,11 +38,13 @@ class Modes(Metric):
                 metric="modes",
                 value=float(len(nearest.unique())),
                 protocol=protocol | {"covered": "any sample whose nearest mean it is"},
+                better="higher",
             ),
             Score(
                 metric="modes/strict",
                 value=float(len(nearest[close].unique())),
                 protocol=protocol | {"covered": "any sample within 3 standard deviations"},
+                better="higher",
             ),
         ]
 

@@ -50,7 +50,12 @@ class Recognition(Metric):
         real = (classifier.predict(_pixels(as_input(split.x))) == split.labels.numpy()).mean()
         protocol = {"neighbours": neighbours, "fitted": f"on {len(train.x)} training rows"}
         return [
-            Score(metric="recognition", value=float(recognised), protocol=protocol | {"samples": self.samples}),
+            Score(
+                metric="recognition",
+                value=float(recognised),
+                protocol=protocol | {"samples": self.samples},
+                better="higher",
+            ),
             Score(metric="recognition/real", value=float(real), protocol=protocol | {"rows": len(split.x)}),
         ]
 

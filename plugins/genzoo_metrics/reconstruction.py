@@ -31,4 +31,7 @@ class Reconstruction(Metric):
         values = {"reconstruction": error, "reconstruction/shuffled": shuffled}
         if shuffled > 0:
             values["reconstruction/ratio"] = error / shuffled
-        return [Score(metric=name, value=value, protocol=protocol) for name, value in values.items()]
+        return [
+            Score(metric=name, value=value, protocol=protocol, better=None if "shuffled" in name else "lower")
+            for name, value in values.items()
+        ]
