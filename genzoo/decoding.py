@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import stat
 import warnings
 import zipfile
 from abc import ABC, abstractmethod
@@ -14,6 +15,7 @@ from typing import Literal, NamedTuple
 import numpy
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from genzoo.errors import UnreadableError
 from genzoo.files import readable
 
 Pixels = numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.uint8]]
@@ -65,7 +67,7 @@ class ImageTransform:
                 image.draft(None, (3 * self.size[0], 3 * self.size[1]))
             if self.fit == "given" and image.size != self.size:
                 raise ValueError(f"{_size(image.size)} pixels, expected {_size(self.size)}")
-            fitted = self._fit(_in_mode(ImageOps.exif_transpose(image) if self.upright else image, self.channels))
+            fitted = self._fit(_in_mode(_upright(image) if self.upright else image, self.channels))
         pixels = numpy.asarray(fitted)
         return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
 
@@ -106,8 +108,8 @@ class ImageFiles(Block):
         """Decode every file."""
         faults = []
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", module="PIL")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # the last one counts first
             for row, name in enumerate(self.names):
                 try:
                     out[row] = self.transform(_content(self.place, name))
@@ -127,12 +129,17 @@ def in_blocks(place: Path, names: list[str], transform: ImageTransform, *, rows:
 def image_names(folder: Path, part: str = "") -> list[str]:
     """Return the names of all image files below `folder`/`part`, relative to `folder`, sorted; hidden ones left out."""
     found = []
-    for path, folders, names in os.walk(folder / part):
+    for path, folders, names in os.walk(folder / part, onerror=_cannot_be_listed):
         folders[:] = [name for name in folders if not name.startswith(".")]
         below = Path(path).relative_to(folder).as_posix()
         prefix = "" if below == "." else f"{below}/"
         found += [prefix + name for name in names if name[0] != "." and name.lower().endswith(_ENDINGS)]
     return sorted(found)
+
+
+def _cannot_be_listed(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise UnreadableError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def listing(place: Path, names: list[str]) -> str:
@@ -147,21 +154,33 @@ def listing(place: Path, names: list[str]) -> str:
 
 
 def _content(place: Path, name: str) -> bytes:
-    if place.suffix != ".zip":
+    if not place.is_file():
         path = place / name
-        if path.stat().st_size > _FILE_LIMIT:
-            raise ValueError(f"{path.stat().st_size:,} bytes are too many for an image")
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("Is a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file")
+        if found.st_size > _FILE_LIMIT:
+            raise ValueError(f"{found.st_size:,} bytes are too many for an image")
         return path.read_bytes()
-    archive = _archive(place)
+    known = place.stat()
+    archive = _archive(place, (known.st_ino, known.st_size, known.st_mtime_ns))
     if archive.getinfo(name).file_size > _FILE_LIMIT:
         raise ValueError(f"{archive.getinfo(name).file_size:,} bytes are too many for an image")
     return archive.read(name)
 
 
 @lru_cache(maxsize=2)
-def _archive(path: Path) -> zipfile.ZipFile:
-    """Return the open archive; nothing of it is ever written to disk."""
+def _archive(path: Path, state: tuple[int, ...]) -> zipfile.ZipFile:
+    """Return the open archive, anew when its `state` changed; nothing of it is ever written to disk."""
     return zipfile.ZipFile(path)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        image.getexif()
+    except Exception:  # what a camera or editor wrote beside the pixels may be anything, and the pixels are whole
+        return image
+    return ImageOps.exif_transpose(image)
 
 
 def _in_mode(image: Image.Image, channels: int) -> Image.Image:

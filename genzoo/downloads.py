@@ -69,9 +69,9 @@ def fetch(
         raise UnreadableError(f"{path} is missing", f"put {download.file}{known} there")
     with files.storage(path):
         folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".fetch.lock"):
-        if not path.is_file():
-            _fetch_from_any(download, path, urls, report)
+        with FileLock(folder / ".fetch.lock"):
+            if not path.is_file():
+                _fetch_from_any(download, path, urls, report)
     check(download, path)
     return path
 
@@ -103,8 +103,8 @@ def _fetch_from_any(download: Download, path: Path, urls: Sequence[str], report:
         for attempt in range(_ATTEMPTS):
             try:
                 with files.storage(path):
-                    _fetch_from(url, part, report, may_continue=download.md5 is not None)
-                    _check_new(download, part)
+                    continued = _fetch_from(url, part, report, may_continue=download.md5 is not None)
+                    _check_new(download, part, continued=continued)
                     os.replace(part, path)
                     files.sync_folder(path.parent)
                 return
@@ -116,33 +116,44 @@ def _fetch_from_any(download: Download, path: Path, urls: Sequence[str], report:
     raise UnreadableError(f"{download.file} could not be fetched: {'; '.join(causes)}", f"or put it at {path}")
 
 
-def _fetch_from(url: str, part: Path, report: Report, *, may_continue: bool) -> None:
-    """Complete `part` from `url`, going on behind what is there if the server still has the same file."""
+def _fetch_from(url: str, part: Path, report: Report, *, may_continue: bool) -> bool:
+    """Complete `part` from `url`, and return whether that went on behind what was there."""
     tag_path = part.with_name(f"{part.name}.json")
     have, tag = _kept(part, tag_path, url, may_continue)
     headers = {"User-Agent": "genzoo", "Accept-Encoding": "identity"}
     if have:
         headers |= {"Range": f"bytes={have}-"} | ({"If-Range": tag} if tag else {})
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_STALL) as answer:
-            if answer.headers.get_content_type() == "text/html":
-                raise _Fault("a web page, not the file", passing=False)
-            if have and answer.status != 206:
-                have = 0
-            length = answer.headers.get("Content-Length")
-            total = None if length is None else have + int(length)
-            kept = {"url": url, "tag": answer.headers.get("ETag") or answer.headers.get("Last-Modified")}
-            tag_path.write_text(json.dumps(kept))
-            done = _copy(answer, part, have, total, report)
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_STALL)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing follows what we have: it may be whole, or of another file
-            return
-        raise _Fault(f"HTTP {error.code} {error.reason}", passing=error.code >= 500) from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        raise _Fault(f"{reason or type(error).__name__}", passing=True) from error
+        if error.code != 416:
+            raise _Fault(f"HTTP {error.code} {_in_short(error.reason)}", passing=error.code >= 500) from error
+        if may_continue:  # nothing follows what we have: its hash tells whether it is whole, or of another file
+            return True
+        part.unlink()
+        raise _Fault("another file than the one begun", passing=True) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        passing = not isinstance(error, ValueError) and not url.startswith("file:")
+        raise _Fault(_in_short(getattr(error, "reason", error)), passing=passing) from error
+    with answer:
+        if answer.headers.get_content_type() == "text/html":
+            raise _Fault("a web page, not the file", passing=False)
+        new = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+        if have and answer.status == 206:
+            begins = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            if not begins or (tag and new != tag):
+                part.unlink()
+                raise _Fault("another file than the one begun", passing=True)
+        else:
+            have = 0
+            part.unlink(missing_ok=True)
+        length = answer.headers.get("Content-Length") or ""
+        total = have + int(length) if length.isdecimal() else None
+        tag_path.write_text(json.dumps({"url": url, "tag": new}))
+        done = _copy(answer, part, have, total, report)
     if total is not None and done < total:
         raise _Fault(f"the connection ended after {done:,} of {total:,} bytes", passing=True)
+    return have > 0
 
 
 def _kept(part: Path, tag_path: Path, url: str, may_continue: bool) -> tuple[int, str | None]:
@@ -152,6 +163,8 @@ def _kept(part: Path, tag_path: Path, url: str, may_continue: bool) -> tuple[int
         have = part.stat().st_size
     except (OSError, ValueError):
         return 0, None
+    if not isinstance(kept, dict):
+        return 0, None
     tag = kept.get("tag") if kept.get("url") == url else None
     return (have, tag) if tag or may_continue else (0, None)
 
@@ -160,7 +173,7 @@ def _copy(answer: Any, part: Path, have: int, total: int | None, report: Report)
     with part.open("r+b" if have else "wb") as file:
         file.seek(have)
         report(have, total)
-        while piece := answer.read(_PIECE):
+        while piece := _read(answer):
             file.write(piece)
             have += len(piece)
             report(have, total)
@@ -170,7 +183,20 @@ def _copy(answer: Any, part: Path, have: int, total: int | None, report: Report)
     return have
 
 
-def _check_new(download: Download, part: Path) -> None:
+def _read(answer: Any) -> bytes:
+    try:
+        found = answer.read(_PIECE)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Fault(_in_short(error), passing=True) from error
+    assert isinstance(found, bytes)
+    return found
+
+
+def _in_short(reason: Any) -> str:
+    return str(reason).partition("\n")[0] or type(reason).__name__
+
+
+def _check_new(download: Download, part: Path, *, continued: bool) -> None:
     """Check a complete download against its published hash, or record its hash where none is published."""
     tag_path = part.with_name(f"{part.name}.json")
     if download.md5 is not None:
@@ -178,11 +204,14 @@ def _check_new(download: Download, part: Path) -> None:
         if found != download.md5:
             part.unlink()
             tag_path.unlink(missing_ok=True)
-            raise _Fault(f"another file (MD5 {found}, published: {download.md5})", passing=False)
+            # The beginning may be of another mirror, or of another state of the file: once more from the start.
+            raise _Fault(f"another file (MD5 {found}, published: {download.md5})", passing=continued)
     else:
         with part.open("rb") as file:
-            if file.read(64).lstrip().lower().startswith((b"<!doctype", b"<html")):
-                raise _Fault("a web page, not the file", passing=False)
+            beginning = file.read(64)
+        if beginning.lstrip().lower().startswith((b"<!doctype", b"<html")):
+            part.unlink()
+            raise _Fault("a web page, not the file", passing=False)
         records, found = part.parent / _RECORDS, _hash(part, "sha256")
         known = _records(records)
         if known.get(download.file, found) != found:

@@ -1,7 +1,7 @@
 """Prepared data sets: read from the memory-mapped file that `genzoo data prepare` made of their images."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -98,9 +98,14 @@ class PreparedDataset(Dataset):
     def remedy(self) -> str:
         """Return what to type to have the data set."""
         from_where = "" if self.downloads and not self.by_hand else " --source PATH"
+        settings = "".join(
+            f" --set dataset.{field.name}={value}"
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), int | float | str) and value != field.default
+        )
         fetch = f"genzoo data fetch {self.name}, then: " if self.downloads or self.by_hand else ""
         return (
-            f"type: {fetch}genzoo data prepare {self.name}{from_where}\n"
+            f"type: {fetch}genzoo data prepare {self.name}{from_where}{settings}\n"
             "recipes that need no data from elsewhere: mixture25, digits"
         )
 

@@ -20,7 +20,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +36,7 @@ from genzoo.runs import now
 CARD, IMAGES, LABELS = "card.json", "images.safetensors", "labels.safetensors"
 _PLAN, _JOURNAL = "plan.json", "done.jsonl"
 _SECONDS_BETWEEN_SYNCS = 2.0
+_PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT = -1, -3, 2**25
 _NAMED = 100
 """Left-out images that a card names; it counts all."""
@@ -78,24 +79,42 @@ def prepare(
     where there is no room.
     """
     fingerprint = hashlib.sha256(files.json_bytes([about, contents.splits, contents.identity])).hexdigest()
+    lock = FileLock(place.with_name(f".{place.name}.lock"))
     with files.storage(place):
         place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.with_name(f".{place.name}.lock")):
-        if place.exists():
-            card = read_card(place)
-            if card["fingerprint"] == fingerprint:
-                return card
-            if not replace:
-                raise SettingsError(f"{place} was prepared from something else", "to replace it, add: --replace")
+        lock.acquire()
+    try:
+        if place.exists() and (card := _standing(place, fingerprint, replace=replace)):
+            return card
         staging = _Staging(place, contents, shape, fingerprint)
         with files.storage(staging.path, needed=staging.bytes):
             staging.open()
-            faults = _decode(staging, jobs or len(os.sched_getaffinity(0)), report)
-            if faults and not skip_corrupt:
+            jobs = jobs or len(os.sched_getaffinity(0))
+            faults = _decode(staging, jobs, report, again=not skip_corrupt)
+            if faults and (not skip_corrupt or len(faults) == staging.rows):
                 raise _unreadable(faults, staging.rows)
             card = staging.finish(faults, about)
             _put_in_place(staging.path, place)
+    finally:
+        lock.release()
     return card
+
+
+def _standing(place: Path, fingerprint: str, *, replace: bool) -> dict[str, Any] | None:
+    """Return the card of what stands at `place` if it is what is wanted, None if it is to be replaced."""
+    try:
+        card = read_card(place)
+        if replace:
+            verify(place)
+    except UnreadableError:
+        if replace and (place / CARD).exists():
+            return None
+        raise
+    if card["fingerprint"] == fingerprint:
+        return card
+    if not replace:
+        raise SettingsError(f"{place} was prepared from something else", "to replace it, add: --replace")
+    return None
 
 
 def read_card(place: Path) -> dict[str, Any]:
@@ -115,7 +134,10 @@ def verify(place: Path) -> None:
     """Raise `UnreadableError` unless every file of a prepared data set has the hash on its card."""
     for name, known in read_card(place)["files"].items():
         if files.sha256_of(place / name) != known["sha256"]:
-            raise UnreadableError(f"{place / name} is damaged: its SHA-256 is not the one on its card")
+            raise UnreadableError(
+                f"{place / name} is damaged: its SHA-256 is not the one on its card",
+                "prepare the data set again: --replace",
+            )
 
 
 class _Done(NamedTuple):
@@ -141,7 +163,13 @@ class _Staging:
 
     def open(self) -> None:
         """Take up what an earlier preparation of the same contents has done, or begin."""
-        plan = {"schema_version": files.SCHEMA_VERSION, "fingerprint": self.fingerprint, "shape": list(self.shape)}
+        blocks = hashlib.sha256(json.dumps(self.starts).encode()).hexdigest()
+        plan = {
+            "schema_version": files.SCHEMA_VERSION,
+            "fingerprint": self.fingerprint,
+            "shape": list(self.shape),
+            "blocks": blocks,
+        }
         kept = self.path / _PLAN
         if kept.exists() and files.read_json(kept, "a preparation's plan") == plan:
             self._read_journal()
@@ -185,8 +213,7 @@ class _Staging:
         """Leave out the faulty rows, write labels and card, and return the card."""
         keep = numpy.ones(self.rows, dtype=bool)
         keep[[fault.row for fault in faults]] = False
-        if faults:
-            self._leave_out(keep)
+        images = self._leave_out(keep) if faults else self.path / IMAGES
         contents, splits, start, given = self.contents, {}, 0, 0
         for name, rows in contents.splits.items():
             kept = int(keep[given : given + rows].sum())
@@ -194,8 +221,8 @@ class _Staging:
             start, given = start + kept, given + rows
         if contents.labels is not None:
             labels = {"labels": numpy.ascontiguousarray(contents.labels[keep])}
-            files.write_synced(self.path / LABELS, save(labels))
-        names = [name for name in (IMAGES, LABELS) if (self.path / name).exists()]
+            files.write(self.path / LABELS, save(labels))
+        made = {IMAGES: images, LABELS: self.path / LABELS}
         card = {
             "schema_version": files.SCHEMA_VERSION,
             **about,
@@ -206,18 +233,21 @@ class _Staging:
             "fingerprint": self.fingerprint,
             "prepared": now(),
             "files": {
-                name: {"bytes": (self.path / name).stat().st_size, "sha256": files.sha256_of(self.path / name)}
-                for name in names
+                name: {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}
+                for name, path in made.items()
+                if path.exists()
             },
         }
-        _sync(self.path / IMAGES)
+        _sync(images)
         files.write_sealed(self.path / CARD, card)
+        # The journal speaks of all rows: it must be gone before the images have fewer.
         for name in (_PLAN, _JOURNAL):
             (self.path / name).unlink(missing_ok=True)
+        os.replace(images, self.path / IMAGES)
         return card
 
-    def _leave_out(self, keep: numpy.ndarray[Any, Any]) -> None:
-        """Write the images again without some rows."""
+    def _leave_out(self, keep: numpy.ndarray[Any, Any]) -> Path:
+        """Write the images again without some rows, beside those with all."""
         rows = int(keep.sum())
         header = _header((rows, *self.shape))
         without = self.path / f"{IMAGES}.without"
@@ -225,31 +255,37 @@ class _Staging:
             file.write(header)
             for start, stop in zip(self.starts, self.starts[1:], strict=False):
                 file.write(numpy.ascontiguousarray(self.images(start, stop - start)[keep[start:stop]]).tobytes())
-        os.replace(without, self.path / IMAGES)
+        return without
 
     def _read_journal(self) -> None:
         journal = self.path / _JOURNAL
         if not journal.exists():
             return
-        for line in journal.read_text().splitlines():
-            try:
-                block, faults = json.loads(line)
-            except ValueError:  # the torn last line of a preparation that was killed
+        whole = 0
+        for line in journal.read_bytes().splitlines(keepends=True):
+            if not line.endswith(b"\n"):  # the torn last line of a preparation that was killed
                 break
+            block, faults = json.loads(line)
             self.done[block] = [Fault(*fault) for fault in faults]
+            whole += len(line)
+        os.truncate(journal, whole)
 
 
-def _decode(staging: _Staging, jobs: int, report: Report) -> list[Fault]:
-    """Read every block that is not done yet, and return all faults with rows counted over all blocks."""
+def _decode(staging: _Staging, jobs: int, report: Report, *, again: bool) -> list[Fault]:
+    """Read every block that is not done yet, or that had faults if `again`; return all faults by row of all blocks."""
     blocks = staging.contents.blocks
-    left = [number for number in range(len(blocks)) if number not in staging.done]
-    done_rows = sum(blocks[number].rows for number in staging.done)
+    kept = {number for number, faults in staging.done.items() if not (faults and again)}
+    left = [number for number in range(len(blocks)) if number not in kept]
+    done_rows = sum(blocks[number].rows for number in kept)
     report(done_rows, staging.rows)
     try:
         for done in _read_all(staging, left, min(jobs, len(left))):
             staging.note(done)
             done_rows += blocks[done.block].rows
             report(done_rows, staging.rows)
+    except ResourceError:
+        report(done_rows, staging.rows)  # a signal to all processes ends the workers too, and is no fault
+        raise
     finally:
         staging.sync()
     return [
@@ -272,7 +308,7 @@ def _read_all(staging: _Staging, left: list[int], jobs: int) -> Iterator[_Done]:
         while True:
             for number in waiting:
                 block = staging.contents.blocks[number]
-                running.add(pool.submit(_read, path, offset, staging.starts[number], shape, number, block))
+                running.add(_submit(pool, _read, path, offset, staging.starts[number], shape, number, block))
                 if len(running) >= 3 * jobs:
                     break
             if not running:
@@ -284,10 +320,13 @@ def _read_all(staging: _Staging, left: list[int], jobs: int) -> Iterator[_Done]:
 
 @contextmanager
 def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    others = set(active_children())
     pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_to_work)
     try:
         yield pool
     except BrokenProcessPool as error:
+        for child in set(active_children()) - others:  # the pool forgets one that it was just starting
+            child.kill()
         raise ResourceError(
             "a decoding process was ended from outside, as when memory runs out; what is done is kept",
             "type the same command again, with --jobs 1 if it happens again",
@@ -296,11 +335,23 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _submit(pool: ProcessPoolExecutor, *work: Any) -> Future[_Done]:
+    """Submit work; workers that this starts are born deaf to Ctrl-C, which is left to the parent."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(*work)
+    except OSError as error:  # a worker ended while another was being started
+        raise BrokenProcessPool(str(error)) from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin_to_work() -> None:
     """Leave Ctrl-C to the parent, and keep freed memory, which glibc otherwise returns and faults in per image."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
         libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
 

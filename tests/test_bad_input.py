@@ -559,7 +559,7 @@ def test_a_second_signal_ends_training_at_once(tmp_path):
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=20)
     assert found.returncode == -signal.SIGINT
-    assert found.stderr == "stopping after this step, to save it; once more to stop at once\n"
+    assert found.stderr == "stopping as soon as all is saved; once more to stop at once\n"
 
 
 def test_the_handlers_from_before_return(say, ali):

@@ -583,14 +583,21 @@ def test_a_disk_that_fails_is_told_and_what_came_is_used_later(server, folder, m
     assert (folder / "data.bin").read_bytes() == CONTENT
 
 
-def test_a_disk_that_is_full_while_it_is_written_to_is_told(server, folder):
+def test_a_disk_that_is_full_while_it_is_written_to_is_told(server, folder, monkeypatch):
     server.pages["/data.bin"] = Page()
-    folder.mkdir()
-    (folder / ".data.bin.part").symlink_to("/dev/full")
-    with pytest.raises(ResourceError, match="no room to write") as caught:
-        fetch(known(server.url()), folder)
+    opening = Path.open
+
+    def full(path, mode="r", *more, **others):
+        return opening(Path("/dev/full") if "w" in mode and path.suffix == ".part" else path, mode, *more, **others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        with pytest.raises(ResourceError, match="no room to write") as caught:
+            fetch(known(server.url()), folder)
     assert caught.value.exit_code == 6
     assert not (folder / "data.bin").exists()
+    fetch(known(server.url()), folder)
+    assert (folder / "data.bin").read_bytes() == CONTENT
 
 
 def test_a_folder_that_cannot_be_there_is_told(tmp_path):

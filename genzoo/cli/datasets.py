@@ -1,5 +1,6 @@
 """`genzoo data`: fetch, prepare and status."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +105,8 @@ def prepare_command(
     left_out = f"; {facts['left_out']:,} unreadable ones left out" if facts["left_out"] else ""
     say(f"{counts} images{left_out}")
     named = name if _is_recipe(name) else f"a recipe that uses {dataset.name}"
-    at = "" if data is None else f" --data {data}"
+    at = "" if data is None else f" --data {shlex.quote(str(data))}"
+    at += "".join(f" --set {shlex.quote(assignment)}" for assignment in assignments)
     say(f"next, type: genzoo train ali --recipe {named}{at}" if _is_recipe(name) else f"ready for {named}")
 
 
@@ -118,7 +120,7 @@ def status_command(check: bool, data: str | None, as_json: bool) -> None:
     from genzoo.prepared import PreparedDataset, downloaded
 
     root = api.data_folder(data)
-    places = sorted(path.parent for path in root.glob(f"*/{preparing.CARD}"))
+    places = sorted(path.parent for path in root.glob(f"[!.]*/{preparing.CARD}"))
     found = [_prepared_row(place, check=check) for place in places]
     present = {row["dataset"] for row in found}
     for entry in registry().of("datasets"):

@@ -20,7 +20,7 @@ class Stop:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.number = number
-        os.write(2, b"stopping after this step, to save it; once more to stop at once\n")  # print is not reentrant
+        os.write(2, b"stopping as soon as all is saved; once more to stop at once\n")  # print is not reentrant
 
 
 @contextmanager
