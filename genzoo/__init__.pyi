@@ -49,6 +49,10 @@ from .runs import Run as Run
 from .schedules import Alternating as Alternating
 from .schedules import Schedule as Schedule
 from .schedules import Simultaneous as Simultaneous
+from .studies import Budget as Budget
+from .studies import Lab as Lab
+from .studies import Study as Study
+from .studies import Trial as Trial
 from .table_networks import TableCritic as TableCritic
 from .table_networks import TableDecoder as TableDecoder
 from .table_networks import TableEncoder as TableEncoder

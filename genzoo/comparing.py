@@ -55,6 +55,8 @@ class Cell:
     contestant: Contestant
     job: Job
     run: Run
+    source: Run | None = None
+    """The run whose networks it inherits."""
 
     @property
     def is_done(self) -> bool:

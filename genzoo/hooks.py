@@ -53,5 +53,10 @@ def genzoo_metrics() -> Offers:  # type: ignore[empty-body]
 
 
 @hookspec
+def genzoo_studies() -> Offers:  # type: ignore[empty-body]
+    """Return the studies (`Study` subclasses) that `genzoo reproduce` carries out."""
+
+
+@hookspec
 def genzoo_components() -> Offers:  # type: ignore[empty-body]
     """Return every other component: objectives, schedules, priors and a plugin's own kinds."""

@@ -21,7 +21,7 @@ from genzoo.hooks import lazy
 
 GROUP = "genzoo"
 
-Kind = Literal["models", "recipes", "datasets", "architectures", "metrics", "components"]
+Kind = Literal["models", "recipes", "datasets", "architectures", "metrics", "studies", "components"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -160,6 +160,7 @@ def _kind_of(base: type[Component]) -> Kind:
         "Dataset": "datasets",
         "Architecture": "architectures",
         "Metric": "metrics",
+        "Study": "studies",
     }
     names = [ancestor.__name__ for ancestor in base.__mro__ if ancestor.__module__.startswith("genzoo.")]
     return next((kinds[name] for name in names if name in kinds), "components")

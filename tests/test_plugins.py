@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 
 import genzoo
-from genzoo import Architecture, Dataset, Game, Metric, Objective, Recipe, Schedule
+from genzoo import Architecture, Dataset, Game, Metric, Objective, Recipe, Schedule, Study
 from genzoo.components import Component
 from genzoo.errors import PluginError, SettingsError
 from genzoo.jobs import find_game, find_recipe
@@ -506,7 +506,14 @@ def test_the_environment_narrows_the_registry(monkeypatch, only, expected):
 # The plugins that come with genzoo
 
 OWN = [entry for entry in discover(entry_points(group=GROUP)).entries if entry.plugin.distribution == "genzoo"]
-BASES = {"models": Game, "datasets": Dataset, "architectures": Architecture, "metrics": Metric, "components": Component}
+BASES = {
+    "models": Game,
+    "datasets": Dataset,
+    "architectures": Architecture,
+    "metrics": Metric,
+    "studies": Study,
+    "components": Component,
+}
 
 
 def test_every_plugin_that_comes_with_genzoo_loads():
@@ -517,7 +524,7 @@ def test_every_plugin_that_comes_with_genzoo_loads():
     assert {plugin.version for plugin in own} == {genzoo.__version__}
 
 
-PARTS = ("ali", "gan", "vae", "data", "recipes", "metrics")
+PARTS = ("ali", "gan", "vae", "data", "recipes", "metrics", "studies")
 
 
 @pytest.mark.parametrize("entry", OWN, ids=lambda entry: f"{entry.kind}-{entry.name}")

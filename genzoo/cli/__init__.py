@@ -23,6 +23,7 @@ _COMMANDS = {
     "interpolate": "genzoo.cli.looking",
     "evaluate": "genzoo.cli.evaluating",
     "compare": "genzoo.cli.comparing",
+    "reproduce": "genzoo.cli.reproducing",
     "data": "genzoo.cli.datasets",
     "list": "genzoo.cli.listing",
     "show": "genzoo.cli.showing",

@@ -81,7 +81,7 @@ def compare_command(
     say(f"{len(cells)} trainings, {sum(cell.is_done for cell in cells)} of them done; report: {folder}")
     with watching([f"{cell.contestant.label} seed {cell.job.seed}" for cell in cells]) as progress:
         outcomes = comparing.train_cells(
-            cells, lambda cell: _arguments(cell, device, data), jobs=jobs or min(len(cells), cores), progress=progress
+            cells, lambda cell: arguments_of(cell, device, data), jobs=jobs or min(len(cells), cores), progress=progress
         )
     splits = contestants[0].settings.dataset.load(api.data_folder(data))
     models_of = {
@@ -153,13 +153,16 @@ def _split_assignments(assignments: Sequence[str], names: set[str]) -> tuple[dic
     return common, own
 
 
-def _arguments(cell: "Cell", device: str, data: str | None) -> list[str]:
+def arguments_of(cell: "Cell", device: str, data: str | None) -> list[str]:
+    """Return what follows `genzoo train` for a cell, with a handful of evaluations on its way."""
     job = cell.job
     training = job.settings.training
     every = training.evaluate_every or max(1, training.steps // _EVALUATIONS)
     arguments = [job.model, "--recipe", job.recipe, "--seed", str(job.seed), "--steps", str(training.steps)]
     for path, value in ({"training.evaluate_every": str(every)} | job.overrides).items():
         arguments += ["--set", f"{path}={value}"]
+    if cell.source is not None:
+        arguments += ["--from", str(cell.source.path)]
     arguments += ["--device", device]
     return arguments if data is None else [*arguments, "--data", data]
 

@@ -1,0 +1,94 @@
+"""`genzoo reproduce`."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from genzoo import api, files
+from genzoo.cli import options
+from genzoo.cli.comparing import arguments_of
+from genzoo.cli.progress import watching
+from genzoo.cli.talk import columns, say, show, show_json
+from genzoo.plugins import registry
+
+if TYPE_CHECKING:
+    from genzoo.comparing import Cell, Outcome
+    from genzoo.jobs import Job
+    from genzoo.studies import Trial
+
+
+@click.command("reproduce")
+@click.argument("study", required=False, type=options.Name("studies"))
+@click.option("--budget", type=click.Choice(["quick", "paper"]), default="quick", show_default=True, help="How long.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; all cores if left out.")
+@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="A field, such as study.runs=3.")
+@click.option("--report", type=click.Path(path_type=Path), default="studies", metavar="DIR", help="Where to.")
+@options.device
+@options.data
+@options.as_json
+def reproduce_command(
+    study: str | None,
+    budget: str,
+    jobs: int | None,
+    assignments: tuple[str, ...],
+    report: Path,
+    device: str,
+    data: str | None,
+    as_json: bool,
+) -> None:
+    """Carry out STUDY of a paper and set it beside what was published; without STUDY, list those there are.
+
+    What is trained already is not trained again.
+    """
+    from genzoo.components import from_json, override
+    from genzoo.studies import Choice, Lab, Study
+
+    if study is None:
+        _list_studies(as_json)
+        return
+    resolve = registry().resolve
+    registry().find("studies", study)
+    chosen = Choice(study=from_json(Study, {"name": study, "budget": budget}, resolve=resolve, path="study"))
+    for path, value in options.parse_settings(assignments).items():
+        chosen = override(chosen, path, value, resolve=resolve)
+
+    def train(cells: "Sequence[Cell]") -> "list[Outcome]":
+        from genzoo.comparing import train_cells
+
+        say(f"{len(cells)} trainings, {sum(cell.is_done for cell in cells)} of them done; in {report / study}")
+        at_once = jobs or max(1, min(len(cells), os.cpu_count() or 1))
+        with watching([f"{cell.job.model} {cell.job.seed}" for cell in cells]) as progress:
+            return train_cells(cells, lambda cell: arguments_of(cell, device, data), jobs=at_once, progress=progress)
+
+    def order(recipe: str, trial: "Trial") -> "Job":
+        from genzoo.jobs import order
+
+        source = None if trial.source is None else trial.source.as_source()
+        name = None if source is not None else recipe
+        return order(registry(), trial.model, name, trial.seed, trial.steps, "auto", trial.overrides, source)
+
+    lab = Lab(report, study, order=order, train=train, load=api.load, data=lambda run: api.load_data(run, data=data))
+    table = chosen.study.carry_out(lab)
+    files.write(lab.folder / "table.md", (table + "\n").encode())
+    if as_json:
+        show_json(lab.found_by(study) or {})
+        return
+    show(f"{chosen.study.published}\n\n{table}\n\n{lab.folder / 'results.json'}")
+
+
+def _list_studies(as_json: bool) -> None:
+    found = []
+    for entry in registry().of("studies"):
+        study = entry.load()
+        found.append({"name": entry.name, "summary": entry.summary, "published": study.published, "cost": study.cost})
+    if as_json:
+        show_json({"studies": found})
+        return
+    show(
+        "\n\n".join(
+            columns([(one["name"], one["summary"]), ("", one["published"]), ("", one["cost"])]) for one in found
+        )
+    )

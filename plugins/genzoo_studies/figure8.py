@@ -1,0 +1,101 @@
+"""Figure 8: inference by ALI, by two ways after the fact, and by a VAE, on 25 Gaussians."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from genzoo import SettingsError, Study, Trial
+from genzoo_studies.coverage import STEPS
+
+_COLUMNS = ("(a) ALI", "(b) GAN + inverse mapping", "(c) GAN + post-hoc ALI", "(d) VAE")
+_ROWS = ("x ~ q(x)", "ẑ ~ q(z|x)", "x̂ = Gx(ẑ)", "z ~ p(z)", "x̃ = Gx(z)")
+_POINTS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure8(Study):
+    """Draw held-out x, their codes, their reconstructions, prior draws and samples for four models (5 × 4 panels).
+
+    The best ALI and GAN are those of the study ali/mode-coverage where it was carried out with this budget; else one of
+    each is trained on the recipe's own settings.
+    """
+
+    name: ClassVar[str] = "ali/figure8"
+    published: ClassVar[str] = "figure 8, 5 × 4 scatter plots: ALI, GAN with two encoders after the fact, VAE"
+    cost: ClassVar[str] = "quick: at most 12 minutes on two CPU cores; paper: 200 epochs of three to five models"
+    steps: int | None = None
+    """None: as the budget says."""
+
+    def carry_out(self, lab):
+        """Train what is missing, draw, and return what was used."""
+        steps = self.steps or STEPS[self.budget]
+        ali, gan, origin = self._best(lab, steps)
+        if ali is None or gan is None:
+            raise SettingsError("the ALI or GAN that figure 8 is drawn from diverged", "see the study's folder")
+        inverse, post_hoc, vae = lab.train(
+            "mixture25",
+            [
+                Trial(model="inverse-mapping", steps=steps, source=gan),
+                Trial(model="post-hoc-ali", steps=steps, source=gan),
+                Trial(model="vae", steps=steps),
+            ],
+        )
+        columns = dict(zip(_COLUMNS, (ali, inverse, post_hoc, vae), strict=True))
+        lab.folder.mkdir(parents=True, exist_ok=True)
+        _draw(lab, columns, lab.folder / "figure8.png")
+        scores = {name: _scores(run) for name, run in columns.items()}
+        document = {"study": self.name, "budget": self.budget, "steps": steps, "origin": origin}
+        runs = {name: None if run is None else run.name for name, run in columns.items()}
+        lab.write(document | {"runs": runs, "scores": scores, "gan": gan.name})
+        return _table(scores, origin, lab.folder / "figure8.png")
+
+    def _best(self, lab, steps):
+        found = lab.found_by("ali/mode-coverage")
+        if found is not None and found["budget"] == self.budget and found["steps"] == steps:
+            names = [found["models"][model]["best"] for model in ("ali", "gan")]
+            if None not in names:
+                runs = [lab.run("ali/mode-coverage", name) for name in names]
+                return *runs, "the best ALI and GAN of ali/mode-coverage"
+        runs = lab.train("mixture25", [Trial(model="ali", steps=steps), Trial(model="gan", steps=steps)])
+        return *runs, "one ALI and one GAN on the recipe's settings, as no coverage study was found"
+
+
+def _draw(lab, columns, path):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 15), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(5, 4)
+    for across, (title, run) in enumerate(columns.items()):
+        panels[0, across].set_title(title)
+        if run is None:
+            continue
+        model = lab.load(run)
+        test = lab.data(run).test
+        x, _ = model.rows(test, _POINTS)
+        codes = model.encode(x).z
+        z = model.draw_z(_POINTS)
+        shown = (x, codes, model.decode(codes), z, model.decode(z))
+        for down, points in enumerate(shown):
+            limit = 4 if down in (1, 3) else 6
+            colour = {"color": "black"} if down > 2 else {"c": test.labels[:_POINTS], "cmap": "jet"}
+            axes = panels[down, across]
+            axes.scatter(*points[:, :2].cpu().numpy().T, s=2, linewidths=0, rasterized=True, **colour)
+            axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
+            axes.set_aspect("equal")
+    for down, label in enumerate(_ROWS):
+        panels[down, 0].set_ylabel(label)
+    figure.savefig(path, dpi=90)
+
+
+def _scores(run):
+    return {} if run is None else {one["metric"]: one["value"] for one in run.scores if one["step"] == run.step}
+
+
+def _table(scores, origin, path):
+    names = ("modes", "modes/strict", "reconstruction", "reconstruction/ratio", "latent-match", "cycle")
+    lines = [f"| score | {' | '.join(scores)} |", "|---" * (len(scores) + 1) + "|"]
+    for name in names:
+        values = (found.get(name) for found in scores.values())
+        lines.append(f"| {name} | {' | '.join('–' if value is None else f'{value:.4g}' for value in values)} |")
+    return "\n".join([*lines, "", f"Columns (b) and (c) share one decoder. Used: {origin}.", f"Figure: {path}"])

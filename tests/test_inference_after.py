@@ -1,0 +1,160 @@
+"""Inference after the fact, BiGAN and WGAN-GP: what is frozen stays bit-identical, what is unseen stays unseen."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+import torch
+
+import genzoo
+from genzoo import Game, Losses, Networks, SettingsError, StandardNormal, Training
+from genzoo.initial import Plan
+from genzoo.recipes import Settings
+from genzoo.trainer import Trainer
+from genzoo_ali.after import InverseMapping, PostHocALI
+from genzoo_ali.ali import ALI
+from genzoo_ali.bigan import BiGAN
+from genzoo_data.mixture import Mixture25
+from genzoo_gan.gan import GAN
+from genzoo_gan.wgan_gp import WGANGP
+from genzoo_recipes.mixture25 import Mixture25Networks
+from genzoo_vae.vae import VAE
+
+CPU = torch.device("cpu")
+DATA = Mixture25(rows=60, held_out_rows=16)
+
+
+def settings_of(game, **training):
+    chosen = Training(steps=6, batch_size=20, learning_rate=1e-3, **training)
+    return Settings(game=game, dataset=DATA, architecture=Mixture25Networks(), prior=StandardNormal(), training=chosen)
+
+
+def trainer_of(game, *, source=None, seed=0, **training):
+    settings = settings_of(game, **training)
+    plan = Plan(settings=settings, source=None if source is None else Plan(settings=source.settings))
+    inherited = None if source is None else source.networks.state_dict()
+    return Trainer(plan, DATA.load(None).train, seed=seed, device=CPU, inherited=inherited)
+
+
+def state_of(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def equal(left, right):
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.fixture(scope="module", params=[GAN(), VAE(), ALI()], ids=lambda game: game.name)
+def source(request):
+    trainer = trainer_of(request.param, seed=3)
+    for _ in range(3):
+        trainer.advance()
+    return trainer
+
+
+@pytest.mark.parametrize("game", [PostHocALI(), InverseMapping()], ids=lambda game: game.name)
+def test_the_decoder_of_another_run_stays_bit_identical_with_its_statistics(game, source):
+    trainer = trainer_of(game, source=source)
+    before = state_of(source.networks.decoder)
+    assert any("running_mean" in name for name in before)
+    assert equal(state_of(trainer.networks.decoder), before)
+    encoder = state_of(trainer.networks.encoder)
+    for _ in range(6):
+        trainer.advance()
+    assert equal(state_of(trainer.networks.decoder), before)
+    assert not trainer.networks.decoder.training
+    assert not equal(state_of(trainer.networks.encoder), encoder)
+    assert trainer.guard.fault() is None
+
+
+def test_post_hoc_ali_trains_a_new_critic_and_an_encoder_alone(source):
+    trainer = trainer_of(PostHocALI(), source=source)
+    own = {id(parameter) for group in trainer.players.values() for parameter in group}
+    assert set(trainer.players) == {"critic", "generator"}
+    assert own == {id(p) for part in (trainer.networks.critic, trainer.networks.encoder) for p in part.parameters()}
+
+
+def test_an_inverse_mapping_sees_no_data_and_minimises_the_distance_of_z(source):
+    trainer = trainer_of(InverseMapping(), source=source)
+    batch = trainer.stream.batch(0)
+    game, networks = trainer.settings.game, trainer.networks
+    with torch.no_grad():
+        loss = game.losses(networks, batch, ("generator",)).players["generator"]
+        other = game.losses(networks, batch._replace(x=batch.x + 100), ("generator",)).players["generator"]
+        again = networks.encode(networks.decode(batch.z), batch.noise).z
+    assert torch.equal(loss, other)
+    torch.testing.assert_close(loss, ((batch.z - again) ** 2).sum(1).mean())
+
+
+def test_without_a_source_there_is_nothing_to_inherit(say):
+    for name in ("post-hoc-ali", "inverse-mapping"):
+        said = say("train", name, "--steps", 1)
+        assert said.code == 2
+        assert "add: --from RUN" in said.err
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodesAlone(Game):
+    """A game whose only network is an encoder."""
+
+    name: ClassVar[str] = "codes-alone"
+
+    def build(self, architecture, data):
+        return Networks(encoder=architecture.encoder(data))
+
+    def losses(self, networks, batch, movers):
+        return Losses(players={"generator": networks.encode(batch.x, batch.noise).z.square().mean()}, watch={})
+
+
+@pytest.mark.parametrize("game", [PostHocALI(), InverseMapping()], ids=lambda game: game.name)
+def test_a_source_without_a_decoder_is_refused(game):
+    with pytest.raises(SettingsError, match="the run given as --from is of codes-alone: no decoder"):
+        trainer_of(game, source=trainer_of(CodesAlone()))
+
+
+def test_bigan_is_ali_with_a_deterministic_encoder():
+    trainer = trainer_of(BiGAN())
+    assert trainer.networks.encoder.posterior == "point"
+    batch = trainer.stream.batch(0)
+    with torch.no_grad():
+        one = trainer.networks.eval().encode(batch.x, batch.noise).z
+        other = trainer.networks.encode(batch.x, batch.noise + 1).z
+    assert torch.equal(one, other)
+
+
+def test_wgan_gp_moves_the_critic_five_times_for_each_move_of_the_decoder():
+    game = WGANGP()
+    movers = [game.movers(step, ("critic", "generator")) for step in range(12)]
+    assert movers == ([("critic",)] * 5 + [("generator",)]) * 2
+    assert dict(game.defaults) == {"training.beta1": 0.0, "training.beta2": 0.9}
+
+
+def test_the_penalty_of_wgan_gp_is_that_of_a_linear_critic():
+    class Linear(genzoo.JointCritic):
+        def __init__(self, weight):
+            super().__init__()
+            self.weight = torch.nn.Parameter(weight)
+
+        def forward(self, joint):
+            return genzoo.Verdict(joint.x @ self.weight, joint.x)
+
+    trainer = trainer_of(replace(WGANGP(), penalty=10.0))
+    trainer.networks.critic = Linear(torch.tensor([3.0, 4.0]))
+    batch = trainer.stream.batch(0)
+    game = trainer.settings.game
+    round = game.play(trainer.networks, batch)
+    # the slope of x·w is w everywhere, of length 5: λ·(5 − 1)² = 160
+    plain = round.on_p.logits.mean() - round.on_q.logits.mean()
+    loss = game.critic_loss(trainer.networks, batch, round)
+    assert (loss - plain).item() == pytest.approx(160, rel=1e-5)
+    slope = torch.autograd.grad(loss - plain, trainer.networks.critic.weight)[0]
+    # d/dw λ(‖w‖ − 1)² = 2λ(‖w‖ − 1)·w/‖w‖
+    torch.testing.assert_close(slope, 2 * 10 * 4 * torch.tensor([0.6, 0.8]), rtol=1e-4, atol=1e-4)
+
+
+def test_wgan_gp_trains():
+    trainer = trainer_of(WGANGP(), beta1=0.0, beta2=0.9)
+    for _ in range(6):
+        losses = trainer.advance()
+    assert set(losses.players) == {"generator"}
+    assert trainer.guard.fault() is None
