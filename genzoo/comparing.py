@@ -4,10 +4,12 @@ A comparison is a folder: `cells/` holds an ordinary run per model and seed, nam
 a finished one is found again; `results.json` holds every score with its protocol, and the statistics over seeds.
 """
 
+import ctypes
 import hashlib
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -30,6 +32,8 @@ from genzoo.recipes import MAY_CHANGE, Settings
 from genzoo.runs import Run
 from genzoo.vocabulary import Splits
 
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 _POLL = 0.3
 """Seconds between two looks at the trainings."""
 
@@ -233,7 +237,14 @@ def _start(cell: Cell, arguments: list[str], jobs: int) -> "subprocess.Popen[str
             text=True,
             env={**os.environ, **threads},
             start_new_session=True,  # a Ctrl-C on the terminal is ours to pass on
+            preexec_fn=_end_with_parent,
         )
+
+
+def _end_with_parent() -> None:
+    """Have this process asked to save and end when the comparison is killed (Linux)."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _error_file(run: Run) -> Path:

@@ -59,10 +59,10 @@ class Table:
         header = ["score", *(column["label"] for column in self.columns)]
         lines = [_line(header), _line(["---"] * len(header))]
         for metric, row in zip(self.metrics, self.rows, strict=True):
-            cells = [f"**{cell['text']}**" if cell["best"] else cell["text"] for cell in row]
-            lines.append(_line([f"{metric['name']} {metric['arrow']}".strip(), *cells]))
+            lines.append(_line([f"{metric['name']} {metric['arrow']}".strip(), *map(_in_markdown, row)]))
         lines += ["", _line(_COSTS), _line(["---"] * len(_COSTS)), *(_line(row) for row in self.costs)]
-        lines += ["", f"Means ± standard deviations over {self.seeds} seed{'' if self.seeds == 1 else 's'}.", ""]
+        seeds = f"{self.seeds} seed{'' if self.seeds == 1 else 's'}"
+        lines += ["", f"Final means ± standard deviations over {seeds} (range, and mean of the best on the way).", ""]
         lines += [f"* {metric['name']}: {metric['protocol']}" for metric in self.metrics]
         lines += [f"* {reason}" for reason in self.reasons]
         return "\n".join(lines)
@@ -126,14 +126,22 @@ def _reasons(results: dict[str, Any], shown: set[str]) -> list[str]:
     return said
 
 
+def _in_markdown(cell: dict[str, Any]) -> str:
+    shown = f"**{cell['text']}**" if cell["best"] else str(cell["text"])
+    return f"{shown} ({cell['detail']})" if cell["detail"] else shown
+
+
 def _mean(final: dict[str, float]) -> str:
     return f"{final['mean']:.4g}" + (f" ± {final['std']:.2g}" if final["std"] else "")
 
 
 def _detail(score: dict[str, Any]) -> str:
+    """Return the range over seeds and the mean best on the way, as far as they say more than the final mean."""
     final, best = score["final"], score.get("best")
-    said = "" if final is None else f"{final['min']:.4g} to {final['max']:.4g}"
-    return said + (f"; best on the way {best['mean']:.4g}" if best else "")
+    said = [f"{final['min']:.4g} to {final['max']:.4g}"] if final and final["min"] < final["max"] else []
+    if final and best and best["mean"] != final["mean"]:
+        said.append(f"best {best['mean']:.4g}")
+    return ", ".join(said)
 
 
 def _shown(protocol: dict[str, Any]) -> str:

@@ -88,6 +88,8 @@ class Study(Component):
     """What the paper reports, in one line."""
     cost: ClassVar[str]
     """How long it takes, by budget and device."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """The data sets that have to be prepared for it."""
     budget: Budget = "quick"
 
     @abstractmethod

@@ -21,7 +21,7 @@ def test_studies_are_listed_with_what_was_published_and_what_they_cost(say):
     assert "13.4 ± 5.8" in said.out
     found = {one["name"]: one for one in say("reproduce", "--json").document["studies"]}
     assert set(found) == {"ali/mode-coverage", "ali/figure8"}
-    assert all(one["cost"] and one["published"] for one in found.values())
+    assert all(one["cost"] and one["published"] and one["missing_data"] == [] for one in found.values())
 
 
 def test_an_unknown_study_is_refused_with_the_nearest(say):

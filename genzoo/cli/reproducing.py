@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from genzoo.cli import options
 from genzoo.cli.comparing import arguments_of
 from genzoo.cli.progress import watching
 from genzoo.cli.talk import columns, say, show, show_json
+from genzoo.errors import UnreadableError
 from genzoo.plugins import registry
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def reproduce_command(
     from genzoo.studies import Choice, Lab, Study
 
     if study is None:
-        _list_studies(as_json)
+        _list_studies(api.data_folder(data), as_json)
         return
     resolve = registry().resolve
     registry().find("studies", study)
@@ -79,16 +80,25 @@ def reproduce_command(
     show(f"{chosen.study.published}\n\n{table}\n\n{lab.folder / 'results.json'}")
 
 
-def _list_studies(as_json: bool) -> None:
-    found = []
+def _list_studies(root: Path, as_json: bool) -> None:
+    found: list[dict[str, Any]] = []
     for entry in registry().of("studies"):
         study = entry.load()
-        found.append({"name": entry.name, "summary": entry.summary, "published": study.published, "cost": study.cost})
+        card = {"name": entry.name, "summary": entry.summary, "published": study.published, "cost": study.cost}
+        found.append(card | {"missing_data": [name for name in study.needs if not _is_here(name, root)]})
     if as_json:
         show_json({"studies": found})
         return
-    show(
-        "\n\n".join(
-            columns([(one["name"], one["summary"]), ("", one["published"]), ("", one["cost"])]) for one in found
-        )
-    )
+    for one in found:
+        missing = ", ".join(one["missing_data"])
+        data = f"data missing: {missing}" if missing else "its data is here"
+        rows = [(one["name"], one["summary"]), ("", one["published"]), ("", one["cost"]), ("", data)]
+        show(columns(rows) + "\n")
+
+
+def _is_here(name: str, root: Path) -> bool:
+    try:
+        registry().load("datasets", name)().load(root)
+    except UnreadableError:
+        return False
+    return True

@@ -67,7 +67,7 @@ class Cycle(Metric):
     """
 
     name: ClassVar[str] = "cycle"
-    rows: int = 2000
+    rows: int = 1000
 
     def obstacle(self, model):
         """Say no to models without an encoder or a decoder."""
@@ -93,7 +93,7 @@ class PosteriorWidth(Metric):
     """Standard deviation of z given x, averaged over rows and dimensions; 0 for a deterministic encoder."""
 
     name: ClassVar[str] = "posterior-width"
-    rows: int = 1000
+    rows: int = 500
     draws: int = 8
 
     def obstacle(self, model):

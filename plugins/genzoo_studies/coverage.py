@@ -33,6 +33,7 @@ class ModeCoverage(Study):
     published: ClassVar[str] = "ALI 13.4 ± 5.8 (8–25), GAN 10.4 ± 9.2 (1–22) of 25 modes, 10 runs each"
     cost: ClassVar[str] = "quick: 10–25 minutes on two CPU cores; paper: 200 epochs of 20 runs, hours on a GPU"
     runs: int = 10
+    needs: ClassVar[tuple[str, ...]] = ("mixture25",)
     steps: int | None = None
     """None: as the budget says."""
 

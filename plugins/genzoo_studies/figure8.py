@@ -22,6 +22,7 @@ class Figure8(Study):
     name: ClassVar[str] = "ali/figure8"
     published: ClassVar[str] = "figure 8, 5 × 4 scatter plots: ALI, GAN with two encoders after the fact, VAE"
     cost: ClassVar[str] = "quick: at most 12 minutes on two CPU cores; paper: 200 epochs of three to five models"
+    needs: ClassVar[tuple[str, ...]] = ("mixture25",)
     steps: int | None = None
     """None: as the budget says."""
 
