@@ -32,7 +32,12 @@ class Engine:
     """A trainer, its data and its run folder, which this process holds; `evaluate` measures and keeps scores."""
 
     def __init__(
-        self, trainer: Trainer, run: Run, splits: Splits, watcher: Watcher, evaluate: Callable[[Model], None]
+        self,
+        trainer: Trainer,
+        run: Run,
+        splits: Splits,
+        watcher: Watcher,
+        evaluate: Callable[[Model], None] = lambda model: None,
     ) -> None:
         self._trainer = trainer
         self._run = run
