@@ -150,8 +150,9 @@ class _Progresses:
     def show(self, steps: Mapping[int, tuple[int, int]]) -> None:
         if time.monotonic() - self._written > 2 * _SECONDS_BETWEEN_LINES:
             self._written = time.monotonic()
-            under_way = [f"{self._labels[number]} {done:,}/{of:,}" for number, (done, of) in steps.items() if done < of]
-            say(f"training: {', '.join(under_way) or 'measuring'}")
+            begun = [f"{self._labels[number]} {done:,}/{of:,}" for number, (done, of) in steps.items() if 0 < done < of]
+            done = sum(taken >= of for taken, of in steps.values())
+            say(f"{done} of {len(steps)} trained; under way: {', '.join(begun) or 'starting or measuring'}")
 
 
 class _Bars:
