@@ -12,11 +12,13 @@ import time
 from html.parser import HTMLParser
 
 import pytest
+import torch
 
 from genzoo import comparing, reports
 from genzoo.jobs import order
 from genzoo.plugins import registry
 from genzoo.runs import Run
+from genzoo.trainer import Trainer
 
 SMALL = ("--set", "dataset.rows=200", "--set", "dataset.held_out_rows=2200", "--set", "training.batch_size=20")
 
@@ -160,6 +162,19 @@ def test_a_model_that_diverges_has_its_row_and_the_others_finish(say, tmp_path):
     assert found["ali"]["failed"] == []
     assert found["ali"]["scores"]
     assert "wild failed" in (tmp_path / "wild" / "table.md").read_text()
+
+
+def test_two_cells_with_the_same_seed_see_the_same_batches_and_z_and_start_from_the_same_decoder():
+    trainers = [
+        Trainer(one.plan, one.settings.dataset.load(None).train, seed=1, device=torch.device("cpu"))
+        for one in (job("ali", seed=1), job("gan", seed=1), job("vae", seed=1))
+    ]
+    first, *others = trainers
+    for other in others:
+        assert torch.equal(other.stream.batch(7).x, first.stream.batch(7).x)
+        assert torch.equal(other.stream.batch(7).z, first.stream.batch(7).z)
+        ours, theirs = first.networks.decoder.state_dict(), other.networks.decoder.state_dict()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 # What is said of it

@@ -54,6 +54,8 @@ def test_the_example_trains_and_reconstructs_like_a_first_party_model(site, tmp_
     shown = genzoo(site, tmp_path, "reconstruct", result["run"], "-n", "5", "--out", "pairs.npy")
     assert shown.returncode == 0, shown.stderr
     assert (tmp_path / "pairs.npy").exists()
+    after = genzoo(site, tmp_path, "train", "inverse-mapping", "--from", result["run"], "--steps=2", "--quiet")
+    assert after.returncode == 0, after.stderr
 
 
 def test_the_page_about_plugins_shows_the_example_as_it_is():

@@ -11,14 +11,15 @@ from genzoo import Study, Trial
 PUBLISHED = {"ali": "13.4 ± 5.8 (8–25)", "gan": "10.4 ± 9.2 (1–22)"}
 STEPS = {"quick": 3000, "paper": 200_000}
 _RATES = {"quick": (1e-4, 1e-2), "paper": (1e-5, 1e-3)}
+SEEDS = "training and held-out data come from different seeds; the released script used one for both"
 DEVIATIONS = (
     "the paper publishes no ranges for its random hyper-parameters; ours: learning rate log-uniform in "
     "{low:g}…{high:g}, β1 uniform in 0…0.9 (today's convention), standard deviation of the initial weights "
     "log-uniform in 0.005…0.1",
     "ALI and GAN of one number share their draws; the paper does not say",
-    "training and held-out data come from different seeds; the released script used one for both",
+    SEEDS,
 )
-_SHORT = "{steps:,} steps of 100 in place of 200,000, with learning rates ten times as high"
+SHORT = "{steps:,} steps of 100 in place of 200,000, with learning rates ten times as high"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +53,10 @@ class ModeCoverage(Study):
         models = {model: _summary([row for row in rows if row["model"] == model]) for model in ("ali", "gan")}
         deviations = [DEVIATIONS[0].format(low=low, high=high), *DEVIATIONS[1:]]
         if self.budget == "quick":
-            deviations.append(_SHORT.format(steps=steps))
+            deviations.append(SHORT.format(steps=steps))
         document = {"study": self.name, "budget": self.budget, "steps": steps, "published": PUBLISHED}
         lab.write(document | {"models": models, "runs": rows, "deviations": deviations})
+        _draw_counts(rows, lab.folder / "mode-coverage.png")
         return _table(models, rows, deviations)
 
 
@@ -97,6 +99,25 @@ def _summary(rows):
         )
     best = max(known, key=lambda row: (row["modes"], row["strict"]), default=None)
     return found | {"best": None if best is None else best["run"]}
+
+
+def _draw_counts(rows, path):
+    """Draw the modes of every run, the paper's count filled and the strict one open."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for across, model in enumerate(("ali", "gan")):
+        own = [row for row in rows if row["model"] == model and row["modes"] is not None]
+        places = [across + 0.03 * (row["seed"] - len(own) / 2) for row in own]
+        colour = f"C{across}"
+        axes.scatter(places, [row["modes"] for row in own], color=colour, label=f"{model}, the paper's count")
+        axes.scatter(places, [row["strict"] for row in own], edgecolors=colour, facecolors="none", label="strict")
+    axes.set(xticks=[0, 1], xticklabels=["ALI", "GAN"], ylabel="modes of 25", ylim=(0, 26), xlim=(-0.5, 1.5))
+    axes.legend(fontsize="small", frameon=False, loc="lower center", ncols=2)
+    figure.savefig(path, dpi=110)
 
 
 def _table(models, rows, deviations):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from genzoo import SettingsError, Study, Trial
-from genzoo_studies.coverage import STEPS
+from genzoo_studies.coverage import SEEDS, SHORT, STEPS
 
 _COLUMNS = ("(a) ALI", "(b) GAN + inverse mapping", "(c) GAN + post-hoc ALI", "(d) VAE")
 _ROWS = ("x ~ q(x)", "ẑ ~ q(z|x)", "x̂ = Gx(ẑ)", "z ~ p(z)", "x̃ = Gx(z)")
@@ -44,10 +44,12 @@ class Figure8(Study):
         lab.folder.mkdir(parents=True, exist_ok=True)
         _draw(lab, columns, lab.folder / "figure8.png")
         scores = {name: _scores(run) for name, run in columns.items()}
+        deviations = [SEEDS, *([SHORT.format(steps=steps)] if self.budget == "quick" else [])]
         document = {"study": self.name, "budget": self.budget, "steps": steps, "origin": origin}
+        document |= {"deviations": deviations}
         runs = {name: None if run is None else run.name for name, run in columns.items()}
         lab.write(document | {"runs": runs, "scores": scores, "gan": gan.name})
-        return _table(scores, origin, lab.folder / "figure8.png")
+        return _table(scores, origin, deviations)
 
     def _best(self, lab, steps):
         found = lab.found_by("ali/mode-coverage")
@@ -93,10 +95,17 @@ def _scores(run):
     return {} if run is None else {one["metric"]: one["value"] for one in run.scores if one["step"] == run.step}
 
 
-def _table(scores, origin, path):
+def _table(scores, origin, deviations):
     names = ("modes", "modes/strict", "reconstruction", "reconstruction/ratio", "latent-match", "cycle")
     lines = [f"| score | {' | '.join(scores)} |", "|---" * (len(scores) + 1) + "|"]
     for name in names:
         values = (found.get(name) for found in scores.values())
         lines.append(f"| {name} | {' | '.join('–' if value is None else f'{value:.4g}' for value in values)} |")
-    return "\n".join([*lines, "", f"Columns (b) and (c) share one decoder. Used: {origin}.", f"Figure: {path}"])
+    lines += [
+        "",
+        f"Columns (b) and (c) share one decoder. Used: {origin}.",
+        "",
+        "Where this differs from the paper:",
+        "",
+    ]
+    return "\n".join([*lines, *(f"* {line}" for line in deviations)])
