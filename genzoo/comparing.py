@@ -90,9 +90,13 @@ def cells_of(contestants: Sequence[Contestant], folder: Path) -> list[Cell]:
         for one in contestants:
             if seed < len(one.jobs):
                 job = one.jobs[seed]
-                run = one.run or Run(folder / "cells" / f"{job.label}-{identity(job)[:10]}")
-                found.append(Cell(contestant=one, job=job, run=run))
+                found.append(Cell(contestant=one, job=job, run=one.run or run_of(job, folder)))
     return found
+
+
+def run_of(job: Job, folder: Path) -> Run:
+    """Return the run below `folder` that a job's settings decide."""
+    return Run(folder / "cells" / f"{job.label}-{identity(job)[:10]}")
 
 
 def identity(job: Job) -> str:
@@ -350,7 +354,7 @@ def _short(dataset: dict[str, Any]) -> str:
     return f"{dataset['name']} ({fields})" if fields else str(dataset["name"])
 
 
-def write_results(folder: Path, document: dict[str, Any]) -> None:
+def write_results(folder: Path, document: Mapping[str, Any]) -> None:
     """Put results.json in place."""
     with files.storage(folder):
         folder.mkdir(parents=True, exist_ok=True)

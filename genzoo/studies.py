@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from genzoo import files
-from genzoo.comparing import Cell, Contestant, Outcome, environment, identity
+from genzoo.comparing import Cell, Contestant, Outcome, environment, run_of, write_results
 from genzoo.components import Component
 from genzoo.jobs import Job
 from genzoo.model import Model
@@ -56,7 +56,7 @@ class Lab:
             Cell(
                 contestant=Contestant(label=job.model, jobs=(job,)),
                 job=job,
-                run=Run(self.folder / "cells" / f"{job.label}-{identity(job)[:10]}"),
+                run=run_of(job, self.folder),
                 source=trial.source,
             )
             for job, trial in zip(jobs, trials, strict=True)
@@ -66,10 +66,7 @@ class Lab:
 
     def write(self, document: Mapping[str, Any]) -> None:
         """Put results.json in place, with the versions and the machine."""
-        with files.storage(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        known = {"schema_version": files.SCHEMA_VERSION, **document, "environment": environment()}
-        files.write_json(self.folder / "results.json", known)
+        write_results(self.folder, {**document, "environment": environment()})
 
     def found_by(self, study: str) -> dict[str, Any] | None:
         """Return what another study found here, or None where it was not carried out."""

@@ -68,8 +68,7 @@ def reproduce_command(
         from genzoo.jobs import order
 
         source = None if trial.source is None else trial.source.as_source()
-        name = None if source is not None else recipe
-        return order(registry(), trial.model, name, trial.seed, trial.steps, "auto", trial.overrides, source)
+        return order(registry(), trial.model, recipe, trial.seed, trial.steps, "auto", trial.overrides, source)
 
     lab = Lab(report, study, order=order, train=train, load=api.load, data=lambda run: api.load_data(run, data=data))
     table = chosen.study.carry_out(lab)
