@@ -1,6 +1,7 @@
 __version__: str
 from .api import evaluate as evaluate
 from .api import load as load
+from .api import new_trainer as new_trainer
 from .api import resume as resume
 from .api import train as train
 from .architectures import Architecture as Architecture
@@ -15,6 +16,7 @@ from .decoding import ImageTransform as ImageTransform
 from .decoding import image_names as image_names
 from .decoding import in_blocks as in_blocks
 from .decoding import listing as listing
+from .describe import forward_macs as forward_macs
 from .downloads import Download as Download
 from .errors import GenzooError as GenzooError
 from .errors import SettingsError as SettingsError

@@ -7,12 +7,13 @@ which is why torch's half of genzoo is imported inside the functions.
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from genzoo import checkpoints
+from genzoo import checkpoints, launch
 from genzoo.checkpoints import Checkpoint
 from genzoo.errors import BusyError, GenzooWarning, PluginError, SettingsError
 from genzoo.plugins import registry
@@ -20,16 +21,18 @@ from genzoo.runs import Run, claim, claim_exactly, now
 from genzoo.watcher import Watcher
 
 if TYPE_CHECKING:
+    from genzoo.execution import Execution
     from genzoo.games import Game
     from genzoo.jobs import Job
     from genzoo.metrics import Metric
     from genzoo.model import Model
     from genzoo.recipes import Recipe
     from genzoo.trainer import Trainer
-    from genzoo.vocabulary import Splits
+    from genzoo.vocabulary import Split, Splits
 
 SplitName = Literal["train", "validation", "test"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
+ExecutionName = Literal["auto", "eager", "captured", "compiled"]
 
 
 def train(
@@ -41,6 +44,7 @@ def train(
     overrides: Mapping[str, object] | None = None,
     device: str = "auto",
     precision: PrecisionName = "auto",
+    execution: ExecutionName = "auto",
     run: str | Path | None = None,
     from_run: str | Path | Run | None = None,
     data: str | Path | None = None,
@@ -52,8 +56,12 @@ def train(
     `overrides` maps dotted paths to values, as `--set` does; `run` names the run folder (by default the next
     number below `runs`), and an existing run is continued if its settings are the same; `from_run` gives the
     networks that the game inherits and, unless `recipe` is given, the recipe; `data` is the folder of data sets.
+    `execution` says how steps are run: as written, captured as a CUDA graph, or compiled.
+    In a process that torchrun has started, all of them train this one run, and the first writes it.
     Raises `GenzooError`s; their `exit_code` is the command line's.
     """
+    if launch.rank():
+        return _assist(device, execution, data, watcher)
     source = None if from_run is None else _as_run(from_run).as_source()
     target = None if run is None else Run(Path(run))
     if target is not None and target.exists:
@@ -62,20 +70,21 @@ def train(
             from genzoo.jobs import order, refuse_differences
 
             stored = record["precision"] if precision == "auto" else precision
-            job = order(registry(), model, recipe, seed, steps, stored, overrides or {}, source)
+            job = order(registry(), model, recipe, seed, steps, stored, overrides or {}, source, device=device)
             job = job.settled(data_folder(data))
             refuse_differences(target, record, job, registry())
-            return _carry_out(job, target, _prepare(job, device, data), found, watcher)
+            with _prepared(job, device, execution, data) as ready:
+                return _carry_out(job, target, ready, found, watcher)
     from genzoo.jobs import order
 
-    job = order(registry(), model, recipe, seed, steps, precision, overrides or {}, source)
+    job = order(registry(), model, recipe, seed, steps, precision, overrides or {}, source, device=device)
     job = job.settled(data_folder(data))
-    ready = _prepare(job, device, data)
-    target = claim(Path(runs), job.label) if target is None else claim_exactly(target.path)
-    with target.hold():
-        if target.exists:
-            raise BusyError(f"another process has begun {target.path} meanwhile", "type the same command again")
-        return _carry_out(job, target, ready, None, watcher)
+    with _prepared(job, device, execution, data) as ready:
+        target = claim(Path(runs), job.label) if target is None else claim_exactly(target.path)
+        with target.hold():
+            if target.exists:
+                raise BusyError(f"another process has begun {target.path} meanwhile", "type the same command again")
+            return _carry_out(job, target, ready, None, watcher)
 
 
 def resume(
@@ -83,12 +92,23 @@ def resume(
     *,
     steps: int | None = None,
     device: str = "auto",
+    execution: ExecutionName = "auto",
     data: str | Path | None = None,
     watcher: Watcher | None = None,
 ) -> Run:
-    """Continue a run from its newest whole checkpoint, to `steps` steps in all, and return it."""
+    """Continue a run from its newest whole checkpoint, to `steps` steps in all, and return it.
+
+    It goes on with the precision and the number of ranks it was started with.
+    """
+    if launch.rank():
+        return _assist(device, execution, data, watcher)
     target = _as_run(run)
     record = target.record
+    if record.get("ranks", 1) != launch.size():
+        raise SettingsError(
+            f"{target.path} was started on {record.get('ranks', 1)} ranks, and these are {launch.size()}",
+            "another number of ranks deals out other batches; launch as many, or train anew",
+        )
     with target.hold():
         found = target.newest_checkpoint()
         from genzoo.jobs import job_of
@@ -97,7 +117,8 @@ def resume(
         job = job_of(registry(), record)
         if steps is not None:
             job = replace(job, plan=replace(job.plan, settings=with_steps(job.settings, steps)))
-        return _carry_out(job, target, _prepare(job, device, data), found, watcher)
+        with _prepared(job, device, execution, data) as ready:
+            return _carry_out(job, target, ready, found, watcher)
 
 
 def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
@@ -168,28 +189,72 @@ def load_data(run: str | Path | Run, *, data: str | Path | None = None) -> "Spli
     return plan_of(registry(), record).settings.dataset.load(data_folder(data))
 
 
+def new_trainer(
+    model: "str | Game",
+    *,
+    recipe: "str | Recipe | None" = None,
+    split: "Split | None" = None,
+    seed: int = 0,
+    overrides: Mapping[str, object] | None = None,
+    device: str = "auto",
+    precision: PrecisionName = "auto",
+    execution: ExecutionName = "auto",
+) -> "Trainer":
+    """Return a training in memory at step 0, without a run folder; `advance()` takes a step.
+
+    It reads the caller's `split`, or 16 batches of random rows that are shaped as the recipe's.
+    """
+    from genzoo.data import random_split
+    from genzoo.devices import choose_device, choose_execution
+    from genzoo.jobs import order
+    from genzoo.trainer import Trainer
+
+    job = order(registry(), model, recipe, seed, None, precision, overrides or {}, None, device=device)
+    chosen, spec = choose_device(device), job.settings.dataset.spec
+    return Trainer(
+        job.plan,
+        split or random_split(spec, 16 * job.settings.training.batch_size, seed=seed),
+        seed=seed,
+        device=chosen,
+        precision=job.precision,
+        execution=choose_execution(execution, chosen),
+    )
+
+
 class _Ready(NamedTuple):
     """A job's trainer at step 0 and its data."""
 
     trainer: "Trainer"
     splits: "Splits"
     fingerprint: str | None
+    execution: "Execution"
 
 
-def _prepare(job: "Job", device: str, data: str | Path | None) -> _Ready:
-    """Return the job made ready: everything that can fail before a folder is made."""
-    from genzoo.devices import choose_device
+@contextmanager
+def _prepared(job: "Job", device: str, execution: str, data: str | Path | None) -> Iterator[_Ready]:
+    """Yield the job made ready, beside all other ranks: everything that can fail before a folder is made."""
+    from genzoo.devices import choose_device, choose_execution
+    from genzoo.ranks import joined
     from genzoo.tensors import weights_of
     from genzoo.trainer import Trainer
 
     chosen, root = choose_device(device), data_folder(data)
+    how = choose_execution(execution, chosen)
     splits, fingerprint = job.settings.dataset.load(root), job.settings.dataset.fingerprint(root)
     found = None if job.source is None else job.source.found
     inherited = None if found is None else weights_of(found)[0]
-    trainer = Trainer(
-        job.plan, splits.train, seed=job.seed, device=chosen, precision=job.precision, inherited=inherited
-    )
-    return _Ready(trainer, splits, fingerprint)
+    with joined(chosen) as ranks:
+        trainer = Trainer(
+            job.plan,
+            splits.train,
+            seed=job.seed,
+            device=chosen,
+            precision=job.precision,
+            execution=how,
+            inherited=inherited,
+            ranks=ranks,
+        )
+        yield _Ready(trainer, splits, fingerprint, how)
 
 
 def _carry_out(
@@ -202,7 +267,7 @@ def _carry_out(
     """Train in a run folder that this process holds, from the newest whole checkpoint if there is one, and evaluate."""
     from genzoo.engine import Engine
 
-    trainer, splits, fingerprint = ready
+    trainer, splits, fingerprint, execution = ready
     if run.exists and run.record.get("data") != fingerprint:
         raise SettingsError(
             f"{run.path} was trained on other images of '{job.settings.dataset.name}' than are prepared now",
@@ -212,7 +277,11 @@ def _carry_out(
     if found is not None and found[0].step > steps:
         raise SettingsError(f"{run.path} has taken {found[0].step:,} steps already, more than {steps:,}")
     created = run.record["created"] if run.exists else now()
-    run.write_record(job.record(registry(), splits=splits, data=fingerprint, device=trainer.device, created=created))
+    run.write_record(
+        job.record(
+            registry(), splits=splits, data=fingerprint, device=trainer.device, execution=execution, created=created
+        )
+    )
 
     def evaluate_now(model: "Model") -> None:
         # A conditional model needs labels, and those of some test splits are secret.
@@ -226,8 +295,40 @@ def _carry_out(
         _warn(faults)
         _set_aside_newer(run, checkpoint)
         engine.restore(checkpoint)
+    trainer.ranks.tell({"run": str(run.path), "record": run.record, "step": trainer.step})
+    trainer.spread(trainer.step)
     engine.train()
     return run
+
+
+def _assist(device: str, execution: str, data: str | Path | None, watcher: Watcher | None) -> Run:
+    """Train what the first rank says, from its weights, as one of the others; touch no file of the run."""
+    from genzoo.devices import choose_device, choose_execution
+    from genzoo.engine import Engine
+    from genzoo.jobs import job_of
+    from genzoo.ranks import joined
+    from genzoo.trainer import Trainer
+
+    chosen, root = choose_device(device), data_folder(data)
+    with joined(chosen) as ranks:
+        told = ranks.tell({})
+        run, record = Run(Path(told["run"])), told["record"]
+        job = job_of(registry(), record)
+        splits = job.settings.dataset.load(root)
+        if record["data"] != job.settings.dataset.fingerprint(root):
+            raise SettingsError(f"rank {ranks.rank} has other images of '{job.settings.dataset.name}' than the first")
+        trainer = Trainer(
+            job.plan,
+            splits.train,
+            seed=job.seed,
+            device=chosen,
+            precision=job.precision,
+            execution=choose_execution(execution, chosen),
+            ranks=ranks,
+        )
+        trainer.spread(told["step"])
+        Engine(trainer, run, splits, watcher or Watcher()).train()
+        return run
 
 
 def _measure(

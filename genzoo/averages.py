@@ -15,20 +15,20 @@ class Averages:
 
     def __init__(self, parameters: Sequence[Tensor], *, decay: float) -> None:
         self._parameters = list(parameters)
-        self._averages = [parameter.detach().clone() for parameter in parameters]
+        self.tensors = [parameter.detach().clone() for parameter in parameters]
         self._decay = decay
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move the averages towards the parameters after `step` steps (counted from 1)."""
-        torch._foreach_lerp_(self._averages, self._parameters, 1 - min(self._decay, step / (step + 9)))
+        torch._foreach_lerp_(self.tensors, self._parameters, 1 - min(self._decay, step / (step + 9)))
 
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Let the parameters have the averages' values while inside."""
         kept = [parameter.detach().clone() for parameter in self._parameters]
         with torch.no_grad():
-            torch._foreach_copy_(self._parameters, self._averages)
+            torch._foreach_copy_(self._parameters, self.tensors)
         try:
             yield
         finally:
@@ -37,5 +37,5 @@ class Averages:
 
     def restore(self, names: Mapping[int, str], stored: Mapping[str, Tensor]) -> None:
         """Take the averages from `stored`, where `names` tells the parameters' names by identity."""
-        for average, parameter in zip(self._averages, self._parameters, strict=True):
+        for average, parameter in zip(self.tensors, self._parameters, strict=True):
             average.copy_(stored[names[id(parameter)]])

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from genzoo.components import Component
+from genzoo.errors import SettingsError
 from genzoo.priors import Prior
 from genzoo.randomness import generator, number
+from genzoo.ranks import Ranks
 from genzoo.vocabulary import Batch, DataSpec, Split, Splits
 
 
@@ -79,6 +81,20 @@ def draw_conditions(frequencies: list[float], spec: DataSpec, rows: int, source:
     return torch.bernoulli(shares.expand(rows, -1), generator=source)
 
 
+def random_split(spec: DataSpec, rows: int, *, seed: int = 0) -> Split:
+    """Return random rows and labels of a data set's shape and types, for trying things out."""
+    source = generator("cpu", seed, "random rows")
+    if spec.support == "unit":
+        x = torch.randint(0, 256, (rows, *spec.shape), dtype=torch.uint8, generator=source)
+    else:
+        x = torch.randn(rows, *spec.shape, generator=source)
+    if spec.class_names:
+        return Split(x, torch.randint(0, len(spec.class_names), (rows,), generator=source))
+    if spec.attributes:
+        return Split(x, torch.randint(0, 2, (rows, len(spec.attributes)), dtype=torch.uint8, generator=source))
+    return Split(x)
+
+
 class Stream:
     """The batches of a training run, each a function of (seed, step): from data on the device where they fit there,
     else read ahead of the step.
@@ -94,12 +110,14 @@ class Stream:
         latent: int,
         seed: int,
         device: torch.device,
+        ranks: Ranks | None = None,
         ahead: bool | None = None,
     ) -> None:
-        self.order = Order(len(split.x), batch_size=batch_size, seed=seed)
+        self._ranks = ranks or Ranks()
+        self.order = Order(len(split.x), batch_size=batch_size, seed=seed, ranks=self._ranks)
         read_ahead = not _fits(split, device) if ahead is None else ahead
         self._rows = RowsAhead(split, self.order, device) if read_ahead else RowsOnDevice(split, self.order, device)
-        self._split = split
+        self.split = split
         self._spec = spec
         self._prior = prior
         self._latent = latent
@@ -111,7 +129,7 @@ class Stream:
     @property
     def smallest_batch(self) -> int:
         """Rows of the smallest batch: the last of every epoch."""
-        return self.order.rows - (self.order.steps_per_epoch - 1) * self.order.batch_size
+        return min(self.order.batch_size, self.order.rows - (self.order.steps_per_epoch - 1) * self.order.batch_size)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of `step` (counted from 0)."""
@@ -119,43 +137,54 @@ class Stream:
         x = as_input(stored)
         if self._channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
+        rows = len(x) * self._ranks.size
+        own = self._ranks.share(rows)
         return Batch(
             x=x,
-            z=self._prior.draw(len(x), self._latent, self._at("prior", step)),
-            noise=torch.randn(len(x), self._latent, generator=self._at("noise", step), device=self._device),
+            z=self._prior.draw(rows, self._latent, self._at("prior", step))[own],
+            noise=torch.randn(rows, self._latent, generator=self._at("noise", step), device=self._device)[own],
             y=condition(labels, self._spec),
         )
 
     def first_images(self, count: int) -> Tensor:
         """Return up to `count` training rows, shuffled, as networks see them, on the host."""
         shuffled = torch.randperm(self.order.rows, generator=generator("cpu", self._seed, "initialise", 0))
-        return as_input(self._split.x.index_select(0, shuffled[:count]))
+        return as_input(self.split.x.index_select(0, shuffled[:count]))
 
     def _at(self, stream: str, step: int) -> torch.Generator:
         return self._draws.manual_seed(number(self._seed, stream, step))
 
 
 class Order:
-    """Which rows belong to a step: a permutation per epoch, the last partial batch kept."""
+    """Which rows belong to a step: a permutation per epoch, the last partial batch kept, but dropped on many ranks."""
 
-    def __init__(self, rows: int, *, batch_size: int, seed: int) -> None:
+    def __init__(self, rows: int, *, batch_size: int, seed: int, ranks: Ranks | None = None) -> None:
         self.rows = rows
         self.batch_size = batch_size
         self._seed = seed
+        self._ranks = ranks or Ranks()
+        if self._ranks.size > 1 and (batch_size % self._ranks.size or batch_size > rows):
+            raise SettingsError(
+                f"training.batch_size is the batch of all {self._ranks.size} ranks: {batch_size} rows of {rows:,} "
+                "cannot be dealt out to them evenly",
+                "choose a multiple of the number of ranks: --set training.batch_size=…",
+            )
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in one pass over the data."""
-        return -(-self.rows // self.batch_size)
+        whole, rest = divmod(self.rows, self.batch_size)
+        return whole + bool(rest and self._ranks.size == 1)
 
     def epoch(self, number: int) -> Tensor:
         """Return the rows in the order of an epoch, on the host."""
         return torch.randperm(self.rows, generator=generator("cpu", self._seed, "epoch", number))
 
     def place(self, step: int) -> tuple[int, slice]:
-        """Return the epoch of a step, and where in it the step's rows are."""
+        """Return the epoch of a step, and where in it this rank's rows of the step are."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        return epoch, slice(position * self.batch_size, (position + 1) * self.batch_size)
+        own = self._ranks.share(self.batch_size)
+        return epoch, slice(position * self.batch_size + own.start, position * self.batch_size + own.stop)
 
 
 class RowsOnDevice:
@@ -198,7 +227,7 @@ class RowsAhead:
         x, labels = self._coming.pop(step).result()
         for passed in [other for other in self._coming if other < step]:
             del self._coming[passed]
-        return x.to(self._device, non_blocking=True), None if labels is None else labels.to(self._device)
+        return _sent(x, self._device), None if labels is None else _sent(labels, self._device)
 
     def _read(self, step: int) -> tuple[Tensor, Tensor | None]:
         epoch, part = self._order.place(step)
@@ -210,6 +239,10 @@ class RowsAhead:
         if self._device.type == "cuda":
             return x.pin_memory(), None if labels is None else labels.pin_memory()
         return x, labels
+
+
+def _sent(rows: Tensor, device: torch.device) -> Tensor:
+    return rows.to(device, non_blocking=True)
 
 
 def _fits(split: Split, device: torch.device) -> bool:

@@ -7,10 +7,13 @@ from torch import nn
 
 from genzoo.components import Component, paths, to_json
 from genzoo.data import Dataset
+from genzoo.execution import buffers_kept
 from genzoo.networks import Networks
+from genzoo.randomness import preserved
 from genzoo.recipes import Recipe, Settings
 from genzoo.stacks import Stack
 from genzoo.tables import LayerCard
+from genzoo.trainer import Trainer
 from genzoo.vocabulary import DataSpec
 
 
@@ -60,6 +63,48 @@ def network_card(network: nn.Module) -> dict[str, Any]:
         "macs": sum(card.macs for _, card in cards) if told else None,
         "layers": [_layer(name, number, card) for number, (name, card) in enumerate(cards, start=1)],
     }
+
+
+def forward_macs(trainer: Trainer) -> int | None:
+    """Return the multiply-accumulates of a step's forward passes by the layer tables; None where some layer is in none.
+
+    The step is rehearsed, and leaves no trace in the trainer.
+    """
+    networks, batch = trainer.networks, trainer.stream.batch(trainer.step)
+    costs = _costs(networks)
+    if costs is None:
+        return None
+    counted: list[int] = []
+
+    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        counted.append(costs[module] * len(inputs[0]))
+
+    hooks = [module.register_forward_pre_hook(count) for module in costs]
+    try:
+        with preserved(), buffers_kept(networks):
+            trainer.settings.game.losses(networks, batch, trainer.movers())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(counted)
+
+
+def _costs(networks: nn.Module) -> dict[nn.Module, int] | None:
+    """Return the multiply-accumulates per row of every linear map, or None if some parameter is in no known layer."""
+    stacks = [module for module in networks.modules() if isinstance(module, Stack)]
+    loose = [module for module in networks.modules() if isinstance(module, nn.Linear)]
+    known = {id(parameter) for module in [*stacks, *loose] for parameter in module.parameters()}
+    if any(id(parameter) not in known for parameter in networks.parameters()):
+        return None
+    tabled: dict[nn.Module, int] = {
+        module: card.macs
+        for stack in stacks
+        for layer, card in zip(stack.layers, stack.cards, strict=True)
+        for module in layer.children()
+        if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
+    }
+    costs: dict[nn.Module, int] = {module: module.in_features * module.out_features for module in loose}
+    return costs | tabled
 
 
 def dataset_card(dataset: Dataset) -> dict[str, Any]:

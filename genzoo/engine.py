@@ -45,6 +45,7 @@ class Engine:
         self._watcher = watcher
         self._evaluate = evaluate
         self._training = trainer.settings.training
+        self._writes = trainer.ranks.is_first
         self._frequencies = label_frequencies(splits.train.labels, trainer.settings.dataset.spec)
         self._meter = Meter()
         self._seconds_before = 0.0
@@ -63,7 +64,8 @@ class Engine:
         trainer, training = self._trainer, self._training
         self._watcher.started(self._run, trainer.step, training.steps)
         self._clock = Clock(step=trainer.step, seconds=self._seconds_before)
-        self._run.rewind_log(trainer.step)
+        if self._writes:
+            self._run.rewind_log(trainer.step)
         with preserved():
             while trainer.step < training.steps:
                 self._meter.add(trainer.advance())
@@ -75,7 +77,8 @@ class Engine:
                         signal_number=signal,
                     )
         self._watcher.finished()
-        self._measure()
+        if self._writes:
+            self._measure()
 
     def model(self, networks: Networks) -> Model:
         """Return the trainer's `networks` as a model to look at."""
@@ -92,13 +95,15 @@ class Engine:
         )
 
     def _after_step(self, step: int, *, last: bool) -> int | None:
-        training, signal = self._training, self._watcher.signal()
+        training, signal = self._training, self._trainer.ranks.agree(self._watcher.signal())
         self._watcher.stepped(step)
         draw = step % training.picture_every == 0 or last
         save = step % training.checkpoint_every == 0 or last or signal
         # Nothing that comes after a fault is drawn or saved: the log entry of a fault ends the run.
-        if step % training.log_every == 0 or last or signal or ((draw or save) and self._trainer.guard.fault()):
+        if step % training.log_every == 0 or last or signal or ((draw or save) and self._trainer.fault()):
             self._log()
+        if not self._writes:
+            return signal
         with self._clock.paused():
             if draw:
                 self._draw()
@@ -110,7 +115,7 @@ class Engine:
         return signal
 
     def _log(self) -> None:
-        fault = self._trainer.guard.fault()
+        fault = self._trainer.fault()
         losses, watch = self._meter.read()
         entry: dict[str, Any] = {
             "step": self._trainer.step,
@@ -121,7 +126,8 @@ class Engine:
         }
         if fault is not None:
             entry["diverged"] = {"step": fault.step, "players": list(fault.players)}
-        self._run.log(entry)
+        if self._writes:
+            self._run.log(entry)
         self._watcher.logged(entry)
         if fault is not None:
             raise DivergedError(

@@ -13,7 +13,7 @@ from genzoo.architectures import Architecture
 from genzoo.components import Component
 from genzoo.errors import PluginError
 from genzoo.networks import Networks, at_least_float32
-from genzoo.objectives import NonSaturating, Objective
+from genzoo.objectives import NonSaturating, Objective, Slopes
 from genzoo.schedules import Schedule, Simultaneous
 from genzoo.vocabulary import Batch, DataSpec, Joint, Losses, Round, Verdict
 
@@ -52,9 +52,10 @@ class Game(Component):
     def gradients(self, networks: Networks, batch: Batch, movers: Players) -> tuple[Losses, Gradients]:
         """Return the losses and every mover's gradient at the present parameters.
 
-        The seam for exact ways that are faster than one `autograd.grad` per mover.
+        The seam for exact ways that are faster than one `autograd.grad` per mover. Whatever reads the networks goes
+        through `networks.each`, which may compile it, or apply it to many replicas at once.
         """
-        losses = self.losses(networks, batch, movers)
+        losses = networks.each(self.losses, batch, tuple(movers))
         if not isinstance(losses, Losses):
             raise PluginError(f"{self.name}.losses returned a {type(losses).__name__}, expected genzoo.Losses")
         return losses, one_by_one(losses, movers)
@@ -100,18 +101,18 @@ class AdversarialGame(Game):
         """
         if not self._one_backward_may_serve(networks, movers):
             return super().gradients(networks, batch, movers)
-        round = self.play(networks, batch)
-        losses = self._settle(networks, batch, round, movers)
-        on_q, on_p = round.on_q.logits, round.on_p.logits
-        slopes = self.objective.slopes(on_q.detach(), on_p.detach()) if on_q.ndim == 1 else None
+        shown = networks.each(self._show, batch)
+        logits = networks.each(_judge, shown)
+        losses, slopes = networks.each(self._weigh, logits, tuple(movers))
         if slopes is None:
             return losses, one_by_one(losses, movers)
-        inputs = [part for part in round.shown if part is not None and part.requires_grad]
+        inputs = [part for part in shown if part is not None and part.requires_grad]
         critic = movers["critic"]
-        found = torch.autograd.grad([on_q, on_p], [*critic, *inputs], slopes.critic)
-        ratio = torch.cat(slopes.ratio)
+        found = torch.autograd.grad(logits, [*critic, *inputs], torch.cat(slopes.critic, -1))
+        ratio = torch.cat(slopes.ratio, -1)
         at_inputs = [
-            (part * ratio.view(-1, *(1 for _ in part.shape[1:]))).to(part.dtype) for part in found[len(critic) :]
+            (part * ratio.view(*ratio.shape, *(1 for _ in part.shape[ratio.ndim :]))).to(part.dtype)
+            for part in found[len(critic) :]
         ]
         generator = torch.autograd.grad(inputs, movers["generator"], at_inputs)
         return losses, {"critic": found[: len(critic)], "generator": generator}
@@ -120,7 +121,7 @@ class AdversarialGame(Game):
     def play(self, networks: Networks, batch: Batch) -> Round:
         """Draw both sides and let the critic judge them in one call on their concatenation (q rows first)."""
         q, p = self.q(networks, batch), self.p(networks, batch)
-        shown = Joint(*(_stack(left, right) for left, right in zip(q, p, strict=True)))
+        shown = _both(q, p)
         verdict = networks.judge(shown)
         logits, features = at_least_float32(verdict.logits), verdict.features
         rows = len(batch.x)
@@ -131,16 +132,25 @@ class AdversarialGame(Game):
         rules = {"critic": self.critic_loss, "generator": self.generator_loss}
         return Losses(
             players={name: rules[name](networks, batch, round) for name in movers},
-            watch={
-                "data_accuracy": round.on_q.logits.detach().sigmoid().mean(),
-                "sample_accuracy": round.on_p.logits.detach().neg().sigmoid().mean(),
-            },
+            watch=_accuracies(round.on_q.logits, round.on_p.logits),
         )
+
+    def _show(self, networks: Networks, batch: Batch) -> Joint:
+        """Return both sides in one, q rows first."""
+        return _both(self.q(networks, batch), self.p(networks, batch))
+
+    def _weigh(self, networks: Networks, logits: Tensor, movers: Collection[str]) -> tuple[Losses, Slopes | None]:
+        """Return the objective's losses at one logit per row of `_show`, and their slopes where they have a ratio."""
+        on_q, on_p = logits.detach().chunk(2)
+        rules = {"critic": self.objective.critic, "generator": self.objective.generator}
+        losses = Losses({name: rules[name](*logits.chunk(2)) for name in movers}, _accuracies(on_q, on_p))
+        return losses, self.objective.slopes(on_q, on_p) if logits.ndim == 1 else None
 
     def _one_backward_may_serve(self, networks: Networks, movers: Players) -> bool:
         own_rules = all(getattr(type(self), name) is getattr(AdversarialGame, name) for name in _RULES)
+        has_slopes = type(self.objective).slopes is not Objective.slopes
         critic = networks.critic
-        return own_rules and len(movers) == 2 and critic is not None and not critic.couples_rows
+        return own_rules and has_slopes and len(movers) == 2 and critic is not None and not critic.couples_rows
 
 
 _RULES = ("losses", "critic_loss", "generator_loss", "players")
@@ -150,9 +160,26 @@ def one_by_one(losses: Losses, movers: Players) -> Gradients:
     """Return every mover's gradient of its own loss, with a backward pass each."""
     last = list(movers)[-1]
     return {
-        name: torch.autograd.grad(losses.players[name], parameters, retain_graph=name != last)
+        name: torch.autograd.grad(
+            losses.players[name], parameters, torch.ones_like(losses.players[name]), retain_graph=name != last
+        )
         for name, parameters in movers.items()
     }
+
+
+def _judge(networks: Networks, shown: Joint) -> Tensor:
+    return at_least_float32(networks.judge(shown).logits)
+
+
+def _accuracies(on_q: Tensor, on_p: Tensor) -> dict[str, Tensor]:
+    return {
+        "data_accuracy": on_q.detach().sigmoid().mean(),
+        "sample_accuracy": on_p.detach().neg().sigmoid().mean(),
+    }
+
+
+def _both(q: Joint, p: Joint) -> Joint:
+    return Joint(*(_stack(left, right) for left, right in zip(q, p, strict=True)))
 
 
 def _stack(left: Tensor | None, right: Tensor | None) -> Tensor | None:

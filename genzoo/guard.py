@@ -21,9 +21,8 @@ class Guard:
     `flag` is handed to the fused optimizers as `found_inf`, the interface that gradient scalers use.
     """
 
-    def __init__(self, players: Sequence[str], *, step: int, device: torch.device) -> None:
+    def __init__(self, players: Sequence[str], *, device: torch.device) -> None:
         self._players = list(players)
-        self._step = step
         self.flag = torch.zeros((), device=device)
         self._flags = torch.zeros(len(self._players), device=device)
         self._flag_of = dict(zip(self._players, self._flags.unbind(), strict=True))
@@ -39,13 +38,17 @@ class Guard:
             )
         torch.amax(self._flags, 0, out=self.flag)
         self._bad_steps.add_(self._flags)
-        self._step += 1
 
-    def fault(self) -> Fault | None:
-        """Return the first fault, if there was one (synchronises with the device)."""
+    def restart(self) -> None:
+        """Forget every fault, as after a return to an earlier step."""
+        for seen in (self.flag, self._flags, self._bad_steps):
+            seen.zero_()
+
+    def fault(self, taken: int) -> Fault | None:
+        """Return the first fault of `taken` steps, if there was one (synchronises with the device)."""
         bad_steps = self._bad_steps.tolist()
         longest = max(bad_steps)
         if not longest:
             return None
         first = tuple(name for name, count in zip(self._players, bad_steps, strict=True) if count == longest)
-        return Fault(step=self._step - int(longest) + 1, players=first)
+        return Fault(step=taken - int(longest) + 1, players=first)

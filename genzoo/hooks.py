@@ -60,3 +60,8 @@ def genzoo_studies() -> Offers:  # type: ignore[empty-body]
 @hookspec
 def genzoo_components() -> Offers:  # type: ignore[empty-body]
     """Return every other component: objectives, schedules, priors and a plugin's own kinds."""
+
+
+@hookspec
+def genzoo_commands() -> Offers:  # type: ignore[empty-body]
+    """Return further commands of the command line, each `lazy` and leading to a `click.Command` of its name."""

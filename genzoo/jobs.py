@@ -9,17 +9,17 @@ from typing import Any
 import numpy
 import torch
 
-from genzoo import __version__
+from genzoo import __version__, launch
 from genzoo.components import from_json, to_json, to_text
 from genzoo.data import label_frequencies
 from genzoo.devices import choose_precision
 from genzoo.errors import PluginError, SettingsError, UnreadableError
+from genzoo.execution import Execution, Precision
 from genzoo.games import Game
 from genzoo.initial import Plan
 from genzoo.plugins import Registry
 from genzoo.recipes import MAY_CHANGE, Recipe, Settings, differences, resolve_settings, with_steps
 from genzoo.runs import Run, Source
-from genzoo.trainer import Precision
 from genzoo.vocabulary import Splits
 
 DEFAULT_RECIPE = "mixture25"
@@ -53,7 +53,14 @@ class Job:
         return replace(self, plan=replace(self.plan, settings=settings))
 
     def record(
-        self, registry: Registry, *, splits: Splits, data: str | None, device: torch.device, created: str
+        self,
+        registry: Registry,
+        *,
+        splits: Splits,
+        data: str | None,
+        device: torch.device,
+        execution: Execution,
+        created: str,
     ) -> dict[str, Any]:
         """Return the content of its run.json."""
         return {
@@ -67,6 +74,8 @@ class Job:
             "label_frequencies": label_frequencies(splits.train.labels, self.settings.dataset.spec),
             "data": data,
             "device": str(device),
+            "execution": execution,
+            "ranks": launch.size(),
             "versions": {
                 "genzoo": __version__,
                 "torch": torch.__version__,
@@ -87,6 +96,8 @@ def order(
     precision: str,
     overrides: Mapping[str, object],
     source: Source | None,
+    *,
+    device: str = "auto",
 ) -> Job:
     """Return the job that names and overrides describe; without a recipe, on the source's settings."""
     game = find_game(registry, model)
@@ -102,7 +113,7 @@ def order(
         model=registry.name_of(game),
         recipe=recipe_name,
         seed=seed,
-        precision=choose_precision(precision),
+        precision=choose_precision(precision, device, settings.dataset.spec),
         plan=Plan(
             settings=settings if steps is None else with_steps(settings, steps),
             source=None if source is None else plan_of(registry, source.record),
@@ -157,9 +168,10 @@ def find_recipe(registry: Registry, recipe: str | Recipe) -> Recipe:
 
 def refuse_differences(run: Run, record: dict[str, Any], job: Job, registry: Registry) -> None:
     """Raise `SettingsError` listing every difference between a run and a job that is to continue it."""
-    old = {"settings": record["settings"], "seed": record["seed"], "precision": record["precision"]}
+    kept = {"seed": record["seed"], "precision": record["precision"], "ranks": record.get("ranks", 1)}
+    old = {"settings": record["settings"], **kept}
     settings = to_json(job.settings, name_of=registry.name_of)
-    new = {"settings": settings, "seed": job.seed, "precision": job.precision}
+    new = {"settings": settings, "seed": job.seed, "precision": job.precision, "ranks": launch.size()}
     lines = [line.removeprefix("settings.") for line in differences(old, new)]
     if (record.get("from") or {}).get("sha256") != (None if job.source is None else job.source.sha256):
         lines.append("--from: another source")

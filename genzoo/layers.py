@@ -1,9 +1,11 @@
-"""The two layers that torch lacks: maxout, and a bias for every position."""
+"""The layers that torch lacks: maxout, a bias for every position, and batch norm over several processes."""
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 
-from genzoo.networks import row_wise
+from genzoo.networks import at_least_float32, row_wise
 
 
 @row_wise
@@ -34,3 +36,50 @@ class UntiedBias(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` (N, *shape) plus the bias."""
         return x + self.bias
+
+
+class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over the rows of all ranks, each of which has equally many."""
+
+    @classmethod
+    def of(cls, local: nn.modules.batchnorm._BatchNorm) -> "GlobalBatchNorm":
+        """Return the global form of a batch norm, with the same parameters and buffers."""
+        found = cls(local.num_features, local.eps, local.momentum, local.affine, local.track_running_stats)
+        found._parameters, found._buffers = local._parameters, local._buffers
+        return found.train(local.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised `x` (N, C, …)."""
+        if not self.training:
+            return super().forward(x)
+        values = at_least_float32(x)
+        dims = [0, *range(2, x.ndim)]
+        ranks = dist.get_world_size()
+        mean: Tensor = all_reduce(values.mean(dims)) / ranks  # type: ignore[no-untyped-call]
+        centred = values - mean.view(1, -1, *(1 for _ in dims[1:]))
+        variance: Tensor = all_reduce(centred.square().mean(dims)) / ranks  # type: ignore[no-untyped-call]
+        self._remember(mean.detach(), variance.detach(), x.numel() // len(mean) * ranks)
+        shape = (1, -1, *(1 for _ in dims[1:]))
+        found: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            found = found * self.weight.view(shape) + self.bias.view(shape)
+        return found.to(x.dtype)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        if self.num_batches_tracked is None or self.running_mean is None or self.running_var is None:
+            return
+        self.num_batches_tracked.add_(1)
+        share = 1 / self.num_batches_tracked.float() if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance * (count / max(count - 1, 1)), share)
+
+
+def synchronise(networks: nn.Module) -> None:
+    """Put `GlobalBatchNorm` in the place of every batch norm."""
+    for module in list(networks.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                setattr(module, name, GlobalBatchNorm.of(child))

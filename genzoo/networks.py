@@ -1,8 +1,9 @@
 """What a game is played with: encoder, decoder, joint critic, and the set of networks that holds them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -10,6 +11,7 @@ from genzoo.errors import SettingsError
 from genzoo.vocabulary import Code, Joint, Support, Verdict
 
 _ModuleClass = TypeVar("_ModuleClass", bound=type[nn.Module])
+_Found = TypeVar("_Found")
 
 _ROW_WISE: set[type[nn.Module]] = {
     nn.Sequential,
@@ -118,6 +120,10 @@ class Networks(nn.Module):
         for name, part in parts.items():
             self.add_module(name, part)
         self._frozen: tuple[str, ...] = ()
+
+    def each(self, rule: Callable[..., _Found], *values: Any) -> _Found:
+        """Return `rule(networks, *values)`: the seam at which a step is compiled, or played by many at once."""
+        return rule(self, *values)
 
     @property
     def is_conditional(self) -> bool:

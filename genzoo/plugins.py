@@ -21,7 +21,7 @@ from genzoo.hooks import lazy
 
 GROUP = "genzoo"
 
-Kind = Literal["models", "recipes", "datasets", "architectures", "metrics", "studies", "components"]
+Kind = Literal["models", "recipes", "datasets", "architectures", "metrics", "studies", "components", "commands"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -242,7 +242,7 @@ def _entries_of(manager: pluggy.PluginManager, plugin: Plugin, module: object, k
 def _label(offer: object, kind: Kind) -> tuple[str, str]:
     if isinstance(offer, lazy) and all(isinstance(part, str) for part in offer):
         return offer.name, offer.summary
-    if isinstance(offer, type) and issubclass(offer, Component):
+    if isinstance(offer, type) and issubclass(offer, Component) and kind != "commands":
         return offer.name, offer.summary()
     name, summary = getattr(offer, "name", None), getattr(offer, "summary", None)
     if kind == "recipes" and isinstance(name, str) and isinstance(summary, str):

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from genzoo.architectures import Architecture
 from genzoo.components import Resolve, override, to_text
@@ -49,6 +50,8 @@ class Training:
     """Exceptions for single players, by name."""
     averaging: float | None = None
     """Decay per step of the exponential average of the weights (such as 0.999); none: no average is kept."""
+    batch_statistics: Literal["sync", "local"] = "sync"
+    """Over which rows batch norm takes its statistics on several ranks: those of all, or a rank's own."""
     log_every: int = 100
     picture_every: int = 1000
     checkpoint_every: int = 1000

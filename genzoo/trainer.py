@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,15 +10,16 @@ from torch import Tensor, nn
 from genzoo.averages import Averages
 from genzoo.data import Stream
 from genzoo.errors import SettingsError, nearest
+from genzoo.execution import Captured, Execution, Movers, Precision, arithmetic, compiled_or_not
 from genzoo.games import Gradients
-from genzoo.guard import Guard
+from genzoo.guard import Fault, Guard
 from genzoo.initial import Plan, initial_networks
+from genzoo.layers import synchronise
 from genzoo.networks import Networks
 from genzoo.randomness import reseed
+from genzoo.ranks import Ranks
 from genzoo.tensors import fill
-from genzoo.vocabulary import Losses, Split
-
-Precision = Literal["fp32", "bf16"]
+from genzoo.vocabulary import Batch, Losses, Split
 
 
 class Trainer:
@@ -33,10 +33,15 @@ class Trainer:
         seed: int,
         device: torch.device,
         precision: Precision = "fp32",
+        execution: Execution = "eager",
         inherited: dict[str, Tensor] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         settings = plan.settings
         self.settings = settings
+        self.precision = precision
+        self.execution = execution
+        self.ranks = ranks or Ranks()
         self.seed = seed
         self.device = device
         self.step = 0
@@ -48,39 +53,67 @@ class Trainer:
             latent=settings.architecture.latent,
             seed=seed,
             device=device,
+            ranks=self.ranks,
         )
         self._autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
         self.networks = initial_networks(plan, self.stream.first_images(500), seed=seed, inherited=inherited)
         self._place_networks()
+        if self.ranks.size > 1 and settings.training.batch_statistics == "sync":
+            synchronise(self.networks)
         self.networks.train()
         self.players = settings.game.players(self.networks)
         self._check()
         self._strides = {
             name: [parameter.stride() for parameter in parameters] for name, parameters in self.players.items()
         }
+        self._guard = Guard(list(self.players), device=device)
         self.optimizers = {name: self._optimizer(name) for name in self.players}
-        self.guard = self._new_guard()
         trained = [parameter for group in self.players.values() for parameter in group]
         decay = settings.training.averaging
         self._averages = None if decay is None else Averages(trained, decay=decay)
+        self._compiles = execution == "compiled"
+        self._played = self.networks
+        capturable = device.type == "cuda" and execution != "eager" and self.ranks.size == 1
+        self._run = Captured(self._play, name=settings.game.name) if capturable else self._play
 
     def advance(self) -> Losses:
         """Take one step: every mover's gradient at the old parameters, then every mover's update."""
-        movers = self.settings.game.movers(self.step, tuple(self.players))
-        batch = self.stream.batch(self.step)
-        reseed(self.seed, "step", self.step)
-        with self._autocast:
-            losses, gradients = self.settings.game.gradients(
-                self.networks, batch, {name: self.players[name] for name in movers}
-            )
-        self._assign(gradients)
-        self.guard.inspect(losses.players, {name: self._gradients_of(name) for name in movers})
-        for name in movers:
-            self.optimizers[name].step()
-        if self._averages is not None:
-            self._averages.update(self.step + 1)
-        self.step += 1
+        batch, movers = self.stream.batch(self.step), self.movers()
+        with arithmetic(self.device):
+            if self._compiles:
+                self._compile(batch, movers)
+            self.reseed()
+            losses = self._run(batch, movers)
+        self.passed()
         return losses
+
+    def movers(self) -> Movers:
+        """Return who moves in the coming step."""
+        return tuple(self.settings.game.movers(self.step, tuple(self.players)))
+
+    def reseed(self) -> None:
+        """Set the global generators to where the coming step's draws inside networks begin."""
+        own = (self.ranks.rank,) if self.ranks.size > 1 else ()
+        reseed(self.seed, "step", self.step, *own)
+
+    def learn(self, losses: Losses, gradients: Gradients) -> Losses:
+        """Update every mover with its gradient, unless it or its loss is not finite; return the losses of all ranks."""
+        losses, gradients = self._of_all_ranks(losses, gradients)
+        self._assign(gradients)
+        self._guard.inspect(losses.players, {name: self._gradients_of(name) for name in gradients})
+        for name in gradients:
+            self.optimizers[name].step()
+        return losses
+
+    def passed(self) -> None:
+        """Take note that the coming step is taken."""
+        self.step += 1
+        if self._averages is not None:
+            self._averages.update(self.step)
+
+    def fault(self) -> Fault | None:
+        """Return the first fault, if there was one (synchronises with the device)."""
+        return self._guard.fault(self.step)
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return the tensors that decide everything to come, by file: networks, optimizers, averaged."""
@@ -97,13 +130,43 @@ class Trainer:
         if self._averages is not None:
             self._averages.restore(self._names(), tensors["averaged"])
         self.step = step
-        self.guard = self._new_guard()
+        self._guard.restart()
+
+    def spread(self, step: int) -> None:
+        """Have all ranks go on from the first one's tensors, which are those after `step` steps."""
+        averages = [] if self._averages is None else self._averages.tensors
+        self.ranks.spread([*self.networks.state_dict().values(), *self._moments().values(), *averages])
+        self.step = step
 
     @contextmanager
     def weights_to_show(self) -> Iterator[Networks]:
         """Yield the networks with their averaged weights, where an average is kept."""
         with nullcontext() if self._averages is None else self._averages.shown():
             yield self.networks
+
+    def _play(self, batch: Batch, movers: Movers) -> Losses:
+        return self.learn(*self._gradients(self._played, batch, movers))
+
+    def _gradients(self, networks: Networks, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
+        with self._autocast:
+            return self.settings.game.gradients(networks, batch, {name: self.players[name] for name in movers})
+
+    def _compile(self, batch: Batch, movers: Movers) -> None:
+        self._compiles = False
+        self._played = compiled_or_not(
+            self.networks, lambda networks: self._gradients(networks, batch, movers), name=self.settings.game.name
+        )
+
+    def _of_all_ranks(self, losses: Losses, gradients: Gradients) -> tuple[Losses, Gradients]:
+        if self.ranks.size == 1:
+            return losses, gradients
+        # What was not finite on one rank is so in the sum, so that every guard sees the same.
+        own = [*losses.players.values(), *losses.watch.values(), *(one for part in gradients.values() for one in part)]
+        mean = iter(self.ranks.average(own))
+        return (
+            Losses({name: next(mean) for name in losses.players}, {name: next(mean) for name in losses.watch}),
+            {name: tuple(next(mean) for _ in part) for name, part in gradients.items()},
+        )
 
     def _assign(self, gradients: Gradients) -> None:
         for name, values in gradients.items():
@@ -125,7 +188,9 @@ class Trainer:
             betas=(own["beta1"], own["beta2"]),
             eps=training.epsilon,
             fused=True,
+            capturable=self.device.type == "cuda",
         )
+        optimizer.found_inf = self._guard.flag  # type: ignore[attr-defined]
         for parameter in self.players[name]:
             optimizer.state[parameter] = {
                 "step": torch.zeros((), device=parameter.device),
@@ -133,12 +198,6 @@ class Trainer:
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
         return optimizer
-
-    def _new_guard(self) -> Guard:
-        guard = Guard(list(self.players), step=self.step, device=self.device)
-        for optimizer in self.optimizers.values():
-            optimizer.found_inf = guard.flag  # type: ignore[attr-defined]
-        return guard
 
     def _names(self) -> dict[int, str]:
         """Return the parameters' names by identity."""

@@ -294,7 +294,7 @@ def test_every_model_takes_two_steps_on_every_recipe(root, recipe, model):
     for _ in range(2):
         losses = trainer.advance()
     assert all(torch.isfinite(value) for value in losses.players.values())
-    assert trainer.guard.fault() is None
+    assert trainer.fault() is None
 
 
 @pytest.mark.parametrize(

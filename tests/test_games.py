@@ -797,7 +797,7 @@ def test_a_game_may_have_three_players():
     again = trainer_of(ThreePlayers())
     again.advance()
     assert changed(again.networks, before) == {"encoder", "decoder", "critic"}
-    assert again.guard.fault() is None
+    assert again.fault() is None
 
 
 def test_three_players_may_alternate():

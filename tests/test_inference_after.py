@@ -64,7 +64,7 @@ def test_the_decoder_of_another_run_stays_bit_identical_with_its_statistics(game
     assert equal(state_of(trainer.networks.decoder), before)
     assert not trainer.networks.decoder.training
     assert not equal(state_of(trainer.networks.encoder), encoder)
-    assert trainer.guard.fault() is None
+    assert trainer.fault() is None
 
 
 def test_post_hoc_ali_trains_a_new_critic_and_an_encoder_alone(source):
@@ -157,4 +157,4 @@ def test_wgan_gp_trains():
     for _ in range(6):
         losses = trainer.advance()
     assert set(losses.players) == {"generator"}
-    assert trainer.guard.fault() is None
+    assert trainer.fault() is None

@@ -85,7 +85,6 @@ def doubled(trainer):
     """Make a trainer that has not moved yet compute in float64, with the numbers it would have had."""
     trainer.networks.double()
     trainer.optimizers = {name: trainer._optimizer(name) for name in trainer.players}
-    trainer.guard = trainer._new_guard()
     if trainer._averages is not None:
         trained = [parameter for group in trainer.players.values() for parameter in group]
         trainer._averages = Averages(trained, decay=trainer.settings.training.averaging)
@@ -375,7 +374,7 @@ def test_bf16_computes_in_bf16_and_keeps_losses_and_weights_in_float32(game):
         assert all(torch.isfinite(loss) for loss in losses.players.values())
     assert seen == [torch.bfloat16] * 2
     assert {parameter.dtype for parameter in trainer.networks.parameters()} == {torch.float32}
-    assert trainer.guard.fault() is None
+    assert trainer.fault() is None
 
 
 def test_bf16_and_float32_start_from_the_same_loss():
@@ -449,12 +448,12 @@ def test_nothing_non_finite_reaches_a_parameter_and_the_fault_is_named(what, at)
             frozen = learned(trainer)
         trainer.advance()
         if step == at - 1:
-            assert trainer.guard.fault() is None
+            assert trainer.fault() is None
             assert not torch.equal(before[FIRST], learned(trainer)[FIRST])
         if step >= at:
             after = learned(trainer)
             assert all(torch.equal(bits(after[name]), bits(tensor)) for name, tensor in frozen.items())
-            assert trainer.guard.fault() == Fault(step=at, players=CULPRITS[what])
+            assert trainer.fault() == Fault(step=at, players=CULPRITS[what])
 
 
 def test_the_guard_of_an_alternating_game_names_the_mover_alone():
@@ -462,7 +461,7 @@ def test_the_guard_of_an_alternating_game_names_the_mover_alone():
     trainer = trainer_of(settings_of(game))
     for _ in range(3):
         trainer.advance()
-    assert trainer.guard.fault() == Fault(step=2, players=("generator",))
+    assert trainer.fault() == Fault(step=2, players=("generator",))
 
 
 def test_a_restored_trainer_counts_faults_from_the_first_step_of_the_run():
@@ -472,17 +471,17 @@ def test_a_restored_trainer_counts_faults_from_the_first_step_of_the_run():
     trainer.advance()
     trainer.restore(trainer.state(), step=2)
     for _ in range(3):
-        assert trainer.guard.fault() is None
+        assert trainer.fault() is None
         trainer.advance()
-    assert trainer.guard.fault() == Fault(step=5, players=("critic",))
+    assert trainer.fault() == Fault(step=5, players=("critic",))
 
 
 def test_finite_steps_pass_the_guard_unchanged():
     gradients = torch.tensor([1e-38, 3e38, -0.0, 5.0])
     trainer = trainer_of(settings_of(ALI()))
-    trainer.guard.inspect({"critic": torch.tensor(1.0)}, {"critic": [gradients]})
+    trainer._guard.inspect({"critic": torch.tensor(1.0)}, {"critic": [gradients]})
     assert torch.equal(bits(gradients), bits(torch.tensor([1e-38, 3e38, -0.0, 5.0])))
-    assert trainer.guard.fault() is None
+    assert trainer.fault() is None
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,18 @@ from typing import NoReturn
 
 import click
 
-from genzoo import __version__
+from genzoo import __version__, launch
 from genzoo.cli.talk import say
-from genzoo.errors import GenzooError, GenzooWarning, ResourceError, SettingsError, nearest
+from genzoo.errors import (
+    DivergedError,
+    GenzooError,
+    GenzooWarning,
+    InterruptedRun,
+    PluginError,
+    ResourceError,
+    SettingsError,
+    nearest,
+)
 from genzoo.plugins import registry
 
 _COMMANDS = {
@@ -32,24 +41,41 @@ _COMMANDS = {
 
 
 class _Commands(click.Group):
-    """A group whose commands are imported when they are used, listed in the order of a first session."""
+    """A group whose commands are imported when they are used: ours in the order of a first session, then plugins'."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return [*_COMMANDS, *_plugin_commands()]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            raise SettingsError(f"no command named '{args[0]}'{nearest(args[0], _COMMANDS)}", "type: genzoo --help")
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            raise SettingsError(f"no command named '{args[0]}'{nearest(args[0], known)}", "type: genzoo --help")
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name in _COMMANDS:
+            command = getattr(import_module(_COMMANDS[cmd_name]), f"{cmd_name}_command")
+        elif cmd_name in _plugin_commands():
+            command = registry().load("commands", cmd_name)
+        else:
             return None
-        command = getattr(import_module(_COMMANDS[cmd_name]), f"{cmd_name}_command")
-        assert isinstance(command, click.Command)
+        if not isinstance(command, click.Command):
+            raise PluginError(f"what is registered as the command '{cmd_name}' is no click.Command: {command!r}")
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List all commands, those of plugins by their summaries, so that a broken one breaks nothing here."""
+        found = {name: self.get_command(ctx, name) for name in _COMMANDS}
+        rows = [(name, command.get_short_help_str(limit=80)) for name, command in found.items() if command]
+        with formatter.section("Commands"):
+            formatter.write_dl([*rows, *_plugin_commands().items()])
+
+
+def _plugin_commands() -> dict[str, str]:
+    """Return the names and summaries of the commands that plugins bring."""
+    return {entry.name: entry.summary for entry in registry().of("commands") if entry.name not in _COMMANDS}
 
 
 @click.group(
@@ -66,6 +92,8 @@ def group(context: click.Context, debug: bool) -> None:
 
     A model, a data set, an architecture, a recipe or a metric is a small plugin; everything else is shared.
     """
+    if launch.size() > 1 and context.invoked_subcommand not in ("train", "resume"):
+        raise SettingsError("only train and resume run on several ranks", "type the command without torchrun")
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
         return
@@ -95,6 +123,8 @@ def main() -> NoReturn:
 def _report(error: Exception) -> int:
     """Say what went wrong in one to three lines, with a traceback if asked for one, and return the exit code."""
     found, remedy, code = _translate(error)
+    if launch.rank() and isinstance(error, InterruptedRun | DivergedError):
+        return code  # of all ranks alike, and the first one says so
     if "--debug" in sys.argv[1:] and code not in (130, 143):
         traceback.print_exception(error)
     say(f"error: {found}")

@@ -69,7 +69,7 @@ def compare_command(
     """
     from genzoo import comparing, reports
 
-    contestants = _contestants(models, recipe, seeds, steps, assignments, data)
+    contestants = _contestants(models, recipe, seeds, steps, assignments, device, data)
     comparing.refuse_unlike(contestants)
     folder = report or Path("comparisons") / contestants[0].jobs[0].recipe
     cells = comparing.cells_of(contestants, folder)
@@ -112,6 +112,7 @@ def _contestants(
     seeds: int,
     steps: int | None,
     assignments: Sequence[str],
+    device: str,
     data: str | None,
 ) -> "list[Contestant]":
     from genzoo.comparing import Contestant
@@ -131,7 +132,9 @@ def _contestants(
         label, _, model = name.rpartition("=")
         overrides: Mapping[str, object] = {**common, **own.get(label or model, {})}
         jobs = tuple(
-            order(registry(), model, recipe, seed, steps, "auto", overrides, None).settled(api.data_folder(data))
+            order(registry(), model, recipe, seed, steps, "auto", overrides, None, device=device).settled(
+                api.data_folder(data)
+            )
             for seed in range(seeds)
         )
         found.append(Contestant(label=label or model, jobs=jobs))

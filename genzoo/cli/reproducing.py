@@ -68,7 +68,9 @@ def reproduce_command(
         from genzoo.jobs import order
 
         source = None if trial.source is None else trial.source.as_source()
-        return order(registry(), trial.model, recipe, trial.seed, trial.steps, "auto", trial.overrides, source)
+        return order(
+            registry(), trial.model, recipe, trial.seed, trial.steps, "auto", trial.overrides, source, device=device
+        )
 
     lab = Lab(report, study, order=order, train=train, load=api.load, data=lambda run: api.load_data(run, data=data))
     table = chosen.study.carry_out(lab)

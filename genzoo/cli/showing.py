@@ -10,9 +10,11 @@ from genzoo.cli.talk import columns, show, show_json
 from genzoo.errors import PluginError, SettingsError
 from genzoo.plugins import KINDS, Entry, registry
 
+_SHOWN = tuple(kind for kind in KINDS if kind != "commands")
+
 
 @click.command("show")
-@click.argument("name", type=options.Name(*KINDS))
+@click.argument("name", type=options.Name(*_SHOWN))
 @click.option("--model", type=options.Name("models"), metavar="M", help="The model whose networks to show.")
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")
 @options.as_json
@@ -33,8 +35,8 @@ def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_
 
 def _find(name: str) -> list[Entry]:
     prefix, _, rest = name.partition(":")
-    kinds = [kind for kind in KINDS if kind[:-1] == prefix]
-    wanted, searched = (rest, kinds) if kinds else (name, list(KINDS))
+    kinds = [kind for kind in _SHOWN if kind[:-1] == prefix]
+    wanted, searched = (rest, kinds) if kinds else (name, list(_SHOWN))
     found = [entry for kind in searched for entry in registry().of(kind) if wanted in (entry.name, entry.qualified)]
     if not found:
         known = [entry.name for kind in searched for entry in registry().of(kind)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from genzoo import api
+from genzoo import api, launch
 from genzoo.cli import options
 from genzoo.cli.progress import Bar, choose_watcher
 from genzoo.cli.signals import stop_on_signals
@@ -15,6 +15,13 @@ from genzoo.runs import Run
 from genzoo.watcher import Watcher
 
 _steps = click.option("--steps", type=int, metavar="N", help="Steps in all, in place of the recipe's.")
+_execution = click.option(
+    "--execution",
+    type=click.Choice(["auto", "eager", "captured", "compiled"]),
+    default="auto",
+    show_default=True,
+    help="How steps are run: as written, as one CUDA graph, or compiled.",
+)
 _quiet = click.option("--quiet", is_flag=True, help="No talk while training.")
 
 
@@ -32,6 +39,7 @@ _quiet = click.option("--quiet", is_flag=True, help="No talk while training.")
     show_default=True,
     help="Arithmetic.",
 )
+@_execution
 @click.option("--run", type=click.Path(), metavar="DIR", help="Run folder; one that exists is continued.")
 @click.option("--from", "from_run", type=click.Path(), metavar="RUN", help="Run to inherit networks from.")
 @options.data
@@ -45,6 +53,7 @@ def train_command(
     assignments: tuple[str, ...],
     device: str,
     precision: api.PrecisionName,
+    execution: api.ExecutionName,
     run: str | None,
     from_run: str | None,
     data: str | None,
@@ -67,6 +76,7 @@ def train_command(
             overrides=overrides,
             device=device,
             precision=precision,
+            execution=execution,
             run=run,
             from_run=from_run,
             data=data,
@@ -81,27 +91,38 @@ def train_command(
 @options.run
 @_steps
 @options.device
+@_execution
 @options.data
 @options.as_json
 @_quiet
-def resume_command(run: str, steps: int | None, device: str, data: str | None, as_json: bool, quiet: bool) -> None:
+def resume_command(
+    run: str,
+    steps: int | None,
+    device: str,
+    execution: api.ExecutionName,
+    data: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Continue RUN from its newest whole checkpoint, exactly as if it had never stopped."""
     _train_and_show(
-        lambda watcher: api.resume(run, steps=steps, device=device, data=data, watcher=watcher),
+        lambda watcher: api.resume(run, steps=steps, device=device, execution=execution, data=data, watcher=watcher),
         as_json=as_json,
         quiet=quiet,
     )
 
 
 def _train_and_show(start: Callable[[Watcher], Run], *, as_json: bool, quiet: bool) -> None:
+    is_first = launch.rank() == 0
     with stop_on_signals() as stop:
-        watcher = choose_watcher(stop, quiet=quiet)
+        watcher = choose_watcher(stop, quiet=quiet or not is_first)
         try:
             run = start(watcher)
         finally:
             if isinstance(watcher, Bar):
                 watcher.close()
-    _show_result(run, as_json=as_json)
+    if is_first:
+        _show_result(run, as_json=as_json)
 
 
 def _show_result(run: Run, *, as_json: bool) -> None:

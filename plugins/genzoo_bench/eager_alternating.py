@@ -1,0 +1,47 @@
+"""The loop of a tutorial: the critic's step, then the generator's, in fp32, with the losses fetched every step."""
+
+from genzoo import AdversarialGame, Joint
+from genzoo_bench.loop import Rows
+
+
+class EagerAlternating:
+    """Separate passes of the critic over both sides, and a fresh one for the generator; torch's default Adam."""
+
+    name = "eager-alternating"
+
+    @staticmethod
+    def obstacle(game):
+        """Return why a game cannot be played this way, or None."""
+        return None if isinstance(game, AdversarialGame) else "it has no critic"
+
+    def __init__(self, start):
+        self._game = start.game
+        self._networks = start.networks
+        self._rows = Rows(start)
+        self._optimizers = start.optimizers()
+        self.losses = []
+
+    def advance(self):
+        """Take one step of each player."""
+        objective, networks = self._game.objective, self._networks
+        batch = self._rows.draw()
+        q, p = self._game.q(networks, batch), self._game.p(networks, batch)
+
+        on_q = networks.judge(detached(q)).logits
+        on_p = networks.judge(detached(p)).logits
+        critic_loss = objective.critic(on_q, on_p)
+        self._optimizers["critic"].zero_grad()
+        critic_loss.backward()
+        self._optimizers["critic"].step()
+
+        generator_loss = objective.generator(networks.judge(q).logits, networks.judge(p).logits)
+        self._optimizers["generator"].zero_grad()
+        generator_loss.backward()
+        self._optimizers["generator"].step()
+
+        self.losses.append((critic_loss.item(), generator_loss.item()))
+
+
+def detached(joint):
+    """Return a joint sample that no gradient goes through."""
+    return Joint(*(None if part is None else part.detach() for part in joint))

@@ -1,0 +1,126 @@
+"""Measuring: rates of several loops in one process, host synchronisations, memory, and what the device can do."""
+
+import resource
+import statistics
+import time
+import warnings
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique_dim", "_unique2"}
+"""Operators whose answer the host needs before it can go on."""
+
+
+class Rates:
+    """Steps per second of several contestants, taken in turns so that a drifting machine disturbs all alike."""
+
+    def __init__(self, contestants, device):
+        self._contestants = contestants
+        self._device = device
+        self.blocks = {name: [] for name in contestants}
+        """Steps per second of every block, by contestant."""
+
+    def warm_up(self, seconds):
+        """Take at least five steps of each, for about that long, and return the seconds of the slowest's step."""
+        slowest = 0.0
+        for contestant in self._contestants.values():
+            self._seconds(contestant, 5)
+            one = self._seconds(contestant, 1)
+            self._seconds(contestant, max(1, min(200, int(seconds / one))))
+            slowest = max(slowest, one)
+        return slowest
+
+    def measure(self, *, blocks, steps):
+        """Time `blocks` blocks of `steps` steps of each, every other time in reverse order."""
+        for block in range(blocks):
+            turns = list(self._contestants)
+            for name in turns if block % 2 else reversed(turns):
+                self.blocks[name].append(steps / self._seconds(self._contestants[name], steps))
+
+    def median(self, name):
+        """Return a contestant's steps per second."""
+        return statistics.median(self.blocks[name])
+
+    def ratio(self, name, other):
+        """Return the quartiles of the ratio of two contestants' rates, block by block: lower, median, upper."""
+        ratios = [mine / theirs for mine, theirs in zip(self.blocks[name], self.blocks[other], strict=True)]
+        return quartiles(ratios)
+
+    def _seconds(self, contestant, steps):
+        if self._device.type != "cuda":
+            began = time.perf_counter()
+            for _ in range(steps):
+                contestant.advance()
+            return time.perf_counter() - began
+        began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        began.record()
+        for _ in range(steps):
+            contestant.advance()
+        ended.record()
+        ended.synchronize()
+        return began.elapsed_time(ended) / 1000
+
+
+def quartiles(values):
+    """Return lower quartile, median and upper quartile."""
+    if len(values) == 1:
+        return [values[0]] * 3
+    return statistics.quantiles(values, n=4, method="inclusive")
+
+
+def synchronisations(contestant, device, *, steps):
+    """Return how often in a step the host waits for the device, or would if there were one."""
+    if device.type == "cuda":
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                for _ in range(steps):
+                    contestant.advance()
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        return sum("synchroniz" in str(one.message) for one in caught) / steps
+    with _Counting() as counting:
+        for _ in range(steps):
+            contestant.advance()
+    return counting.found / steps
+
+
+class _Counting(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.found = 0
+
+    def __torch_dispatch__(self, operator, types, arguments=(), keywords=None):
+        self.found += operator.overloadpacket.__name__ in _WAITING
+        return operator(*arguments, **(keywords or {}))
+
+
+def peak_flops(device, dtype):
+    """Return the floating-point operations per second that square matrix products reach here, the best of several."""
+    sizes = (4096, 8192, 16384) if device.type == "cuda" else (1024, 2048)
+    best = 0.0
+    for size in sizes:
+        left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+        rates = Rates({"product": _Product(left, right)}, device)
+        rates.warm_up(0.2)
+        rates.measure(blocks=5, steps=3)
+        best = max(best, max(rates.blocks["product"]) * 2 * size**3)
+    return best
+
+
+class _Product:
+    def __init__(self, left, right):
+        self._left, self._right = left, right
+        self._out = torch.empty_like(left)
+
+    def advance(self):
+        torch.matmul(self._left, self._right, out=self._out)
+
+
+def peak_memory(device):
+    """Return the largest memory in use so far, in bytes: of the device, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
