@@ -111,6 +111,7 @@ class Stream:
         seed: int,
         device: torch.device,
         ranks: Ranks | None = None,
+        channels_last: bool = False,
         ahead: bool | None = None,
     ) -> None:
         self._ranks = ranks or Ranks()
@@ -124,7 +125,7 @@ class Stream:
         self._seed = seed
         self._device = device
         self._draws = torch.Generator(device)
-        self._channels_last = spec.is_image and device.type == "cuda"
+        self.channels_last = spec.is_image and channels_last
 
     @property
     def smallest_batch(self) -> int:
@@ -135,7 +136,7 @@ class Stream:
         """Return the batch of `step` (counted from 0)."""
         stored, labels = self._rows.take(step)
         x = as_input(stored)
-        if self._channels_last:
+        if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         rows = len(x) * self._ranks.size
         own = self._ranks.share(rows)

@@ -1,5 +1,7 @@
 """Devices: from what the user asks for to what there is and what pays there."""
 
+from math import prod
+
 import torch
 
 from genzoo import launch
@@ -32,13 +34,14 @@ def choose_device(name: str) -> torch.device:
 def choose_precision(name: str, device: str, spec: DataSpec) -> Precision:
     """Return the precision called `auto`, `fp32` or `bf16`.
 
-    `auto` is bf16 for images where the device multiplies bf16 matrices natively, and fp32 elsewhere: small networks
-    on vectors gain nothing from it, and their data need the digits (docs/benchmarks.md).
+    `auto` is bf16 for images of 32×32 pixels or more where the device multiplies bf16 natively, and fp32 elsewhere:
+    smaller networks gain nothing from it (docs/benchmarks.md).
     """
     if name not in ("auto", "fp32", "bf16"):
         raise SettingsError(f"no precision called '{name}'", "precisions: auto, fp32, bf16")
     if name == "auto":
-        return "bf16" if spec.is_image and _multiplies_bf16(choose_device(device)) else "fp32"
+        is_large = spec.is_image and prod(spec.shape[1:]) >= _PIXELS
+        return "bf16" if is_large and _multiplies_bf16(choose_device(device)) else "fp32"
     return "bf16" if name == "bf16" else "fp32"
 
 
@@ -52,6 +55,9 @@ def choose_execution(name: str, device: torch.device) -> Execution:
         if name == known:
             return known
     raise SettingsError(f"no execution called '{name}'", "executions: auto, eager, captured, compiled")
+
+
+_PIXELS = 32 * 32
 
 
 def _multiplies_bf16(device: torch.device) -> bool:
