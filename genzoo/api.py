@@ -1,4 +1,4 @@
-"""The library in four functions: train, resume, load and evaluate.
+"""The library in a few functions: train, resume, load and evaluate.
 
 Here registry, run folder and engine meet. A run's lock, manifest and hashes are checked before torch is imported,
 which is why torch's half of genzoo is imported inside the functions.
@@ -7,20 +7,21 @@ which is why torch's half of genzoo is imported inside the functions.
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from genzoo import checkpoints, launch
 from genzoo.checkpoints import Checkpoint
-from genzoo.errors import BusyError, GenzooWarning, PluginError, SettingsError
+from genzoo.errors import BusyError, GenzooError, GenzooWarning, PluginError, SettingsError
 from genzoo.plugins import registry
 from genzoo.runs import Run, claim, claim_exactly, now
 from genzoo.watcher import Watcher
 
 if TYPE_CHECKING:
+    from genzoo.engine import Engine
     from genzoo.execution import Execution
     from genzoo.games import Game
     from genzoo.jobs import Job
@@ -62,29 +63,57 @@ def train(
     """
     if launch.rank():
         return _assist(device, execution, data, watcher)
-    source = None if from_run is None else _as_run(from_run).as_source()
-    target = None if run is None else Run(Path(run))
-    if target is not None and target.exists:
-        with target.hold():
-            record, found = target.record, _newest_or_none(target)
-            from genzoo.jobs import order, refuse_differences
+    with _opened(
+        model,
+        recipe=recipe,
+        seed=seed,
+        steps=steps,
+        overrides=overrides,
+        device=device,
+        precision=precision,
+        execution=execution,
+        run=run,
+        from_run=from_run,
+        data=data,
+        runs=runs,
+        watcher=watcher,
+    ) as engine:
+        engine.train()
+        return engine.run
 
-            stored = record["precision"] if precision == "auto" else precision
-            job = order(registry(), model, recipe, seed, steps, stored, overrides or {}, source, device=device)
-            job = job.settled(data_folder(data))
-            refuse_differences(target, record, job, registry())
-            with _prepared(job, device, execution, data) as ready:
-                return _carry_out(job, target, ready, found, watcher)
-    from genzoo.jobs import order
 
-    job = order(registry(), model, recipe, seed, steps, precision, overrides or {}, source, device=device)
-    job = job.settled(data_folder(data))
-    with _prepared(job, device, execution, data) as ready:
-        target = claim(Path(runs), job.label) if target is None else claim_exactly(target.path)
-        with target.hold():
-            if target.exists:
-                raise BusyError(f"another process has begun {target.path} meanwhile", "type the same command again")
-            return _carry_out(job, target, ready, None, watcher)
+def train_together(
+    trainings: Sequence[Mapping[str, Any]],
+    *,
+    device: str = "auto",
+    execution: ExecutionName = "auto",
+    data: str | Path | None = None,
+    watcher: Callable[[], Watcher] = Watcher,
+) -> dict[Path, GenzooError | None]:
+    """Train several runs of one game as one batched program; return why each run failed, or None.
+
+    Each of `trainings` has arguments of `train`, `run` among them; they may differ in seed, in what the optimizers are
+    told, and in the standard deviation of the initial weights. Where they cannot be played together, one warning says
+    why, and they are trained one after the other. Every run is as if it had been trained alone, to rounding and to
+    what networks draw inside.
+    """
+    from genzoo.engine import train_in_turn
+    from genzoo.engine import train_together as advance_together
+    from genzoo.populations import Population
+
+    with ExitStack() as stack:
+        engines = [
+            stack.enter_context(_opened(**training, device=device, execution=execution, data=data, watcher=watcher()))
+            for training in trainings
+        ]
+        population = Population([engine.trainer for engine in engines])
+        obstacle = population.obstacle()
+        if obstacle is None:
+            failed = advance_together(engines, population)
+        else:
+            _warn([f"{len(engines)} runs are trained one after the other and not together: {obstacle}"])
+            failed = train_in_turn(engines)
+        return {engine.run.path: failed.get(engine) for engine in engines}
 
 
 def resume(
@@ -118,7 +147,9 @@ def resume(
         if steps is not None:
             job = replace(job, plan=replace(job.plan, settings=with_steps(job.settings, steps)))
         with _prepared(job, device, execution, data) as ready:
-            return _carry_out(job, target, ready, found, watcher)
+            engine = _engine(job, target, ready, found, watcher)
+            engine.train()
+            return engine.run
 
 
 def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
@@ -231,6 +262,50 @@ class _Ready(NamedTuple):
 
 
 @contextmanager
+def _opened(
+    model: "str | Game",
+    *,
+    recipe: "str | Recipe | None" = None,
+    seed: int = 0,
+    steps: int | None = None,
+    overrides: Mapping[str, object] | None = None,
+    device: str = "auto",
+    precision: PrecisionName = "auto",
+    execution: str = "auto",
+    run: str | Path | None = None,
+    from_run: str | Path | Run | None = None,
+    data: str | Path | None = None,
+    runs: str | Path = "runs",
+    watcher: Watcher | None = None,
+) -> "Iterator[Engine]":
+    """Yield the engine of a run that begins or goes on, as `train` describes, while this process holds its folder."""
+    source = None if from_run is None else _as_run(from_run).as_source()
+    target = None if run is None else Run(Path(run))
+    if target is not None and target.exists:
+        with target.hold():
+            record, found = target.record, _newest_or_none(target)
+            from genzoo.jobs import order, refuse_differences
+
+            stored = record["precision"] if precision == "auto" else precision
+            job = order(registry(), model, recipe, seed, steps, stored, overrides or {}, source, device=device)
+            job = job.settled(data_folder(data))
+            refuse_differences(target, record, job, registry())
+            with _prepared(job, device, execution, data) as ready:
+                yield _engine(job, target, ready, found, watcher)
+        return
+    from genzoo.jobs import order
+
+    job = order(registry(), model, recipe, seed, steps, precision, overrides or {}, source, device=device)
+    job = job.settled(data_folder(data))
+    with _prepared(job, device, execution, data) as ready:
+        target = claim(Path(runs), job.label) if target is None else claim_exactly(target.path)
+        with target.hold():
+            if target.exists:
+                raise BusyError(f"another process has begun {target.path} meanwhile", "type the same command again")
+            yield _engine(job, target, ready, None, watcher)
+
+
+@contextmanager
 def _prepared(job: "Job", device: str, execution: str, data: str | Path | None) -> Iterator[_Ready]:
     """Yield the job made ready, beside all other ranks: everything that can fail before a folder is made."""
     from genzoo.devices import choose_device, choose_execution
@@ -257,14 +332,14 @@ def _prepared(job: "Job", device: str, execution: str, data: str | Path | None) 
         yield _Ready(trainer, splits, fingerprint, how)
 
 
-def _carry_out(
+def _engine(
     job: "Job",
     run: Run,
     ready: _Ready,
     found: tuple[Checkpoint, list[str]] | None,
     watcher: Watcher | None,
-) -> Run:
-    """Train in a run folder that this process holds, from the newest whole checkpoint if there is one, and evaluate."""
+) -> "Engine":
+    """Return the engine of a run that this process holds, at the newest whole checkpoint if there is one."""
     from genzoo.engine import Engine
 
     trainer, splits, fingerprint, execution = ready
@@ -297,8 +372,7 @@ def _carry_out(
         engine.restore(checkpoint)
     trainer.ranks.tell({"run": str(run.path), "record": run.record, "step": trainer.step})
     trainer.spread(trainer.step)
-    engine.train()
-    return run
+    return engine
 
 
 def _assist(device: str, execution: str, data: str | Path | None, watcher: Watcher | None) -> Run:

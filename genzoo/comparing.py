@@ -13,11 +13,12 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -78,6 +79,15 @@ class Outcome:
     said: str = ""
 
 
+class Command(NamedTuple):
+    """How the process that trains some cells is started."""
+
+    arguments: list[str]
+    """What follows `genzoo`."""
+    reads: str | None = None
+    """What it reads from its standard input."""
+
+
 Progress = Callable[[Mapping[int, tuple[int, int]]], None]
 """Is told (step, steps) by the number of the cell; may raise to stop."""
 
@@ -132,28 +142,31 @@ def refuse_unlike(contestants: Sequence[Contestant]) -> None:
 
 def train_cells(
     cells: Sequence[Cell],
-    arguments: Callable[[Cell], list[str]],
+    command: Callable[[Sequence[Cell]], Command],
     *,
     jobs: int,
+    together: bool = False,
     progress: Progress = lambda steps: None,
 ) -> list[Outcome]:
     """Train what is not done yet, `jobs` at a time, each in a process of its own; return how every cell ended.
 
-    A training that fails does not stop the others. If `progress` raises, all are asked to stop and save.
+    With `together`, cells that differ in seed and optimizer alone share a process. A training that fails does not stop
+    the others. If `progress` raises, all are asked to stop and save.
     """
     outcomes = [Outcome(code=0) if cell.is_done else Outcome() for cell in cells]
-    waiting = [number for number, outcome in enumerate(outcomes) if outcome.code is None]
-    running: dict[int, subprocess.Popen[str]] = {}
+    waiting = _teams(cells, [number for number, one in enumerate(outcomes) if one.code is None], together)
+    running: dict[tuple[int, ...], subprocess.Popen[str]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
-                number = waiting.pop(0)
-                running[number] = _start(cells[number], arguments(cells[number]), jobs)
+                team = waiting.pop(0)
+                running[team] = _start([cells[number] for number in team], command, jobs)
             time.sleep(_POLL)
-            for number in [number for number, process in running.items() if process.poll() is not None]:
-                process = running.pop(number)
-                errors = _errors(cells[number].run)
-                outcomes[number] = Outcome(code=process.returncode, said=errors)
+            for team in [team for team, process in running.items() if process.poll() is not None]:
+                code, errors = running.pop(team).returncode, _errors(cells[team[0]].run)
+                for number in team:
+                    ended_well = code == 0 or (len(team) > 1 and cells[number].is_done)
+                    outcomes[number] = Outcome(code=0 if ended_well else code, said=errors)
             progress({number: _progress(cell) for number, cell in enumerate(cells)})
     finally:
         for process in running.values():
@@ -230,12 +243,35 @@ def held_out(model: Model, splits: Splits) -> Model:
     return found
 
 
-def _start(cell: Cell, arguments: list[str], jobs: int) -> "subprocess.Popen[str]":
-    cell.run.path.parent.mkdir(parents=True, exist_ok=True)
+def _teams(cells: Sequence[Cell], waiting: Sequence[int], together: bool) -> list[tuple[int, ...]]:
+    """Return the cells that wait, by number, in the order of the first of every process's."""
+    teams: dict[str, tuple[int, ...]] = {}
+    for number in waiting:
+        alike = _likeness(cells[number].job) if together else str(number)
+        teams[alike] = (*teams.get(alike, ()), number)
+    return list(teams.values())
+
+
+def _likeness(job: Job) -> str:
+    """Return what two trainings must have in common to be played as one program."""
+    settings = to_json(job.settings)
+    for path in ("learning_rate", "beta1", "beta2", "epsilon", "players", "averaging"):
+        settings["training"].pop(path)
+    settings["architecture"].pop("init_std", None)
+    source = None if job.source is None else job.source.sha256
+    return json.dumps([job.model, settings, job.precision, source], sort_keys=True)
+
+
+def _start(cells: Sequence[Cell], command: Callable[[Sequence[Cell]], Command], jobs: int) -> "subprocess.Popen[str]":
+    run, (arguments, reads) = cells[0].run, command(cells)
+    run.path.parent.mkdir(parents=True, exist_ok=True)
     threads = {} if jobs == 1 else {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
-    with _error_file(cell.run).open("w") as errors:
+    with _error_file(run).open("w") as errors, tempfile.TemporaryFile("w+") as told:
+        told.write(reads or "")
+        told.seek(0)
         return subprocess.Popen(
-            [sys.executable, "-m", "genzoo", "train", *arguments, "--run", str(cell.run.path), "--json", "--quiet"],
+            [sys.executable, "-m", "genzoo", *arguments],
+            stdin=told,
             stdout=subprocess.DEVNULL,
             stderr=errors,
             text=True,
@@ -272,6 +308,7 @@ def _cell_report(cell: Cell, outcome: Outcome) -> dict[str, Any]:
     failure = ""
     if outcome.code:
         errors = [line for line in outcome.said.splitlines() if line.startswith("error: ")]
+        errors = [line for line in errors if str(cell.run.path) in line] or errors
         failure = f"exit {outcome.code}: {errors[0].removeprefix('error: ') if errors else outcome.said[-200:]}"
     return {
         "label": cell.contestant.label,

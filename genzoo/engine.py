@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from torch import Tensor
 from genzoo import checkpoints, files, pictures
 from genzoo.checkpoints import Checkpoint
 from genzoo.data import label_frequencies
-from genzoo.errors import DivergedError, InterruptedRun
+from genzoo.errors import DivergedError, GenzooError, InterruptedRun
 from genzoo.model import Model
 from genzoo.networks import Networks
+from genzoo.populations import Population
 from genzoo.randomness import preserved
 from genzoo.runs import Run
 from genzoo.tensors import pack, unpack
@@ -39,8 +40,8 @@ class Engine:
         watcher: Watcher,
         evaluate: Callable[[Model], None] = lambda model: None,
     ) -> None:
-        self._trainer = trainer
-        self._run = run
+        self.trainer = trainer
+        self.run = run
         self._splits = splits
         self._watcher = watcher
         self._evaluate = evaluate
@@ -56,51 +57,67 @@ class Engine:
         names = ["networks", "optimizers"] + (["averaged"] if self._training.averaging is not None else [])
         tensors = {name: unpack(checkpoint.file(f"{name}.safetensors")) for name in names}
         state = files.read_json(checkpoint.file("state.json"), "a checkpoint's state")
-        self._trainer.restore(tensors, step=checkpoint.step)
+        self.trainer.restore(tensors, step=checkpoint.step)
         self._seconds_before = float(state["seconds"])
 
     def train(self) -> None:
-        """Take the remaining steps, dropping what was logged of them before; leave the caller's random state alone."""
-        trainer, training = self._trainer, self._training
-        self._watcher.started(self._run, trainer.step, training.steps)
+        """Take the remaining steps and evaluate; leave the caller's random state alone."""
+        self._begin()
+        with preserved():
+            while not self._is_done:
+                self._took(self.trainer.advance())
+        self._finish()
+
+    @property
+    def _is_done(self) -> bool:
+        return self.trainer.step >= self._training.steps
+
+    def _begin(self) -> None:
+        """Start the clock, and drop what was logged of the steps that will be taken again."""
+        trainer = self.trainer
+        self._watcher.started(self.run, trainer.step, self._training.steps)
         self._clock = Clock(step=trainer.step, seconds=self._seconds_before)
         if self._writes:
-            self._run.rewind_log(trainer.step)
-        with preserved():
-            while trainer.step < training.steps:
-                self._meter.add(trainer.advance())
-                signal = self._after_step(trainer.step, last=trainer.step == training.steps)
-                if signal and trainer.step < training.steps:
-                    raise InterruptedRun(
-                        f"stopped after step {trainer.step:,} of {training.steps:,}; all of it is saved",
-                        f"go on with: genzoo resume {self._run.path}",
-                        signal_number=signal,
-                    )
+            self.run.rewind_log(trainer.step)
+
+    def _took(self, losses: Losses) -> None:
+        """Do what is due after a step; raise where it is the last one, but for the end."""
+        trainer, steps = self.trainer, self._training.steps
+        self._meter.add(losses)
+        signal = self._after_step(trainer.step, last=self._is_done)
+        if signal and not self._is_done:
+            raise InterruptedRun(
+                f"stopped after step {trainer.step:,} of {steps:,}; all of it is saved",
+                f"go on with: genzoo resume {self.run.path}",
+                signal_number=signal,
+            )
+
+    def _finish(self) -> None:
         self._watcher.finished()
         if self._writes:
             self._measure()
 
     def model(self, networks: Networks) -> Model:
         """Return the trainer's `networks` as a model to look at."""
-        settings = self._trainer.settings
+        settings = self.trainer.settings
         return Model(
             networks=networks,
             data=settings.dataset.spec,
             prior=settings.prior,
             latent=settings.architecture.latent,
             label_frequencies=self._frequencies,
-            device=self._trainer.device,
-            step=self._trainer.step,
+            device=self.trainer.device,
+            step=self.trainer.step,
             weights="raw" if self._training.averaging is None else "averaged",
         )
 
     def _after_step(self, step: int, *, last: bool) -> int | None:
-        training, signal = self._training, self._trainer.ranks.agree(self._watcher.signal())
+        training, signal = self._training, self.trainer.ranks.agree(self._watcher.signal())
         self._watcher.stepped(step)
         draw = step % training.picture_every == 0 or last
         save = step % training.checkpoint_every == 0 or last or signal
         # Nothing that comes after a fault is drawn or saved: the log entry of a fault ends the run.
-        if step % training.log_every == 0 or last or signal or ((draw or save) and self._trainer.fault()):
+        if step % training.log_every == 0 or last or signal or ((draw or save) and self.trainer.fault()):
             self._log()
         if not self._writes:
             return signal
@@ -115,50 +132,50 @@ class Engine:
         return signal
 
     def _log(self) -> None:
-        fault = self._trainer.fault()
+        fault = self.trainer.fault()
         losses, watch = self._meter.read()
         entry: dict[str, Any] = {
-            "step": self._trainer.step,
+            "step": self.trainer.step,
             "seconds": round(self._clock.seconds(), 3),
-            "steps_per_second": round(self._clock.rate(self._trainer.step), 3),
+            "steps_per_second": round(self._clock.rate(self.trainer.step), 3),
             "losses": losses,
             "watch": watch,
         }
         if fault is not None:
             entry["diverged"] = {"step": fault.step, "players": list(fault.players)}
         if self._writes:
-            self._run.log(entry)
+            self.run.log(entry)
         self._watcher.logged(entry)
         if fault is not None:
             raise DivergedError(
                 f"the loss or gradient of {' and '.join(fault.players)} became non-finite in step {fault.step:,}; "
-                f"no parameter was touched by it (last checkpoint: step {self._run.step:,})",
+                f"no parameter was touched by it (last checkpoint: step {self.run.step:,})",
                 "try a lower learning rate: --set training.learning_rate=…",
             )
 
     def _save(self) -> None:
         state = {
             "schema_version": files.SCHEMA_VERSION,
-            "step": self._trainer.step,
-            "seed": self._trainer.seed,
+            "step": self.trainer.step,
+            "seed": self.trainer.seed,
             "seconds": self._clock.seconds(),
         }
-        tensors = {f"{name}.safetensors": pack(part) for name, part in self._trainer.state().items()}
+        tensors = {f"{name}.safetensors": pack(part) for name, part in self.trainer.state().items()}
         checkpoints.save(
-            self._run.checkpoints,
-            step=self._trainer.step,
+            self.run.checkpoints,
+            step=self.trainer.step,
             files={**tensors, "state.json": files.json_bytes(state)},
             keep=self._training.keep_checkpoints,
         )
-        self._watcher.saved(self._trainer.step)
+        self._watcher.saved(self.trainer.step)
 
     def _measure(self) -> None:
-        with self._trainer.weights_to_show() as networks:
+        with self.trainer.weights_to_show() as networks:
             self._evaluate(self.model(networks))
 
     def _draw(self) -> None:
-        step, seed = self._trainer.step, self._trainer.seed
-        with self._trainer.weights_to_show() as networks:
+        step, seed = self.trainer.step, self.trainer.seed
+        with self.trainer.weights_to_show() as networks:
             model = self.model(networks)
             count = _PICTURED if model.data.is_image else _SCATTERED
             if networks.decoder is not None:
@@ -169,10 +186,47 @@ class Engine:
                 pictures.save_reconstructions(path, model, self._splits.validation, count=shown, seed=seed)
 
     def _picture(self, folder: str, step: int) -> Path:
-        path = self._run.path / folder
+        path = self.run.path / folder
         with files.storage(path):
             path.mkdir(exist_ok=True)
         return path / f"{step:07d}.png"
+
+
+def train_together(engines: Sequence[Engine], population: Population) -> dict[Engine, GenzooError]:
+    """Take the remaining steps of all engines, whose trainers are the population's, and evaluate; return what failed.
+
+    One that diverges does not stop the others; a signal stops and saves them all.
+    """
+    for engine in engines:
+        engine._begin()
+    failed: dict[Engine, GenzooError] = {}
+    with preserved():
+        while not engines[0]._is_done:
+            for engine, losses in zip(engines, population.advance(), strict=True):
+                if engine not in failed:
+                    try:
+                        engine._took(losses)
+                    except (DivergedError, InterruptedRun) as end:
+                        failed[engine] = end
+            if len(failed) == len(engines) or any(isinstance(end, InterruptedRun) for end in failed.values()):
+                return failed
+    for engine in engines:
+        if engine not in failed:
+            engine._finish()
+    return failed
+
+
+def train_in_turn(engines: Sequence[Engine]) -> dict[Engine, GenzooError]:
+    """Train engines one after the other and return what failed, as `train_together` does."""
+    failed: dict[Engine, GenzooError] = {}
+    for engine in engines:
+        try:
+            engine.train()
+        except DivergedError as end:
+            failed[engine] = end
+        except InterruptedRun as end:
+            return failed | {engine: end}
+    return failed
 
 
 class Meter:

@@ -297,7 +297,7 @@ def test_a_browser_draws_the_report(compared, tmp_path, width, scheme):
 
 def test_nothing_is_left_of_a_failed_start(tmp_path):
     cells = comparing.cells_of([contestant("ali")], tmp_path)
-    (outcome,) = comparing.train_cells(cells, lambda cell: ["nonsense"], jobs=1)
+    (outcome,) = comparing.train_cells(cells, lambda some: comparing.Command(["nonsense"]), jobs=1)
     assert outcome.code == 2
     assert "nonsense" in outcome.said
     assert list((tmp_path / "cells").iterdir()) == []

@@ -27,6 +27,7 @@ from genzoo.plugins import registry
 _COMMANDS = {
     "train": "genzoo.cli.training",
     "resume": "genzoo.cli.training",
+    "train-together": "genzoo.cli.training",
     "sample": "genzoo.cli.looking",
     "reconstruct": "genzoo.cli.looking",
     "interpolate": "genzoo.cli.looking",
@@ -56,7 +57,7 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _COMMANDS:
-            command = getattr(import_module(_COMMANDS[cmd_name]), f"{cmd_name}_command")
+            command = getattr(import_module(_COMMANDS[cmd_name]), f"{cmd_name.replace('-', '_')}_command")
         elif cmd_name in _plugin_commands():
             command = registry().load("commands", cmd_name)
         else:
@@ -68,7 +69,11 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List all commands, those of plugins by their summaries, so that a broken one breaks nothing here."""
         found = {name: self.get_command(ctx, name) for name in _COMMANDS}
-        rows = [(name, command.get_short_help_str(limit=80)) for name, command in found.items() if command]
+        rows = [
+            (name, command.get_short_help_str(limit=80))
+            for name, command in found.items()
+            if command and not command.hidden
+        ]
         with formatter.section("Commands"):
             formatter.write_dl([*rows, *_plugin_commands().items()])
 

@@ -1,5 +1,6 @@
 """`genzoo compare`."""
 
+import json
 import os
 import shlex
 import sys
@@ -19,7 +20,7 @@ from genzoo.plugins import registry
 from genzoo.runs import Run
 
 if TYPE_CHECKING:
-    from genzoo.comparing import Cell, Contestant
+    from genzoo.comparing import Cell, Command, Contestant
     from genzoo.model import Model
     from genzoo.reports import Section
     from genzoo.vocabulary import Splits
@@ -33,6 +34,7 @@ _EVALUATIONS = 5
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="How many.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Updates of every model.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; all cores if left out.")
+@options.together
 @click.option(
     "--set",
     "assignments",
@@ -52,6 +54,7 @@ def compare_command(
     seeds: int,
     steps: int | None,
     jobs: int | None,
+    together: bool | None,
     assignments: tuple[str, ...],
     report: Path | None,
     device: str,
@@ -81,7 +84,11 @@ def compare_command(
     say(f"{len(cells)} trainings, {sum(cell.is_done for cell in cells)} of them done; report: {folder}")
     with watching([f"{cell.contestant.label} seed {cell.job.seed}" for cell in cells]) as progress:
         outcomes = comparing.train_cells(
-            cells, lambda cell: arguments_of(cell, device, data), jobs=jobs or min(len(cells), cores), progress=progress
+            cells,
+            lambda some: command_of(some, device, data),
+            jobs=jobs or min(len(cells), cores),
+            together=plays_together(together, device),
+            progress=progress,
         )
     splits = contestants[0].settings.dataset.load(api.data_folder(data))
     models_of = {
@@ -156,18 +163,34 @@ def _split_assignments(assignments: Sequence[str], names: set[str]) -> tuple[dic
     return common, own
 
 
-def arguments_of(cell: "Cell", device: str, data: str | None) -> list[str]:
-    """Return what follows `genzoo train` for a cell, with a handful of evaluations on its way."""
-    job = cell.job
-    training = job.settings.training
+def command_of(cells: "Sequence[Cell]", device: str, data: str | None) -> "Command":
+    """Return the command that trains some cells, alone or together, with a handful of evaluations on the way."""
+    from genzoo.comparing import Command
+
+    where = ["--device", device] if data is None else ["--device", device, "--data", data]
+    if len(cells) > 1:
+        return Command(["train-together", *where], reads=json.dumps([_training(cell) for cell in cells]))
+    training = _training(cells[0])
+    overrides, model = training.pop("overrides"), training.pop("model")
+    arguments = [f"--{name.removesuffix('_run').replace('_', '-')}={value}" for name, value in training.items()]
+    arguments += [f"--set={path}={value}" for path, value in overrides.items()]
+    return Command(["train", model, *arguments, *where, "--json", "--quiet"])
+
+
+def _training(cell: "Cell") -> dict[str, Any]:
+    """Return a cell as arguments of `genzoo.train`."""
+    job, training = cell.job, cell.job.settings.training
     every = training.evaluate_every or max(1, training.steps // _EVALUATIONS)
-    arguments = [job.model, "--recipe", job.recipe, "--seed", str(job.seed), "--steps", str(training.steps)]
-    for path, value in ({"training.evaluate_every": str(every)} | job.overrides).items():
-        arguments += ["--set", f"{path}={value}"]
-    if cell.source is not None:
-        arguments += ["--from", str(cell.source.path)]
-    arguments += ["--device", device]
-    return arguments if data is None else [*arguments, "--data", data]
+    found = {"model": job.model, "recipe": job.recipe, "seed": job.seed, "steps": training.steps}
+    found |= {"overrides": {"training.evaluate_every": str(every)} | job.overrides, "run": str(cell.run.path)}
+    return found if cell.source is None else found | {"from_run": str(cell.source.path)}
+
+
+def plays_together(chosen: bool | None, device: str) -> bool:
+    """Return whether replicas are played as one program: as was chosen, else on GPUs, where that was made for."""
+    from genzoo.devices import choose_device
+
+    return choose_device(device).type == "cuda" if chosen is None else chosen
 
 
 def _baselines(

@@ -26,6 +26,11 @@ seed = click.option(
     help="Seed of everything drawn.",
 )
 raw = click.option("--raw", is_flag=True, help="Use the weights as trained, even if averages are kept.")
+together = click.option(
+    "--together/--apart",
+    default=None,
+    help="Play trainings that differ in seed and optimizer alone as one program, or apart; on GPUs together.",
+)
 run = click.argument("run", metavar="RUN", callback=lambda context, parameter, value: _by_number(value))
 
 

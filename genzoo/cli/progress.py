@@ -22,6 +22,10 @@ class Quiet(Watcher):
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
 
+    def started(self, run: Run, step: int, steps: int) -> None:
+        """Have signals wait until all is saved."""
+        self._stop.deferred = True
+
     def finished(self) -> None:
         """Let a signal end the process at once from here on: everything is saved."""
         self._stop.deferred = False
@@ -41,6 +45,7 @@ class Lines(Quiet):
 
     def started(self, run: Run, step: int, steps: int) -> None:
         """Write what the run is."""
+        super().started(run, step, steps)
         self._steps = steps
         say(describe(run))
         if step:
@@ -73,6 +78,7 @@ class Bar(Quiet):
 
     def started(self, run: Run, step: int, steps: int) -> None:
         """Write what the run is and put up the bar."""
+        super().started(run, step, steps)
         say(describe(run))
         self._steps = steps
         self._progress.start()

@@ -9,7 +9,7 @@ import click
 
 from genzoo import api, files
 from genzoo.cli import options
-from genzoo.cli.comparing import arguments_of
+from genzoo.cli.comparing import command_of, plays_together
 from genzoo.cli.progress import watching
 from genzoo.cli.talk import columns, say, show, show_json
 from genzoo.errors import UnreadableError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.argument("study", required=False, type=options.Name("studies"))
 @click.option("--budget", type=click.Choice(["quick", "paper"]), default="quick", show_default=True, help="How long.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; all cores if left out.")
+@options.together
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="A field, such as study.runs=3.")
 @click.option("--report", type=click.Path(path_type=Path), default="studies", metavar="DIR", help="Where to.")
 @options.device
@@ -34,6 +35,7 @@ def reproduce_command(
     study: str | None,
     budget: str,
     jobs: int | None,
+    together: bool | None,
     assignments: tuple[str, ...],
     report: Path,
     device: str,
@@ -62,7 +64,13 @@ def reproduce_command(
         say(f"{len(cells)} trainings, {sum(cell.is_done for cell in cells)} of them done; in {report / study}")
         at_once = jobs or max(1, min(len(cells), os.cpu_count() or 1))
         with watching([f"{cell.job.model} {cell.job.seed}" for cell in cells]) as progress:
-            return train_cells(cells, lambda cell: arguments_of(cell, device, data), jobs=at_once, progress=progress)
+            return train_cells(
+                cells,
+                lambda some: command_of(some, device, data),
+                jobs=at_once,
+                together=plays_together(together, device),
+                progress=progress,
+            )
 
     def order(recipe: str, trial: "Trial") -> "Job":
         from genzoo.jobs import order

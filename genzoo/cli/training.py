@@ -1,5 +1,7 @@
 """`genzoo train` and `genzoo resume`."""
 
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ import click
 
 from genzoo import api, launch
 from genzoo.cli import options
-from genzoo.cli.progress import Bar, choose_watcher
+from genzoo.cli.progress import Bar, Quiet, choose_watcher
 from genzoo.cli.signals import stop_on_signals
 from genzoo.cli.talk import say, show, show_json, show_scores
 from genzoo.runs import Run
@@ -110,6 +112,22 @@ def resume_command(
         as_json=as_json,
         quiet=quiet,
     )
+
+
+@click.command("train-together", hidden=True)
+@options.device
+@_execution
+@options.data
+def train_together_command(device: str, execution: api.ExecutionName, data: str | None) -> None:
+    """Train several runs of one game as one program: a JSON list of the arguments of `genzoo.train` on stdin."""
+    trainings = json.load(sys.stdin)
+    with stop_on_signals() as stop:
+        ends = api.train_together(trainings, device=device, execution=execution, data=data, watcher=lambda: Quiet(stop))
+    failed = {path: end for path, end in ends.items() if end is not None}
+    for path, end in failed.items():
+        say(f"error: {path}: {end.found}")
+    if failed:
+        raise next(iter(failed.values()))
 
 
 def _train_and_show(start: Callable[[Watcher], Run], *, as_json: bool, quiet: bool) -> None:
