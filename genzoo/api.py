@@ -241,6 +241,9 @@ def new_trainer(
     from genzoo.trainer import Trainer
 
     job = order(registry(), model, recipe, seed, None, precision, overrides or {}, None, device=device)
+    if job.settings.game.inherits:
+        parts = " and ".join(job.settings.game.inherits)
+        raise SettingsError(f"{job.model} takes its {parts} from another run", "it can be trained with: genzoo train")
     chosen, spec = choose_device(device), job.settings.dataset.spec
     return Trainer(
         job.plan,

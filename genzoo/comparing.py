@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -224,23 +224,22 @@ def environment() -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
 class HeldOut(Model):
     """The truth in the place of a model: its samples are rows of the validation split, in their order."""
 
-    rows_of: Splits
+    splits: Splits
 
     def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
         """Return the first `count` validation rows, again from the start where there are fewer."""
-        x, _ = self.rows(self.rows_of.validation)
+        x, _ = self.rows(self.splits.validation)
         return x[torch.arange(count) % len(x)]
 
 
 def held_out(model: Model, splits: Splits) -> Model:
     """Return the held-out rows as a model that only samples, with the networks of `model` for its shape."""
-    known = {name: getattr(model, name) for name in model.__dataclass_fields__}
-    found = HeldOut(**known)
-    object.__setattr__(found, "rows_of", splits)
-    return found
+    known = {field.name: getattr(model, field.name) for field in fields(model)}
+    return HeldOut(**known, splits=splits)
 
 
 def _teams(cells: Sequence[Cell], waiting: Sequence[int], together: bool) -> list[tuple[int, ...]]:

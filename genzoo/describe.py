@@ -1,5 +1,7 @@
 """Descriptions of what is registered, as JSON data: networks as layer tables, data cards, settings."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -76,10 +78,10 @@ def forward_macs(trainer: Trainer) -> int | None:
         return None
     counted: list[int] = []
 
-    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        counted.append(costs[module] * len(inputs[0]))
+    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        counted.append(costs[module](output))
 
-    hooks = [module.register_forward_pre_hook(count) for module in costs]
+    hooks = [module.register_forward_hook(count) for module in costs]
     try:
         with preserved(), buffers_kept(networks):
             trainer.settings.game.losses(networks, batch, trainer.movers())
@@ -89,22 +91,31 @@ def forward_macs(trainer: Trainer) -> int | None:
     return sum(counted)
 
 
-def _costs(networks: nn.Module) -> dict[nn.Module, int] | None:
-    """Return the multiply-accumulates per row of every linear map, or None if some parameter is in no known layer."""
+def _costs(networks: nn.Module) -> dict[nn.Module, Callable[[torch.Tensor], int]] | None:
+    """Return what every linear map's output costs; None if some parameter is in no known layer."""
     stacks = [module for module in networks.modules() if isinstance(module, Stack)]
     loose = [module for module in networks.modules() if isinstance(module, nn.Linear)]
     known = {id(parameter) for module in [*stacks, *loose] for parameter in module.parameters()}
     if any(id(parameter) not in known for parameter in networks.parameters()):
         return None
-    tabled: dict[nn.Module, int] = {
-        module: card.macs
+    found: dict[nn.Module, Callable[[torch.Tensor], int]] = {
+        module: partial(_dense, module.in_features) for module in loose
+    }
+    return found | {
+        module: partial(_rows, card.macs)
         for stack in stacks
         for layer, card in zip(stack.layers, stack.cards, strict=True)
         for module in layer.children()
         if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
     }
-    costs: dict[nn.Module, int] = {module: module.in_features * module.out_features for module in loose}
-    return costs | tabled
+
+
+def _dense(given: int, output: torch.Tensor) -> int:
+    return given * output.numel()
+
+
+def _rows(macs: int, output: torch.Tensor) -> int:
+    return macs * len(output)
 
 
 def dataset_card(dataset: Dataset) -> dict[str, Any]:

@@ -115,7 +115,7 @@ class Engine:
         training, signal = self._training, self.trainer.ranks.agree(self._watcher.signal())
         self._watcher.stepped(step)
         draw = step % training.picture_every == 0 or last
-        save = step % training.checkpoint_every == 0 or last or signal
+        save = step % training.checkpoint_every == 0 or last or signal or self._watcher.wants_save()
         # Nothing that comes after a fault is drawn or saved: the log entry of a fault ends the run.
         if step % training.log_every == 0 or last or signal or ((draw or save) and self.trainer.fault()):
             self._log()

@@ -26,3 +26,7 @@ class Watcher:
     def signal(self) -> int | None:
         """Return the signal that asks the run to stop, if there is one; asked after every step."""
         return None
+
+    def wants_save(self) -> bool:
+        """Return whether the run was asked to save and go on since this was last asked; asked after every step."""
+        return False

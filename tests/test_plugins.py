@@ -7,6 +7,7 @@ from importlib.metadata import distributions, entry_points
 from itertools import permutations
 from textwrap import dedent
 
+import click
 import pytest
 
 import genzoo
@@ -524,7 +525,7 @@ def test_every_plugin_that_comes_with_genzoo_loads():
     assert {plugin.version for plugin in own} == {genzoo.__version__}
 
 
-PARTS = ("ali", "gan", "vae", "data", "recipes", "metrics", "studies")
+PARTS = ("ali", "gan", "vae", "data", "recipes", "metrics", "studies", "bench")
 
 
 @pytest.mark.parametrize("entry", OWN, ids=lambda entry: f"{entry.kind}-{entry.name}")
@@ -535,6 +536,9 @@ def test_every_lazy_entry_leads_to_what_it_says(entry):
     if entry.kind == "recipes":
         assert isinstance(found, Recipe)
         assert found.summary == entry.summary
+    elif entry.kind == "commands":
+        assert isinstance(found, click.Command)
+        assert found.get_short_help_str(200) == entry.summary
     else:
         assert issubclass(found, BASES[entry.kind])
         assert not inspect.isabstract(found)

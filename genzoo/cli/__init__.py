@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from genzoo import __version__, launch
 from genzoo.cli.talk import say
@@ -20,7 +21,6 @@ from genzoo.errors import (
     PluginError,
     ResourceError,
     SettingsError,
-    nearest,
 )
 from genzoo.plugins import registry
 
@@ -41,24 +41,26 @@ _COMMANDS = {
 }
 
 
+_HIDDEN = ("train-together",)
+
+
 class _Commands(click.Group):
     """A group whose commands are imported when they are used: ours in the order of a first session, then plugins'."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_COMMANDS, *_plugin_commands()]
+        return [*(name for name in _COMMANDS if name not in _HIDDEN), *_plugin_commands()]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        known = self.list_commands(ctx)
-        if args and args[0] not in known and not args[0].startswith("-"):
-            raise SettingsError(f"no command named '{args[0]}'{nearest(args[0], known)}", "type: genzoo --help")
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise registry().unknown("command", args[0], self.list_commands(ctx))
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _COMMANDS:
             command = getattr(import_module(_COMMANDS[cmd_name]), f"{cmd_name.replace('-', '_')}_command")
-        elif cmd_name in _plugin_commands():
+        elif any(cmd_name in (entry.name, entry.qualified) for entry in registry().of("commands")):
             command = registry().load("commands", cmd_name)
         else:
             return None
@@ -66,16 +68,20 @@ class _Commands(click.Group):
             raise PluginError(f"what is registered as the command '{cmd_name}' is no click.Command: {command!r}")
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that begin as typed, without importing those of plugins."""
+        found = [CompletionItem(name, help=text) for name, text in self._summaries(ctx) if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List all commands, those of plugins by their summaries, so that a broken one breaks nothing here."""
-        found = {name: self.get_command(ctx, name) for name in _COMMANDS}
-        rows = [
-            (name, command.get_short_help_str(limit=80))
-            for name, command in found.items()
-            if command and not command.hidden
-        ]
         with formatter.section("Commands"):
-            formatter.write_dl([*rows, *_plugin_commands().items()])
+            formatter.write_dl(self._summaries(ctx))
+
+    def _summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
+        ours = {name: self.get_command(ctx, name) for name in _COMMANDS if name not in _HIDDEN}
+        told = [(name, command.get_short_help_str(limit=80)) for name, command in ours.items() if command]
+        return [*told, *_plugin_commands().items()]
 
 
 def _plugin_commands() -> dict[str, str]:
@@ -91,8 +97,9 @@ def _plugin_commands() -> dict[str, str]:
 )
 @click.version_option(__version__, message="genzoo %(version)s")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+@click.option("--strict-plugins", is_flag=True, help="Refuse to go on while a plugin is broken or a name ambiguous.")
 @click.pass_context
-def group(context: click.Context, debug: bool) -> None:
+def group(context: click.Context, debug: bool, strict_plugins: bool) -> None:
     """Train, look at and compare generative models with inference.
 
     A model, a data set, an architecture, a recipe or a metric is a small plugin; everything else is shared.
@@ -102,8 +109,14 @@ def group(context: click.Context, debug: bool) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
         return
-    for line in registry().warnings:
+    found = registry().warnings
+    if found and strict_plugins:
+        raise PluginError("; ".join(found), "leave out --strict-plugins to go on without them")
+    for line in found:
         say(f"warning: {line}")
+    for entry in registry().of("commands"):
+        if entry.name in _COMMANDS:
+            say(f"warning: the command '{entry.name}' of {entry.plugin.distribution} is hidden by genzoo's own")
 
 
 def main() -> NoReturn:

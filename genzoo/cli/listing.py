@@ -16,7 +16,7 @@ from genzoo.runs import Run, all_runs
 @click.argument("kind", type=click.Choice([*KINDS, "plugins"]), required=False)
 @options.as_json
 def list_command(kind: str | None, as_json: bool) -> None:
-    """List what the installed plugins offer: models, recipes, datasets, architectures, metrics, components, plugins."""
+    """List what the installed plugins offer: models, recipes, datasets, metrics and so on, and the plugins."""
     listing = _listing(registry())
     chosen = {kind: listing[kind]} if kind else listing
     if as_json:

@@ -5,13 +5,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from genzoo.cli.signals import Stop, stop_on_signals
 from genzoo.cli.talk import columns, say
 from genzoo.errors import InterruptedRun
 from genzoo.runs import Run
 from genzoo.watcher import Watcher
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -33,6 +36,11 @@ class Quiet(Watcher):
     def signal(self) -> int | None:
         """Return the signal that came, if one did."""
         return self._stop.number
+
+    def wants_save(self) -> bool:
+        """Return whether SIGUSR1 came since this was last asked."""
+        wanted, self._stop.save = self._stop.save, False
+        return wanted
 
 
 class Lines(Quiet):
@@ -112,12 +120,7 @@ def counting(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]
 
         def report(done: int, total: int | None) -> None:
             shown.count(done, total)
-            if stop.number is not None:
-                raise InterruptedRun(
-                    f"{what} was stopped; what is done is kept",
-                    "go on with the same command",
-                    signal_number=stop.number,
-                )
+            _end_if_asked(stop, f"{what} was stopped; what is done is kept")
 
         yield report
 
@@ -132,26 +135,46 @@ def watching(labels: Sequence[str]) -> Iterator[Callable[[Mapping[int, tuple[int
 
         def report(steps: Mapping[int, tuple[int, int]]) -> None:
             shown.show(steps)
-            if stop.number is not None:
-                raise InterruptedRun(
-                    "the comparison was stopped; every training is saved",
-                    "go on with the same command",
-                    signal_number=stop.number,
-                )
+            _end_if_asked(stop, "the comparison was stopped; every training is saved")
 
         yield report
 
 
-class _Progresses:
-    def __init__(self, labels: Sequence[str]) -> None:
-        self._labels = labels
+def _end_if_asked(stop: Stop, found: str) -> None:
+    if stop.number is not None:
+        raise InterruptedRun(found, "go on with the same command", signal_number=stop.number)
+
+
+class _Spoken:
+    """Lines now and then, which need no putting up and no taking down."""
+
+    def __init__(self) -> None:
         self._written = time.monotonic()
 
-    def __enter__(self) -> "_Progresses":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *fault: object) -> None:
         pass
+
+
+class _Drawn:
+    """A rich progress, put up on entering and taken down on leaving."""
+
+    _progress: "Progress"
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self._progress.stop()
+
+
+class _Progresses(_Spoken):
+    def __init__(self, labels: Sequence[str]) -> None:
+        super().__init__()
+        self._labels = labels
 
     def show(self, steps: Mapping[int, tuple[int, int]]) -> None:
         if time.monotonic() - self._written > 2 * _SECONDS_BETWEEN_LINES:
@@ -161,7 +184,7 @@ class _Progresses:
             say(f"{done} of {len(steps)} trained; under way: {', '.join(begun) or 'starting or measuring'}")
 
 
-class _Bars:
+class _Bars(_Drawn):
     def __init__(self, labels: Sequence[str]) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -171,28 +194,15 @@ class _Bars:
         )
         self._tasks = [self._progress.add_task(label, total=None) for label in labels]
 
-    def __enter__(self) -> "_Bars":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *fault: object) -> None:
-        self._progress.stop()
-
     def show(self, steps: Mapping[int, tuple[int, int]]) -> None:
         for number, (done, of) in steps.items():
             self._progress.update(self._tasks[number], completed=done, total=of)
 
 
-class _CountingLines:
+class _CountingLines(_Spoken):
     def __init__(self, what: str, unit: str) -> None:
+        super().__init__()
         self._what, self._unit = what, unit
-        self._written = time.monotonic()
-
-    def __enter__(self) -> "_CountingLines":
-        return self
-
-    def __exit__(self, *fault: object) -> None:
-        pass
 
     def count(self, done: int, total: int | None) -> None:
         if time.monotonic() - self._written > _SECONDS_BETWEEN_LINES:
@@ -201,20 +211,13 @@ class _CountingLines:
             say(f"{self._what}: {done:,}{of} {self._unit}")
 
 
-class _CountingBar:
+class _CountingBar(_Drawn):
     def __init__(self, what: str) -> None:
         from rich.console import Console
         from rich.progress import Progress
 
         self._progress = Progress(console=Console(stderr=True), transient=True)
         self._task = self._progress.add_task(what, total=None)
-
-    def __enter__(self) -> "_CountingBar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *fault: object) -> None:
-        self._progress.stop()
 
     def count(self, done: int, total: int | None) -> None:
         self._progress.update(self._task, completed=done, total=total)

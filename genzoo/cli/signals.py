@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -13,6 +13,12 @@ class Stop:
     def __init__(self) -> None:
         self.number: int | None = None
         self.deferred = True
+        self.save = False
+        """Whether SIGUSR1 came: save and go on."""
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Take note that a save was asked for."""
+        self.save = True
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Take note of a signal, or end at once."""
@@ -25,9 +31,13 @@ class Stop:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Collect SIGINT and SIGTERM while inside; the handlers from before return on leaving."""
+    """Collect SIGINT, SIGTERM and SIGUSR1 while inside; the handlers from before return on leaving."""
     stop = Stop()
-    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]]
+    handlers = {signal.SIGINT: stop.handle, signal.SIGTERM: stop.handle}
+    if hasattr(signal, "SIGUSR1"):
+        handlers[signal.SIGUSR1] = stop.note
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield stop
     finally:

@@ -22,14 +22,14 @@ def benchmark(model, *, recipe, steps, overrides, device, precision, execution, 
     )
     settings, spec = engine.settings, engine.settings.dataset.spec
     batch = settings.training.batch_size
-    macs = forward_macs(engine)
-    waits = synchronisations(engine, engine.device, steps=5)
-    memory = peak_memory(engine.device)
     contestants = {"engine": engine}
     obstacles = {name: LOOPS[name].obstacle(settings.game) for name in against}
     for name in against:
         if obstacles[name] is None:
             contestants[name] = LOOPS[name](_start(engine))
+    macs = forward_macs(engine)
+    waits = synchronisations(engine, engine.device, steps=5)
+    memory = peak_memory(engine.device)
     rates = Rates(contestants, engine.device)
     one = rates.warm_up(1.0)
     blocks = 10 if steps is None else min(10, steps)

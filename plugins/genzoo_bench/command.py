@@ -10,7 +10,7 @@ from genzoo import SettingsError
 BASELINES = ("eager-alternating", "eager-same-maths")
 
 
-@click.command("bench")
+@click.command("bench", short_help="Time a model's steps beside loops written by hand.")
 @click.argument("model")
 @click.option("--recipe", metavar="R", help="Recipe; mixture25 if left out.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Steps timed of each loop; by time if left out.")

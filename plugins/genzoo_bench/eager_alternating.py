@@ -3,6 +3,9 @@
 from genzoo import AdversarialGame, Joint
 from genzoo_bench.loop import Rows
 
+_RULES = ("losses", "critic_loss", "generator_loss", "players")
+_PLAYERS = ("critic", "generator")
+
 
 class EagerAlternating:
     """Separate passes of the critic over both sides, and a fresh one for the generator; torch's default Adam."""
@@ -12,7 +15,13 @@ class EagerAlternating:
     @staticmethod
     def obstacle(game):
         """Return why a game cannot be played this way, or None."""
-        return None if isinstance(game, AdversarialGame) else "it has no critic"
+        if not isinstance(game, AdversarialGame):
+            return "it has no critic"
+        if any(getattr(type(game), rule) is not getattr(AdversarialGame, rule) for rule in _RULES):
+            return "its losses are more than its objective's"
+        if game.movers(0, _PLAYERS) != _PLAYERS:
+            return "its players take turns: a step of the engine moves one of them"
+        return None
 
     def __init__(self, start):
         self._game = start.game

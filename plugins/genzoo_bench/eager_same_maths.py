@@ -18,21 +18,24 @@ class EagerSameMaths:
         self._game = start.game
         self._networks = start.networks
         self._players = start.players
+        self._step = 0
         self._rows = Rows(start)
         self._optimizers = start.optimizers(fused=True)
         self._autocast = torch.autocast(start.rows.device.type, dtype=torch.bfloat16, enabled=start.bf16)
         self.losses = []
 
     def advance(self):
-        """Take one step of all players."""
+        """Take one step of the players whose turn it is."""
+        movers = self._game.movers(self._step, tuple(self._players))
+        self._step += 1
         batch = self._rows.draw()
         with self._autocast:
-            losses = self._game.losses(self._networks, batch, tuple(self._players)).players
-        last = list(self._players)[-1]
-        for name, parameters in self._players.items():
-            gradients = torch.autograd.grad(losses[name], parameters, retain_graph=name != last)
+            losses = self._game.losses(self._networks, batch, movers).players
+        for name in movers:
+            parameters = self._players[name]
+            gradients = torch.autograd.grad(losses[name], parameters, retain_graph=name != movers[-1])
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient
-        for optimizer in self._optimizers.values():
-            optimizer.step()
+        for name in movers:
+            self._optimizers[name].step()
         self.losses.append({name: loss.detach() for name, loss in losses.items()})

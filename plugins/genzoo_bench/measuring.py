@@ -6,6 +6,7 @@ import time
 import warnings
 
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique_dim", "_unique2"}
@@ -91,9 +92,25 @@ class _Counting(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.found = 0
+        self._asleep = False
+
+    def __enter__(self):
+        # What an optimizer counts of its own steps lies on the host wherever the networks are.
+        self._hooks = [
+            register_optimizer_step_pre_hook(lambda *call: setattr(self, "_asleep", True)),
+            register_optimizer_step_post_hook(lambda *call: setattr(self, "_asleep", False)),
+        ]
+        return super().__enter__()
+
+    def __exit__(self, *fault):
+        for hook in self._hooks:
+            hook.remove()
+        return super().__exit__(*fault)
 
     def __torch_dispatch__(self, operator, types, arguments=(), keywords=None):
-        self.found += operator.overloadpacket.__name__ in _WAITING
+        name = operator.overloadpacket.__name__
+        masked = name == "index" and any(part is not None and part.dtype == torch.bool for part in arguments[1])
+        self.found += not self._asleep and (masked or name in _WAITING)
         return operator(*arguments, **(keywords or {}))
 
 
