@@ -4,6 +4,7 @@ from .api import load as load
 from .api import new_trainer as new_trainer
 from .api import resume as resume
 from .api import train as train
+from .api import train_together as train_together
 from .architectures import Architecture as Architecture
 from .architectures import LinearEmbedder as LinearEmbedder
 from .components import Component as Component

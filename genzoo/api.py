@@ -99,16 +99,16 @@ def train_together(
     """
     from genzoo.engine import train_in_turn
     from genzoo.engine import train_together as advance_together
-    from genzoo.populations import Population
+    from genzoo.populations import Population, difference
 
     with ExitStack() as stack:
         engines = [
             stack.enter_context(_opened(**training, device=device, execution=execution, data=data, watcher=watcher()))
             for training in trainings
         ]
-        population = Population([engine.trainer for engine in engines])
-        obstacle = population.obstacle()
-        if obstacle is None:
+        trainers = [engine.trainer for engine in engines]
+        population = None if (obstacle := difference(trainers)) else Population(trainers)
+        if population is not None and (obstacle := population.obstacle()) is None:
             failed = advance_together(engines, population)
         else:
             _warn([f"{len(engines)} runs are trained one after the other and not together: {obstacle}"])
@@ -135,7 +135,7 @@ def resume(
     record = target.record
     if record.get("ranks", 1) != launch.size():
         raise SettingsError(
-            f"{target.path} was started on {record.get('ranks', 1)} ranks, and these are {launch.size()}",
+            f"{target.path} was started with ranks: {record.get('ranks', 1)}, and now there are: {launch.size()}",
             "another number of ranks deals out other batches; launch as many, or train anew",
         )
     with target.hold():

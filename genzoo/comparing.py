@@ -29,7 +29,7 @@ from genzoo.describe import networks_card, networks_of
 from genzoo.errors import SettingsError
 from genzoo.jobs import Job
 from genzoo.model import Model
-from genzoo.recipes import MAY_CHANGE, Settings
+from genzoo.recipes import MAY_CHANGE, Settings, apart_from_optimizers
 from genzoo.runs import Run
 from genzoo.vocabulary import Splits
 
@@ -253,12 +253,8 @@ def _teams(cells: Sequence[Cell], waiting: Sequence[int], together: bool) -> lis
 
 def _likeness(job: Job) -> str:
     """Return what two trainings must have in common to be played as one program."""
-    settings = to_json(job.settings)
-    for path in ("learning_rate", "beta1", "beta2", "epsilon", "players", "averaging"):
-        settings["training"].pop(path)
-    settings["architecture"].pop("init_std", None)
     source = None if job.source is None else job.source.sha256
-    return json.dumps([job.model, settings, job.precision, source], sort_keys=True)
+    return json.dumps([job.model, apart_from_optimizers(job.settings), job.precision, source], sort_keys=True)
 
 
 def _start(cells: Sequence[Cell], command: Callable[[Sequence[Cell]], Command], jobs: int) -> "subprocess.Popen[str]":

@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from genzoo import checkpoints, files, pictures
+from genzoo import checkpoints, files, launch, pictures
+from genzoo.alarms import Alarms
 from genzoo.checkpoints import Checkpoint
 from genzoo.data import label_frequencies
 from genzoo.errors import DivergedError, GenzooError, InterruptedRun
@@ -49,6 +50,8 @@ class Engine:
         self._writes = trainer.ranks.is_first
         self._frequencies = label_frequencies(splits.train.labels, trainer.settings.dataset.spec)
         self._meter = Meter()
+        self._alarms = Alarms()
+        self._data_spread = float(trainer.stream.first_images(500).std(0).mean()) or 1.0
         self._seconds_before = 0.0
         self._clock = Clock()
 
@@ -65,7 +68,8 @@ class Engine:
         self._begin()
         with preserved():
             while not self._is_done:
-                self._took(self.trainer.advance())
+                losses = self.trainer.advance()
+                self._took(losses, self._asked())
         self._finish()
 
     @property
@@ -80,15 +84,19 @@ class Engine:
         if self._writes:
             self.run.rewind_log(trainer.step)
 
-    def _took(self, losses: Losses) -> None:
+    def _asked(self) -> "_Asked":
+        return _Asked(self.trainer.ranks.agree(self._watcher.signal()), self._watcher.wants_save())
+
+    def _took(self, losses: Losses, asked: "_Asked") -> None:
         """Do what is due after a step; raise where it is the last one, but for the end."""
-        trainer, steps = self.trainer, self._training.steps
+        trainer, steps, signal = self.trainer, self._training.steps, asked.signal
         self._meter.add(losses)
-        signal = self._after_step(trainer.step, last=self._is_done)
+        self._after_step(trainer.step, asked, last=self._is_done)
         if signal and not self._is_done:
+            trainer.ranks.wait()  # an end of the others would have the launcher end the first one, which saves
             raise InterruptedRun(
                 f"stopped after step {trainer.step:,} of {steps:,}; all of it is saved",
-                f"go on with: genzoo resume {self.run.path}",
+                f"go on with: {launch.command()} resume {self.run.path}",
                 signal_number=signal,
             )
 
@@ -111,16 +119,16 @@ class Engine:
             weights="raw" if self._training.averaging is None else "averaged",
         )
 
-    def _after_step(self, step: int, *, last: bool) -> int | None:
-        training, signal = self._training, self.trainer.ranks.agree(self._watcher.signal())
+    def _after_step(self, step: int, asked: "_Asked", *, last: bool) -> None:
+        training, signal = self._training, asked.signal
         self._watcher.stepped(step)
         draw = step % training.picture_every == 0 or last
-        save = step % training.checkpoint_every == 0 or last or signal or self._watcher.wants_save()
+        save = step % training.checkpoint_every == 0 or last or signal or asked.save
         # Nothing that comes after a fault is drawn or saved: the log entry of a fault ends the run.
         if step % training.log_every == 0 or last or signal or ((draw or save) and self.trainer.fault()):
             self._log()
         if not self._writes:
-            return signal
+            return
         with self._clock.paused():
             if draw:
                 self._draw()
@@ -129,11 +137,12 @@ class Engine:
             every = training.evaluate_every
             if every is not None and step % every == 0 and not last:
                 self._measure()
-        return signal
 
     def _log(self) -> None:
         fault = self.trainer.fault()
         losses, watch = self._meter.read()
+        if self._writes and fault is None:
+            watch |= self._spread()
         entry: dict[str, Any] = {
             "step": self.trainer.step,
             "seconds": round(self._clock.seconds(), 3),
@@ -141,6 +150,8 @@ class Engine:
             "losses": losses,
             "watch": watch,
         }
+        if alarms := self._alarms.look(watch):
+            entry["warnings"] = alarms
         if fault is not None:
             entry["diverged"] = {"step": fault.step, "players": list(fault.players)}
         if self._writes:
@@ -185,11 +196,26 @@ class Engine:
                 path = self._picture("reconstructions", step)
                 pictures.save_reconstructions(path, model, self._splits.validation, count=shown, seed=seed)
 
+    def _spread(self) -> dict[str, float]:
+        """Return the standard deviation of some samples over rows, as a share of the data's."""
+        if self.trainer.networks.decoder is None:
+            return {}
+        with self._clock.paused(), self.trainer.weights_to_show() as networks:
+            samples = self.model(networks).sample(_PICTURED, seed=self.trainer.seed)
+        return {"sample_spread": float(samples.std(0).mean()) / self._data_spread}
+
     def _picture(self, folder: str, step: int) -> Path:
         path = self.run.path / folder
         with files.storage(path):
             path.mkdir(exist_ok=True)
         return path / f"{step:07d}.png"
+
+
+class _Asked(NamedTuple):
+    """What was asked for since the step before."""
+
+    signal: int | None
+    save: bool
 
 
 def train_together(engines: Sequence[Engine], population: Population) -> dict[Engine, GenzooError]:
@@ -202,10 +228,13 @@ def train_together(engines: Sequence[Engine], population: Population) -> dict[En
     failed: dict[Engine, GenzooError] = {}
     with preserved():
         while not engines[0]._is_done:
-            for engine, losses in zip(engines, population.advance(), strict=True):
+            taken = population.advance()
+            wishes = [engine._asked() for engine in engines]
+            asked = _Asked(next((one.signal for one in wishes if one.signal), None), any(one.save for one in wishes))
+            for engine, losses in zip(engines, taken, strict=True):
                 if engine not in failed:
                     try:
-                        engine._took(losses)
+                        engine._took(losses, asked)
                     except (DivergedError, InterruptedRun) as end:
                         failed[engine] = end
             if len(failed) == len(engines) or any(isinstance(end, InterruptedRun) for end in failed.values()):

@@ -106,7 +106,8 @@ class Captured:
             return self._beside(batch, movers)
         if kind not in self._graphs:
             try:
-                self._graphs[kind] = _capture(self._step, batch, movers)
+                with preserved():
+                    self._graphs[kind] = _capture(self._step, batch, movers)
             except Exception as cause:  # a module of a third party may do on the host what no graph can hold
                 self._gave_up = True
                 _warn(f"the step of {self._name} cannot be captured as a CUDA graph and runs as it is written", cause)

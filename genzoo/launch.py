@@ -16,3 +16,8 @@ def rank() -> int:
 def local_rank() -> int:
     """Return this process's number among those on its machine."""
     return int(os.environ.get("LOCAL_RANK", "0")) if size() > 1 else 0
+
+
+def command() -> str:
+    """Return how genzoo is called so that as many processes are launched again."""
+    return "genzoo" if size() == 1 else f"torchrun --nproc-per-node={size()} -m -- genzoo"

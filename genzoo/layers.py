@@ -1,9 +1,10 @@
 """The layers that torch lacks: maxout, a bias for every position, and batch norm over several processes."""
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from genzoo.networks import at_least_float32, row_wise
 
@@ -39,6 +40,22 @@ class UntiedBias(nn.Module):
         return x + self.bias
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over all ranks, and so of its gradients (torch's own differentiable all_reduce is on its way out)."""
+
+    @staticmethod
+    def forward(context: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
 class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the rows of all ranks, each of which has equally many."""
 
@@ -56,9 +73,9 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         values = at_least_float32(x)
         dims = [0, *range(2, x.ndim)]
         ranks = dist.get_world_size()
-        mean: Tensor = all_reduce(values.mean(dims)) / ranks  # type: ignore[no-untyped-call]
+        mean: Tensor = _Sum.apply(values.mean(dims)) / ranks
         centred = values - mean.view(1, -1, *(1 for _ in dims[1:]))
-        variance: Tensor = all_reduce(centred.square().mean(dims)) / ranks  # type: ignore[no-untyped-call]
+        variance: Tensor = _Sum.apply(centred.square().mean(dims)) / ranks
         self._remember(mean.detach(), variance.detach(), x.numel() // len(mean) * ranks)
         shape = (1, -1, *(1 for _ in dims[1:]))
         found: Tensor = centred * (variance + self.eps).rsqrt().view(shape)

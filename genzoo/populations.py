@@ -9,14 +9,29 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.utils import _pytree as pytree
 
-from genzoo.execution import Captured, Movers, arithmetic, buffers_kept
+from genzoo.execution import Captured, Movers, arithmetic
 from genzoo.games import Gradients
 from genzoo.networks import JointCritic
 from genzoo.randomness import preserved
+from genzoo.recipes import apart_from_optimizers, differences
 from genzoo.trainer import Trainer
 from genzoo.vocabulary import Batch, Losses
 
 _Found = TypeVar("_Found")
+
+
+def difference(trainers: Sequence[Trainer]) -> str | None:
+    """Return what trainers have not in common and would need to, to be a population; None where nothing is missing."""
+    first = trainers[0]
+    for other in trainers[1:]:
+        if other.step != first.step:
+            return f"they stand at different steps, {first.step:,} and {other.step:,}"
+        if (other.precision, other.device) != (first.precision, first.device):
+            return "they differ in precision or device"
+        unlike = differences(apart_from_optimizers(first.settings), apart_from_optimizers(other.settings))
+        if unlike:
+            return f"they differ in {unlike[0]}"
+    return None
 
 
 class Population:
@@ -67,18 +82,16 @@ class Population:
         return pytree.tree_unflatten(filled, answer)  # type: ignore[no-any-return]
 
     def obstacle(self) -> str | None:
-        """Return why these trainings cannot be played together, or None; leave no trace in them."""
-        first = self.trainers[0]
-        if any(trainer.step != first.step for trainer in self.trainers):
-            return "they stand at different steps"
+        """Return why this game cannot be played by replicas together, or None; leave no trace in them."""
+        kept = {name: buffer.clone() for name, buffer in self._buffers.items()}
         try:
-            with preserved(), buffers_kept(first.networks):
-                kept = {name: buffer.clone() for name, buffer in self._buffers.items()}
-                self._gradients(self._batch(), first.movers())
-                for name, buffer in kept.items():
-                    self._buffers[name].copy_(buffer)
+            with preserved():
+                self._gradients(self._batch(), self.trainers[0].movers())
         except Exception as cause:  # whatever a rule does that cannot be batched; it is named, and each is played alone
-            return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"
+            return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]:.200}"
+        finally:
+            for name, buffer in kept.items():
+                self._buffers[name].copy_(buffer)
         return None
 
     def advance(self) -> list[Losses]:

@@ -44,6 +44,9 @@ class Ranks:
         """Return what the first rank tells all."""
         return document
 
+    def wait(self) -> None:
+        """Wait until every rank is here."""
+
     def agree(self, signal: int | None) -> int | None:
         """Return the signal that came to some rank, to all ranks after the same step."""
         return signal
@@ -89,6 +92,10 @@ class Group(Ranks):
         told: dict[str, Any] = json.loads(bytes(content.tolist()))
         return told
 
+    def wait(self) -> None:
+        """Wait until every rank is here."""
+        dist.barrier(self._hosts)
+
     def agree(self, signal: int | None) -> int | None:
         """Return the largest signal that had come to some rank a step ago, so that nobody waits for an answer."""
         found = None
@@ -117,7 +124,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
             raise
         raise ResourceError(
             f"rank {group.rank} of {group.size} lost touch with another: {str(error).partition(chr(10))[0]}",
-            "what was saved is whole: go on with the command that genzoo resume is launched with",
+            "another message may say why; what was saved is whole",
         ) from error
     finally:
         dist.destroy_process_group()

@@ -3,10 +3,10 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from genzoo.architectures import Architecture
-from genzoo.components import Resolve, override, to_text
+from genzoo.components import Resolve, override, to_json, to_text
 from genzoo.data import Dataset
 from genzoo.errors import GenzooWarning, SettingsError
 from genzoo.games import Game
@@ -137,6 +137,18 @@ def resolve_settings(
         settings = override(settings, path, text, resolve=resolve)
     _warn_of_old_betas(settings.training)
     return settings
+
+
+def apart_from_optimizers(settings: Settings) -> Any:
+    """Return as JSON what trainings must have in common to be played as one program: all but what optimizers are told.
+
+    The standard deviation of the initial weights may differ as well.
+    """
+    found = to_json(settings)
+    for name in ("learning_rate", "beta1", "beta2", "epsilon", "players", "averaging"):
+        del found["training"][name]
+    found["architecture"].pop("init_std", None)
+    return found
 
 
 def with_steps(settings: Settings, steps: int) -> Settings:

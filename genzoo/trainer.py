@@ -66,27 +66,33 @@ class Trainer:
         self.players = settings.game.players(self.networks)
         self._check()
         self._guard = Guard(list(self.players), device=device)
+        self.optimizers: dict[str, torch.optim.Adam] = {}
         self.lay_out()
         trained = [parameter for group in self.players.values() for parameter in group]
         decay = settings.training.averaging
         self._averages = None if decay is None else Averages(trained, decay=decay)
-        self._compiles = execution == "compiled"
         self._played = self.networks
+        self._to_compile = execution == "compiled"
+        self._rehearsed: set[Movers] = set()
         capturable = device.type == "cuda" and execution != "eager" and self.ranks.size == 1
         self._run = Captured(self._play, name=settings.game.name) if capturable else self._play
 
     def lay_out(self) -> None:
-        """Give gradients and moments the order in memory that the parameters have now; the moments begin at 0."""
+        """Give gradients and moments the order in memory that the parameters have now."""
+        moments = self._moments()
         self._strides = {
             name: [parameter.stride() for parameter in parameters] for name, parameters in self.players.items()
         }
         self.optimizers = {name: self._optimizer(name) for name in self.players}
+        for name, value in self._moments().items():
+            if name in moments:
+                value.copy_(moments[name])
 
     def advance(self) -> Losses:
         """Take one step: every mover's gradient at the old parameters, then every mover's update."""
         batch, movers = self.stream.batch(self.step), self.movers()
         with arithmetic(self.device):
-            if self._compiles:
+            if self._to_compile and movers not in self._rehearsed:
                 self._compile(batch, movers)
             self.reseed()
             losses = self._run(batch, movers)
@@ -158,7 +164,7 @@ class Trainer:
             return self.settings.game.gradients(networks, batch, {name: self.players[name] for name in movers})
 
     def _compile(self, batch: Batch, movers: Movers) -> None:
-        self._compiles = False
+        self._rehearsed.add(movers)
         self._played = compiled_or_not(
             self.networks, lambda networks: self._gradients(networks, batch, movers), name=self.settings.game.name
         )
@@ -234,7 +240,8 @@ class Trainer:
                     f"its players: {', '.join(self.players)}",
                 )
         norms = [module for module in self.networks.modules() if isinstance(module, _BATCH_NORMS) and module.training]
-        if self.stream.smallest_batch == 1 and norms:
+        synced = self.settings.training.batch_statistics == "sync"
+        if self.stream.smallest_batch // (1 if synced else self.ranks.size) == 1 and norms:
             raise SettingsError(
                 f"with training.batch_size={self.settings.training.batch_size} the last batch of an epoch is a "
                 "single row, and batch statistics need two",

@@ -61,6 +61,7 @@ class Lines(Quiet):
 
     def logged(self, entry: dict[str, Any]) -> None:
         """Write the line, unless the last one is fresh."""
+        tell_warnings(entry)
         last = entry["step"] == self._steps
         if last or time.monotonic() - self._written > _SECONDS_BETWEEN_LINES:
             self._written = time.monotonic()
@@ -98,6 +99,7 @@ class Bar(Quiet):
 
     def logged(self, entry: dict[str, Any]) -> None:
         """Show the latest numbers."""
+        tell_warnings(entry)
         self._progress.update(self._task, numbers=f"{_numbers(entry)}  {_left(entry, self._steps)}")
 
     def finished(self) -> None:
@@ -228,6 +230,12 @@ def choose_watcher(stop: Stop, *, quiet: bool) -> Quiet:
     if quiet:
         return Quiet(stop)
     return Bar(stop) if _can_draw() else Lines(stop)
+
+
+def tell_warnings(entry: dict[str, Any]) -> None:
+    """Write the warnings of a log entry, if it has some."""
+    for text in entry.get("warnings", []):
+        say(f"warning: step {entry['step']:,}: {text}")
 
 
 def describe(run: Run) -> str:

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from genzoo import launch
 
 
 class Stop:
@@ -12,7 +15,8 @@ class Stop:
 
     def __init__(self) -> None:
         self.number: int | None = None
-        self.deferred = True
+        # A rank that has not heard of the run yet has nothing to save.
+        self.deferred = launch.rank() == 0
         self.save = False
         """Whether SIGUSR1 came: save and go on."""
 
@@ -22,7 +26,8 @@ class Stop:
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Take note of a signal, or end at once."""
-        if self.number is not None or not self.deferred:
+        again = self.number is not None and launch.size() == 1  # torchrun repeats what one rank was told
+        if again or not self.deferred:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.number = number
@@ -35,7 +40,7 @@ def stop_on_signals() -> Iterator[Stop]:
     stop = Stop()
     handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]]
     handlers = {signal.SIGINT: stop.handle, signal.SIGTERM: stop.handle}
-    if hasattr(signal, "SIGUSR1"):
+    if sys.platform != "win32":
         handlers[signal.SIGUSR1] = stop.note
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
