@@ -168,6 +168,7 @@ class Trainer:
         self._played = compiled_or_not(
             self.networks, lambda networks: self._gradients(networks, batch, movers), name=self.settings.game.name
         )
+        self._to_compile = self._played is not self.networks
 
     def _of_all_ranks(self, losses: Losses, gradients: Gradients) -> tuple[Losses, Gradients]:
         if self.ranks.size == 1:

@@ -394,7 +394,7 @@ def test_what_the_first_rank_refuses_ends_all_at_once(story, tmp_path):
         until(lambda: len(ranks_of(process)) == 2)
         until(lambda: 0 not in ranks_of(process))
         end = ended(process, within=10)
-    assert "was started on 1 ranks, and these are 2" in end.err
+    assert "was started with ranks: 1, and now there are: 2" in end.err
     assert "stopping as soon as all is saved" not in end.err
 
 
