@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from typing import Any
 
 import torch
@@ -65,6 +66,22 @@ def network_card(network: nn.Module) -> dict[str, Any]:
         "macs": sum(card.macs for _, card in cards) if told else None,
         "layers": [_layer(name, number, card) for number, (name, card) in enumerate(cards, start=1)],
     }
+
+
+def memory_estimate(networks: nn.Module, rows: int) -> tuple[int, int | None]:
+    """Return the bytes that weights, gradients and Adam's moments take, and about those that a step keeps.
+
+    The latter are the float32 outputs of every row of the layer tables, three for each (linear map, norm,
+    nonlinearity), with twice the rows in the critic; None without tables.
+    """
+    kept = 16 * sum(parameter.numel() for parameter in networks.parameters())
+    values = sum(
+        prod(card.output) * (2 if name.startswith("critic") else 1)
+        for name, stack in networks.named_modules()
+        if isinstance(stack, Stack)
+        for card in stack.cards
+    )
+    return kept, 12 * values * rows or None
 
 
 def forward_macs(trainer: Trainer) -> int | None:

@@ -15,7 +15,8 @@ from genzoo import checkpoints, files, launch, pictures
 from genzoo.alarms import Alarms
 from genzoo.checkpoints import Checkpoint
 from genzoo.data import label_frequencies
-from genzoo.errors import DivergedError, GenzooError, InterruptedRun
+from genzoo.describe import memory_estimate
+from genzoo.errors import DivergedError, GenzooError, InterruptedRun, ResourceError, is_out_of_memory
 from genzoo.model import Model
 from genzoo.networks import Networks
 from genzoo.populations import Population
@@ -66,7 +67,7 @@ class Engine:
     def train(self) -> None:
         """Take the remaining steps and evaluate; leave the caller's random state alone."""
         self._begin()
-        with preserved():
+        with preserved(), _memory_explained(self.trainer):
             while not self._is_done:
                 losses = self.trainer.advance()
                 self._took(losses, self._asked())
@@ -196,13 +197,13 @@ class Engine:
                 path = self._picture("reconstructions", step)
                 pictures.save_reconstructions(path, model, self._splits.validation, count=shown, seed=seed)
 
-    def _spread(self) -> dict[str, float]:
+    def _spread(self) -> dict[str, float | str]:
         """Return the standard deviation of some samples over rows, as a share of the data's."""
         if self.trainer.networks.decoder is None:
             return {}
         with self._clock.paused(), self.trainer.weights_to_show() as networks:
             samples = self.model(networks).sample(_PICTURED, seed=self.trainer.seed)
-        return {"sample_spread": float(samples.std(0).mean()) / self._data_spread}
+        return {"sample_spread": _readable(float(samples.std(0).mean()) / self._data_spread)}
 
     def _picture(self, folder: str, step: int) -> Path:
         path = self.run.path / folder
@@ -226,7 +227,7 @@ def train_together(engines: Sequence[Engine], population: Population) -> dict[En
     for engine in engines:
         engine._begin()
     failed: dict[Engine, GenzooError] = {}
-    with preserved():
+    with preserved(), _memory_explained(engines[0].trainer, replicas=len(engines)):
         while not engines[0]._is_done:
             taken = population.advance()
             wishes = [engine._asked() for engine in engines]
@@ -258,6 +259,24 @@ def train_in_turn(engines: Sequence[Engine]) -> dict[Engine, GenzooError]:
     return failed
 
 
+@contextmanager
+def _memory_explained(trainer: Trainer, *, replicas: int = 1) -> Iterator[None]:
+    """Say what a step needs where memory runs out; the batch is never changed silently."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        rows = trainer.settings.training.batch_size
+        kept, played = memory_estimate(trainer.networks, rows)
+        told = "" if played is None else f", and a step about {played * replicas:,} bytes"
+        raise ResourceError(
+            f"out of memory with training.batch_size={rows}: weights, gradients and moments take "
+            f"{kept * replicas:,} bytes{told}",
+            f"try: --set training.batch_size={max(1, rows // 2)} (it is never changed silently)",
+        ) from error
+
+
 class Meter:
     """Averages what steps report; nothing leaves the device until it is read."""
 
@@ -276,12 +295,17 @@ class Meter:
         """Return the mean losses and watched values since the last reading, in one transfer, and forget them."""
         series = [*self._losses.values(), *self._watch.values()]
         means = torch.stack([torch.stack(values).double().mean() for values in series]).tolist() if series else []
-        readable = [value if math.isfinite(value) else str(value) for value in means]
+        readable = [_readable(value) for value in means]
         losses = dict(zip(self._losses, readable, strict=False))
         watch = dict(zip(self._watch, readable[len(losses) :], strict=True))
         self._losses.clear()
         self._watch.clear()
         return losses, watch
+
+
+def _readable(value: float) -> float | str:
+    """Return a number as JSON can hold it."""
+    return value if math.isfinite(value) else str(value)
 
 
 class Clock:

@@ -65,6 +65,12 @@ class InterruptedRun(GenzooError):
         return 128 + self.signal_number
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out; torch says so on a CPU with a plain `RuntimeError`."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean '…'?` for the known name nearest to `name`, or an empty string."""
     by_lower = {one.lower(): one for one in known}

@@ -21,6 +21,7 @@ from genzoo.errors import (
     PluginError,
     ResourceError,
     SettingsError,
+    is_out_of_memory,
 )
 from genzoo.plugins import registry
 
@@ -161,7 +162,7 @@ def _translate(error: Exception) -> tuple[str, str | None, int]:
     if isinstance(error, click.ClickException):
         return error.format_message(), None, 2
     text = str(error).strip().partition("\n")[0]
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+    if is_out_of_memory(error):
         return (
             f"out of memory: {text}",
             "try a smaller batch: --set training.batch_size=…",
