@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 
 import pytest
 
@@ -39,3 +40,22 @@ def say(monkeypatch, capsys, tmp_path):
         return Said(ended.value.code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def tally(request):
+    """Return a function that notes a kind of fault that was tried: a row of docs/reliability.md.
+
+    `python tests/make_reliability.py` collects the rows; without it, nothing is written.
+    """
+    began = time.monotonic()
+
+    def note(fault, *, tries, survived, how):
+        row = {"fault": fault, "tries": tries, "survived": survived, "how": how}
+        row |= {"seconds": round(time.monotonic() - began, 1), "test": request.node.nodeid.partition("[")[0]}
+        if place := os.environ.get("GENZOO_TALLY"):
+            with open(place, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        assert survived == tries, row
+
+    return note

@@ -28,7 +28,7 @@ def benchmark(model, *, recipe, steps, overrides, device, precision, execution, 
         if obstacles[name] is None:
             contestants[name] = LOOPS[name](_start(engine))
     macs = forward_macs(engine)
-    waits = synchronisations(engine, engine.device, steps=5)
+    waits = synchronisations(engine, engine.device, steps=2)
     memory = peak_memory(engine.device)
     rates = Rates(contestants, engine.device)
     one = rates.warm_up(1.0)

@@ -26,9 +26,9 @@ class Rates:
         """Take at least five steps of each, for about that long, and return the seconds of the slowest's step."""
         slowest = 0.0
         for contestant in self._contestants.values():
-            self._seconds(contestant, 5)
+            self._seconds(contestant, 4)
             one = self._seconds(contestant, 1)
-            self._seconds(contestant, max(1, min(200, int(seconds / one))))
+            self._seconds(contestant, min(200, int(seconds / one)))
             slowest = max(slowest, one)
         return slowest
 
