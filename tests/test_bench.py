@@ -564,7 +564,7 @@ def test_a_warm_up_is_bounded_in_steps_and_gives_the_slowest_step(clock):
     rates = Rates({name: clock.runner(name, value) for name, value in seconds.items()}, CPU)
     assert rates.warm_up(2.0) == 4.0
     taken = {name: clock.turns.count(name) for name in seconds}
-    assert taken == {"slow": 5 + 1 + 1, "middling": 5 + 1 + 8, "fast": 5 + 1 + 200}
+    assert taken == {"slow": 4 + 1 + 0, "middling": 4 + 1 + 8, "fast": 4 + 1 + 200}
     assert rates.blocks == {"slow": [], "middling": [], "fast": []}
 
 
