@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from genzoo.errors import UnreadableError
 from genzoo.files import (
     SCHEMA_VERSION,
     json_bytes,
+    make_folder,
     read_json,
     readable,
     regular_size,
@@ -49,7 +51,7 @@ def save(folder: Path, *, step: int, files: dict[str, bytes], keep: int) -> Path
     target = folder / f"step-{step:07d}"
     stage = folder / f".tmp-{uuid.uuid4().hex}"
     with storage(target, needed=sum(len(content) for content in files.values())):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         try:
             stage.mkdir()
             for name, content in files.items():
@@ -59,9 +61,17 @@ def save(folder: Path, *, step: int, files: dict[str, bytes], keep: int) -> Path
             _put_in_place(stage, target)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
-    for old in steps(folder)[: -max(keep, 2)]:
-        shutil.rmtree(folder / f"step-{old:07d}", ignore_errors=True)
+    prune(folder, keep=keep)
     return target
+
+
+def prune(folder: Path, *, keep: int) -> None:
+    """Remove all checkpoints but the newest `keep` (at least 2), each from under its name first; only for the holder."""
+    for old in steps(folder)[: -max(keep, 2)]:
+        aside = folder / f".tmp-{uuid.uuid4().hex}"
+        with suppress(OSError):
+            os.replace(folder / f"step-{old:07d}", aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _put_in_place(stage: Path, target: Path) -> None:

@@ -84,6 +84,7 @@ class Engine:
         self._clock = Clock(step=trainer.step, seconds=self._seconds_before)
         if self._writes:
             self.run.rewind_log(trainer.step)
+            checkpoints.prune(self.run.checkpoints, keep=self._training.keep_checkpoints)
 
     def _asked(self) -> "_Asked":
         return _Asked(self.trainer.ranks.agree(self._watcher.signal()), self._watcher.wants_save())

@@ -122,6 +122,14 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it where they are missing, and wait until the disk has their names."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
+
+
 @contextmanager
 def storage(path: Path, *, needed: int | None = None) -> Iterator[None]:
     """Turn the failures of writing below `path` into `ResourceError`, with needed and free bytes."""

@@ -16,6 +16,8 @@ from genzoo.checkpoints import Checkpoint
 from genzoo.errors import BusyError, SettingsError, UnreadableError
 
 RECORD = "run.json"
+_OURS = re.compile(r"\.(run\.json|metrics\.jsonl|holder\.json)\.[0-9a-f]+\.tmp")
+"""What is left where a holder was killed while it wrote a file that only holders write."""
 _NUMBERED = re.compile(r"(\d{4,})-.*")
 
 
@@ -164,6 +166,9 @@ class Run:
             mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
             files.write_json(self._holder_path, {"schema_version": files.SCHEMA_VERSION, **mine})
             checkpoints.remove_leftovers(self.checkpoints)
+            for leftover in self.path.glob(".*.tmp"):
+                if _OURS.fullmatch(leftover.name):
+                    leftover.unlink(missing_ok=True)
             yield
         finally:
             with suppress(OSError):
@@ -215,12 +220,13 @@ def claim(root: Path, label: str) -> Run:
     from filelock import FileLock
 
     with files.storage(root):
-        root.mkdir(parents=True, exist_ok=True)
+        files.make_folder(root)
         with FileLock(root / ".lock"):
             numbers = (_NUMBERED.fullmatch(path.name) for path in root.iterdir())
             following = max((int(number[1]) for number in numbers if number), default=0) + 1
             path = root / f"{following:04d}-{re.sub(r'[^A-Za-z0-9._-]+', '_', label)}"
             path.mkdir()
+            files.sync_folder(root)
     return Run(path)
 
 
@@ -233,7 +239,7 @@ def claim_exactly(path: Path) -> Run:
                 f"{path} exists and is not a run (it holds {sorted(others)[0]})", "choose another --run"
             )
     with files.storage(path):
-        path.mkdir(parents=True, exist_ok=True)
+        files.make_folder(path)
     return Run(path)
 
 

@@ -1,0 +1,70 @@
+"""Tries every fault that tests note with `tally`, and writes the table of docs/reliability.md.
+
+Run it with `python tests/make_reliability.py`, and with `--slow` for the long forms. Where a fault was not survived, the
+document stays as it is.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+_HERE = Path(__file__).parent
+_PAGE = _HERE.parent / "docs" / "reliability.md"
+_BEGIN, _END = "<!-- table: made by tests/make_reliability.py -->", "<!-- end of the table -->"
+
+
+def tried(place, *, slow):
+    """Run every test file that tallies faults, and return its rows."""
+    files = [str(path) for path in sorted(_HERE.glob("test_*.py")) if "tally(" in path.read_text(encoding="utf-8")]
+    marks = [] if slow else ["-m", "not slow"]
+    if slow:
+        marks = ["-m", "slow or not slow", "--timeout", "7200"]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", *marks, *files]
+    code = subprocess.run(command, env={**os.environ, "GENZOO_TALLY": str(place)}, check=False).returncode
+    rows = [json.loads(line) for line in place.read_text(encoding="utf-8").splitlines()] if place.exists() else []
+    return code, rows
+
+
+def table(rows):
+    """Return the rows as Markdown, those of one fault and test added up."""
+    merged = {}
+    for row in rows:
+        known = merged.setdefault((row["test"], row["fault"]), {**row, "tries": 0, "survived": 0, "seconds": 0.0})
+        for name in ("tries", "survived", "seconds"):
+            known[name] += row[name]
+    lines = ["| fault | tries | survived | how | time | test |", "|---|---|---|---|---|---|"]
+    for row in sorted(merged.values(), key=lambda row: (row["test"], row["fault"])):
+        name = row["test"].removeprefix("tests/")
+        cells = (row["fault"], row["tries"], row["survived"], row["how"], f"{row['seconds']:.0f} s", f"`{name}`")
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--slow", action="store_true", help="the long forms as well")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        code, rows = tried(Path(folder) / "tally", slow=chosen.slow)
+    if code:
+        sys.exit(f"the tests ended with {code}: the page stays as it is")
+    page = _PAGE.read_text(encoding="utf-8")
+    before, _, rest = page.partition(_BEGIN)
+    after = rest.partition(_END)[2]
+    told = (
+        f"{datetime.now(UTC):%Y-%m-%d}, {'long forms' if chosen.slow else 'default forms'}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}, torch {torch.__version__}."
+    )
+    _PAGE.write_text(f"{before}{_BEGIN}\n\n{told}\n\n{table(rows)}\n\n{_END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
