@@ -66,7 +66,7 @@ def save(folder: Path, *, step: int, files: dict[str, bytes], keep: int) -> Path
 
 
 def prune(folder: Path, *, keep: int) -> None:
-    """Remove all checkpoints but the newest `keep` (at least 2), each from under its name first; only for the holder."""
+    """Remove all checkpoints but the newest `keep` (at least 2), out of sight first; only for the holder."""
     for old in steps(folder)[: -max(keep, 2)]:
         aside = folder / f".tmp-{uuid.uuid4().hex}"
         with suppress(OSError):

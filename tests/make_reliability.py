@@ -1,7 +1,7 @@
 """Tries every fault that tests note with `tally`, and writes the table of docs/reliability.md.
 
-Run it with `python tests/make_reliability.py`, and with `--slow` for the long forms. Where a fault was not survived, the
-document stays as it is.
+Run it with `python tests/make_reliability.py`, and with `--slow` for the long forms. Where one was not survived
+the page stays as it is.
 """
 
 import argparse
