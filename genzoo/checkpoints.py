@@ -37,6 +37,8 @@ class Checkpoint:
     step: int
     sha256: str
     """Hash of the manifest, and so of everything in the checkpoint."""
+    names: frozenset[str]
+    """The files that the manifest lists; nothing else in the folder belongs to it."""
 
     def file(self, name: str) -> Path:
         """Return the path of one of its files."""
@@ -132,7 +134,7 @@ def verify(path: Path) -> Checkpoint:
             raise UnreadableError(f"{path / MANIFEST} lists no {name}")
     for name, entry in files.items():
         _verify_file(path, name, entry)
-    return Checkpoint(path=path, step=step, sha256=sha256_of(path / MANIFEST))
+    return Checkpoint(path=path, step=step, sha256=sha256_of(path / MANIFEST), names=frozenset(files))
 
 
 def _verify_file(path: Path, name: str, entry: Any) -> None:
@@ -140,7 +142,7 @@ def _verify_file(path: Path, name: str, entry: Any) -> None:
         raise UnreadableError(f"{path / MANIFEST} lists a file that no checkpoint has: {name[:80]!r}")
     size = regular_size(path / name, "a checkpoint's file")
     if size != entry.get("bytes"):
-        raise UnreadableError(f"{path / name} has {size:,} bytes, its manifest says {entry.get('bytes')}")
+        raise UnreadableError(f"{path / name} has {size:,} bytes, its manifest says {entry.get('bytes')!r:.40}")
     with readable(path / name):
         digest = sha256_of(path / name)
     if digest != entry.get("sha256"):

@@ -16,7 +16,7 @@ from genzoo.alarms import Alarms
 from genzoo.checkpoints import Checkpoint
 from genzoo.data import label_frequencies
 from genzoo.describe import memory_estimate
-from genzoo.errors import DivergedError, GenzooError, InterruptedRun, ResourceError, is_out_of_memory
+from genzoo.errors import DivergedError, GenzooError, InterruptedRun, ResourceError, UnreadableError, is_out_of_memory
 from genzoo.model import Model
 from genzoo.networks import Networks
 from genzoo.populations import Population
@@ -62,6 +62,8 @@ class Engine:
         tensors = {name: unpack(checkpoint.file(f"{name}.safetensors")) for name in names}
         state = files.read_json(checkpoint.file("state.json"), "a checkpoint's state")
         self.trainer.restore(tensors, step=checkpoint.step)
+        if not isinstance(state.get("seconds"), int | float):
+            raise UnreadableError(f"{checkpoint.file('state.json')} does not say how long the run took: seconds")
         self._seconds_before = float(state["seconds"])
 
     def train(self) -> None:

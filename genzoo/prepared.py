@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from genzoo import downloads, preparing
@@ -118,8 +118,11 @@ class Choice:
 
 
 def _mapped(path: Path, name: str) -> Tensor:
-    with safe_open(path, framework="pt") as file:
-        found = file.get_tensor(name)
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = file.get_tensor(name)
+    except (OSError, SafetensorError) as error:
+        raise UnreadableError(f"{path} is not readable as safetensors: {error}", "prepare the data again") from error
     assert isinstance(found, Tensor)
     return found
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from genzoo.checkpoints import Checkpoint
 from genzoo.errors import BusyError, SettingsError, UnreadableError
 
 RECORD = "run.json"
+_LOG_LIMIT = 2**31
 _OURS = re.compile(r"\.(run\.json|metrics\.jsonl|holder\.json)\.[0-9a-f]+\.tmp")
 """What is left where a holder was killed while it wrote a file that only holders write."""
 _NUMBERED = re.compile(r"(\d{4,})-.*")
@@ -100,12 +102,11 @@ class Run:
     def _command(self) -> str:
         """Return the command that began the run."""
         record = self.record
-        overrides = "".join(f" --set {path}={value}" for path, value in record.get("overrides", {}).items())
-        steps = record["settings"]["training"]["steps"]
-        return (
-            f"genzoo train {record['model']} --recipe {record['recipe']} --seed {record['seed']} --steps {steps}"
-            f"{overrides} --run {self.path}"
-        )
+        parts = ["genzoo", "train", record["model"], "--recipe", record["recipe"], "--seed", str(record["seed"])]
+        parts += ["--steps", str(record["settings"]["training"]["steps"])]
+        for path, value in record.get("overrides", {}).items():
+            parts += ["--set", f"{path}={value}"]
+        return shlex.join([*parts, "--run", str(self.path)])
 
     def as_source(self) -> "Source":
         """Return the run as one that another run inherits from."""
@@ -135,7 +136,8 @@ class Run:
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return []
-        *lines, rest = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        content = files.read_bytes(path, "a run's log", limit=_LOG_LIMIT)
+        *lines, rest = content.decode(errors="replace").split("\n")
         try:
             entries = [json.loads(line) for line in lines + ([rest] if _is_json(rest) else [])]
         except (ValueError, RecursionError) as error:
@@ -271,6 +273,7 @@ def _is_score(score: Any) -> bool:
         isinstance(score, dict)
         and isinstance(score.get("metric"), str)
         and isinstance(score.get("value"), int | float | None)
+        and abs(score.get("value") or 0) < 2**1023
         and isinstance(score.get("step"), int)
         and isinstance(score.get("protocol"), dict)
     )

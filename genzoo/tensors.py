@@ -26,22 +26,25 @@ def unpack(path: Path) -> dict[str, Tensor]:
 
 def weights_of(checkpoint: Checkpoint, *, raw: bool = False) -> tuple[dict[str, Tensor], str]:
     """Return a checkpoint's weights to show, averaged where there are such unless `raw`, and which they are."""
-    averaged = checkpoint.file("averaged.safetensors")
-    if averaged.exists() and not raw:
-        return unpack(averaged), "averaged"
+    if "averaged.safetensors" in checkpoint.names and not raw:
+        return unpack(checkpoint.file("averaged.safetensors")), "averaged"
     return unpack(checkpoint.file("networks.safetensors")), "raw"
 
 
 def fill(own: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
-    """Copy stored tensors into a module's own; raise `UnreadableError` unless names and shapes are the same."""
+    """Copy stored tensors into a module's own; raise `UnreadableError` unless names, shapes and types are the same."""
     for name in sorted(own.keys() ^ stored.keys()):
         where = "not expected" if name in stored else "missing"
         raise UnreadableError(f"the checkpoint does not fit the run's settings: {name} is {where}")
     with torch.no_grad():
         for name, tensor in own.items():
-            if tensor.shape != stored[name].shape:
-                found, expected = tuple(stored[name].shape), tuple(tensor.shape)
+            found, expected = _kind(stored[name]), _kind(tensor)
+            if found != expected:
                 raise UnreadableError(
                     f"the checkpoint does not fit the run's settings: {name} is {found}, expected {expected}"
                 )
             tensor.copy_(stored[name])
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

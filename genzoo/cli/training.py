@@ -145,7 +145,8 @@ def _train_and_show(start: Callable[[Watcher], Run], *, as_json: bool, quiet: bo
 
 def _show_result(run: Run, *, as_json: bool) -> None:
     step = run.step
-    seconds = next((entry["seconds"] for entry in reversed(run.read_log())), 0.0)
+    times = (entry.get("seconds") for entry in reversed(run.read_log()))
+    seconds = next((time for time in times if isinstance(time, int | float)), 0.0)
     scores = [score for score in run.scores if score["step"] == step and _is_of_training(score, run)]
     if as_json:
         show_json(
