@@ -20,7 +20,7 @@ from genzoo.plugins import registry
 from genzoo.runs import Run
 
 if TYPE_CHECKING:
-    from genzoo.comparing import Cell, Command, Contestant
+    from genzoo.comparing import Cell, Command, Contestant, Outcome
     from genzoo.model import Model
     from genzoo.reports import Section
     from genzoo.vocabulary import Splits
@@ -90,6 +90,7 @@ def compare_command(
             together=plays_together(together, device),
             progress=progress,
         )
+    pass_on_warnings(outcomes)
     splits = contestants[0].settings.dataset.load(api.data_folder(data))
     models_of = {
         cell.contestant.label: api.load(cell.run)
@@ -184,6 +185,13 @@ def _training(cell: "Cell") -> dict[str, Any]:
     found = {"model": job.model, "recipe": job.recipe, "seed": job.seed, "steps": training.steps}
     found |= {"overrides": {"training.evaluate_every": str(every)} | job.overrides, "run": str(cell.run.path)}
     return found if cell.source is None else found | {"from_run": str(cell.source.path)}
+
+
+def pass_on_warnings(outcomes: "Sequence[Outcome]") -> None:
+    """Write what the trainings warned of, each line once."""
+    for line in dict.fromkeys(line for outcome in outcomes for line in outcome.said.splitlines()):
+        if line.startswith("warning: "):
+            say(line)
 
 
 def plays_together(chosen: bool | None, device: str) -> bool:

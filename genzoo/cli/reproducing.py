@@ -9,7 +9,7 @@ import click
 
 from genzoo import api, files
 from genzoo.cli import options
-from genzoo.cli.comparing import command_of, plays_together
+from genzoo.cli.comparing import command_of, pass_on_warnings, plays_together
 from genzoo.cli.progress import watching
 from genzoo.cli.talk import columns, say, show, show_json
 from genzoo.errors import UnreadableError
@@ -64,13 +64,15 @@ def reproduce_command(
         say(f"{len(cells)} trainings, {sum(cell.is_done for cell in cells)} of them done; in {report / study}")
         at_once = jobs or max(1, min(len(cells), os.cpu_count() or 1))
         with watching([f"{cell.job.model} {cell.job.seed}" for cell in cells]) as progress:
-            return train_cells(
+            outcomes = train_cells(
                 cells,
                 lambda some: command_of(some, device, data),
                 jobs=at_once,
                 together=plays_together(together, device),
                 progress=progress,
             )
+        pass_on_warnings(outcomes)
+        return outcomes
 
     def order(recipe: str, trial: "Trial") -> "Job":
         from genzoo.jobs import order

@@ -15,8 +15,8 @@ class Stop:
 
     def __init__(self) -> None:
         self.number: int | None = None
-        # A rank that has not heard of the run yet has nothing to save.
-        self.deferred = launch.rank() == 0
+        # Ranks that wait for each other before the first step hear nothing, and have nothing to save.
+        self.deferred = launch.size() == 1
         self.save = False
         """Whether SIGUSR1 came: save and go on."""
 

@@ -13,7 +13,12 @@ BASELINES = ("eager-alternating", "eager-same-maths")
 @click.command("bench", short_help="Time a model's steps beside loops written by hand.")
 @click.argument("model")
 @click.option("--recipe", metavar="R", help="Recipe; mixture25 if left out.")
-@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Steps timed of each loop; by time if left out.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Steps timed of each loop in all, in ten blocks; ten seconds of each if left out.",
+)
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")
 @click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:INDEX.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
@@ -55,7 +60,7 @@ def _table(found):
     lines = [
         f"{found['model']} on {found['recipe']}: batch {found['batch_size']}, {where}, {found['precision']}, "
         f"{found['execution']}, torch {found['torch']}",
-        f"{'':18}{'steps/s':>10}{'images/s':>11}   engine is … times as fast",
+        f"{'':18}{'steps/s':>10}{'images/s':>11}   engine is … times as fast (median over blocks)",
         f"{'engine':18}{found['steps_per_second']:10.4g}{found['images_per_second']:11.4g}",
     ]
     for name, one in found["baselines"].items():
@@ -68,8 +73,9 @@ def _table(found):
             f"{one['ratio']:.3f} (quartiles {low:.3f}–{high:.3f} of {found['blocks']} blocks)"
         )
     lines.append(_arithmetic(found))
+    whose = "this process" if found["device"] == "cpu" else "the device"
     lines.append(
-        f"memory: {found['memory_bytes'] / 2**20:,.0f} MiB; "
+        f"memory of {whose}: {found['memory_bytes'] / 2**20:,.0f} MiB; "
         f"host synchronisations per step: {found['syncs_per_step']:g} (outside the log)"
     )
     return "\n".join(lines)

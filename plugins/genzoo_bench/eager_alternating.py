@@ -18,7 +18,7 @@ class EagerAlternating:
         if not isinstance(game, AdversarialGame):
             return "it has no critic"
         if any(getattr(type(game), rule) is not getattr(AdversarialGame, rule) for rule in _RULES):
-            return "its losses are more than its objective's"
+            return "it has losses, such as a penalty, that this loop has not"
         if game.movers(0, _PLAYERS) != _PLAYERS:
             return "its players take turns: a step of the engine moves one of them"
         return None
