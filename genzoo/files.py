@@ -125,7 +125,8 @@ def sync_folder(path: Path) -> None:
 def make_folder(path: Path) -> None:
     """Make a folder and those above it where they are missing, and wait until the disk has their names."""
     if not path.is_dir():
-        make_folder(path.parent)
+        if not path.parent.exists():
+            make_folder(path.parent)
         path.mkdir(exist_ok=True)
         sync_folder(path.parent)
 
