@@ -133,9 +133,9 @@ def resume(
         return _assist(device, execution, data, watcher)
     target = _as_run(run)
     record = target.record
-    if record.get("ranks", 1) != launch.size():
+    if record["ranks"] != launch.size():
         raise SettingsError(
-            f"{target.path} was started with ranks: {record.get('ranks', 1)}, and now there are: {launch.size()}",
+            f"{target.path} was started with ranks: {record['ranks']}, and now there are: {launch.size()}",
             "another number of ranks deals out other batches; launch as many, or train anew",
         )
     with target.hold():
@@ -179,7 +179,7 @@ def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "
         data=plan.settings.dataset.spec,
         prior=plan.settings.prior,
         latent=plan.settings.architecture.latent,
-        label_frequencies=record.get("label_frequencies"),
+        label_frequencies=record["label_frequencies"],
         device=chosen,
         step=checkpoint.step,
         weights=kind,
@@ -346,7 +346,7 @@ def _engine(
     from genzoo.engine import Engine
 
     trainer, splits, fingerprint, execution = ready
-    if run.exists and run.record.get("data") != fingerprint:
+    if run.exists and run.record["data"] != fingerprint:
         raise SettingsError(
             f"{run.path} was trained on other images of '{job.settings.dataset.name}' than are prepared now",
             "name the folder of the former ones with --data, or choose another --run",

@@ -139,7 +139,9 @@ def image_names(folder: Path, part: str = "") -> list[str]:
 
 def _cannot_be_listed(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        raise UnreadableError(f"{error.filename} cannot be read: {error.strerror}") from error
+        raise UnreadableError(
+            f"{error.filename} cannot be read: {error.strerror}", "give yourself leave to read it, or leave it out"
+        ) from error
 
 
 def listing(place: Path, names: list[str]) -> str:

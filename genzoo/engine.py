@@ -63,7 +63,9 @@ class Engine:
         state = files.read_json(checkpoint.file("state.json"), "a checkpoint's state")
         self.trainer.restore(tensors, step=checkpoint.step)
         if not isinstance(state.get("seconds"), int | float):
-            raise UnreadableError(f"{checkpoint.file('state.json')} does not say how long the run took: seconds")
+            raise UnreadableError(
+                f"{checkpoint.file('state.json')} does not say how long the run took: seconds", "restore it from a copy"
+            )
         self._seconds_before = float(state["seconds"])
 
     def train(self) -> None:
@@ -163,8 +165,7 @@ class Engine:
         self._watcher.logged(entry)
         if fault is not None:
             raise DivergedError(
-                f"the loss or gradient of {' and '.join(fault.players)} became non-finite in step {fault.step:,}; "
-                f"no parameter was touched by it (last checkpoint: step {self.run.step:,})",
+                f"{fault} (last checkpoint: step {self.run.step:,})",
                 "try a lower learning rate: --set training.learning_rate=…",
             )
 

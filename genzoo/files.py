@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 JSON_LIMIT = 4 * 2**20
 """Bytes beyond which no JSON of genzoo's can be genuine."""
 
+_RESTORE = "restore it from a copy"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -45,27 +46,27 @@ def write_sealed(path: Path, document: dict[str, Any]) -> None:
     write_json(path, {**document, "sha256": _seal(document)})
 
 
-def read_sealed(path: Path, what: str) -> dict[str, Any]:
+def read_sealed(path: Path, what: str, *, remedy: str = _RESTORE) -> dict[str, Any]:
     """Return a document that `write_sealed` wrote, without its seal."""
-    document = read_json(path, what)
+    document = read_json(path, what, remedy=remedy)
     seal = document.pop("sha256", None)
     if seal != _seal(document):
-        raise UnreadableError(f"{path} was changed or damaged after it was written", f"restore {what} from a copy")
+        raise UnreadableError(f"{path} was changed or damaged after it was written", remedy)
     return document
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
+def read_json(path: Path, what: str, *, remedy: str = _RESTORE) -> dict[str, Any]:
     """Return the JSON object in the regular file `path`; raise `UnreadableError` naming `what` it should be."""
-    content = read_bytes(path, what, limit=JSON_LIMIT)
+    content = read_bytes(path, what, limit=JSON_LIMIT, remedy=remedy)
     try:
         document = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        raise UnreadableError(f"{path} is not readable as {what}: {error}") from error
+        raise UnreadableError(f"{path} is not readable as {what}: {error}", remedy) from error
     if not isinstance(document, dict):
-        raise UnreadableError(f"{path} is not readable as {what}: expected a JSON object")
+        raise UnreadableError(f"{path} is not readable as {what}: expected a JSON object", remedy)
     version = document.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise UnreadableError(f"{path} is not readable as {what}: it has no schema_version")
+        raise UnreadableError(f"{path} is not readable as {what}: it has no schema_version", remedy)
     if version > SCHEMA_VERSION:
         raise UnreadableError(
             f"{path} was written by a newer genzoo (format {version}, this one reads {SCHEMA_VERSION})",
@@ -74,23 +75,23 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     return document
 
 
-def read_bytes(path: Path, what: str, *, limit: int) -> bytes:
+def read_bytes(path: Path, what: str, *, limit: int, remedy: str = _RESTORE) -> bytes:
     """Return the content of the regular file `path`, refusing links, devices and more than `limit` bytes."""
-    size = regular_size(path, what)
+    size = regular_size(path, what, remedy=remedy)
     if size > limit:
-        raise UnreadableError(f"{path} has {size:,} bytes, too many for {what}")
+        raise UnreadableError(f"{path} has {size:,} bytes, too many for {what}", remedy)
     with readable(path):
         return path.read_bytes()
 
 
-def regular_size(path: Path, what: str) -> int:
+def regular_size(path: Path, what: str, *, remedy: str = _RESTORE) -> int:
     """Return the size of the regular file `path`; raise `UnreadableError` for anything else."""
     try:
         found = path.lstat()
     except OSError as error:
-        raise UnreadableError(f"{path} is missing or unreadable ({error.strerror}), expected {what}") from error
+        raise UnreadableError(f"{path} is missing or unreadable ({error.strerror}), expected {what}", remedy) from error
     if not stat.S_ISREG(found.st_mode):
-        raise UnreadableError(f"{path} is not a regular file, expected {what}")
+        raise UnreadableError(f"{path} is not a regular file, expected {what}", remedy)
     return found.st_size
 
 
@@ -143,7 +144,9 @@ def storage(path: Path, *, needed: int | None = None) -> Iterator[None]:
                 f"no room to write {path}{want}, {_free(path)} are free",
                 "free some space, then go on: what was saved is kept",
             ) from error
-        raise ResourceError(f"cannot write {path}: {error.strerror or error}") from error
+        raise ResourceError(
+            f"cannot write {path}: {error.strerror or error}", "name a place where you may write, or mend this one"
+        ) from error
 
 
 @contextmanager
@@ -152,7 +155,9 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UnreadableError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise UnreadableError(
+            f"{path} cannot be read: {error.strerror or error}", "give yourself leave to read it, or " + _RESTORE
+        ) from error
 
 
 def _free(path: Path) -> str:

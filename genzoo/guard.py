@@ -8,11 +8,22 @@ from torch import Tensor
 
 
 class Fault(NamedTuple):
-    """The first non-finite loss or gradient."""
+    """The first thing that was found to be not finite."""
 
     step: int
     """Counted from 1."""
     players: tuple[str, ...]
+    tensor: str | None = None
+    """The weight, moment or statistic that overflowed; None for a loss or gradient, which touched nothing."""
+
+    def __str__(self) -> str:
+        owners = " and ".join(self.players)
+        if self.tensor is None:
+            return (
+                f"the loss or gradient of {owners} became non-finite in step {self.step:,}; "
+                "no parameter was touched by it"
+            )
+        return f"{self.tensor} of {owners} was found to be non-finite after step {self.step:,}"
 
 
 class Guard:

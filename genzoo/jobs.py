@@ -125,21 +125,21 @@ def order(
 
 def job_of(registry: Registry, record: dict[str, Any]) -> Job:
     """Return the job that a run's record describes."""
-    source = record.get("from")
+    source = record["from"]
     return Job(
         model=record["model"],
         recipe=record["recipe"],
         seed=record["seed"],
         precision="bf16" if record["precision"] == "bf16" else "fp32",
         plan=plan_of(registry, record),
-        overrides=record.get("overrides", {}),
+        overrides=record["overrides"],
         source=None if source is None else Source(**source),
     )
 
 
 def plan_of(registry: Registry, record: dict[str, Any]) -> Plan:
     """Return what the networks of a recorded run are made from."""
-    source = record.get("from")
+    source = record["from"]
     return Plan(
         settings=_settings_of(registry, record),
         source=None if source is None else plan_of(registry, source["record"]),
@@ -168,12 +168,12 @@ def find_recipe(registry: Registry, recipe: str | Recipe) -> Recipe:
 
 def refuse_differences(run: Run, record: dict[str, Any], job: Job, registry: Registry) -> None:
     """Raise `SettingsError` listing every difference between a run and a job that is to continue it."""
-    kept = {"seed": record["seed"], "precision": record["precision"], "ranks": record.get("ranks", 1)}
+    kept = {"seed": record["seed"], "precision": record["precision"], "ranks": record["ranks"]}
     old = {"settings": record["settings"], **kept}
     settings = to_json(job.settings, name_of=registry.name_of)
     new = {"settings": settings, "seed": job.seed, "precision": job.precision, "ranks": launch.size()}
     lines = [line.removeprefix("settings.") for line in differences(old, new)]
-    if (record.get("from") or {}).get("sha256") != (None if job.source is None else job.source.sha256):
+    if (record["from"] or {}).get("sha256") != (None if job.source is None else job.source.sha256):
         lines.append("--from: another source")
     refused = [line for line in lines if line.partition(":")[0] not in MAY_CHANGE]
     if refused:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -14,10 +15,8 @@ from genzoo.data import Dataset
 from genzoo.decoding import ImageTransform
 from genzoo.downloads import Download
 from genzoo.errors import UnreadableError
-from genzoo.preparing import Contents
+from genzoo.preparing import SPLITS, Contents
 from genzoo.vocabulary import Split, Splits
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +77,7 @@ class PreparedDataset(Dataset):
         if tuple(card["shape"]) != self.spec.shape:
             raise UnreadableError(
                 f"{place} holds images of shape {card['shape']}, expected {list(self.spec.shape)}",
-                "prepare the data set again: --replace",
+                preparing.AGAIN,
             )
         return card
 
@@ -91,6 +90,11 @@ class PreparedDataset(Dataset):
         card, place = self.card(root), root / self.place
         images = _mapped(place / preparing.IMAGES, "images")
         labels = _mapped(place / preparing.LABELS, "labels") if preparing.LABELS in card["files"] else None
+        rows = card["splits"][SPLITS[-1]][1]
+        if (images.dtype, images.shape) != (torch.uint8, (rows, *self.spec.shape)):
+            raise UnreadableError(f"{place / preparing.IMAGES} does not hold the images of its card", preparing.AGAIN)
+        if labels is not None and len(labels) != rows:
+            raise UnreadableError(f"{place / preparing.LABELS} does not hold a label for each image", preparing.AGAIN)
         if not self.spec.condition_size:
             labels = None
         return Splits(*(_split(images, labels, slice(*card["splits"][name])) for name in SPLITS))
@@ -122,7 +126,7 @@ def _mapped(path: Path, name: str) -> Tensor:
         with safe_open(path, framework="pt") as file:
             found = file.get_tensor(name)
     except (OSError, SafetensorError) as error:
-        raise UnreadableError(f"{path} is not readable as safetensors: {error}", "prepare the data again") from error
+        raise UnreadableError(f"{path} is not readable as safetensors: {error}", preparing.AGAIN) from error
     assert isinstance(found, Tensor)
     return found
 

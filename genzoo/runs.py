@@ -5,11 +5,12 @@ import os
 import re
 import shlex
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from genzoo import checkpoints, files
@@ -46,10 +47,10 @@ class Run:
             raise UnreadableError(f"there is no run folder {self.path}", "runs are listed by: genzoo runs")
         if not self.exists:
             raise UnreadableError(f"{self.path} is not a run: it has no {RECORD}", "runs are listed by: genzoo runs")
-        record = files.read_sealed(self.path / RECORD, "a run's record")
-        for key, kind in _RECORD_KEYS.items():
-            if not isinstance(record.get(key), kind):
-                raise UnreadableError(f"{self.path / RECORD} is not a run's record: {key} is missing or wrong")
+        remedy = "restore it from a copy, or train again with another --run"
+        record = files.read_sealed(self.path / RECORD, "a run's record", remedy=remedy)
+        if wrong := _wrong_in(record, _RECORD_KEYS):
+            raise UnreadableError(f"{self.path / RECORD} is not a run's record: {wrong} is missing or wrong", remedy)
         return record
 
     @property
@@ -68,9 +69,10 @@ class Run:
         path = self.path / "evaluation.json"
         if not path.exists():
             return []
-        scores = files.read_json(path, "a run's evaluation").get("scores")
+        remedy = f"remove it, then type: {shlex.join(['genzoo', 'evaluate', str(self.path)])}"
+        scores = files.read_sealed(path, "a run's evaluation", remedy=remedy).get("scores")
         if not isinstance(scores, list) or not all(_is_score(score) for score in scores):
-            raise UnreadableError(f"{path} is not a run's evaluation: scores is missing or wrong", f"delete {path}")
+            raise UnreadableError(f"{path} is not a run's evaluation: scores is missing or wrong", remedy)
         return scores
 
     @property
@@ -104,14 +106,14 @@ class Run:
         record = self.record
         parts = ["genzoo", "train", record["model"], "--recipe", record["recipe"], "--seed", str(record["seed"])]
         parts += ["--steps", str(record["settings"]["training"]["steps"])]
-        for path, value in record.get("overrides", {}).items():
+        for path, value in record["overrides"].items():
             parts += ["--set", f"{path}={value}"]
         return shlex.join([*parts, "--run", str(self.path)])
 
     def as_source(self) -> "Source":
         """Return the run as one that another run inherits from."""
         record, (checkpoint, _) = self.record, self.newest_checkpoint()
-        kept = {key: record.get(key) for key in ("recipe", "settings", "from")}
+        kept = {key: record[key] for key in _INHERITED_KEYS}
         return Source(run=self.name, step=checkpoint.step, sha256=checkpoint.sha256, record=kept, found=checkpoint)
 
     def write_record(self, record: dict[str, Any]) -> None:
@@ -122,7 +124,7 @@ class Run:
         """Put the scores in place, keeping earlier ones of other metrics, protocols or steps."""
         kept = [old for old in self.scores if all(_label(old) != _label(new) for new in scores)]
         document = {"schema_version": files.SCHEMA_VERSION, "run": self.name, "scores": kept + scores}
-        files.write_json(self.path / "evaluation.json", document)
+        files.write_sealed(self.path / "evaluation.json", document)
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
@@ -136,14 +138,15 @@ class Run:
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return []
-        content = files.read_bytes(path, "a run's log", limit=_LOG_LIMIT)
+        remedy = f"restore it from a copy, or go on without what it says: mv {shlex.quote(str(path))} {{,.damaged}}"
+        content = files.read_bytes(path, "a run's log", limit=_LOG_LIMIT, remedy=remedy)
         *lines, rest = content.decode(errors="replace").split("\n")
         try:
             entries = [json.loads(line) for line in lines + ([rest] if _is_json(rest) else [])]
         except (ValueError, RecursionError) as error:
-            raise UnreadableError(f"{path} is damaged: {error}") from error
+            raise UnreadableError(f"{path} is damaged: {error}", remedy) from error
         if not all(isinstance(entry, dict) and isinstance(entry.get("step"), int) for entry in entries):
-            raise UnreadableError(f"{path} is damaged: a line is no log entry")
+            raise UnreadableError(f"{path} is damaged: a line is no log entry", remedy)
         return entries
 
     def rewind_log(self, step: int) -> None:
@@ -206,15 +209,47 @@ class Source:
         return {"run": self.run, "step": self.step, "sha256": self.sha256, "record": self.record}
 
 
-_RECORD_KEYS: dict[str, type] = {
+_Kinds = Mapping[str, type | UnionType]
+
+_INHERITED_KEYS: _Kinds = {"recipe": str, "settings": dict, "from": dict | None}
+_SOURCE_KEYS: _Kinds = {"run": str, "step": int, "sha256": str, "record": dict}
+_RECORD_KEYS: _Kinds = {
+    **_INHERITED_KEYS,
     "model": str,
-    "recipe": str,
     "seed": int,
     "precision": str,
-    "settings": dict,
+    "overrides": dict,
+    "label_frequencies": list | None,
+    "data": str | None,
+    "device": str,
+    "execution": str,
+    "ranks": int,
     "plugins": dict,
     "versions": dict,
+    "created": str,
 }
+
+
+def _wrong_in(record: dict[str, Any], kinds: _Kinds) -> str | None:
+    """Return what in a record is missing or of another type; fields of settings are left to those who build them."""
+    for key, kind in kinds.items():
+        if not isinstance(record.get(key, ...), kind):
+            return key
+    training = record["settings"].get("training")
+    if not isinstance(training, dict) or not isinstance(training.get("steps"), int):
+        return "settings.training.steps"
+    if not all(isinstance(value, str) for value in record.get("overrides", {}).values()):
+        return "overrides"
+    if not all(isinstance(value, float | int) for value in record.get("label_frequencies") or ()):
+        return "label_frequencies"
+    source = record["from"]
+    if source is None:
+        return None
+    if source.keys() != _SOURCE_KEYS.keys():
+        return "from"
+    wrong = next((key for key, kind in _SOURCE_KEYS.items() if not isinstance(source[key], kind)), None)
+    wrong = wrong or _wrong_in(source["record"], _INHERITED_KEYS)
+    return wrong and f"from.{wrong}"
 
 
 def claim(root: Path, label: str) -> Run:

@@ -10,6 +10,8 @@ from torch import Tensor
 from genzoo.checkpoints import Checkpoint
 from genzoo.errors import UnreadableError
 
+_OTHER = "it was made by another version of the model: install that one (run.json names it), or train again"
+
 
 def pack(tensors: dict[str, Tensor]) -> bytes:
     """Return contiguous host tensors in the safetensors format."""
@@ -21,7 +23,7 @@ def unpack(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
-        raise UnreadableError(f"{path} is not readable as safetensors: {error}") from error
+        raise UnreadableError(f"{path} is not readable as safetensors: {error}", "restore it from a copy") from error
 
 
 def weights_of(checkpoint: Checkpoint, *, raw: bool = False) -> tuple[dict[str, Tensor], str]:
@@ -35,13 +37,13 @@ def fill(own: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
     """Copy stored tensors into a module's own; raise `UnreadableError` unless names, shapes and types are the same."""
     for name in sorted(own.keys() ^ stored.keys()):
         where = "not expected" if name in stored else "missing"
-        raise UnreadableError(f"the checkpoint does not fit the run's settings: {name} is {where}")
+        raise UnreadableError(f"the checkpoint does not fit the run's settings: {name} is {where}", _OTHER)
     with torch.no_grad():
         for name, tensor in own.items():
             found, expected = _kind(stored[name]), _kind(tensor)
             if found != expected:
                 raise UnreadableError(
-                    f"the checkpoint does not fit the run's settings: {name} is {found}, expected {expected}"
+                    f"the checkpoint does not fit the run's settings: {name} is {found}, expected {expected}", _OTHER
                 )
             tensor.copy_(stored[name])
 

@@ -125,7 +125,7 @@ class Trainer:
 
     def fault(self) -> Fault | None:
         """Return the first fault, if there was one (synchronises with the device)."""
-        return self._guard.fault(self.step)
+        return self._guard.fault(self.step) or self._overflow()
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return the tensors that decide everything to come, by file: networks, optimizers, averaged."""
@@ -211,6 +211,25 @@ class Trainer:
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
         return optimizer
+
+    def _overflow(self) -> Fault | None:
+        """Return the first weight, moment or statistic that finite gradients made non-finite, if there is one."""
+        names = self._names()
+        owners = {
+            names[id(parameter)].partition(".")[0]: player
+            for player, parameters in self.players.items()
+            for parameter in parameters
+        }
+        kept = dict(self.networks.named_parameters()) | self._moments()
+        if self.ranks.size == 1 or self.settings.training.batch_statistics == "sync":
+            kept |= dict(self.networks.named_buffers())  # otherwise each rank has its own, and all must agree
+        kept = {name: tensor for name, tensor in kept.items() if tensor.is_floating_point()}
+        sound = torch.stack([tensor.isfinite().all() for tensor in kept.values()]).tolist()
+        found = next((name for name, is_sound in zip(kept, sound, strict=True) if not is_sound), None)
+        if found is None:
+            return None
+        owner, _, rest = found.partition("/")
+        return Fault(self.step, (owner if rest else owners.get(found.partition(".")[0], "nobody"),), rest or found)
 
     def _names(self) -> dict[int, str]:
         """Return the parameters' names by identity."""

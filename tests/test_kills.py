@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from fork_server import INTERVAL, STEPS, Server
+from toy import RECORD
 
 from genzoo import checkpoints
 from genzoo.plugins import registry
@@ -243,7 +244,6 @@ WRITERS = {
     "metrics.jsonl, a line": ("log", lambda run: [entry["step"] for entry in run.read_log()]),
     "metrics.jsonl, rewound": ("rewind_log", lambda run: [entry["step"] for entry in run.read_log()]),
 }
-RECORD = {"model": "m", "recipe": "r", "precision": "fp32", "settings": {}, "plugins": {}, "versions": {}}
 VALUES = {
     "run.json": (RECORD | {"seed": 2}, 1, 2),
     "evaluation.json": (scores_of(2.0), 1.0, 2.0),

@@ -1,4 +1,4 @@
-"""Settings of the smallest training that logs, saves and ends: overrides of the recipe mixture25."""
+"""The smallest training that logs, saves and ends, as overrides of the recipe mixture25; and a record of such a run."""
 
 TOY = {
     "training.steps": 4,
@@ -7,4 +7,21 @@ TOY = {
     "training.checkpoint_every": 2,
     "dataset.rows": 64,
     "dataset.held_out_rows": 32,
+}
+RECORD = {
+    "model": "ali",
+    "recipe": "mixture25",
+    "seed": 0,
+    "precision": "fp32",
+    "settings": {"training": {"steps": 4}},
+    "overrides": {},
+    "from": None,
+    "label_frequencies": None,
+    "data": None,
+    "device": "cpu",
+    "execution": "eager",
+    "ranks": 1,
+    "plugins": {"genzoo": "0.1.0"},
+    "versions": {"genzoo": "0.1.0"},
+    "created": "2026-01-01T00:00:00+00:00",
 }

@@ -81,8 +81,7 @@ def _listing(found: Registry) -> dict[str, list[dict[str, Any]]]:
 def _summary(run: Run) -> dict[str, Any]:
     try:
         record, scores = run.record, run.scores
-        steps = int(record["settings"]["training"]["steps"])
-    except (UnreadableError, KeyError, TypeError, ValueError) as error:
+    except UnreadableError as error:
         nothing: dict[str, Any] = {
             "model": "?",
             "recipe": "?",
@@ -92,6 +91,7 @@ def _summary(run: Run) -> dict[str, Any]:
             "scores": [],
         }
         return {"run": str(run.path), **nothing, "status": f"unreadable: {error}".partition("\n")[0]}
+    steps = record["settings"]["training"]["steps"]
     status = "running" if run.is_running else "done" if run.step >= steps else "stopped"
     return {
         "run": str(run.path),

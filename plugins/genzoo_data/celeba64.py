@@ -84,6 +84,7 @@ FIGURE7 = ConditionGrid(
 """Figure 7 of the paper: rows I–IV hold attributes on, columns (a)–(l) add others; one z for all 48 images."""
 
 _IMAGES, _PARTITION, _ATTRIBUTES = "img_align_celeba.zip", "list_eval_partition.txt", "list_attr_celeba.txt"
+_REMEDY = "how to get them: genzoo data fetch celeba64"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,18 +119,18 @@ class CelebA64(PreparedDataset):
         """Return the images of the archive, or of the folder img_align_celeba, in the order of the official split."""
         place = source / _IMAGES if (source / _IMAGES).is_file() else source / "img_align_celeba"
         if not place.exists():
-            raise UnreadableError(
-                f"neither {_IMAGES} nor img_align_celeba is in {source}", "how to get them: genzoo data fetch celeba64"
-            )
+            raise UnreadableError(f"neither {_IMAGES} nor img_align_celeba is in {source}", _REMEDY)
         partition = dict(_lines(source / _PARTITION))
         header, *attributes = _lines(source / _ATTRIBUTES, skip=1)
         if tuple(header) != ATTRIBUTES:
-            raise UnreadableError(f"{source / _ATTRIBUTES} does not list CelebA's forty attributes in its second line")
+            raise UnreadableError(
+                f"{source / _ATTRIBUTES} does not list CelebA's forty attributes in its second line", _REMEDY
+            )
         values = {name: [value == "1" for value in own] for name, *own in attributes}
         names = [name for part in "012" for name in partition if partition[name] == part]
         missing = next((name for name in names if name not in values), None)
         if missing or not names:
-            raise UnreadableError(f"{source / _ATTRIBUTES} says nothing of {missing or 'any image'}")
+            raise UnreadableError(f"{source / _ATTRIBUTES} says nothing of {missing or 'any image'}", _REMEDY)
         prefix = "img_align_celeba/" if place.suffix == ".zip" else ""
         files = [prefix + name for name in names]
         return Contents(
@@ -147,4 +148,4 @@ def _lines(path, *, skip=0):
     try:
         return [line.split() for line in path.read_text().splitlines()[skip:] if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise UnreadableError(f"{path} cannot be read: {error}", "see: genzoo data fetch celeba64") from error
+        raise UnreadableError(f"{path} cannot be read: {error}", _REMEDY) from error

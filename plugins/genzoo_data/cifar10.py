@@ -97,5 +97,8 @@ def _batch(archive: bytes, name: str) -> dict:
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
         member = tar.getmember(f"{_ROOT}/{name}")
         if not member.isfile() or member.size > _BATCH_LIMIT:
-            raise UnreadableError(f"{name} in CIFAR10's archive is no file of at most {_BATCH_LIMIT:,} bytes")
+            raise UnreadableError(
+                f"{name} in CIFAR10's archive is no file of at most {_BATCH_LIMIT:,} bytes",
+                "remove the archive and fetch it again: genzoo data fetch cifar10",
+            )
         return pickle.loads(tar.extractfile(member).read(), encoding="latin1")

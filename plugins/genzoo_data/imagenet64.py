@@ -39,7 +39,10 @@ class ImageNet64(PreparedDataset):
                 raise UnreadableError(f"no images in {source / part}", "how to get them: genzoo data fetch imagenet64")
         classes = sorted({name.split("/")[1] for name in names["train"] if name.count("/") == 2})
         if not 0 < len(classes) <= 1000:
-            raise UnreadableError(f"{source / 'train'} has {len(classes)} class folders, expected up to 1,000")
+            raise UnreadableError(
+                f"{source / 'train'} has {len(classes)} class folders, expected up to 1,000",
+                "how they should lie: genzoo data fetch imagenet64",
+            )
         number = {name: index for index, name in enumerate(classes)}
         if not names["test"]:
             names["val"], names["test"] = names["val"][::2], names["val"][1::2]

@@ -10,6 +10,8 @@ from genzoo import Contents, DataSpec, Download, ImageTransform, PreparedDataset
 
 _FILE = "tiny-imagenet-200.zip"
 _ROOT = "tiny-imagenet-200"
+_LIST_LIMIT = 2**24
+"""Bytes beyond which none of its lists can be genuine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +47,11 @@ class TinyImageNet200(PreparedDataset):
         try:
             with zipfile.ZipFile(path) as archive:
                 names = sorted(archive.namelist())
-                classes = archive.read(f"{_ROOT}/wnids.txt").decode().split()
-                annotations = archive.read(f"{_ROOT}/val/val_annotations.txt").decode().splitlines()
+                classes = _lines(archive, "wnids.txt")
+                annotations = _lines(archive, "val/val_annotations.txt")
         except FileNotFoundError as error:
             raise UnreadableError(f"{path} is missing", "type: genzoo data fetch tinyimagenet200") from error
-        except (OSError, zipfile.BadZipFile, KeyError, UnicodeDecodeError) as error:
+        except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
             raise UnreadableError(f"{path} is not Tiny ImageNet's archive: {error}", f"remove it: rm {path}") from error
         number = {name: index for index, name in enumerate(classes)}
         of_image = {line.split("\t")[0]: line.split("\t")[1] for line in annotations if "\t" in line}
@@ -61,7 +63,9 @@ class TinyImageNet200(PreparedDataset):
                 labels.append(number.get(belongs, -1) if folder != "test" else -1)
         everything = [name for part in parts.values() for name in part]
         if not parts["train"]:
-            raise UnreadableError(f"{path} is not Tiny ImageNet's archive: no images below {_ROOT}/train")
+            raise UnreadableError(
+                f"{path} is not Tiny ImageNet's archive: no images below {_ROOT}/train", f"remove it: rm {path}"
+            )
         return Contents(
             blocks=in_blocks(path, everything, self.transform),
             splits={split: len(part) for split, part in parts.items()},
@@ -69,3 +73,10 @@ class TinyImageNet200(PreparedDataset):
             class_names=tuple(classes),
             identity=listing(path, everything),
         )
+
+
+def _lines(archive, name):
+    entry = archive.getinfo(f"{_ROOT}/{name}")
+    if entry.file_size > _LIST_LIMIT:
+        raise ValueError(f"{name} has {entry.file_size:,} bytes")
+    return archive.read(entry).decode().splitlines()
