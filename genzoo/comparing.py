@@ -26,7 +26,7 @@ from torch import Tensor
 from genzoo import __version__, files
 from genzoo.components import to_json
 from genzoo.describe import networks_card, networks_of
-from genzoo.errors import SettingsError
+from genzoo.errors import SettingsError, UnreadableError
 from genzoo.jobs import Job
 from genzoo.model import Model
 from genzoo.recipes import MAY_CHANGE, Settings, apart_from_optimizers
@@ -384,6 +384,15 @@ def _cost(settings: Settings) -> dict[str, Any]:
 def _short(dataset: dict[str, Any]) -> str:
     fields = ", ".join(f"{key}={value}" for key, value in dataset.items() if key != "name")
     return f"{dataset['name']} ({fields})" if fields else str(dataset["name"])
+
+
+def compared_before(folder: Path) -> list[str]:
+    """Return whom the report in `folder` compares; nobody where there is none that can be read."""
+    try:
+        rows = files.read_json(folder / "results.json", "a comparison's results").get("rows")
+    except UnreadableError:
+        return []  # it is going to be replaced
+    return [str(row.get("label")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def write_results(folder: Path, document: Mapping[str, Any]) -> None:

@@ -20,4 +20,8 @@ def local_rank() -> int:
 
 def command() -> str:
     """Return how genzoo is called so that as many processes are launched again."""
-    return "genzoo" if size() == 1 else f"torchrun --nproc-per-node={size()} -m -- genzoo"
+    if size() == 1:
+        return "genzoo"
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", size()))
+    nodes = "--standalone" if here == size() else f"--nnodes={size() // here} …"
+    return f"torchrun {nodes} --nproc-per-node={here} -m -- genzoo"

@@ -94,7 +94,7 @@ def _plugin_commands() -> dict[str, str]:
     cls=_Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="First steps:  genzoo train ali  ·  genzoo list  ·  genzoo show mixture25 --model ali",
+    epilog="First steps:  genzoo train ali  ·  genzoo list  ·  genzoo show mixture25",
 )
 @click.version_option(__version__, message="genzoo %(version)s")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
@@ -129,7 +129,7 @@ def main() -> NoReturn:
     try:
         group.main(prog_name="genzoo", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
-        say("error: interrupted; everything that was saved before is kept")
+        say("interrupted; everything that was saved before is kept")
         sys.exit(130)
     except SystemExit as stop:
         # Click leaves like this, with 1, when the reader of our output has seen enough: that is no fault.
@@ -146,7 +146,7 @@ def _report(error: Exception) -> int:
         return code  # of all ranks alike, and the first one says so
     if "--debug" in sys.argv[1:] and code not in (130, 143):
         traceback.print_exception(error)
-    say(f"error: {found}")
+    say(found if isinstance(error, InterruptedRun) else f"error: {found}")
     if remedy:
         say(remedy)
     return code

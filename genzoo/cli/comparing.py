@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _EVALUATIONS = 5
 
 
-@click.command("compare")
+@click.command("compare", short_help="Train models on the same data and budget, and report.")
 @click.argument("models", nargs=-1, required=True, type=options.Name("models"), metavar="MODEL|RUN...")
 @click.option("--recipe", type=options.Name("recipes"), metavar="R", help="Recipe; mixture25 if left out.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="How many.")
@@ -82,6 +82,9 @@ def compare_command(
     cores = os.cpu_count() or 1
     command = shlex.join(["genzoo", *sys.argv[1:]])
     say(f"{len(cells)} trainings, {sum(cell.is_done for cell in cells)} of them done; report: {folder}")
+    former, labels = comparing.compared_before(folder), [one.label for one in contestants]
+    if former and former != labels:
+        say(f"it takes the place of the report on {', '.join(former)}; to keep both, add: --report DIR")
     with watching([f"{cell.contestant.label} seed {cell.job.seed}" for cell in cells]) as progress:
         outcomes = comparing.train_cells(
             cells,

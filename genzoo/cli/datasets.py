@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _name = click.argument("name", type=options.Name("datasets", "recipes"))
 
 
-@click.group("data")
+@click.group("data", short_help="Fetch and prepare data sets.")
 def data_command() -> None:
     """Fetch and prepare the data sets that do not come with the package.
 

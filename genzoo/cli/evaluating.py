@@ -10,7 +10,7 @@ from genzoo.cli.talk import show_json, show_scores
 from genzoo.runs import Run
 
 
-@click.command("evaluate")
+@click.command("evaluate", short_help="Measure RUN's model and keep the scores.")
 @options.run
 @click.option(
     "--metric",

@@ -12,7 +12,7 @@ from genzoo.plugins import KINDS, Registry, registry
 from genzoo.runs import Run, all_runs
 
 
-@click.command("list")
+@click.command("list", short_help="List what the installed plugins offer.")
 @click.argument("kind", type=click.Choice([*KINDS, "plugins"]), required=False)
 @options.as_json
 def list_command(kind: str | None, as_json: bool) -> None:
@@ -27,7 +27,7 @@ def list_command(kind: str | None, as_json: bool) -> None:
         show(f"{name}\n{columns(rows)}" if rows else f"{name}\n  none")
 
 
-@click.command("runs")
+@click.command("runs", short_help="List the runs with their progress and a score.")
 @click.option("--root", default="runs", show_default=True, metavar="DIR", help="Where the runs are.")
 @options.as_json
 def runs_command(root: str, as_json: bool) -> None:

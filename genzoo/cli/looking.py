@@ -27,7 +27,7 @@ def _out(default: str) -> Callable[[options.Command], options.Command]:
     )
 
 
-@click.command("sample")
+@click.command("sample", short_help="Draw samples from RUN's model.")
 @options.run
 @click.option("-n", "count", type=click.IntRange(min=1), metavar="N", help="How many.  [default: 64; vectors 2500]")
 @click.option("--condition", metavar="TEXT", help="Given to a conditional model: class=3, or Male,Smiling.")
@@ -118,7 +118,7 @@ def reconstruct_command(
     _report(run, path, {"count": count, "seed": seed, "split": split, "step": model.step}, as_json)
 
 
-@click.command("interpolate")
+@click.command("interpolate", short_help="Walk between the codes of rows of RUN's data.")
 @options.run
 @click.option("--pairs", default=4, show_default=True, type=click.IntRange(min=1), metavar="N", help="Rows.")
 @click.option("--steps", default=11, show_default=True, type=click.IntRange(min=1), metavar="N", help="Steps per row.")

@@ -241,7 +241,10 @@ def tell_warnings(entry: dict[str, Any]) -> None:
 def describe(run: Run) -> str:
     """Return the run's place and resolved settings, one line per root."""
     record = run.record
-    rows = [("run", f"{run.path}  (seed {record['seed']}, {record['device']}, {record['precision']})")]
+    how = [f"seed {record['seed']}", record["device"], record["precision"]]
+    how += [record["execution"]] if record["execution"] != "eager" else []
+    how += [f"{record['ranks']} ranks"] if record["ranks"] > 1 else []
+    rows = [("run", f"{run.path}  ({', '.join(how)})")]
     for root, value in record["settings"].items():
         fields = {key: item for key, item in value.items() if key != "name"}
         shown = "  ".join(f"{key}={_short(item)}" for key, item in fields.items())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from genzoo.studies import Trial
 
 
-@click.command("reproduce")
+@click.command("reproduce", short_help="Carry out a paper's STUDY beside what was published.")
 @click.argument("study", required=False, type=options.Name("studies"))
 @click.option("--budget", type=click.Choice(["quick", "paper"]), default="quick", show_default=True, help="How long.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; all cores if left out.")

@@ -13,7 +13,7 @@ from genzoo.plugins import KINDS, Entry, registry
 _SHOWN = tuple(kind for kind in KINDS if kind != "commands")
 
 
-@click.command("show")
+@click.command("show", short_help="Show a recipe, data set, model or plugin in full.")
 @click.argument("name", type=options.Name(*_SHOWN))
 @click.option("--model", type=options.Name("models"), metavar="M", help="The model whose networks to show.")
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")

@@ -23,6 +23,7 @@ class Stop:
     def note(self, number: int, frame: FrameType | None) -> None:
         """Take note that a save was asked for."""
         self.save = True
+        os.write(2, b"saving after the next step\n")
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Take note of a signal, or end at once."""

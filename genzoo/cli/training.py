@@ -89,7 +89,7 @@ def train_command(
     )
 
 
-@click.command("resume")
+@click.command("resume", short_help="Continue RUN as if it had never stopped.")
 @options.run
 @_steps
 @options.device

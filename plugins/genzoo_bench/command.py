@@ -35,6 +35,8 @@ def bench(model, recipe, steps, assignments, device, precision, execution, again
     from genzoo_bench.benchmark import benchmark
 
     overrides = dict(_assignment(text) for text in assignments)
+    how_long = "for about ten seconds each" if steps is None else f"over {steps:,} steps each"
+    click.echo(f"timing {', '.join(('engine', *(against or BASELINES)))} {how_long}, after a warm-up", err=True)
     found = benchmark(
         model,
         recipe=recipe,
@@ -61,7 +63,7 @@ def _table(found):
         f"{found['model']} on {found['recipe']}: batch {found['batch_size']}, {where}, {found['precision']}, "
         f"{found['execution']}, torch {found['torch']}",
         f"{'':18}{'steps/s':>10}{'images/s':>11}   engine is … times as fast (median over blocks)",
-        f"{'engine':18}{found['steps_per_second']:10.4g}{found['images_per_second']:11.4g}",
+        f"{'engine':18}{_rate(found['steps_per_second']):>10}{_rate(found['images_per_second']):>11}",
     ]
     for name, one in found["baselines"].items():
         if "obstacle" in one:
@@ -69,7 +71,7 @@ def _table(found):
             continue
         low, _, high = one["ratio_quartiles"]
         lines.append(
-            f"{name:18}{one['steps_per_second']:10.4g}{one['images_per_second']:11.4g}   "
+            f"{name:18}{_rate(one['steps_per_second']):>10}{_rate(one['images_per_second']):>11}   "
             f"{one['ratio']:.3f} (quartiles {low:.3f}–{high:.3f} of {found['blocks']} blocks)"
         )
     lines.append(_arithmetic(found))
@@ -79,6 +81,10 @@ def _table(found):
         f"host synchronisations per step: {found['syncs_per_step']:g} (outside the log)"
     )
     return "\n".join(lines)
+
+
+def _rate(value):
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _arithmetic(found):
