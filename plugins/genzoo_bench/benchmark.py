@@ -15,8 +15,8 @@ _SECONDS = 10.0
 """How long each loop is timed for, about, unless a number of steps is asked for."""
 
 
-def benchmark(model, *, recipe, steps, overrides, device, precision, execution, against):
-    """Return what `genzoo bench --json` prints."""
+def benchmark(model, *, recipe, steps, overrides, device, precision, execution, against, say):
+    """Return what `genzoo bench --json` prints; tell `say` what it is about to do."""
     engine = new_trainer(
         model, recipe=recipe, overrides=overrides, device=device, precision=precision, execution=execution
     )
@@ -27,6 +27,8 @@ def benchmark(model, *, recipe, steps, overrides, device, precision, execution, 
     for name in against:
         if obstacles[name] is None:
             contestants[name] = LOOPS[name](_start(engine))
+    how_long = f"for about {_SECONDS:g} seconds each" if steps is None else f"over {steps:,} steps each"
+    say(f"timing {', '.join(contestants)} {how_long}, after a warm-up")
     macs = forward_macs(engine)
     waits = synchronisations(engine, engine.device, steps=2)
     memory = peak_memory(engine.device)

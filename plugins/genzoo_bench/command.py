@@ -35,8 +35,6 @@ def bench(model, recipe, steps, assignments, device, precision, execution, again
     from genzoo_bench.benchmark import benchmark
 
     overrides = dict(_assignment(text) for text in assignments)
-    how_long = "for about ten seconds each" if steps is None else f"over {steps:,} steps each"
-    click.echo(f"timing {', '.join(('engine', *(against or BASELINES)))} {how_long}, after a warm-up", err=True)
     found = benchmark(
         model,
         recipe=recipe,
@@ -46,6 +44,7 @@ def bench(model, recipe, steps, assignments, device, precision, execution, again
         precision=precision,
         execution=execution,
         against=against or BASELINES,
+        say=lambda line: click.echo(line, err=True),
     )
     click.echo(json.dumps({"schema_version": 1, **found}, indent=2) if as_json else _table(found))
 
