@@ -209,7 +209,7 @@ def evaluate(
     for metric in chosen:
         if obstacle := metric.obstacle(model):
             raise SettingsError(f"metric '{metric.name}' cannot measure {target.record['model']}: {obstacle}")
-    return _measure(target, model, load_data(target, data=data), chosen, split, seed)
+    return _measure(target, model, load_data(target, data=data), chosen, split, seed, strict=bool(metrics))
 
 
 def load_data(run: str | Path | Run, *, data: str | Path | None = None) -> "Splits":
@@ -409,7 +409,14 @@ def _assist(device: str, execution: str, data: str | Path | None, watcher: Watch
 
 
 def _measure(
-    run: Run, model: "Model", splits: "Splits", metrics: "Sequence[Metric]", split: SplitName, seed: int
+    run: Run,
+    model: "Model",
+    splits: "Splits",
+    metrics: "Sequence[Metric]",
+    split: SplitName,
+    seed: int,
+    *,
+    strict: bool = False,
 ) -> list[dict[str, Any]]:
     """Return the scores and add them to the run's evaluation.json."""
     from genzoo.components import to_json
@@ -417,7 +424,7 @@ def _measure(
     from genzoo.randomness import preserved
 
     with preserved():
-        scores = evaluate_model(model, splits, metrics, split_name=split, seed=seed)
+        scores = evaluate_model(model, splits, metrics, split_name=split, seed=seed, strict=strict)
     found = [
         {"step": model.step, **to_json(score), "value": score.value if math.isfinite(score.value) else None}
         for score in scores
@@ -440,15 +447,21 @@ def _set_aside_newer(run: Run, checkpoint: Checkpoint) -> None:
 
 def applicable_metrics(model: "Model") -> "list[Metric]":
     """Return every installed metric that can measure the model."""
+    return [metric for metric, obstacle in metrics_with_obstacles(model) if obstacle is None]
+
+
+def metrics_with_obstacles(model: "Model") -> "list[tuple[Metric, str | None]]":
+    """Return every installed metric with why it cannot measure the model, if so; warn of those that are broken."""
+    from genzoo.guests import blamed, removal
+
     found = []
     for entry in registry().of("metrics"):
         try:
             metric = metric_called(entry.qualified)
+            with blamed(f"{entry} failed", removal(entry.plugin.distribution)):
+                found.append((metric, metric.obstacle(model)))
         except PluginError as error:
             _warn([error.found])
-            continue
-        if metric.obstacle(model) is None:
-            found.append(metric)
     return found
 
 

@@ -71,6 +71,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
+def printable(text: str) -> str:
+    """Return text from elsewhere without what a terminal would take for a command."""
+    return "".join(one if one.isprintable() else "\ufffd" for one in text)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean '…'?` for the known name nearest to `name`, or an empty string."""
     by_lower = {one.lower(): one for one in known}

@@ -140,6 +140,7 @@ def job_of(registry: Registry, record: dict[str, Any]) -> Job:
 def plan_of(registry: Registry, record: dict[str, Any]) -> Plan:
     """Return what the networks of a recorded run are made from."""
     source = record["from"]
+    registry = registry.preferring(record.get("plugins", ()))  # not those that took a name meanwhile
     return Plan(
         settings=_settings_of(registry, record),
         source=None if source is None else plan_of(registry, source["record"]),

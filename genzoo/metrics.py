@@ -1,11 +1,14 @@
 """Metrics, and scores that carry their protocol."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from genzoo.components import Component
+from genzoo.errors import GenzooError, GenzooWarning
+from genzoo.guests import blamed
 from genzoo.model import Model
 from genzoo.vocabulary import Split, Splits
 
@@ -38,13 +41,22 @@ class Metric(Component):
 
 
 def evaluate_model(
-    model: Model, splits: Splits, metrics: Sequence[Metric], *, split_name: str, seed: int
+    model: Model, splits: Splits, metrics: Sequence[Metric], *, split_name: str, seed: int, strict: bool = False
 ) -> list[Score]:
-    """Return the scores of every metric on the split of that name, each with the full protocol."""
+    """Return the scores of every metric on the split of that name, each with the full protocol.
+
+    A metric that fails costs its own scores and a `GenzooWarning`; if `strict`, it raises `PluginError`.
+    """
     split = getattr(splits, split_name)
     common = {"split": split_name, "seed": seed, "weights": model.weights, "batch_norm": "running"}
-    return [
-        replace(score, protocol={**common, **score.protocol})
-        for metric in metrics
-        for score in metric.measure(model, split, train=splits.train, seed=seed)
-    ]
+    found: list[Score] = []
+    for metric in metrics:
+        try:
+            with blamed(f"metric '{metric.name}' failed", "name other metrics: --metric M"):
+                scores = metric.measure(model, split, train=splits.train, seed=seed)
+                found += [replace(score, protocol={**common, **score.protocol}) for score in scores]
+        except GenzooError as error:
+            if strict:
+                raise
+            warnings.warn(error.found, GenzooWarning, stacklevel=2)
+    return found

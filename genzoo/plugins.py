@@ -1,28 +1,31 @@
 """The plugin host: finds what is installed, sets broken plugins aside, and resolves names."""
 
+import inspect
 import os
-import sys
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import redirect_stdout
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, get_args
+from importlib.metadata import Distribution, EntryPoint, distributions
+from typing import Any, Literal, TypeVar, get_args
 
 import pluggy
 
 import genzoo.builtin
 import genzoo.hooks
 from genzoo.components import Component
-from genzoo.errors import GenzooError, PluginError, SettingsError, nearest
+from genzoo.errors import GenzooError, PluginError, SettingsError, nearest, printable
+from genzoo.guests import blamed, hosted, in_a_line, removal
 from genzoo.hooks import lazy
 
 GROUP = "genzoo"
 
 Kind = Literal["models", "recipes", "datasets", "architectures", "metrics", "studies", "components", "commands"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_ONE = {str(kind): kind[:-1] for kind in KINDS} | {"studies": "study"}
+
+_Kind = TypeVar("_Kind", bound=Component)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,24 +55,39 @@ class Entry:
         """`distribution:name`, which works where the bare name is ambiguous."""
         return f"{self.plugin.distribution}:{self.name}"
 
+    def __str__(self) -> str:
+        return f"{_ONE[self.kind]} '{self.name}' of {self.plugin.distribution}"
+
     def load(self) -> Any:
         """Return the component class or recipe; raise `PluginError` where importing it fails."""
         if not isinstance(self.offer, lazy):
             return self.offer
         module, _, attribute = self.offer.target.partition(":")
-        try:
-            with redirect_stdout(sys.stderr):
-                found = getattr(import_module(module), attribute)
-        except (Exception, SystemExit) as error:
-            raise PluginError(
-                f"{self.kind[:-1]} '{self.name}' of {self.plugin.distribution} cannot be loaded from "
-                f"{self.offer.target}: {_one_line(error)}",
-                f"repair or remove the plugin: pip uninstall {self.plugin.distribution}",
-            ) from error
+        with blamed(f"{self} cannot be loaded from {self.offer.target}", removal(self.plugin.distribution)):
+            found = getattr(import_module(module), attribute)
         own = getattr(found, "name", None)
         if isinstance(own, str) and own != self.name:
-            raise PluginError(f"{self.kind[:-1]} '{self.name}' of {self.plugin.distribution} calls itself '{own}'")
+            raise PluginError(f"{self} calls itself '{printable(own)}'", removal(self.plugin.distribution))
         return found
+
+    def implements(self, base: type[Component]) -> bool:
+        """Return whether it can be loaded and is a `base`."""
+        try:
+            chosen = self.load()
+        except PluginError:
+            return False  # it is reported when it is asked for
+        return isinstance(chosen, type) and issubclass(chosen, base)
+
+    def load_as(self, base: type[_Kind]) -> type[_Kind]:
+        """Return the component class; raise `PluginError` unless it is a `base` that can be made."""
+        chosen = self.load()
+        if not isinstance(chosen, type) or not issubclass(chosen, base):
+            raise PluginError(f"{self} is not a {base.__name__}", removal(self.plugin.distribution))
+        needed = [one for one in fields(chosen) if one.default is MISSING and one.default_factory is MISSING]
+        if inspect.isabstract(chosen) or not needed:
+            with blamed(f"{self} cannot be made", removal(self.plugin.distribution)):
+                chosen()
+        return chosen
 
 
 @dataclass(kw_only=True)
@@ -97,15 +115,16 @@ class Registry:
             return matches[0]
         if matches:
             choices = " or ".join(entry.qualified for entry in matches)
-            raise PluginError(f"two plugins offer the {kind[:-1]} '{name}'", f"say which: {choices}")
-        raise self.unknown(kind[:-1], name, [entry.name for entry in self.of(kind)])
+            raise PluginError(f"two plugins offer the {_ONE[kind]} '{name}'", f"say which: {choices}")
+        raise self.unknown(_ONE[kind], name, [entry.name for entry in self.of(kind)])
 
     def unknown(self, what: str, name: str, known: Sequence[str]) -> GenzooError:
         """Return the error for a name that nothing goes by: the user's, unless some plugin is broken."""
         found = f"no {what} named '{name}'{nearest(name, known)}"
         if self.broken:
             causes = "; ".join(f"{plugin.distribution} ({plugin.cause})" for plugin in self.broken)
-            return PluginError(found, f"it may belong to a plugin that is broken: {causes}")
+            remedy = removal(*(plugin.distribution for plugin in self.broken))
+            return PluginError(found, f"it may belong to a plugin that is broken: {causes}\n{remedy}")
         return SettingsError(found, f"there are: {', '.join(known)}" if known else "no plugin offers any")
 
     def load(self, kind: Kind, name: str) -> Any:
@@ -117,22 +136,17 @@ class Registry:
         kind = _kind_of(base)
         if kind == "components":
             return self._component(base, name)
-        entry = self.find(kind, name)
-        chosen = entry.load()
-        if isinstance(chosen, type) and issubclass(chosen, base):
-            return chosen
-        raise PluginError(
-            f"what {entry.plugin.distribution} offers as the {entry.kind[:-1]} '{name}' is not a {base.__name__}"
-        )
+        return self.find(kind, name).load_as(base)
 
     def _component(self, base: type[Component], name: str) -> type[Component]:
         """Return the component called `name`; where there is none of that kind, name those that there are."""
         matches = [entry for entry in self.of("components") if name in (entry.name, entry.qualified)]
         if matches:
-            chosen = self.find("components", name).load()
-            if isinstance(chosen, type) and issubclass(chosen, base):
-                return chosen
-        known = [entry.name for entry in self.of("components") if _implements(entry, base)]
+            entry = self.find("components", name)
+            entry.load()
+            if entry.implements(base):
+                return entry.load_as(base)
+        known = [entry.name for entry in self.of("components") if entry.implements(base)]
         raise self.unknown(base.__name__.lower(), name, known)
 
     def name_of(self, component: Component) -> str:
@@ -141,17 +155,22 @@ class Registry:
         mine = [
             entry
             for entry in matches
-            if len([other for other in matches if other.kind == entry.kind]) > 1 and entry.load() is type(component)
+            if len([other for other in matches if other.kind == entry.kind]) > 1
+            and entry.implements(type(component))
+            and entry.load() is type(component)
         ]
         return mine[0].qualified if mine else component.name
 
-
-def _implements(entry: Entry, base: type[Component]) -> bool:
-    try:
-        chosen = entry.load()
-    except PluginError:
-        return False  # it is reported when it is asked for
-    return isinstance(chosen, type) and issubclass(chosen, base)
+    def preferring(self, distributions: Iterable[str]) -> "Registry":
+        """Return a registry in which a name that several plugins offer is one of `distributions`, if it has it."""
+        chosen = set(distributions)
+        first = {(entry.kind, entry.name) for entry in self.entries if entry.plugin.distribution in chosen}
+        kept = [
+            entry
+            for entry in self.entries
+            if entry.plugin.distribution in chosen or (entry.kind, entry.name) not in first
+        ]
+        return replace(self, entries=kept)
 
 
 def _kind_of(base: type[Component]) -> Kind:
@@ -169,7 +188,27 @@ def _kind_of(base: type[Component]) -> Kind:
 @cache
 def registry() -> Registry:
     """Return the registry of the installed plugins, narrowed by `GENZOO_PLUGINS` (entry-point names)."""
-    return discover(entry_points(group=GROUP), only=os.environ.get("GENZOO_PLUGINS"))
+    points, faults = installed(distributions())
+    found = discover(points, only=os.environ.get("GENZOO_PLUGINS"))
+    found.warnings.extend(faults)
+    return found
+
+
+def installed(found: Iterable[Distribution]) -> tuple[list[EntryPoint], list[str]]:
+    """Return the entry points of all distributions that lead to plugins, and a line for each that cannot be read.
+
+    `importlib.metadata.entry_points` reads all of them at once, so that one damaged file hides every plugin.
+    """
+    points: dict[tuple[str, str, str], EntryPoint] = {}
+    faults = []
+    for distribution in found:
+        try:
+            for point in distribution.entry_points.select(group=GROUP):
+                points.setdefault((distribution.name, point.name, point.value), point)  # the first on the path counts
+        except Exception as error:  # whatever a damaged file makes of it
+            place = printable(str(getattr(distribution, "_path", distribution.locate_file(""))))
+            faults.append(f"the entry points in {place} cannot be read: {in_a_line(error)}")
+    return list(points.values()), faults
 
 
 def discover(found: Iterable[EntryPoint], *, only: str | None = None) -> Registry:
@@ -184,7 +223,8 @@ def discover(found: Iterable[EntryPoint], *, only: str | None = None) -> Registr
     core = Plugin(name="genzoo", distribution="genzoo", version=_own_version(), summary="the core")
     _collect(result, manager, core, genzoo.builtin)
     wanted = None if only is None else {name.strip() for name in only.split(",") if name.strip()}
-    points = sorted(set(found), key=lambda point: (point.name, point.value))
+    by_owner = sorted(found, key=lambda point: (point.name, point.value, _owner(point)), reverse=True)
+    points = list({(point.name, point.value): point for point in by_owner}.values())[::-1]
     for point in points:
         if wanted is None or point.name in wanted:
             _load(result, manager, point)
@@ -195,17 +235,23 @@ def discover(found: Iterable[EntryPoint], *, only: str | None = None) -> Registr
 
 
 def _load(result: Registry, manager: pluggy.PluginManager, point: EntryPoint) -> None:
-    distribution = point.dist.name if point.dist else point.value
-    version = point.dist.version if point.dist else "?"
-    plugin = Plugin(name=point.name, distribution=distribution, version=version)
+    version = (point.dist and point.dist.version) or "?"
+    plugin = Plugin(name=printable(point.name), distribution=_owner(point), version=printable(version))
     try:
-        with redirect_stdout(sys.stderr):
+        with hosted():
             module = point.load()
-        _collect(result, manager, replace(plugin, summary=_one_line(module.__doc__ or "")), module)
-    except (Exception, SystemExit) as error:
-        cause = _one_line(error)
+            _collect(result, manager, replace(plugin, summary=in_a_line(module.__doc__ or "")), module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        cause = in_a_line(error)
         result.plugins.append(replace(plugin, cause=cause, trace=traceback.format_exc()))
-        result.warnings.append(f"plugin {point.name} of {distribution} {version} is broken: {cause}")
+        result.warnings.append(f"plugin {plugin.name} of {plugin.distribution} {plugin.version} is broken: {cause}")
+
+
+def _owner(point: EntryPoint) -> str:
+    """Return the name of the distribution that an entry point belongs to."""
+    return printable((point.dist and point.dist.name) or point.value)
 
 
 def _collect(result: Registry, manager: pluggy.PluginManager, plugin: Plugin, module: object) -> None:
@@ -225,18 +271,20 @@ def _collect(result: Registry, manager: pluggy.PluginManager, plugin: Plugin, mo
     result.entries.extend(entries)
 
 
-def _entries_of(manager: pluggy.PluginManager, plugin: Plugin, module: object, kind: Kind) -> Iterator[Entry]:
+def _entries_of(manager: pluggy.PluginManager, plugin: Plugin, module: object, kind: Kind) -> list[Entry]:
     others = [other for other in manager.get_plugins() if other is not module]
     hook = manager.subset_hook_caller(f"genzoo_{kind}", remove_plugins=others)
-    with redirect_stdout(sys.stderr):
-        answers = hook()
-    seen: set[str] = set()
-    for offer in (offer for answer in answers for offer in answer):
-        name, summary = _label(offer, kind)
-        if name in seen:
-            raise PluginError(f"it offers the {kind[:-1]} '{name}' twice")
-        seen.add(name)
-        yield Entry(kind=kind, name=name, summary=summary, plugin=plugin, offer=offer)
+    found: dict[str, Entry] = {}
+    for answer in hook():
+        if inspect.iscoroutine(answer):
+            answer.close()
+            raise PluginError(f"genzoo_{kind} is a coroutine, expected a function that returns offers")
+        for offer in answer:
+            name, summary = _label(offer, kind)
+            if name in found:
+                raise PluginError(f"it offers the {_ONE[kind]} '{name}' twice")
+            found[name] = Entry(kind=kind, name=printable(name), summary=in_a_line(summary), plugin=plugin, offer=offer)
+    return list(found.values())
 
 
 def _label(offer: object, kind: Kind) -> tuple[str, str]:
@@ -247,7 +295,7 @@ def _label(offer: object, kind: Kind) -> tuple[str, str]:
     name, summary = getattr(offer, "name", None), getattr(offer, "summary", None)
     if kind == "recipes" and isinstance(name, str) and isinstance(summary, str):
         return name, summary
-    raise PluginError(f"genzoo_{kind} offers {offer!r}, expected lazy(…) or a {kind[:-1]}")
+    raise PluginError(f"genzoo_{kind} offers {offer!r}, expected lazy(…) or a {_ONE[kind]}")
 
 
 def _warn_of_duplicates(result: Registry) -> None:
@@ -258,19 +306,10 @@ def _warn_of_duplicates(result: Registry) -> None:
         for name, entries in groups.items():
             if len(entries) > 1:
                 choices = " or ".join(entry.qualified for entry in entries)
-                result.warnings.append(f"{len(entries)} plugins offer the {kind[:-1]} '{name}': say {choices}")
+                result.warnings.append(f"{len(entries)} plugins offer the {_ONE[kind]} '{name}': say {choices}")
 
 
 def _own_version() -> str:
     from genzoo import __version__
 
     return __version__
-
-
-def _one_line(cause: object) -> str:
-    text = str(cause).strip().replace("\n", " ")
-    if isinstance(cause, BaseException):
-        text = f"{type(cause).__name__}: {text}" if text else type(cause).__name__
-    else:
-        text = str(cause).strip().partition("\n")[0]
-    return text if len(text) <= 200 else text[:197] + "..."

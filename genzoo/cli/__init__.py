@@ -23,6 +23,7 @@ from genzoo.errors import (
     SettingsError,
     is_out_of_memory,
 )
+from genzoo.guests import in_a_line
 from genzoo.plugins import registry
 
 _COMMANDS = {
@@ -178,4 +179,4 @@ def _show_warning(message: Warning | str, category: type[Warning], *where: objec
     if issubclass(category, GenzooWarning):
         say(f"warning: {message}")
     else:
-        sys.stderr.write(warnings.formatwarning(message, category, str(where[0]), int(str(where[1]))))
+        say(f"warning: {category.__name__}: {in_a_line(str(message))}")

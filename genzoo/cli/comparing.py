@@ -250,12 +250,7 @@ def _baseline(label: str, model: "Model", splits: "Splits", only: Sequence[str] 
 def _obstacles(model: "Model | None") -> list[tuple[str, str]]:
     if model is None:
         return []
-    found = []
-    for entry in registry().of("metrics"):
-        obstacle = api.metric_called(entry.qualified).obstacle(model)
-        if obstacle is not None:
-            found.append((entry.name, obstacle))
-    return found
+    return [(metric.name, obstacle) for metric, obstacle in api.metrics_with_obstacles(model) if obstacle is not None]
 
 
 def _sections(models: "Mapping[str, Model]", splits: "Splits") -> "list[Section]":

@@ -117,6 +117,7 @@ def prepare_command(
 def status_command(check: bool, data: str | None, as_json: bool) -> None:
     """Tell which data sets are fetched and prepared, and where."""
     from genzoo import preparing
+    from genzoo.data import Dataset
     from genzoo.prepared import PreparedDataset, downloaded
 
     root = api.data_folder(data)
@@ -125,7 +126,7 @@ def status_command(check: bool, data: str | None, as_json: bool) -> None:
     present = {row["dataset"] for row in found}
     for entry in registry().of("datasets"):
         try:
-            kind = entry.load()
+            kind = entry.load_as(Dataset)  # type: ignore[type-abstract]
         except GenzooError as error:
             say(f"warning: {error.found}")
             continue

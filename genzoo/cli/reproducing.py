@@ -12,7 +12,7 @@ from genzoo.cli import options
 from genzoo.cli.comparing import command_of, pass_on_warnings, plays_together
 from genzoo.cli.progress import watching
 from genzoo.cli.talk import columns, say, show, show_json
-from genzoo.errors import UnreadableError
+from genzoo.errors import PluginError, UnreadableError
 from genzoo.plugins import registry
 
 if TYPE_CHECKING:
@@ -92,9 +92,15 @@ def reproduce_command(
 
 
 def _list_studies(root: Path, as_json: bool) -> None:
+    from genzoo.studies import Study
+
     found: list[dict[str, Any]] = []
     for entry in registry().of("studies"):
-        study = entry.load()
+        try:
+            study = entry.load_as(Study)  # type: ignore[type-abstract]
+        except PluginError as error:
+            say(f"warning: {error.found}")
+            continue
         card = {"name": entry.name, "summary": entry.summary, "published": study.published, "cost": study.cost}
         found.append(card | {"missing_data": [name for name in study.needs if not _is_here(name, root)]})
     if as_json:

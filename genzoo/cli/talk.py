@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from genzoo.errors import printable
 from genzoo.files import SCHEMA_VERSION
 
 
@@ -25,7 +26,7 @@ def show_json(document: dict[str, Any]) -> None:
 
 def columns(rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right: Sequence[int] = ()) -> str:
     """Return rows of text in aligned columns; `right` lists the columns that are flush right."""
-    lines = [[_printable(cell) for cell in line] for line in ([header, *rows] if header else rows)]
+    lines = [[printable(cell) for cell in line] for line in ([header, *rows] if header else rows)]
     if not lines:
         return ""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
@@ -36,11 +37,6 @@ def columns(rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right:
         ).rstrip()
         for line in lines
     )
-
-
-def _printable(text: str) -> str:
-    """Return text from a file without what a terminal would take for a command."""
-    return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 def show_scores(scores: Sequence[dict[str, Any]]) -> None:
