@@ -1,6 +1,17 @@
 """`python -m genzoo` and the `genzoo` command."""
 
-from genzoo.cli import main
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line; Ctrl-C while it is imported ends it as at any other moment."""
+    try:
+        from genzoo import cli
+    except KeyboardInterrupt:
+        sys.exit(130)
+    cli.main()
+
 
 if __name__ == "__main__":
     main()

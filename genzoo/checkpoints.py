@@ -14,7 +14,6 @@ from genzoo.errors import UnreadableError
 from genzoo.files import (
     SCHEMA_VERSION,
     json_bytes,
-    make_folder,
     read_json,
     readable,
     regular_size,
@@ -25,6 +24,7 @@ from genzoo.files import (
 )
 
 MANIFEST = "MANIFEST.json"
+_DISPLACED = "displaced-"
 _NAME = re.compile(r"step-(\d{7,})")
 _FILE = re.compile(r"[a-z_]+\.(safetensors|json)")
 
@@ -53,7 +53,9 @@ def save(folder: Path, *, step: int, files: dict[str, bytes], keep: int) -> Path
     target = folder / f"step-{step:07d}"
     stage = folder / f".tmp-{uuid.uuid4().hex}"
     with storage(target, needed=sum(len(content) for content in files.values())):
-        make_folder(folder)
+        if not folder.is_dir():  # and no folder above it: where the run is gone, nobody could go on from here
+            folder.mkdir()
+            sync_folder(folder.parent)
         try:
             stage.mkdir()
             for name, content in files.items():
@@ -78,23 +80,33 @@ def prune(folder: Path, *, keep: int) -> None:
 
 def _put_in_place(stage: Path, target: Path) -> None:
     """Rename the stage to its final name, in place of an earlier checkpoint of the same step if there is one."""
-    displaced = target.with_name(f".tmp-{uuid.uuid4().hex}")
+    displaced = target.with_name(f"{_DISPLACED}{target.name}")
     if target.exists():
+        shutil.rmtree(displaced, ignore_errors=True)
         os.replace(target, displaced)
     try:
         os.replace(stage, target)
-    except OSError:
-        if displaced.exists():
-            os.replace(displaced, target)
-        raise
-    sync_folder(target.parent)
-    shutil.rmtree(displaced, ignore_errors=True)
+        sync_folder(target.parent)
+    finally:
+        _clear(displaced)
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what a killed writer left behind; only for the holder of the run's lock."""
     for leftover in folder.glob(".tmp-*"):
         shutil.rmtree(leftover, ignore_errors=True)
+    for displaced in folder.glob(f"{_DISPLACED}*"):
+        with storage(displaced):
+            _clear(displaced)
+
+
+def _clear(displaced: Path) -> None:
+    """Remove a displaced checkpoint, or put it back where nothing has taken its place."""
+    target = displaced.with_name(displaced.name.removeprefix(_DISPLACED))
+    if target.exists():
+        shutil.rmtree(displaced, ignore_errors=True)
+    elif displaced.exists():
+        os.replace(displaced, target)
 
 
 def set_aside(folder: Path, step: int) -> None:

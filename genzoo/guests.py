@@ -32,10 +32,8 @@ def blamed(what: str, remedy: str) -> Iterator[None]:
     try:
         with hosted():
             yield
-    except (KeyboardInterrupt, GenzooError):
-        raise
     except BaseException as error:
-        if is_out_of_memory(error):
+        if isinstance(error, KeyboardInterrupt | GenzooError) or is_out_of_memory(error):
             raise
         raise PluginError(f"{what}: {in_a_line(error)}", remedy) from error
 

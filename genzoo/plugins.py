@@ -241,9 +241,9 @@ def _load(result: Registry, manager: pluggy.PluginManager, point: EntryPoint) ->
         with hosted():
             module = point.load()
             _collect(result, manager, replace(plugin, summary=in_a_line(module.__doc__ or "")), module)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
         cause = in_a_line(error)
         result.plugins.append(replace(plugin, cause=cause, trace=traceback.format_exc()))
         result.warnings.append(f"plugin {plugin.name} of {plugin.distribution} {plugin.version} is broken: {cause}")

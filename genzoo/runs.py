@@ -38,7 +38,8 @@ class Run:
     @property
     def exists(self) -> bool:
         """Whether the folder holds a run."""
-        return (self.path / RECORD).exists()
+        with files.readable(self.path / RECORD):
+            return (self.path / RECORD).exists()
 
     @property
     def record(self) -> dict[str, Any]:
@@ -287,7 +288,14 @@ def all_runs(root: Path) -> list[Run]:
     """Return the runs below `root`, by name."""
     if not root.is_dir():
         return []
-    return [Run(path) for path in sorted(root.iterdir()) if (path / RECORD).exists()]
+    return [Run(path) for path in sorted(root.iterdir()) if _may_be_a_run(path)]
+
+
+def _may_be_a_run(path: Path) -> bool:
+    try:
+        return (path / RECORD).exists()
+    except OSError:
+        return True  # it may not be read, which those who look at it will say
 
 
 def now() -> str:

@@ -247,6 +247,7 @@ def save(folder, step):
 
 def failing_saves(server, root, *, error=None, lasting=False, step, **more):
     """Yield, for each disk operation of a save, the run's folder, which it was, and the code and finding of the end."""
+    (root / "first").mkdir()
     for old in (10, 20):
         save(root / "first" / "checkpoints", old)
     runs = [shutil.copytree(root / "first", root / str(number)) for number in range(25)]

@@ -223,7 +223,6 @@ def test_training_is_saved_within_a_step_of_a_signal_and_goes_on_to_the_same_end
     )
 
 
-@pytest.mark.xfail(strict=True, reason="a signal in the last save is not asked for again: all is measured, exit 0")
 def test_a_signal_in_the_last_save_ends_training_as_well(type_in):
     ended = type_in(*training(), watched=[SAVING], signals=[[SAVING, STEPS // INTERVAL + 1, 0, signal.SIGTERM]])
     assert "stopping as soon as all is saved" in ended.err
@@ -394,7 +393,6 @@ def test_a_signal_in_the_last_evaluation_ends_it_and_it_is_made_up_for(
     )
 
 
-@pytest.mark.xfail(strict=True, reason="the process is ended by the signal itself, without a word")
 def test_after_a_signal_in_the_last_evaluation_it_is_told_how_to_go_on(type_in, copied):
     (copied / "evaluation.json").unlink()
     ended = type_in("resume", "run", watched=[MEASURING], signals=[[MEASURING, 1, 0, signal.SIGINT]])
@@ -481,25 +479,13 @@ def test_a_signal_in_a_command_that_looks_leaves_everything_as_it_was(
 
 
 @pytest.mark.parametrize("name", LOOKS)
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGINT,
-        pytest.param(
-            signal.SIGTERM,
-            marks=pytest.mark.xfail(
-                strict=True, reason="SIGTERM has no handler: what is being written stays beside it"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("number", STOPS)
 def test_a_signal_while_the_result_is_written_leaves_the_file_from_before_and_nothing_beside_it(look, number, name):
     ended, changed = look(name, watched=[PUBLISHING], signals=[[PUBLISHING, 1, 0, number]])
     assert ended.shell_code == 128 + number
     assert changed == set()
 
 
-@pytest.mark.xfail(strict=True, reason="SIGUSR1 has no handler outside of training: it ends the process")
 @pytest.mark.parametrize("name", LOOKS)
 def test_sigusr1_ends_no_command_that_looks(look, name):
     function = LOOKS[name][1]
@@ -702,14 +688,12 @@ def interrupted_import(module, folder, *words):
     )
 
 
-@pytest.mark.xfail(strict=True, reason="genzoo.cli is imported before main() is there to catch Ctrl-C")
 def test_ctrl_c_in_the_very_first_moment_shows_no_traceback(tmp_path):
     found = interrupted_import("genzoo.plugins", tmp_path, "list")
     assert found.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in found.stderr
 
 
-@pytest.mark.xfail(strict=True, reason="torch swallows or rewrites KeyboardInterrupt while it imports numpy")
 def test_ctrl_c_while_torch_is_imported_ends_a_command_that_looks(copied, tmp_path):
     found = interrupted_import("numpy.version", tmp_path, "sample", "run", "--out", "samples.npy")
     assert found.returncode in (130, -signal.SIGINT), found.stderr

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from genzoo import __version__, launch
+from genzoo.cli.signals import KEPT, Interrupted, end_on_signals
 from genzoo.cli.talk import say
 from genzoo.errors import (
     DivergedError,
@@ -128,10 +129,12 @@ def main() -> NoReturn:
     warnings.simplefilter("always", GenzooWarning)
     warnings.showwarning = _show_warning
     try:
-        group.main(prog_name="genzoo", standalone_mode=False)
-    except (KeyboardInterrupt, click.Abort):
-        say("interrupted; everything that was saved before is kept")
-        sys.exit(130)
+        with end_on_signals():
+            group.main(prog_name="genzoo", standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort) as end:
+        cause = end.__cause__ or end  # click makes an Abort of whatever interrupts it
+        say(f"interrupted; {KEPT}")
+        sys.exit(128 + cause.number if isinstance(cause, Interrupted) else 130)
     except SystemExit as stop:
         # Click leaves like this, with 1, when the reader of our output has seen enough: that is no fault.
         sys.exit(0 if type(sys.stdout).__name__.endswith("PacifyFlushWrapper") else stop.code)

@@ -86,7 +86,7 @@ def _summary(run: Run) -> dict[str, Any]:
             "model": "?",
             "recipe": "?",
             "seed": None,
-            "step": run.step,
+            "step": 0,
             "steps": 0,
             "scores": [],
         }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from genzoo.cli.signals import Stop, stop_on_signals
+from genzoo.cli.signals import Interrupted, Stop, stop_on_signals
 from genzoo.cli.talk import columns, say
 from genzoo.errors import InterruptedRun
 from genzoo.runs import Run
@@ -24,14 +24,18 @@ class Quiet(Watcher):
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
+        self.run: Run | None = None
 
     def started(self, run: Run, step: int, steps: int) -> None:
         """Have signals wait until all is saved."""
+        self.run = run
         self._stop.deferred = True
 
     def finished(self) -> None:
         """Let a signal end the process at once from here on: everything is saved."""
         self._stop.deferred = False
+        if self._stop.number is not None:
+            raise Interrupted(self._stop.number)
 
     def signal(self) -> int | None:
         """Return the signal that came, if one did."""

@@ -1,51 +1,99 @@
-"""Signals, for the command line only: the first asks training to stop and save, the second ends at once."""
+"""Signals, for the command line only: they end a command at once, and a training after it is saved."""
 
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 from genzoo import launch
 
+_Handler = Callable[[int, FrameType | None], None]
+
+KEPT = "everything that was saved before is kept"
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal came while there was nothing to save."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def end_on_signals() -> Iterator[None]:
+    """Raise `Interrupted` where SIGINT or SIGTERM comes; the handlers from before return on leaving."""
+    with _handlers({"SIGINT": _end, "SIGTERM": _end, "SIGUSR1": lambda number, frame: _tell("nothing to save here")}):
+        yield
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            # Modules that are half imported, and those in C, lose an exception or die of it.
+            _tell(f"interrupted; {KEPT}")
+            os._exit(128 + number)
+        frame = frame.f_back
+    raise Interrupted(number)
+
 
 class Stop:
-    """The signal that came, if one did; `deferred` says whether someone is going to ask."""
+    """The signal that asked a training to stop, if one did."""
 
     def __init__(self) -> None:
         self.number: int | None = None
-        # Ranks that wait for each other before the first step hear nothing, and have nothing to save.
         self.deferred = launch.size() == 1
+        """Whether somebody is going to ask; ranks that wait for each other before the first step cannot."""
         self.save = False
         """Whether SIGUSR1 came: save and go on."""
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Take note that a save was asked for."""
         self.save = True
-        os.write(2, b"saving after the next step\n")
+        _tell("it is saved after the next step, if there is one")
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Take note of a signal, or end at once."""
-        again = self.number is not None and launch.size() == 1  # torchrun repeats what one rank was told
-        if again or not self.deferred:
+        if not self.deferred:
+            if launch.size() == 1:
+                _end(number, frame)
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         self.number = number
-        os.write(2, b"stopping as soon as all is saved; once more to stop at once\n")  # print is not reentrant
+        if launch.size() == 1:  # torchrun repeats what one rank was told
+            for following in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(following, signal.SIG_DFL)
+        _tell("stopping as soon as all is saved; once more to stop at once")
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Collect SIGINT, SIGTERM and SIGUSR1 while inside; the handlers from before return on leaving."""
+    """Collect signals while inside; the handlers from before return on leaving."""
     stop = Stop()
-    handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]]
-    handlers = {signal.SIGINT: stop.handle, signal.SIGTERM: stop.handle}
-    if sys.platform != "win32":
-        handlers[signal.SIGUSR1] = stop.note
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
+    with _handlers({"SIGINT": stop.handle, "SIGTERM": stop.handle, "SIGHUP": stop.handle, "SIGUSR1": stop.note}):
         yield stop
-    finally:
-        for number, handler in before.items():
+
+
+@contextmanager
+def _handlers(wanted: Mapping[str, _Handler]) -> Iterator[None]:
+    """Set handlers for the signals that this platform has, but for those that are ignored, as `nohup` has it."""
+    numbers = {getattr(signal, name): handler for name, handler in wanted.items() if name in dir(signal)}
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in numbers.items():
+        if before[number] is not signal.SIG_IGN:
             signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+def _tell(text: str) -> None:
+    """Write a line to stderr; print is not reentrant."""
+    if sys.stderr is not None:
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, f"{text}\n".encode())

@@ -1,6 +1,7 @@
 """How the command line speaks: talk on stderr, results on stdout, one JSON document where it was asked for."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +11,13 @@ from genzoo.files import SCHEMA_VERSION
 
 
 def say(text: str) -> None:
-    """Write one line of talk to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Write one line of talk to stderr, if anybody can read it."""
+    if sys.stderr is None:  # print would take stdout instead
+        return
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:  # on a full disk, or its reader has left: no reason to change how the command ends
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
 
 
 def show(text: str) -> None:

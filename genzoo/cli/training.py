@@ -11,8 +11,9 @@ import click
 from genzoo import api, launch
 from genzoo.cli import options
 from genzoo.cli.progress import Bar, Quiet, choose_watcher
-from genzoo.cli.signals import stop_on_signals
+from genzoo.cli.signals import Interrupted, stop_on_signals
 from genzoo.cli.talk import say, show, show_json, show_scores
+from genzoo.errors import InterruptedRun
 from genzoo.runs import Run
 from genzoo.watcher import Watcher
 
@@ -136,6 +137,14 @@ def _train_and_show(start: Callable[[Watcher], Run], *, as_json: bool, quiet: bo
         watcher = choose_watcher(stop, quiet=quiet or not is_first)
         try:
             run = start(watcher)
+        except Interrupted as end:
+            if watcher.run is None:
+                raise
+            raise InterruptedRun(
+                f"stopped while it was measured; all {watcher.run.step:,} steps are saved",
+                f"go on with: {launch.command()} resume {watcher.run.path}",
+                signal_number=end.number,
+            ) from end
         finally:
             if isinstance(watcher, Bar):
                 watcher.close()
