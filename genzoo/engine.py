@@ -277,7 +277,7 @@ def _memory_explained(trainer: Trainer, *, replicas: int = 1) -> Iterator[None]:
         raise ResourceError(
             f"out of memory with training.batch_size={rows}: weights, gradients and moments take "
             f"{kept * replicas:,} bytes{told}",
-            f"try: --set training.batch_size={max(1, rows // 2)} (it is never changed silently)",
+            f"train with a smaller batch: --set training.batch_size={max(1, rows // 2)} (it is never changed silently)",
         ) from error
 
 

@@ -65,10 +65,20 @@ class InterruptedRun(GenzooError):
         return 128 + self.signal_number
 
 
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "alloc_failed",
+)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether memory ran out; torch says so on a CPU with a plain `RuntimeError`."""
-    text = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
 
 
 def printable(text: str) -> str:

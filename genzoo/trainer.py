@@ -215,21 +215,22 @@ class Trainer:
     def _overflow(self) -> Fault | None:
         """Return the first weight, moment or statistic that finite gradients made non-finite, if there is one."""
         names = self._names()
-        owners = {
-            names[id(parameter)].partition(".")[0]: player
-            for player, parameters in self.players.items()
-            for parameter in parameters
-        }
-        kept = dict(self.networks.named_parameters()) | self._moments()
-        if self.ranks.size == 1 or self.settings.training.batch_statistics == "sync":
-            kept |= dict(self.networks.named_buffers())  # otherwise each rank has its own, and all must agree
-        kept = {name: tensor for name, tensor in kept.items() if tensor.is_floating_point()}
-        sound = torch.stack([tensor.isfinite().all() for tensor in kept.values()]).tolist()
-        found = next((name for name, is_sound in zip(kept, sound, strict=True) if not is_sound), None)
-        if found is None:
-            return None
-        owner, _, rest = found.partition("/")
-        return Fault(self.step, (owner if rest else owners.get(found.partition(".")[0], "nobody"),), rest or found)
+        owned = [(player, names[id(one)], one) for player, group in self.players.items() for one in group]
+        kept: list[tuple[str, str, Tensor]] = [*owned]
+        for name, moment in self._moments().items():
+            player, _, rest = name.partition("/")
+            kept.append((player, rest, moment))
+        if self._averages is not None:
+            averages = zip(owned, self._averages.tensors, strict=True)
+            kept += [(player, f"the average of {name}", average) for (player, name, _), average in averages]
+        if self.ranks.size == 1 or self.settings.training.batch_statistics == "sync":  # else each rank has its own
+            owners = {name.partition(".")[0]: player for player, name, _ in owned}
+            for name, buffer in self.networks.named_buffers():
+                if buffer.is_floating_point():
+                    kept.append((owners.get(name.partition(".")[0], "no player"), name, buffer))
+        sound = torch.stack([tensor.isfinite().all() for *_, tensor in kept]).tolist()
+        found = next((one for one, is_sound in zip(kept, sound, strict=True) if not is_sound), None)
+        return None if found is None else Fault(self.step, (found[0],), found[1])
 
     def _names(self) -> dict[int, str]:
         """Return the parameters' names by identity."""

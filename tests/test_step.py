@@ -7,21 +7,16 @@ from typing import ClassVar
 
 import numpy
 import pytest
-import safetensors.torch
 import torch
 
 from genzoo import (
     Alternating,
     Batch,
     BatchNorm,
-    Dataset,
-    DataSpec,
     Linear,
     Maxout,
     ReLU,
     Simultaneous,
-    Split,
-    Splits,
     StandardNormal,
     TableCritic,
     TableDecoder,
@@ -29,14 +24,10 @@ from genzoo import (
     Training,
 )
 from genzoo.averages import Averages
-from genzoo.engine import Engine
-from genzoo.errors import DivergedError
 from genzoo.guard import Fault
 from genzoo.initial import Plan
 from genzoo.recipes import Settings
-from genzoo.runs import Run
 from genzoo.trainer import Trainer
-from genzoo.watcher import Watcher
 from genzoo_ali.ali import ALI
 from genzoo_data.mixture import Mixture25
 from genzoo_gan.gan import GAN
@@ -482,61 +473,6 @@ def test_finite_steps_pass_the_guard_unchanged():
     trainer._guard.inspect({"critic": torch.tensor(1.0)}, {"critic": [gradients]})
     assert torch.equal(bits(gradients), bits(torch.tensor([1e-38, 3e38, -0.0, 5.0])))
     assert trainer.fault() is None
-
-
-@pytest.mark.parametrize(
-    ("at", "log_every", "noticed", "kept"),
-    [(1, 100, 2, 0), (3, 100, 4, 2), (4, 100, 4, 2), (5, 1, 5, 4), (6, 100, 6, 4)],
-)
-def test_a_diverged_run_ends_with_its_last_checkpoint_good(tmp_path, at, log_every, noticed, kept):
-    training = replace(TRAINING, batch_size=8, checkpoint_every=2, log_every=log_every, picture_every=1000)
-    settings = settings_of(Poisoned(what="gradient", at=at), training=training)
-    trainer = trainer_of(settings)
-    engine = Engine(trainer, Run(tmp_path), settings.dataset.load(None), Watcher())
-    with pytest.raises(DivergedError, match=rf"generator became non-finite in step {at};.*checkpoint: step {kept}\)"):
-        engine.train()
-    assert DivergedError.exit_code == 5
-    last = Run(tmp_path).read_log()[-1]
-    assert last["step"] == noticed
-    assert last["diverged"] == {"step": at, "players": ["generator"]}
-    assert Run(tmp_path).step == kept
-    for checkpoint in (tmp_path / "checkpoints").glob("step-*"):
-        for name in ("networks", "optimizers"):
-            tensors = safetensors.torch.load_file(checkpoint / f"{name}.safetensors")
-            assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
-
-
-def test_a_loss_that_is_not_a_number_is_logged_as_text(tmp_path):
-    training = replace(TRAINING, batch_size=8, log_every=1, picture_every=1000)
-    settings = settings_of(Poisoned(what="loss", at=2), training=training)
-    engine = Engine(trainer_of(settings), Run(tmp_path), settings.dataset.load(None), Watcher())
-    with pytest.raises(DivergedError):
-        engine.train()
-    first, last = Run(tmp_path).read_log()
-    assert first["losses"]["critic"] == pytest.approx(2 * math.log(2), abs=0.03)
-    assert (last["losses"]["critic"], type(last["losses"]["generator"])) == ("nan", float)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cloud(Dataset):
-    """Vector data of which no mixture is known, so that pictures measure their own limits."""
-
-    name: ClassVar[str] = "cloud"
-
-    @property
-    def spec(self):
-        return DataSpec(shape=(2,), support="real")
-
-    def load(self, root):
-        return Splits(*(Split(torch.randn(16, 2, generator=torch.Generator().manual_seed(seed))) for seed in range(3)))
-
-
-def test_a_picture_drawn_between_the_fault_and_its_discovery_does_not_hide_it(tmp_path):
-    training = replace(TRAINING, batch_size=8, picture_every=1, log_every=100)
-    settings = settings_of(Poisoned(what="input z", at=1), dataset=Cloud(), training=training)
-    engine = Engine(trainer_of(settings), Run(tmp_path), settings.dataset.load(None), Watcher())
-    with pytest.raises(DivergedError):
-        engine.train()
 
 
 def test_simultaneous_is_the_default_schedule():

@@ -1,0 +1,300 @@
+"""Alarms: a game that is lost while every number stays finite is told, once, in the log and while it is trained."""
+
+from itertools import groupby
+from types import MappingProxyType
+
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from toy import TOY
+
+from genzoo import Split
+from genzoo.alarms import Alarms
+from genzoo.cli import progress
+from genzoo.engine import Engine
+from genzoo.runs import Run
+from genzoo.trainer import Trainer
+from genzoo_data.mixture import Mixture25
+
+KINDS = {
+    "always right": "training.players.critic.learning_rate",
+    "always wrong": "training.players.critic.learning_rate",
+    "nearly all alike": "training.learning_rate",
+}
+
+
+def accuracies(data, samples):
+    return {"data_accuracy": data, "sample_accuracy": samples}
+
+
+def spread(value):
+    return {"sample_spread": value}
+
+
+RIGHT, WRONG, EVEN = accuracies(0.995, 0.999), accuracies(0.005, 0.001), accuracies(0.6, 0.55)
+NARROW, WIDE = spread(0.01), spread(0.9)
+
+
+def kind_of(text):
+    """Return the kind of a warning, which names one setting to change."""
+    (kind,) = (kind for kind in KINDS if kind in text)
+    assert KINDS[kind] in text
+    return kind
+
+
+def told(*entries):
+    """Return (entry's number, kind) for every warning that these watched values bring."""
+    alarms = Alarms()
+    return [(number, kind_of(text)) for number, watch in enumerate(entries, 1) for text in alarms.look(watch)]
+
+
+# Sequences
+
+
+@pytest.mark.parametrize(("watch", "kind"), [(RIGHT, "always right"), (WRONG, "always wrong")])
+def test_a_pinned_critic_is_told_at_the_third_entry_and_not_again(watch, kind):
+    assert told(watch, watch) == []
+    assert told(*[watch] * 40) == [(3, kind)]
+    assert told(EVEN, *[watch] * 9) == [(4, kind)]
+
+
+@pytest.mark.parametrize(
+    ("data", "samples", "kinds"),
+    [
+        (0.99, 0.99, ["always right"]),
+        (1.0, 1.0, ["always right"]),
+        (0.01, 0.01, ["always wrong"]),
+        (0.0, 0.0, ["always wrong"]),
+        (0.9899, 1.0, []),
+        (1.0, 0.9899, []),
+        (0.0, 0.0101, []),
+        (1.0, 0.5, []),
+        (0.5, 0.0, []),
+        (1.0, 0.0, []),
+        (0.0, 1.0, []),
+    ],
+)
+def test_a_critic_is_pinned_where_both_sides_are_within_a_hundredth(data, samples, kinds):
+    assert [kind for _, kind in told(*[accuracies(data, samples)] * 5)] == kinds
+
+
+def test_one_side_alone_is_no_pinned_critic():
+    assert told(*[{"data_accuracy": 1.0}] * 5) == []
+    assert told(*[{"sample_accuracy": 0.0}] * 5) == []
+
+
+def test_two_entries_and_a_recovery_are_no_trouble():
+    assert told(*[RIGHT, RIGHT, EVEN] * 10) == []
+    assert told(WIDE, *[NARROW, NARROW, WIDE] * 10) == []
+
+
+def test_trouble_that_passed_and_came_back_is_told_again():
+    assert told(*[RIGHT] * 5, EVEN, *[RIGHT] * 5) == [(3, "always right"), (9, "always right")]
+    assert told(WIDE, *[NARROW] * 4, WIDE, *[NARROW] * 4) == [(4, "nearly all alike"), (9, "nearly all alike")]
+
+
+def test_a_critic_that_turns_from_right_to_wrong_is_told_twice():
+    assert told(*[RIGHT] * 4, *[WRONG] * 4) == [(3, "always right"), (7, "always wrong")]
+
+
+def test_samples_that_were_alike_from_the_start_are_told_after_twenty_entries():
+    assert told(*[NARROW] * 22) == []
+    assert told(*[NARROW] * 50) == [(23, "nearly all alike")]
+    assert told(*[NARROW] * 19, WIDE, *[NARROW] * 5) == [(23, "nearly all alike")]
+
+
+def test_samples_that_become_alike_are_told_at_the_third_entry():
+    assert told(NARROW, WIDE, *[NARROW] * 10) == [(5, "nearly all alike")]
+    assert told(WIDE, *[spread(0.0499)] * 3) == [(4, "nearly all alike")]
+    assert told(WIDE, *[spread(0.05)] * 9) == []
+    assert told(WIDE, *[spread(0.0)] * 3) == [(4, "nearly all alike")]
+
+
+def test_two_troubles_at_once_are_both_told():
+    assert told(EVEN | WIDE, *[RIGHT | NARROW] * 5) == [(4, "always right"), (4, "nearly all alike")]
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+def test_what_is_not_finite_is_neither_right_nor_wrong_nor_narrow(text):
+    assert told(*[accuracies(text, text) | spread(text)] * 40) == []
+    assert told(*[accuracies(1.0, text) | spread(text)] * 40) == []
+    assert told(RIGHT, RIGHT, accuracies(text, 1.0), RIGHT, RIGHT) == []
+    assert told(WIDE, NARROW, NARROW, spread(text), NARROW, NARROW) == []
+
+
+def test_games_without_a_critic_or_a_decoder_are_told_of_what_they_have():
+    assert told(*[{"reconstruction": 0.001, "kl": 0.0}] * 40) == []
+    assert told(*[{}] * 40) == []
+    assert told(*[{"reconstruction": 0.001} | NARROW] * 40) == [(23, "nearly all alike")]
+    assert told(*[RIGHT] * 40) == [(3, "always right")]
+
+
+def episodes(holds):
+    """Return the number of the third entry (from 1) of every uninterrupted series of at least three that hold."""
+    found, number = [], 0
+    for held, series in groupby(holds):
+        length = len(list(series))
+        if held and length >= 3:
+            found.append(number + 3)
+        number += length
+    return found
+
+
+CRITICS = {
+    "right": RIGHT,
+    "wrong": WRONG,
+    "even": EVEN,
+    "one side": accuracies(1.0, 0.3),
+    "text": accuracies("nan", 1.0),
+}
+SPREADS = {"narrow": NARROW, "wide": WIDE, "text": spread("nan"), "none": {}}
+SERIES = st.tuples(st.sampled_from([*CRITICS]), st.sampled_from([*SPREADS]), st.integers(1, 8))
+
+
+@given(st.lists(SERIES, max_size=14))
+@example([("even", "narrow", 8)] * 4)
+@example([("right", "wide", 3), ("right", "narrow", 3), ("even", "narrow", 1)])
+def test_every_episode_of_at_least_three_entries_is_told_exactly_once(series):
+    entries = [(critic, width) for critic, width, times in series for _ in range(times)]
+    critics, widths = [critic for critic, _ in entries], [width for _, width in entries]
+    is_odd = [width == "narrow" and ("wide" in widths[:number] or number >= 20) for number, width in enumerate(widths)]
+    expected = {
+        "always right": episodes([critic == "right" for critic in critics]),
+        "always wrong": episodes([critic == "wrong" for critic in critics]),
+        "nearly all alike": episodes(is_odd),
+    }
+    found = told(*[CRITICS[critic] | SPREADS[width] for critic, width in entries])
+    assert {kind: [number for number, own in found if own == kind] for kind in KINDS} == expected
+
+
+# Real trainings
+
+
+@pytest.fixture
+def train(say, monkeypatch, tmp_path):
+    """Return a function that trains a gan whose generator learns nothing, logging every step.
+
+    `changes` maps steps to functions that change the trainer after them. It returns the warnings in the log and
+    those on stderr.
+    """
+    for name in ("_measure", "_draw"):
+        monkeypatch.setattr(Engine, name, lambda engine: None)
+
+    def call(*more, steps, changes=MappingProxyType({}), **settings):
+        def passed(trainer):
+            real(trainer)
+            changes.get(trainer.step, lambda trainer: None)(trainer)
+
+        real = Trainer.passed
+        chosen = TOY | {"training.log_every": 1, "training.checkpoint_every": 1000} | FROZEN | settings
+        overrides = [part for path, value in chosen.items() for part in ("--set", f"{path}={value}")]
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "passed", passed)
+            said = say("train", "gan", *overrides, "--steps", steps, "--run", tmp_path / "run", *more)
+        assert said.code == 0, said.err
+        return Run(tmp_path / "run").read_log(), told_of(said.err)
+
+    return call
+
+
+FROZEN = {"training.players.generator.learning_rate": 0}
+
+
+def warned(log):
+    """Return (step, kind) for every warning in a log."""
+    return [(entry["step"], kind_of(text)) for entry in log for text in entry.get("warnings", [])]
+
+
+def told_of(said):
+    """Return (step, kind) for every warning that was written while training."""
+    lines = [line.removeprefix("warning: step ").split(": ", 1) for line in said.splitlines() if "warning: " in line]
+    return [(int(step), kind_of(text)) for step, text in lines]
+
+
+def third(log, holds):
+    """Return the step of the third entry in a row of which `holds` is true."""
+    return next(step for step in range(3, len(log) + 1) if all(holds(entry["watch"]) for entry in log[step - 3 : step]))
+
+
+@pytest.fixture
+def far_data(monkeypatch):
+    """Put the toy data where no young decoder reaches."""
+    real = Mixture25._draw
+
+    def draw(self, rows, *, seed):
+        found = real(self, rows, seed=seed)
+        return Split(found.x + 100, found.labels)
+
+    monkeypatch.setattr(Mixture25, "_draw", draw)
+
+
+def contradict(trainer):
+    """Have the critic mean the opposite of what it meant, and learn no more."""
+    *_, weight, bias = trainer.networks.critic.parameters()
+    weight.data.neg_()
+    bias.data.neg_()
+    trainer.optimizers["critic"].param_groups[0]["lr"] = 0.0
+
+
+def is_right(watch):
+    return min(watch["data_accuracy"], watch["sample_accuracy"]) >= 0.99
+
+
+def is_wrong(watch):
+    return max(watch["data_accuracy"], watch["sample_accuracy"]) <= 0.01
+
+
+@pytest.mark.parametrize("draws", [False, True], ids=["lines", "bar"])
+def test_a_critic_that_is_pinned_in_a_real_training_is_told(train, far_data, monkeypatch, tally, draws):
+    monkeypatch.setattr(progress, "_can_draw", lambda: draws)
+    quick = {"training.players.critic.learning_rate": 0.1}
+    log, told_while_trained = train(steps=22, changes={18: contradict}, **quick)
+    expected = [(third(log, is_right), "always right"), (third(log, is_wrong), "always wrong")]
+    assert expected[0][0] < 18 < expected[1][0]
+    tally(
+        "a critic that is always right, then always wrong, on data far from all samples",
+        tries=2,
+        survived=sum(one in warned(log) and one in told_while_trained for one in expected),
+        how="told at the third entry, once, in metrics.jsonl and by the progress view",
+    )
+    assert warned(log) == told_while_trained == expected
+
+
+def constant(trainer):
+    """Have the decoder give one value."""
+    *_, weight, _ = trainer.networks.decoder.parameters()
+    weight.data.zero_()
+
+
+def varied(trainer):
+    *_, weight, _ = trainer.networks.decoder.parameters()
+    weight.data.normal_(generator=torch.Generator().manual_seed(0))
+
+
+SPREAD_OUT = {"architecture.init_std": 0.3}
+
+
+def test_a_decoder_that_gives_a_constant_in_a_real_training_is_told(train, tally):
+    changes = {4: constant, 9: varied, 10: constant}
+    expected = [(6, "nearly all alike"), (12, "nearly all alike")]
+    log, told_while_trained = train(steps=16, changes=changes, **SPREAD_OUT)
+    tally(
+        "a decoder that gives a constant, recovers, and gives a constant again",
+        tries=2,
+        survived=sum(one in warned(log) and one in told_while_trained for one in expected),
+        how="told at the third entry, once each, in metrics.jsonl and by the progress view",
+    )
+    assert warned(log) == told_while_trained == expected
+    assert [entry["watch"]["sample_spread"] < 0.05 for entry in log[3:9]] == [True] * 5 + [False]
+
+
+def test_a_decoder_that_gave_a_constant_from_the_start_is_told_with_patience(train):
+    log, told_while_trained = train(steps=25, changes={1: constant})
+    assert warned(log) == told_while_trained == [(23, "nearly all alike")]
+
+
+def test_who_wants_quiet_finds_the_warning_in_the_log(train):
+    log, told_while_trained = train("--quiet", steps=8, changes={4: constant}, **SPREAD_OUT)
+    assert warned(log) == [(6, "nearly all alike")]
+    assert told_while_trained == []
