@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -165,7 +166,7 @@ class Run:
         with files.storage(self.path), suppress(Timeout):
             lock.acquire(timeout=0)
         if not lock.is_locked:
-            holder = self._holder()
+            holder = self._holder_soon()
             who = f"process {holder.get('pid')} on {holder.get('host')}" if holder else "another process"
             raise BusyError(f"{self.path} is in use by {who}", "wait for it, stop it, or choose another --run")
         try:
@@ -184,6 +185,15 @@ class Run:
     @property
     def _holder_path(self) -> Path:
         return self.path / "holder.json"
+
+    def _holder_soon(self) -> dict[str, Any]:
+        """Return the holder's own words, which come a moment after it has the lock; a killed one's may be left."""
+        for _ in range(25):
+            holder = self._holder()
+            if self.is_running or holder.get("host", socket.gethostname()) != socket.gethostname():
+                return holder
+            time.sleep(0.02)
+        return self._holder()
 
     def _holder(self) -> dict[str, Any]:
         try:

@@ -216,7 +216,8 @@ def test_a_save_that_ends_at_any_disk_operation_leaves_a_whole_newest_checkpoint
         found[newest.step] += 1
         with Run(path).hold():
             again, faults = checkpoints.newest(folder)
-            assert (again, faults) == (newest, [])
+            assert faults == []
+            assert again == newest or (step == 20 and again.step == 20)  # one that was displaced is put back
         assert [name for name in names(folder) if not name.startswith("step-")] == []
 
     def place(path):
