@@ -44,10 +44,18 @@ def table(rows):
         known = merged.setdefault((row["test"], row["fault"]), {**row, "tries": 0, "survived": 0, "seconds": 0.0})
         for name in ("tries", "survived", "seconds"):
             known[name] += row[name]
-    lines = ["| fault | tries | survived | how | time | test |", "|---|---|---|---|---|---|"]
+    lines = ["| fault | tries | survived | plain `torch.save` | how | time | test |", "|---|---|---|---|---|---|---|"]
     for row in sorted(merged.values(), key=lambda row: (row["test"], row["fault"])):
         name = row["test"].removeprefix("tests/")
-        cells = (row["fault"], row["tries"], row["survived"], row["how"], f"{row['seconds']:.0f} s", f"`{name}`")
+        cells = (
+            row["fault"],
+            f"{row['tries']:,}",
+            f"{row['survived']:,}",
+            row["plain"],
+            row["how"],
+            f"{row['seconds']:.0f} s",
+            f"`{name}`",
+        )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 

@@ -524,7 +524,8 @@ def test_forty_kills_while_saving_lose_nothing_where_a_plain_loop_loses_its_only
         "kill -9 within a loop that does nothing but save",
         tries=40,
         survived=kept,
-        how=f"a state of {size / 2**20:g} MiB; plain torch.save: {lost} of 40 lost their only copy",
+        how=f"a state of {size / 2**20:g} MiB, saved over and over",
+        plain=f"{lost} of 40 lost their only copy",
     )
     assert lost > 0
 
