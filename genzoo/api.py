@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from genzoo import checkpoints, launch
 from genzoo.checkpoints import Checkpoint
-from genzoo.errors import BusyError, GenzooError, GenzooWarning, PluginError, SettingsError
+from genzoo.errors import BusyError, GenzooError, GenzooWarning, SettingsError
 from genzoo.plugins import registry
 from genzoo.runs import Run, claim, claim_exactly, now
 from genzoo.watcher import Watcher
@@ -354,6 +354,7 @@ def _engine(
     steps = job.settings.training.steps
     if found is not None and found[0].step > steps:
         raise SettingsError(f"{run.path} has taken {found[0].step:,} steps already, more than {steps:,}")
+    _ = run.scores  # that cannot be read are told before the first step, not after the last
     created = run.record["created"] if run.exists else now()
     run.write_record(
         job.record(
@@ -460,7 +461,7 @@ def metrics_with_obstacles(model: "Model") -> "list[tuple[Metric, str | None]]":
             metric = metric_called(entry.qualified)
             with blamed(f"{entry} failed", removal(entry.plugin.distribution)):
                 found.append((metric, metric.obstacle(model)))
-        except PluginError as error:
+        except GenzooError as error:
             _warn([error.found])
     return found
 

@@ -130,8 +130,9 @@ class Engine:
         self._watcher.stepped(step)
         draw = step % training.picture_every == 0 or last
         save = step % training.checkpoint_every == 0 or last or signal or asked.save
-        # Nothing that comes after a fault is drawn or saved: the log entry of a fault ends the run.
-        if step % training.log_every == 0 or last or signal or ((draw or save) and self.trainer.fault()):
+        measure = training.evaluate_every is not None and step % training.evaluate_every == 0 and not last
+        # Nothing after a fault is drawn, saved or measured: the log entry of a fault ends the run.
+        if step % training.log_every == 0 or last or signal or ((draw or save or measure) and self.trainer.fault()):
             self._log()
         if not self._writes:
             return
@@ -140,8 +141,7 @@ class Engine:
                 self._draw()
             if save:
                 self._save()
-            every = training.evaluate_every
-            if every is not None and step % every == 0 and not last:
+            if measure:
                 self._measure()
 
     def _log(self) -> None:
@@ -160,13 +160,16 @@ class Engine:
             entry["warnings"] = alarms
         if fault is not None:
             entry["diverged"] = {"step": fault.step, "players": list(fault.players)}
+            if fault.tensor is not None:
+                entry["diverged"]["tensor"] = fault.tensor
         if self._writes:
             self.run.log(entry)
         self._watcher.logged(entry)
         if fault is not None:
+            kept = f"last checkpoint: step {self.run.step:,}" if self.run.step else "no checkpoint yet"
             raise DivergedError(
-                f"{fault} (last checkpoint: step {self.run.step:,})",
-                "try a lower learning rate: --set training.learning_rate=…",
+                f"{fault} ({kept})",
+                "train again with another --run and a lower learning rate: --set training.learning_rate=…",
             )
 
     def _save(self) -> None:
@@ -277,7 +280,8 @@ def _memory_explained(trainer: Trainer, *, replicas: int = 1) -> Iterator[None]:
         raise ResourceError(
             f"out of memory with training.batch_size={rows}: weights, gradients and moments take "
             f"{kept * replicas:,} bytes{told}",
-            f"train with a smaller batch: --set training.batch_size={max(1, rows // 2)} (it is never changed silently)",
+            f"train with another --run and a smaller batch: --set training.batch_size={max(1, rows // 2)} "
+            "(it is never changed silently)",
         ) from error
 
 

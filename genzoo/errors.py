@@ -35,7 +35,7 @@ class PluginError(GenzooError):
 
 
 class DivergedError(GenzooError):
-    """A loss or gradient became non-finite; no parameter was touched by it (exit 5)."""
+    """A loss, gradient, weight or statistic became non-finite, and was not saved (exit 5)."""
 
     exit_code = 5
 
@@ -52,6 +52,14 @@ class BusyError(GenzooError):
     exit_code = 7
 
 
+class Interrupted(BaseException):
+    """A signal came while there was nothing to save; no `Exception`, so that nobody takes it for a fault."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 class InterruptedRun(GenzooError):
     """A signal ended the run after it was saved (exit 128 + the signal: 130 for SIGINT, 143 for SIGTERM)."""
 
@@ -61,7 +69,7 @@ class InterruptedRun(GenzooError):
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]
-        """130 for SIGINT, 143 for SIGTERM."""
+        """129 for SIGHUP, 130 for SIGINT, 143 for SIGTERM."""
         return 128 + self.signal_number
 
 
@@ -77,8 +85,27 @@ _OUT_OF_MEMORY = (
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether memory ran out; torch says so on a CPU with a plain `RuntimeError`."""
-    text = str(error).lower()
+    text = text_of(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
+
+
+def in_a_line(cause: object) -> str:
+    """Return an error with its type, or the first line of a text, in at most 200 characters that can be printed."""
+    text = text_of(cause).strip()
+    if isinstance(cause, BaseException):
+        text = f"{type(cause).__name__}: {text}" if text else type(cause).__name__
+    else:
+        text = text.partition("\n")[0]
+    text = printable(text.replace("\n", " "))
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def text_of(cause: object) -> str:
+    """Return what an error says of itself."""
+    try:
+        return str(cause)
+    except Exception:  # an error that cannot be told: that it was raised is told all the same
+        return ""
 
 
 def printable(text: str) -> str:

@@ -2,40 +2,72 @@
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, suppress
 
-from genzoo.errors import GenzooError, PluginError, is_out_of_memory, printable
+from genzoo.errors import GenzooError, Interrupted, PluginError, ResourceError, in_a_line, is_out_of_memory
+
+
+class _Diversion:
+    """Where stdout goes while any thread hosts a plugin: the first one in diverts it, the last one out restores it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._hosts = 0
+        self._stdout = sys.stdout
+        self._descriptor: int | None = None
+
+    def enter(self) -> None:
+        with self._lock:
+            self._hosts += 1
+            if self._hosts == 1:
+                self._stdout = sys.stdout
+                _flush(self._stdout)
+                with suppress(OSError):  # a process may have no stdout, or no stderr
+                    self._descriptor = os.dup(1)
+                    os.dup2(2, 1)
+                sys.stdout = sys.stderr
+
+    def leave(self) -> None:
+        with self._lock:
+            self._hosts -= 1
+            if self._hosts == 0:
+                _flush(self._stdout)  # what somebody wrote to it all the same
+                if self._descriptor is not None:
+                    os.dup2(self._descriptor, 1)
+                    os.close(self._descriptor)
+                    self._descriptor = None
+                sys.stdout = self._stdout
+
+
+_diversion = _Diversion()
 
 
 @contextmanager
 def hosted() -> Iterator[None]:
-    """Send what is written to stdout, by Python or past it, to stderr: stdout is for results."""
-    if sys.stdout is not None:
-        sys.stdout.flush()
-    kept = None
-    with suppress(OSError):  # a process may have no stdout, or no stderr
-        kept = os.dup(1)
-        os.dup2(2, 1)
+    """Send what the process writes to stdout, by Python or past it, to stderr: stdout is for results."""
+    _diversion.enter()
     try:
-        with redirect_stdout(sys.stderr):
-            yield
+        yield
     finally:
-        if kept is not None:
-            os.dup2(kept, 1)
-            os.close(kept)
+        _diversion.leave()
 
 
 @contextmanager
 def blamed(what: str, remedy: str) -> Iterator[None]:
-    """Host a plugin's code; whatever it raises or exits with becomes a `PluginError` that begins with `what`."""
-    try:
-        with hosted():
+    """Host a plugin's code; what it raises or exits with becomes a `PluginError` that begins with `what`.
+
+    Memory that ends becomes a `ResourceError`; genzoo's own errors and interruptions pass.
+    """
+    with hosted():
+        try:
             yield
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt | GenzooError) or is_out_of_memory(error):
+        except (KeyboardInterrupt, Interrupted, GenzooError):
             raise
-        raise PluginError(f"{what}: {in_a_line(error)}", remedy) from error
+        except BaseException as error:
+            kind = ResourceError if is_out_of_memory(error) else PluginError
+            raise kind(f"{what}: {in_a_line(error)}", remedy) from error
 
 
 def removal(*distributions: str) -> str:
@@ -43,15 +75,6 @@ def removal(*distributions: str) -> str:
     return f"repair or remove the plugin: pip uninstall {' '.join(distributions)}"
 
 
-def in_a_line(cause: object) -> str:
-    """Return an error with its type, or the first line of a text, in at most 200 characters that can be printed."""
-    try:
-        text = str(cause).strip()
-    except Exception:  # its own fault: that it was raised is still told
-        text = ""
-    if isinstance(cause, BaseException):
-        text = f"{type(cause).__name__}: {text}" if text else type(cause).__name__
-    else:
-        text = text.partition("\n")[0]
-    text = printable(text.replace("\n", " "))
-    return text if len(text) <= 200 else text[:197] + "..."
+def _flush(stream: object) -> None:
+    with suppress(OSError, ValueError, AttributeError):  # who writes to it next will be told, under their own name
+        stream.flush()  # type: ignore[attr-defined]

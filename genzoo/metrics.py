@@ -58,5 +58,6 @@ def evaluate_model(
         except GenzooError as error:
             if strict:
                 raise
-            warnings.warn(error.found, GenzooWarning, stacklevel=2)
+            told = error.found if metric.name in error.found else f"metric '{metric.name}' failed: {error.found}"
+            warnings.warn(told, GenzooWarning, stacklevel=2)
     return found

@@ -15,8 +15,8 @@ import pluggy
 import genzoo.builtin
 import genzoo.hooks
 from genzoo.components import Component
-from genzoo.errors import GenzooError, PluginError, SettingsError, nearest, printable
-from genzoo.guests import blamed, hosted, in_a_line, removal
+from genzoo.errors import GenzooError, Interrupted, PluginError, SettingsError, in_a_line, nearest, printable
+from genzoo.guests import blamed, hosted, removal
 from genzoo.hooks import lazy
 
 GROUP = "genzoo"
@@ -63,8 +63,12 @@ class Entry:
         if not isinstance(self.offer, lazy):
             return self.offer
         module, _, attribute = self.offer.target.partition(":")
-        with blamed(f"{self} cannot be loaded from {self.offer.target}", removal(self.plugin.distribution)):
-            found = getattr(import_module(module), attribute)
+        what = f"{self} cannot be loaded from {self.offer.target}"
+        try:
+            with blamed(what, removal(self.plugin.distribution)):
+                found = getattr(import_module(module), attribute)
+        except SettingsError as error:  # whatever it thinks is wrong, it is not the user's doing
+            raise PluginError(f"{what}: {error.found}", removal(self.plugin.distribution)) from error
         own = getattr(found, "name", None)
         if isinstance(own, str) and own != self.name:
             raise PluginError(f"{self} calls itself '{printable(own)}'", removal(self.plugin.distribution))
@@ -143,8 +147,8 @@ class Registry:
         matches = [entry for entry in self.of("components") if name in (entry.name, entry.qualified)]
         if matches:
             entry = self.find("components", name)
-            entry.load()
-            if entry.implements(base):
+            chosen = entry.load()
+            if isinstance(chosen, type) and issubclass(chosen, base):
                 return entry.load_as(base)
         known = [entry.name for entry in self.of("components") if entry.implements(base)]
         raise self.unknown(base.__name__.lower(), name, known)
@@ -242,7 +246,7 @@ def _load(result: Registry, manager: pluggy.PluginManager, point: EntryPoint) ->
             module = point.load()
             _collect(result, manager, replace(plugin, summary=in_a_line(module.__doc__ or "")), module)
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt | Interrupted):
             raise
         cause = in_a_line(error)
         result.plugins.append(replace(plugin, cause=cause, trace=traceback.format_exc()))

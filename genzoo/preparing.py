@@ -109,8 +109,10 @@ def _standing(place: Path, fingerprint: str, *, replace: bool) -> dict[str, Any]
         card = read_card(place)
         if replace:
             verify(place)
-    except UnreadableError:
-        if replace and (place / CARD).exists():
+    except UnreadableError as error:
+        if not (place / CARD).exists():
+            raise UnreadableError(error.found, "move that folder away, or name another --data") from error
+        if replace:
             return None
         raise
     if card["fingerprint"] == fingerprint:

@@ -71,7 +71,7 @@ class Run:
         path = self.path / "evaluation.json"
         if not path.exists():
             return []
-        remedy = f"remove it, then type: {shlex.join(['genzoo', 'evaluate', str(self.path)])}"
+        remedy = f"type: {shlex.join(['rm', str(path)])} && {shlex.join(['genzoo', 'evaluate', str(self.path)])}"
         scores = files.read_sealed(path, "a run's evaluation", remedy=remedy).get("scores")
         if not isinstance(scores, list) or not all(_is_score(score) for score in scores):
             raise UnreadableError(f"{path} is not a run's evaluation: scores is missing or wrong", remedy)
@@ -97,7 +97,7 @@ class Run:
         if found is None and faults:
             raise UnreadableError(
                 f"no checkpoint of {self.path} is whole: {faults[0].found}",
-                "restore one from a copy, or train again",
+                "restore one from a copy, or train again with another --run",
             )
         if found is None:
             raise UnreadableError(f"{self.path} has no checkpoint yet", f"type: {self._command()}")
@@ -140,7 +140,8 @@ class Run:
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return []
-        remedy = f"restore it from a copy, or go on without what it says: mv {shlex.quote(str(path))} {{,.damaged}}"
+        aside = shlex.join(["mv", str(path), f"{path}.damaged"])
+        remedy = f"restore it from a copy, or go on without what it says: {aside}"
         content = files.read_bytes(path, "a run's log", limit=_LOG_LIMIT, remedy=remedy)
         *lines, rest = content.decode(errors="replace").split("\n")
         try:
@@ -162,6 +163,8 @@ class Run:
         """Hold the run for writing; raise `BusyError` naming the holder if another process does."""
         from filelock import FileLock, Timeout  # here, because `genzoo --help` should not wait for it
 
+        if not self.path.is_dir():  # the lock would make it anew
+            raise UnreadableError(f"there is no run folder {self.path}", "runs are listed by: genzoo runs")
         lock = FileLock(self.path / "run.lock")
         with files.storage(self.path), suppress(Timeout):
             lock.acquire(timeout=0)

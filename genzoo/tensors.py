@@ -16,7 +16,7 @@ _OTHER = "it was made by another version of the model: install that one (run.jso
 def pack(tensors: dict[str, Tensor]) -> bytes:
     """Return contiguous host tensors in the safetensors format; raise `MemoryError` where there is no room for that."""
     # What it allocates, asked for here and given back untouched: safetensors itself ends the process where memory ends.
-    bytearray(3 * sum(tensor.nbytes for tensor in tensors.values()) + 2**20)
+    bytes(3 * sum(tensor.nbytes for tensor in tensors.values()) + 2**20)
     return save(tensors)
 
 

@@ -1,5 +1,6 @@
 """One training in memory: its networks, players and batches, and the step that moves them."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -9,12 +10,12 @@ from torch import Tensor, nn
 
 from genzoo.averages import Averages
 from genzoo.data import Stream
-from genzoo.errors import SettingsError, nearest
+from genzoo.errors import GenzooWarning, SettingsError, nearest
 from genzoo.execution import Captured, Execution, Movers, Precision, arithmetic, compiled_or_not
 from genzoo.games import Gradients
 from genzoo.guard import Fault, Guard
 from genzoo.initial import Plan, initial_networks
-from genzoo.layers import synchronise
+from genzoo.layers import GlobalBatchNorm, synchronise
 from genzoo.networks import Networks
 from genzoo.randomness import reseed
 from genzoo.ranks import Ranks
@@ -65,6 +66,9 @@ class Trainer:
         self.networks.train()
         self.players = settings.game.players(self.networks)
         self._check()
+        if settings.training.batch_size > len(split.x):
+            found = f"a batch holds all {len(split.x):,} rows that there are, fewer than training.batch_size asks for"
+            warnings.warn(found, GenzooWarning, stacklevel=2)
         self._guard = Guard(list(self.players), device=device)
         self.optimizers: dict[str, torch.optim.Adam] = {}
         self.lay_out()
@@ -124,7 +128,7 @@ class Trainer:
             self._averages.update(self.step)
 
     def fault(self) -> Fault | None:
-        """Return the first fault, if there was one (synchronises with the device)."""
+        """Return the first fault in losses or gradients, or else in what is kept (synchronises with the device)."""
         return self._guard.fault(self.step) or self._overflow()
 
     def state(self) -> dict[str, dict[str, Tensor]]:
@@ -136,7 +140,7 @@ class Trainer:
         return tensors
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], *, step: int) -> None:
-        """Go on from a `state` that was taken after `step` steps; raise `SettingsError` where it does not fit."""
+        """Go on from a `state` that was taken after `step` steps; raise `UnreadableError` where it does not fit."""
         fill(self.networks.state_dict(), tensors["networks"])
         fill(self._moments(), tensors["optimizers"])
         if self._averages is not None:
@@ -213,24 +217,35 @@ class Trainer:
         return optimizer
 
     def _overflow(self) -> Fault | None:
-        """Return the first weight, moment or statistic that finite gradients made non-finite, if there is one."""
+        """Return the first weight, moment or statistic that an update made non-finite though its gradient was not."""
+        kept = self._kept()
+        flag = torch.zeros((), device=self.device)
+        # Multiplies by one in place, which leaves every number as it is, and raises the flag at what is not finite.
+        torch._amp_foreach_non_finite_check_and_unscale_([one for *_, one in kept], flag, torch.ones_like(flag))
+        if not flag.item():
+            return None
+        player, name, _ = next(one for one in kept if not one[-1].isfinite().all())
+        return Fault(self.step, (player,), name)
+
+    def _kept(self) -> list[tuple[str, str, Tensor]]:
+        """Return player, name and values of weights, moments and averages, and of batch statistics that ranks share."""
         names = self._names()
-        owned = [(player, names[id(one)], one) for player, group in self.players.items() for one in group]
-        kept: list[tuple[str, str, Tensor]] = [*owned]
+        owned = [(player, names[id(one)], one.detach()) for player, group in self.players.items() for one in group]
+        kept = [*owned]
         for name, moment in self._moments().items():
             player, _, rest = name.partition("/")
             kept.append((player, rest, moment))
         if self._averages is not None:
             averages = zip(owned, self._averages.tensors, strict=True)
             kept += [(player, f"the average of {name}", average) for (player, name, _), average in averages]
-        if self.ranks.size == 1 or self.settings.training.batch_statistics == "sync":  # else each rank has its own
+        if self.ranks.size == 1 or self.settings.training.batch_statistics == "sync":
             owners = {name.partition(".")[0]: player for player, name, _ in owned}
-            for name, buffer in self.networks.named_buffers():
-                if buffer.is_floating_point():
-                    kept.append((owners.get(name.partition(".")[0], "no player"), name, buffer))
-        sound = torch.stack([tensor.isfinite().all() for *_, tensor in kept]).tolist()
-        found = next((one for one, is_sound in zip(kept, sound, strict=True) if not is_sound), None)
-        return None if found is None else Fault(self.step, (found[0],), found[1])
+            for place, module in self.networks.named_modules():
+                if isinstance(module, (*_BATCH_NORMS, GlobalBatchNorm)):
+                    player = owners.get(place.partition(".")[0], "no player")
+                    own = ((f"{place}.{name}", buffer) for name, buffer in module.named_buffers(recurse=False))
+                    kept += [(player, name, buffer) for name, buffer in own if buffer.is_floating_point()]
+        return kept
 
     def _names(self) -> dict[int, str]:
         """Return the parameters' names by identity."""

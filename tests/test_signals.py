@@ -202,7 +202,8 @@ def test_training_is_saved_within_a_step_of_a_signal_and_goes_on_to_the_same_end
     function, least, most, seconds = PLACES[place]
 
     def stop(factor):
-        moment = [function, chance.randint(least, most), chance.uniform(0, seconds) * factor, number]
+        delay = chance.uniform(0, seconds) * factor if tries > 1 else 0  # so that the only one is where it should be
+        moment = [function, chance.randint(least, most), delay, number]
         ended = type_in(*training(), watched=(STARTING, STEP, SAVING), signals=[moment])
         return None if STEPS in ended.steps_around else ended
 
@@ -252,7 +253,7 @@ def test_a_second_signal_ends_training_within_a_second_and_it_goes_on_from_its_l
         newest, faults = checkpoints.newest(run / "checkpoints")
         kept = not faults and (newest.step if newest else 0) >= ended.saved
         survived += (
-            ended.code == -number
+            ended.shell_code == 128 + number
             and ended.seconds < 1
             and "Traceback" not in ended.err
             and kept
@@ -290,7 +291,7 @@ def test_a_second_signal_ends_a_long_step_within_a_second(type_in, tmp_path, tal
         lengths.append(done[1] - begun[1])
         seconds_taken.append(ended.seconds)
         newest, faults = checkpoints.newest(tmp_path / "run" / "checkpoints")
-        survived += (ended.code, newest.step, faults) == (-number, 2, []) and ended.seconds < 1
+        survived += (ended.shell_code, newest.step, faults) == (128 + number, 2, []) and ended.seconds < 1
         shutil.rmtree(tmp_path / "run")
     tally(
         f"{number.name} within a long step, twice",
@@ -708,7 +709,7 @@ def test_a_second_signal_ends_training_at_once(tmp_path):
         "    os.kill(os.getpid(), signal.SIGINT); time.sleep(30)"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=20)
-    assert found.returncode == -signal.SIGINT
+    assert found.returncode in (-signal.SIGINT, 130)
     assert found.stderr == "stopping as soon as all is saved; once more to stop at once\n"
 
 

@@ -12,19 +12,21 @@ import click
 from click.shell_completion import CompletionItem
 
 from genzoo import __version__, launch
-from genzoo.cli.signals import KEPT, Interrupted, end_on_signals
+from genzoo.cli.signals import KEPT, end_on_signals
 from genzoo.cli.talk import say
 from genzoo.errors import (
     DivergedError,
     GenzooError,
     GenzooWarning,
+    Interrupted,
     InterruptedRun,
     PluginError,
     ResourceError,
     SettingsError,
+    in_a_line,
     is_out_of_memory,
+    text_of,
 )
-from genzoo.guests import in_a_line
 from genzoo.plugins import registry
 
 _COMMANDS = {
@@ -130,17 +132,23 @@ def main() -> NoReturn:
     warnings.showwarning = _show_warning
     try:
         with end_on_signals():
-            group.main(prog_name="genzoo", standalone_mode=False)
-    except (KeyboardInterrupt, click.Abort) as end:
-        cause = end.__cause__ or end  # click makes an Abort of whatever interrupts it
+            code = group.main(prog_name="genzoo", standalone_mode=False)
+            sys.stdout.flush()
+    except Interrupted as end:
         say(f"interrupted; {KEPT}")
-        sys.exit(128 + cause.number if isinstance(cause, Interrupted) else 130)
+        sys.exit(128 + end.number)
+    except (KeyboardInterrupt, click.Abort):
+        say(f"interrupted; {KEPT}")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+        sys.exit(0)
     except SystemExit as stop:
         # Click leaves like this, with 1, when the reader of our output has seen enough: that is no fault.
         sys.exit(0 if type(sys.stdout).__name__.endswith("PacifyFlushWrapper") else stop.code)
     except Exception as error:
         sys.exit(_report(error))
-    sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)  # a plugin's command may have asked for another one
 
 
 def _report(error: Exception) -> int:
@@ -148,7 +156,7 @@ def _report(error: Exception) -> int:
     found, remedy, code = _translate(error)
     if launch.rank() and isinstance(error, InterruptedRun | DivergedError):
         return code  # of all ranks alike, and the first one says so
-    if "--debug" in sys.argv[1:] and code not in (130, 143):
+    if "--debug" in sys.argv[1:] and not isinstance(error, InterruptedRun):
         traceback.print_exception(error)
     say(found if isinstance(error, InterruptedRun) else f"error: {found}")
     if remedy:
@@ -165,7 +173,7 @@ def _translate(error: Exception) -> tuple[str, str | None, int]:
         return error.format_message(), f"type: {command} --help", 2
     if isinstance(error, click.ClickException):
         return error.format_message(), None, 2
-    text = str(error).strip().partition("\n")[0]
+    text = text_of(error).strip().partition("\n")[0]
     if is_out_of_memory(error):
         return (
             f"out of memory: {text}",
@@ -173,7 +181,7 @@ def _translate(error: Exception) -> tuple[str, str | None, int]:
             ResourceError.exit_code,
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full: {text}", None, ResourceError.exit_code
+        return f"the disk is full: {text}", "free some space, then type the same again", ResourceError.exit_code
     remedy = "for a traceback, type the same command after: genzoo --debug"
     return f"{type(error).__name__}: {text}", remedy, 1
 

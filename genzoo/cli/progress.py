@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from genzoo.cli.signals import Interrupted, Stop, stop_on_signals
+from genzoo.cli.signals import Stop, stop_on_signals
 from genzoo.cli.talk import columns, say
-from genzoo.errors import InterruptedRun
+from genzoo.errors import Interrupted, InterruptedRun
 from genzoo.runs import Run
 from genzoo.watcher import Watcher
 

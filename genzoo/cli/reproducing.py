@@ -13,6 +13,7 @@ from genzoo.cli.comparing import command_of, pass_on_warnings, plays_together
 from genzoo.cli.progress import watching
 from genzoo.cli.talk import columns, say, show, show_json
 from genzoo.errors import PluginError, UnreadableError
+from genzoo.guests import hosted
 from genzoo.plugins import registry
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def reproduce_command(
         )
 
     lab = Lab(report, study, order=order, train=train, load=api.load, data=lambda run: api.load_data(run, data=data))
-    table = chosen.study.carry_out(lab)
+    with hosted():
+        table = chosen.study.carry_out(lab)
     files.write(lab.folder / "table.md", (table + "\n").encode())
     if as_json:
         show_json(lab.found_by(study) or {})

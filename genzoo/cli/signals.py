@@ -3,24 +3,18 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import NoReturn
 
 from genzoo import launch
+from genzoo.errors import Interrupted
 
 _Handler = Callable[[int, FrameType | None], None]
 
 KEPT = "everything that was saved before is kept"
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal came while there was nothing to save."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 @contextmanager
@@ -62,10 +56,12 @@ class Stop:
                 _end(number, frame)
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+            return
         self.number = number
         if launch.size() == 1:  # torchrun repeats what one rank was told
             for following in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(following, signal.SIG_DFL)
+                if signal.getsignal(following) == self.handle:
+                    signal.signal(following, signal.SIG_DFL)
         _tell("stopping as soon as all is saved; once more to stop at once")
 
 
@@ -73,19 +69,43 @@ class Stop:
 def stop_on_signals() -> Iterator[Stop]:
     """Collect signals while inside; the handlers from before return on leaving."""
     stop = Stop()
-    with _handlers({"SIGINT": stop.handle, "SIGTERM": stop.handle, "SIGHUP": stop.handle, "SIGUSR1": stop.note}):
+    wanted = {"SIGINT": stop.handle, "SIGTERM": stop.handle, "SIGHUP": stop.handle, "SIGUSR1": stop.note}
+    with _handlers(wanted), _end_at_the_second() if launch.size() == 1 else nullcontext():
         yield stop
 
 
 @contextmanager
+def _end_at_the_second() -> Iterator[None]:
+    """End the process at a second signal even while the first waits for a long call of C to return."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    former = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_listen, args=(reader,), daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(former)
+        os.close(writer)
+
+
+def _listen(reader: int) -> None:
+    heard = 0
+    with open(reader, "rb", buffering=0) as signals:
+        while number := signals.read(1):
+            heard += number[0] in (signal.SIGINT, signal.SIGTERM)
+            if heard == 2:
+                os._exit(128 + number[0])
+
+
+@contextmanager
 def _handlers(wanted: Mapping[str, _Handler]) -> Iterator[None]:
-    """Set handlers for the signals that this platform has, but for those that are ignored, as `nohup` has it."""
+    """Set handlers for the signals that this platform has, but for those that are ignored (`nohup`), or C's."""
     numbers = {getattr(signal, name): handler for name, handler in wanted.items() if name in dir(signal)}
     before = {number: signal.getsignal(number) for number in numbers}
-    for number, handler in numbers.items():
-        if before[number] is not signal.SIG_IGN:
-            signal.signal(number, handler)
+    before = {number: former for number, former in before.items() if former not in (signal.SIG_IGN, None)}
     try:
+        for number in before:
+            signal.signal(number, numbers[number])
         yield
     finally:
         for number, former in before.items():

@@ -11,9 +11,10 @@ import click
 from genzoo import api, launch
 from genzoo.cli import options
 from genzoo.cli.progress import Bar, Quiet, choose_watcher
-from genzoo.cli.signals import Interrupted, stop_on_signals
+from genzoo.cli.signals import stop_on_signals
 from genzoo.cli.talk import say, show, show_json, show_scores
-from genzoo.errors import InterruptedRun
+from genzoo.errors import Interrupted, InterruptedRun
+from genzoo.guests import hosted
 from genzoo.runs import Run
 from genzoo.watcher import Watcher
 
@@ -136,7 +137,8 @@ def _train_and_show(start: Callable[[Watcher], Run], *, as_json: bool, quiet: bo
     with stop_on_signals() as stop:
         watcher = choose_watcher(stop, quiet=quiet or not is_first)
         try:
-            run = start(watcher)
+            with hosted():
+                run = start(watcher)
         except Interrupted as end:
             if watcher.run is None:
                 raise
