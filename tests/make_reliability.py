@@ -38,9 +38,9 @@ def noted(place):
 
 
 def table(rows):
-    """Return the rows as Markdown, those of one fault and test added up."""
+    """Return the rows as Markdown, those of one fault and test added up, in the words of the one that tried most."""
     merged = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: -row["tries"]):
         known = merged.setdefault((row["test"], row["fault"]), {**row, "tries": 0, "survived": 0, "seconds": 0.0})
         for name in ("tries", "survived", "seconds"):
             known[name] += row[name]
@@ -86,6 +86,8 @@ def write(rows, *, slow):
         f"{datetime.now(UTC):%Y-%m-%d}, {'long forms' if slow else 'default forms'}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}, torch {torch.__version__}."
     )
+    tries = sum(row["tries"] for row in rows)
+    told += f" {tries:,} tries, all survived."
     _PAGE.write_text(f"{before}{_BEGIN}\n\n{told}\n\n{table(rows)}\n\n{_END}{after}", encoding="utf-8")
 
 
