@@ -26,6 +26,12 @@ class Fault(NamedTuple):
         return f"{self.tensor} of {owners} was found to be non-finite after step {self.step:,}"
 
 
+def raise_flag(flag: Tensor, tensors: list[Tensor], *, one: Tensor) -> None:
+    """Set `flag` (scalar float) to 1 where a number is not finite, without synchronising; `one` is 1 on that device."""
+    # It multiplies by one in place, which leaves every number as it is.
+    torch._amp_foreach_non_finite_check_and_unscale_(tensors, flag, one)
+
+
 class Guard:
     """A sticky flag on the device: once a loss or gradient is non-finite, every optimizer skips its updates.
 
@@ -43,10 +49,7 @@ class Guard:
     def inspect(self, losses: Mapping[str, Tensor], gradients: Mapping[str, Sequence[Tensor]]) -> None:
         """Look at everything that the movers of one step would learn from, without synchronising."""
         for name, values in gradients.items():
-            # Multiplies by one in place, which leaves every number as it is, and raises the flag at what is not finite.
-            torch._amp_foreach_non_finite_check_and_unscale_(
-                [*values, losses[name].detach()], self._flag_of[name], self._one
-            )
+            raise_flag(self._flag_of[name], [*values, losses[name].detach()], one=self._one)
         torch.amax(self._flags, 0, out=self.flag)
         self._bad_steps.add_(self._flags)
 

@@ -13,7 +13,7 @@ from genzoo.data import Stream
 from genzoo.errors import GenzooWarning, SettingsError, nearest
 from genzoo.execution import Captured, Execution, Movers, Precision, arithmetic, compiled_or_not
 from genzoo.games import Gradients
-from genzoo.guard import Fault, Guard
+from genzoo.guard import Fault, Guard, raise_flag
 from genzoo.initial import Plan, initial_networks
 from genzoo.layers import GlobalBatchNorm, synchronise
 from genzoo.networks import Networks
@@ -220,8 +220,7 @@ class Trainer:
         """Return the first weight, moment or statistic that an update made non-finite though its gradient was not."""
         kept = self._kept()
         flag = torch.zeros((), device=self.device)
-        # Multiplies by one in place, which leaves every number as it is, and raises the flag at what is not finite.
-        torch._amp_foreach_non_finite_check_and_unscale_([one for *_, one in kept], flag, torch.ones_like(flag))
+        raise_flag(flag, [tensor for *_, tensor in kept], one=torch.ones_like(flag))
         if not flag.item():
             return None
         player, name, _ = next(one for one in kept if not one[-1].isfinite().all())

@@ -73,6 +73,13 @@ class Server:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
+    @classmethod
+    def of_sessions(cls, folder):
+        """Return one that has imported what sessions use, which trains a little in `folder`."""
+        found = cls()
+        found.run("session_modules", then="train", run=folder / "gan", **SMALL)
+        return found
+
     def close(self):
         """End the server."""
         self.process.stdin.close()

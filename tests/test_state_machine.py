@@ -420,8 +420,7 @@ def have_everything_happen(life, chance):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    found = Server()
-    found.run("session_modules", then="train", run=tmp_path_factory.mktemp("imports") / "gan", **SMALL)
+    found = Server.of_sessions(tmp_path_factory.mktemp("imports"))
     yield found
     found.close()
 

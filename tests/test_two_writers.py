@@ -28,8 +28,7 @@ KINDS = {"start/start": ("train", "train"), "start/resume": ("train", "resume"),
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    found = Server()
-    found.run("session_modules", then="train", run=tmp_path_factory.mktemp("imports") / "gan", **SMALL)
+    found = Server.of_sessions(tmp_path_factory.mktemp("imports"))
     yield found
     found.close()
 

@@ -47,8 +47,8 @@ class TinyImageNet200(PreparedDataset):
         try:
             with zipfile.ZipFile(path) as archive:
                 names = sorted(archive.namelist())
-                classes = _lines(archive, "wnids.txt")
-                annotations = _lines(archive, "val/val_annotations.txt")
+                classes = _text(archive, "wnids.txt").split()
+                annotations = _text(archive, "val/val_annotations.txt").splitlines()
         except FileNotFoundError as error:
             raise UnreadableError(f"{path} is missing", "type: genzoo data fetch tinyimagenet200") from error
         except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
@@ -75,8 +75,8 @@ class TinyImageNet200(PreparedDataset):
         )
 
 
-def _lines(archive, name):
+def _text(archive, name):
     entry = archive.getinfo(f"{_ROOT}/{name}")
     if entry.file_size > _LIST_LIMIT:
         raise ValueError(f"{name} has {entry.file_size:,} bytes")
-    return archive.read(entry).decode().splitlines()
+    return archive.read(entry).decode()
