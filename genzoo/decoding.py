@@ -21,6 +21,8 @@ from genzoo.files import readable
 Pixels = numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.uint8]]
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+"""The readers that Pillow may use; its others include EPS, which runs Ghostscript on the file."""
 _FILE_LIMIT = 2**28
 """Bytes beyond which no image file is opened."""
 
@@ -61,7 +63,7 @@ class ImageTransform:
 
     def __call__(self, content: bytes) -> Pixels:
         """Return the pixels (C, H, W) of an image file's content; raise whatever Pillow does for a damaged one."""
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             if self.fit == "crop":
                 # JPEG decodes at a fraction of its size cheaply; three times the target keeps what the filter sees.
                 image.draft(None, (3 * self.size[0], 3 * self.size[1]))
