@@ -265,7 +265,7 @@ def _start(cells: Sequence[Cell], command: Callable[[Sequence[Cell]], Command], 
         told.write(reads or "")
         told.seek(0)
         return subprocess.Popen(
-            [sys.executable, "-m", "genzoo", *arguments],
+            [sys.executable, "-P", "-m", "genzoo", *arguments],  # -P: no module of the current folder is run
             stdin=told,
             stdout=subprocess.DEVNULL,
             stderr=errors,

@@ -332,7 +332,7 @@ def _read_all(staging: _Staging, left: list[int], jobs: int) -> Iterator[_Done]:
             yield _read(path, offset, staging.starts[number], shape, number, staging.contents.blocks[number])
         return
     waiting = iter(left)
-    with _workers(jobs) as pool:
+    with _safe_path(), _workers(jobs) as pool:
         running: set[Future[_Done]] = set()
         while True:
             for number in waiting:
@@ -365,7 +365,7 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _submit(pool: ProcessPoolExecutor, *work: Any) -> Future[_Done]:
-    """Submit work; workers that this starts are born deaf to Ctrl-C, which is left to the parent."""
+    """Submit work; a worker that this starts ignores Ctrl-C, which is left to the parent."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return pool.submit(*work)
@@ -373,6 +373,20 @@ def _submit(pool: ProcessPoolExecutor, *work: Any) -> Future[_Done]:
         raise BrokenProcessPool(str(error)) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Keep the current folder off the module path of all Python processes started inside: workers and their helpers."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _begin_to_work() -> None:

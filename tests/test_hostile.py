@@ -471,6 +471,61 @@ def test_a_list_of_classes_that_is_a_bomb_takes_no_memory(tmp_path):
     assert peak < before + 200
 
 
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n"
+
+
+@pytest.fixture
+def ghostscript(tmp_path, monkeypatch, canary):
+    """Put a `gs` on the path that makes the canary."""
+    program = tmp_path / "bin" / "gs"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch '{canary}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_the_canary_sings_where_pillow_may_use_every_reader(ghostscript, canary):
+    read = f"import io; from PIL import Image; Image.open(io.BytesIO({POSTSCRIPT!r})).load()"
+    subprocess.run([sys.executable, "-c", read], check=False, capture_output=True)
+    assert canary.exists()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.JPEG"])
+def test_postscript_in_the_place_of_an_image_is_not_run(refused, ghostscript, tmp_path, name):
+    if name == "a.JPEG":
+        dataset = "tinyimagenet200"
+        source = tiny_archive(tmp_path / "source", (f"tiny-imagenet-200/train/n02124075/images/{name}", POSTSCRIPT))
+    else:
+        source, dataset = tmp_path / "photographs", "folder"
+        formats.write_photographs(source)
+        (source / name).write_bytes(POSTSCRIPT)
+    arguments = ("data", "prepare", dataset, "--source", source, "--data", tmp_path / "data", "--jobs", 1)
+    said = refused("PostScript in the place of an image", *arguments, codes=(3,))
+    assert name in said.err
+    assert "not an image" in said.err
+
+
+GENZOO = Path(sys.executable).with_name("genzoo")
+"""The command as a user types it: Python then has the folder of the command, and not the current one, on its path."""
+
+
+@pytest.mark.parametrize("command", ["compare", "prepare"])
+def test_modules_of_the_current_folder_are_not_run(tmp_path, canary, tally, command):
+    here = tmp_path / "downloaded"
+    formats.write_photographs(here, rows=130)  # more than one block, so that other processes decode
+    for module in ("statistics", "multiprocessing", "platform", "torch", "genzoo"):
+        (here / f"{module}.py").write_text(f"open({str(canary)!r}, 'w')\n")
+    overrides = [text for path, value in TOY.items() for text in ("--set", f"{path}={value}")]
+    arguments = {
+        "compare": ["compare", "gan", *overrides, "--report", tmp_path / "report"],
+        "prepare": ["data", "prepare", "folder", "--source", ".", "--jobs", "2", "--data", tmp_path / "data"],
+    }[command]
+    done = subprocess.run([GENZOO, *arguments], cwd=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not canary.exists()
+    tally("modules in the current folder", tries=1, survived=1, how="the command went on without running them")
+
+
 def test_links_among_the_images_of_a_folder_show_no_other_file(refused, tmp_path):
     source = tmp_path / "source"
     formats.write_photographs(source)
