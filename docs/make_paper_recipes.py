@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from genzoo.describe import recipe_card
-from genzoo.jobs import find_game, find_recipe
-from genzoo.plugins import registry
-from genzoo.recipes import resolve_settings
+from genzoo.evaluation.cards import recipe_card
+from genzoo.host.registry import registry
+from genzoo.runs.job import find_game, find_recipe
+from genzoo.training.settings import resolve_settings
 
 PAGE = Path(__file__).with_name("paper-recipes.md")
 RECIPES = (

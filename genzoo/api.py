@@ -13,23 +13,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from genzoo import checkpoints, launch
-from genzoo.checkpoints import Checkpoint
 from genzoo.errors import BusyError, GenzooError, GenzooWarning, SettingsError
-from genzoo.plugins import registry
-from genzoo.runs import Run, claim, claim_exactly, now
-from genzoo.watcher import Watcher
+from genzoo.host.registry import registry
+from genzoo.runs.callbacks import Watcher
+from genzoo.storage import checkpoints
+from genzoo.storage.checkpoints import Checkpoint
+from genzoo.storage.run_folder import Run, claim, claim_exactly, now
+from genzoo.training import torchrun
 
 if TYPE_CHECKING:
-    from genzoo.engine import Engine
-    from genzoo.execution import Execution
-    from genzoo.games import Game
-    from genzoo.jobs import Job
-    from genzoo.metrics import Metric
-    from genzoo.model import Model
-    from genzoo.recipes import Recipe
-    from genzoo.trainer import Trainer
-    from genzoo.vocabulary import Split, Splits
+    from genzoo.evaluation.metrics import Metric
+    from genzoo.evaluation.model import Model
+    from genzoo.games.game import Game
+    from genzoo.runs.engine import Engine
+    from genzoo.runs.job import Job
+    from genzoo.training.execution import Execution
+    from genzoo.training.settings import Recipe
+    from genzoo.training.trainer import Trainer
+    from genzoo.types import Split, Splits
 
 SplitName = Literal["train", "validation", "test"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
@@ -61,7 +62,7 @@ def train(
     In a process that torchrun has started, all of them train this one run, and the first writes it.
     Raises `GenzooError`s; their `exit_code` is the command line's.
     """
-    if launch.rank():
+    if torchrun.rank():
         return _assist(device, execution, data, watcher)
     with _opened(
         model,
@@ -97,9 +98,9 @@ def train_together(
     why, and they are trained one after the other. Every run is as if it had been trained alone, to rounding and to
     what networks draw inside.
     """
-    from genzoo.engine import train_in_turn
-    from genzoo.engine import train_together as advance_together
-    from genzoo.populations import Population, difference
+    from genzoo.runs.engine import train_in_turn
+    from genzoo.runs.engine import train_together as advance_together
+    from genzoo.training.populations import Population, difference
 
     with ExitStack() as stack:
         engines = [
@@ -129,19 +130,19 @@ def resume(
 
     It goes on with the precision and the number of ranks it was started with.
     """
-    if launch.rank():
+    if torchrun.rank():
         return _assist(device, execution, data, watcher)
     target = _as_run(run)
     record = target.record
-    if record["ranks"] != launch.size():
+    if record["ranks"] != torchrun.size():
         raise SettingsError(
-            f"{target.path} was started with ranks: {record['ranks']}, and now there are: {launch.size()}",
+            f"{target.path} was started with ranks: {record['ranks']}, and now there are: {torchrun.size()}",
             "another number of ranks deals out other batches; launch as many, or train anew",
         )
     with target.hold():
         found = target.newest_checkpoint()
-        from genzoo.jobs import job_of
-        from genzoo.recipes import with_steps
+        from genzoo.runs.job import job_of
+        from genzoo.training.settings import with_steps
 
         job = job_of(registry(), record)
         if steps is not None:
@@ -161,12 +162,12 @@ def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "
     record = target.record
     checkpoint, faults = target.newest_checkpoint()
     _warn(faults)
-    from genzoo.devices import choose_device
-    from genzoo.initial import assemble
-    from genzoo.jobs import plan_of
-    from genzoo.model import Model
+    from genzoo.evaluation.model import Model
     from genzoo.randomness import preserved
-    from genzoo.tensors import fill, weights_of
+    from genzoo.runs.job import plan_of
+    from genzoo.storage.tensors import fill, weights_of
+    from genzoo.training.devices import choose_device
+    from genzoo.training.initialization import assemble
 
     chosen = choose_device(device)
     plan = plan_of(registry(), record)
@@ -215,7 +216,7 @@ def evaluate(
 def load_data(run: str | Path | Run, *, data: str | Path | None = None) -> "Splits":
     """Return the data that a run was trained on."""
     record = _as_run(run).record
-    from genzoo.jobs import plan_of
+    from genzoo.runs.job import plan_of
 
     return plan_of(registry(), record).settings.dataset.load(data_folder(data))
 
@@ -235,10 +236,10 @@ def new_trainer(
 
     It reads the caller's `split`, or 16 batches of random rows that are shaped as the recipe's.
     """
-    from genzoo.data import random_split
-    from genzoo.devices import choose_device, choose_execution
-    from genzoo.jobs import order
-    from genzoo.trainer import Trainer
+    from genzoo.data.dataset import random_split
+    from genzoo.runs.job import order
+    from genzoo.training.devices import choose_device, choose_execution
+    from genzoo.training.trainer import Trainer
 
     job = order(registry(), model, recipe, seed, None, precision, overrides or {}, None, device=device)
     if job.settings.game.inherits:
@@ -287,7 +288,7 @@ def _opened(
     if target is not None and target.exists:
         with target.hold():
             record, found = target.record, _newest_or_none(target)
-            from genzoo.jobs import order, refuse_differences
+            from genzoo.runs.job import order, refuse_differences
 
             stored = record["precision"] if precision == "auto" else precision
             job = order(registry(), model, recipe, seed, steps, stored, overrides or {}, source, device=device)
@@ -296,7 +297,7 @@ def _opened(
             with _prepared(job, device, execution, data) as ready:
                 yield _engine(job, target, ready, found, watcher)
         return
-    from genzoo.jobs import order
+    from genzoo.runs.job import order
 
     job = order(registry(), model, recipe, seed, steps, precision, overrides or {}, source, device=device)
     job = job.settled(data_folder(data))
@@ -311,10 +312,10 @@ def _opened(
 @contextmanager
 def _prepared(job: "Job", device: str, execution: str, data: str | Path | None) -> Iterator[_Ready]:
     """Yield the job made ready, beside all other ranks: everything that can fail before a folder is made."""
-    from genzoo.devices import choose_device, choose_execution
-    from genzoo.ranks import joined
-    from genzoo.tensors import weights_of
-    from genzoo.trainer import Trainer
+    from genzoo.storage.tensors import weights_of
+    from genzoo.training.devices import choose_device, choose_execution
+    from genzoo.training.distributed import joined
+    from genzoo.training.trainer import Trainer
 
     chosen, root = choose_device(device), data_folder(data)
     how = choose_execution(execution, chosen)
@@ -343,7 +344,7 @@ def _engine(
     watcher: Watcher | None,
 ) -> "Engine":
     """Return the engine of a run that this process holds, at the newest whole checkpoint if there is one."""
-    from genzoo.engine import Engine
+    from genzoo.runs.engine import Engine
 
     trainer, splits, fingerprint, execution = ready
     if run.exists and run.record["data"] != fingerprint:
@@ -381,11 +382,11 @@ def _engine(
 
 def _assist(device: str, execution: str, data: str | Path | None, watcher: Watcher | None) -> Run:
     """Train what the first rank says, from its weights, as one of the others; touch no file of the run."""
-    from genzoo.devices import choose_device, choose_execution
-    from genzoo.engine import Engine
-    from genzoo.jobs import job_of
-    from genzoo.ranks import joined
-    from genzoo.trainer import Trainer
+    from genzoo.runs.engine import Engine
+    from genzoo.runs.job import job_of
+    from genzoo.training.devices import choose_device, choose_execution
+    from genzoo.training.distributed import joined
+    from genzoo.training.trainer import Trainer
 
     chosen, root = choose_device(device), data_folder(data)
     with joined(chosen) as ranks:
@@ -421,7 +422,7 @@ def _measure(
 ) -> list[dict[str, Any]]:
     """Return the scores and add them to the run's evaluation.json."""
     from genzoo.components import to_json
-    from genzoo.metrics import evaluate_model
+    from genzoo.evaluation.metrics import evaluate_model
     from genzoo.randomness import preserved
 
     with preserved():
@@ -453,7 +454,7 @@ def applicable_metrics(model: "Model") -> "list[Metric]":
 
 def metrics_with_obstacles(model: "Model") -> "list[tuple[Metric, str | None]]":
     """Return every installed metric with why it cannot measure the model, if so; warn of those that are broken."""
-    from genzoo.guests import blamed, removal
+    from genzoo.host.isolation import blamed, removal
 
     found = []
     for entry in registry().of("metrics"):
@@ -469,7 +470,7 @@ def metrics_with_obstacles(model: "Model") -> "list[tuple[Metric, str | None]]":
 def metric_called(name: str) -> "Metric":
     """Return the metric of that name with its defaults."""
     from genzoo.components import from_json
-    from genzoo.metrics import Metric
+    from genzoo.evaluation.metrics import Metric
 
     metric = from_json(Metric, {"name": name}, resolve=registry().resolve, path="metric")
     assert isinstance(metric, Metric)

@@ -8,7 +8,8 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
-from genzoo.errors import SettingsError, nearest
+from genzoo.errors import SettingsError
+from genzoo.text import nearest
 
 
 @dataclass(frozen=True, kw_only=True)

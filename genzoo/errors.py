@@ -1,8 +1,8 @@
 """What genzoo says when something is wrong: the finding, the remedy and the exit code of the command line."""
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import ClassVar
+
+from genzoo.text import text_of
 
 
 class GenzooError(Exception):
@@ -87,37 +87,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether memory ran out; torch says so on a CPU with a plain `RuntimeError`."""
     text = text_of(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
-
-
-def in_a_line(cause: object) -> str:
-    """Return an error with its type, or the first line of a text, in at most 200 characters that can be printed."""
-    text = text_of(cause).strip()
-    if isinstance(cause, BaseException):
-        text = f"{type(cause).__name__}: {text}" if text else type(cause).__name__
-    else:
-        text = text.partition("\n")[0]
-    text = printable(text.replace("\n", " "))
-    return text if len(text) <= 200 else text[:197] + "..."
-
-
-def text_of(cause: object) -> str:
-    """Return what an error says of itself."""
-    try:
-        return str(cause)
-    except Exception:  # an error that cannot be told: that it was raised is told all the same
-        return ""
-
-
-def printable(text: str) -> str:
-    """Return text from elsewhere without what a terminal would take for a command."""
-    return "".join(one if one.isprintable() else "\ufffd" for one in text)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean '…'?` for the known name nearest to `name`, or an empty string."""
-    by_lower = {one.lower(): one for one in known}
-    close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
-    return f"; did you mean '{by_lower[close[0]]}'?" if close else ""
 
 
 class GenzooWarning(UserWarning):

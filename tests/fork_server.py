@@ -214,8 +214,8 @@ def train(disk, *, run, model, recipe, overrides, then="train"):
     import torch
 
     import genzoo
-    from genzoo import checkpoints
-    from genzoo.watcher import Watcher
+    from genzoo.runs.callbacks import Watcher
+    from genzoo.storage import checkpoints
 
     torch.set_num_threads(1)
     real = checkpoints.save
@@ -240,7 +240,7 @@ def train(disk, *, run, model, recipe, overrides, then="train"):
 
 def save(disk, *, folder, step, size):
     """Save one small checkpoint."""
-    from genzoo import checkpoints
+    from genzoo.storage import checkpoints
 
     names = ("networks.safetensors", "optimizers.safetensors", "state.json")
     checkpoints.save(Path(folder), step=step, files=dict.fromkeys(names, bytes(size)), keep=2)
@@ -248,7 +248,7 @@ def save(disk, *, folder, step, size):
 
 def method(disk, *, run, name, value):
     """Call a method of a run."""
-    from genzoo.runs import Run
+    from genzoo.storage.run_folder import Run
 
     getattr(Run(Path(run)), name)(value)
 
@@ -257,8 +257,8 @@ def save_for_ever(disk, *, folder, how, size):
     """Save the same state over and over, plainly in place or as genzoo does."""
     import torch
 
-    from genzoo import checkpoints
-    from genzoo.tensors import pack
+    from genzoo.storage import checkpoints
+    from genzoo.storage.tensors import pack
 
     torch.set_num_threads(1)
     state = {f"{number}": torch.full((size // 16,), float(number)) for number in range(4)}
@@ -327,10 +327,11 @@ def disturbed(disk, *, run, order, at=None, stop=None, drawn=False, **changes):
     import torch
 
     import genzoo
-    from genzoo import files, pictures
     from genzoo.errors import GenzooError
-    from genzoo.runs import Run
-    from genzoo.watcher import Watcher
+    from genzoo.evaluation import pictures
+    from genzoo.runs.callbacks import Watcher
+    from genzoo.storage import files
+    from genzoo.storage.run_folder import Run
 
     torch.set_num_threads(1)
 
@@ -410,9 +411,9 @@ def session(
     import torch
 
     import genzoo
-    from genzoo import checkpoints
     from genzoo.errors import GenzooError, GenzooWarning
-    from genzoo.watcher import Watcher
+    from genzoo.runs.callbacks import Watcher
+    from genzoo.storage import checkpoints
     from genzoo_recipes import mixture25
 
     torch.set_num_threads(1)
@@ -468,9 +469,9 @@ def session(
 def signalled(disk, *, folder, words, watched=(), signals=()):
     """Type a command in a process of its own and send it signals; tell all that happened, with times.
 
-    Of a function in `watched`, such as genzoo.checkpoints:save, it is told when it is entered and left. A signal is
-    (function, times, seconds, number): it is sent so many seconds after that function was entered so many times, and
-    without a function, after the signal before it. With no seconds it is there before the function begins.
+    Of a function in `watched`, such as genzoo.storage.checkpoints:save, it is told when it is entered and left.
+    A signal is (function, times, seconds, number): it is sent so many seconds after that function was entered so many
+    times, and without a function, after the signal before it. With no seconds it is there before the function begins.
     """
     told, tell_to = os.pipe()
     awaited, go_on = os.pipe()
@@ -555,7 +556,7 @@ def session_modules(disk, **arguments):
 
 def names_itself_late():
     """Say who holds a run a tenth of a second after holding it."""
-    from genzoo import files
+    from genzoo.storage import files
 
     real = files.write_json
 
@@ -569,8 +570,8 @@ def names_itself_late():
 
 def renames_first():
     """Give a checkpoint its name before its manifest is written."""
-    from genzoo import checkpoints
-    from genzoo.files import json_bytes, make_folder, storage, write_synced
+    from genzoo.storage import checkpoints
+    from genzoo.storage.files import json_bytes, make_folder, storage, write_synced
 
     def save(folder, *, step, files, keep):
         stage, target = folder / ".tmp-wrong", folder / f"step-{step:07d}"
@@ -587,8 +588,8 @@ def renames_first():
 
 def saves_in_place():
     """Write a checkpoint where it is read."""
-    from genzoo import checkpoints
-    from genzoo.files import json_bytes, storage
+    from genzoo.storage import checkpoints
+    from genzoo.storage.files import json_bytes, storage
 
     def save(folder, *, step, files, keep):
         target = folder / f"step-{step:07d}"
@@ -604,7 +605,7 @@ def saves_in_place():
 
 def removes_first():
     """Remove the checkpoints from before, and then save."""
-    from genzoo import checkpoints
+    from genzoo.storage import checkpoints
 
     real = checkpoints.save
 
@@ -617,8 +618,8 @@ def removes_first():
 
 def reports_first():
     """Report a checkpoint as saved, and then save it."""
-    from genzoo.engine import Engine
-    from genzoo.watcher import Watcher
+    from genzoo.runs.callbacks import Watcher
+    from genzoo.runs.engine import Engine
 
     real = Engine._save
 
@@ -634,7 +635,7 @@ def reports_first():
 
 def believes_every_file():
     """Take a checkpoint for whole by its manifest."""
-    from genzoo import checkpoints
+    from genzoo.storage import checkpoints
 
     checkpoints._verify_file = lambda *arguments: None
 
@@ -643,21 +644,21 @@ def forgets_its_lock():
     """Write without holding the run."""
     from contextlib import nullcontext
 
-    from genzoo.runs import Run
+    from genzoo.storage.run_folder import Run
 
     Run.hold = lambda run: nullcontext()
 
 
 def keeps_its_log():
     """Leave in the log what will be made again."""
-    from genzoo.runs import Run
+    from genzoo.storage.run_folder import Run
 
     Run.rewind_log = lambda run, step: None
 
 
 def forgets_its_moments():
     """Go on with fresh optimizers."""
-    from genzoo.trainer import Trainer
+    from genzoo.training.trainer import Trainer
 
     real = Trainer.restore
 

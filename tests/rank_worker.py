@@ -15,12 +15,13 @@ import torch
 from test_step import doubled
 from torch import nn
 
-from genzoo import BatchNorm, Linear, Sigmoid, TableCritic, TableDecoder, TableEncoder, api, checkpoints, cli
-from genzoo.jobs import find_recipe, order
-from genzoo.layers import GlobalBatchNorm
-from genzoo.plugins import registry
-from genzoo.ranks import joined
-from genzoo.trainer import Trainer
+from genzoo import BatchNorm, Linear, Sigmoid, TableCritic, TableDecoder, TableEncoder, api, cli
+from genzoo.host.registry import registry
+from genzoo.nn.layers import GlobalBatchNorm
+from genzoo.runs.job import find_recipe, order
+from genzoo.storage import checkpoints
+from genzoo.training.distributed import joined
+from genzoo.training.trainer import Trainer
 from genzoo_recipes.mixture25 import Mixture25Networks
 
 CPU = torch.device("cpu")

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from toy import TOY
 
 from genzoo import Split
-from genzoo.alarms import Alarms
 from genzoo.cli import progress
-from genzoo.engine import Engine
-from genzoo.runs import Run
-from genzoo.trainer import Trainer
+from genzoo.runs.collapse import Alarms
+from genzoo.runs.engine import Engine
+from genzoo.storage.run_folder import Run
+from genzoo.training.trainer import Trainer
 from genzoo_data.mixture import Mixture25
 
 KINDS = {

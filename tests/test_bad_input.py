@@ -14,10 +14,10 @@ import torch
 from toy import TOY
 
 import genzoo
-from genzoo import files
-from genzoo.checkpoints import verify
-from genzoo.plugins import Plugin, registry
-from genzoo.runs import Run
+from genzoo.host.registry import Plugin, registry
+from genzoo.storage import files
+from genzoo.storage.checkpoints import verify
+from genzoo.storage.run_folder import Run
 
 
 def options(**more):
@@ -123,7 +123,7 @@ def test_a_wrong_metric_is_refused_with_the_nearest_right_one(refuse, ali):
 def test_an_unknown_name_while_a_plugin_is_broken_is_put_down_to_the_plugin(say, monkeypatch):
     broken = Plugin(name="bad", distribution="zoo-bad", version="1", cause="ImportError: no module named zoo")
     found = replace(registry(), plugins=[*registry().plugins, broken])
-    for module in ("genzoo.api", "genzoo.cli.showing"):
+    for module in ("genzoo.api", "genzoo.cli.show"):
         monkeypatch.setattr(f"{module}.registry", lambda: found)
     for arguments in (["train", "aly"], ["train", "ali", "--recipe", "mixtur25"], ["show", "mixtur25"]):
         said = say(*arguments)
@@ -261,7 +261,7 @@ def test_an_existing_run_of_another_model_is_refused(refuse, ali):
 def held(ali):
     """Return the process that holds the run of ali."""
     script = (
-        "import sys; from pathlib import Path; from genzoo.runs import Run\n"
+        "import sys; from pathlib import Path; from genzoo.storage.run_folder import Run\n"
         "with Run(Path(sys.argv[1])).hold(): print('held', flush=True); sys.stdin.read(1)"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

@@ -18,8 +18,8 @@ from torch.nn.functional import softplus
 
 import genzoo
 from genzoo import Batch, DataSpec, Decoder, Joint, Split, forward_macs
-from genzoo.data import random_split
-from genzoo.plugins import registry
+from genzoo.data.dataset import random_split
+from genzoo.host.registry import registry
 from genzoo_bench import benchmark, measuring
 from genzoo_bench.benchmark import _start
 from genzoo_bench.eager_alternating import EagerAlternating
@@ -796,7 +796,7 @@ def test_an_unknown_command_while_a_plugin_is_broken_is_put_down_to_the_plugin(s
 
 @pytest.mark.parametrize("offer", ["click.Command('greet')", "Hinge", "'greet'", "None"])
 def test_an_offer_that_is_not_lazy_is_a_broken_plugins(shop, say, offer):
-    source = f"import click\nfrom genzoo.objectives import Hinge\n{HOOKS}"
+    source = f"import click\nfrom genzoo.games.objectives import Hinge\n{HOOKS}"
     shop.install("shop-eager", source + f"@hookimpl\ndef genzoo_commands(): return [{offer}]")
     (broken,) = registry().broken
     assert broken.distribution == "shop-eager"

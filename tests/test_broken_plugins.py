@@ -17,7 +17,7 @@ from test_plugins import HOOKS, Site
 from toy import TOY
 
 import genzoo
-from genzoo.plugins import discover, registry
+from genzoo.host.registry import discover, registry
 
 TINY = ["--steps", "2", *(f"--set={path}={value}" for path, value in TOY.items() if path != "training.steps")]
 VERSION = "0.7"
@@ -444,7 +444,7 @@ def test_who_asks_for_a_broken_model_is_told_how_to_remove_its_plugin(site, ask,
 @pytest.fixture
 def good(site):
     """Install a model that does not fail, and others of the names of built-in ones."""
-    source = "from genzoo_gan.gan import GAN\nfrom genzoo.objectives import NonSaturating\n"
+    source = "from genzoo_gan.gan import GAN\nfrom genzoo.games.objectives import NonSaturating\n"
     source += "class Mine(GAN):\n    name = 'gan'\nclass Loss(NonSaturating):\n    name = 'non-saturating'\n"
     site.install(
         "zoo-good", source + hook("models", "return [Mine]") + "@hookimpl\ndef genzoo_components(): return [Loss]"
@@ -457,7 +457,7 @@ def test_a_plugin_with_the_names_of_built_in_ones_leaves_both_within_reach_and_o
     assert said.err.endswith("say which: genzoo:gan or zoo-good:gan\n")
     ran = {name: ask("train", name, "--json", *TINY) for name in ("ali", "genzoo:gan", "zoo-good:gan")}
     assert {name: said.code for name, said in ran.items()} == dict.fromkeys(ran, 0)
-    models = [genzoo.runs.Run(Path(said.document["run"])).record["model"] for said in ran.values()]
+    models = [genzoo.Run(Path(said.document["run"])).record["model"] for said in ran.values()]
     assert models == list(ran)
 
 
@@ -468,7 +468,7 @@ def test_a_run_of_a_built_in_model_goes_on_though_a_plugin_has_taken_its_name(go
     registry.cache_clear()
     assert ask("train", "gan", *TINY).code == 4
     assert ask("resume", run, "--steps", "3", "--json").document["step"] == 3
-    assert genzoo.runs.Run(Path(run)).record["settings"]["game"]["name"] == "genzoo:gan"
+    assert genzoo.Run(Path(run)).record["settings"]["game"]["name"] == "genzoo:gan"
     assert ask("resume", run, "--steps", "4", "--json").document["step"] == 4
 
 
@@ -630,7 +630,7 @@ def test_each_command_imports_a_plugin_once(together):
 INSIDE = """
 import dataclasses, json, sys
 from genzoo import cli
-from genzoo.plugins import registry
+from genzoo.host.registry import registry
 found = registry()
 entries = [(entry.kind, entry.qualified, entry.summary, repr(entry.offer)) for entry in found.entries]
 print(json.dumps([[dataclasses.asdict(plugin) for plugin in found.plugins], entries, found.warnings]))

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genzoo import checkpoints
-from genzoo.checkpoints import MANIFEST, newest, remove_leftovers, save, set_aside, steps, verify
 from genzoo.errors import ResourceError, UnreadableError
+from genzoo.storage import checkpoints
+from genzoo.storage.checkpoints import MANIFEST, newest, remove_leftovers, save, set_aside, steps, verify
 
 FILES = {
     "networks.safetensors": bytes(range(256)),

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from toy import TOY
 
 import genzoo
-from genzoo.plugins import KINDS, registry
+from genzoo.host.registry import KINDS, registry
 
 COMMANDS = ("train", "resume", "sample", "reconstruct", "interpolate", "evaluate", "list", "show", "runs")
 TOY_OPTIONS = [part for path, value in TOY.items() for part in ("--set", f"{path}={value}")]
@@ -195,7 +195,7 @@ def test_a_broken_plugin_is_listed_as_such_and_warned_of_once(say, monkeypatch):
     broken = type(found.plugins[0])(name="bad", distribution="zoo-bad", version="1", cause="ImportError: no")
     more = type(found)(plugins=[*found.plugins, broken], entries=found.entries, warnings=["plugin bad is broken"])
     monkeypatch.setattr("genzoo.cli.registry", lambda: more)
-    monkeypatch.setattr("genzoo.cli.listing.registry", lambda: more)
+    monkeypatch.setattr("genzoo.cli.list.registry", lambda: more)
     said = say("list", "plugins", "--json")
     assert said.document["plugins"][-1]["summary"] == "broken: ImportError: no"
     assert said.err == "warning: plugin bad is broken\n"

@@ -14,11 +14,11 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
-from genzoo import comparing, reports
-from genzoo.jobs import order
-from genzoo.plugins import registry
-from genzoo.runs import Run
-from genzoo.trainer import Trainer
+from genzoo.comparison import cells, report
+from genzoo.host.registry import registry
+from genzoo.runs.job import order
+from genzoo.storage.run_folder import Run
+from genzoo.training.trainer import Trainer
 
 SMALL = ("--set", "dataset.rows=200", "--set", "dataset.held_out_rows=2200", "--set", "training.batch_size=20")
 
@@ -28,7 +28,7 @@ def job(model="ali", *, seed=0, steps=4, **overrides):
 
 
 def contestant(label, model="ali", seeds=1, **overrides):
-    return comparing.Contestant(label=label, jobs=tuple(job(model, seed=seed, **overrides) for seed in range(seeds)))
+    return cells.Contestant(label=label, jobs=tuple(job(model, seed=seed, **overrides) for seed in range(seeds)))
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,8 @@ def results_of(folder):
 
 
 def test_what_decides_the_numbers_decides_the_folder_and_intervals_do_not():
-    same = comparing.identity(job(**{"training.log_every": 7, "training.evaluate_every": 3}))
-    assert comparing.identity(job()) == same
+    same = cells.identity(job(**{"training.log_every": 7, "training.evaluate_every": 3}))
+    assert cells.identity(job()) == same
     others = [
         job(seed=1),
         job(steps=5),
@@ -57,7 +57,7 @@ def test_what_decides_the_numbers_decides_the_folder_and_intervals_do_not():
         job(**{"game.objective": "hinge"}),
         job(**{"architecture.latent": 3}),
     ]
-    assert len({comparing.identity(other) for other in (job(), *others)}) == len(others) + 1
+    assert len({cells.identity(other) for other in (job(), *others)}) == len(others) + 1
 
 
 def test_the_same_model_twice_needs_different_settings(say):
@@ -66,7 +66,7 @@ def test_the_same_model_twice_needs_different_settings(say):
     assert "ali is named twice with the same settings" in said.err
     said = say("compare", "ali", "other=ali")
     assert said.code == 2
-    comparing.refuse_unlike([contestant("ali"), contestant("hinge", **{"game.objective": "hinge"})])
+    cells.refuse_unlike([contestant("ali"), contestant("hinge", **{"game.objective": "hinge"})])
 
 
 def test_other_data_are_not_comparable(compared, say, tmp_path):
@@ -187,7 +187,7 @@ def test_statistics_are_over_seeds_at_the_last_step_and_best_is_over_the_way():
             for step, value in enumerate(values, start=1)
         ]
 
-    (found,) = comparing._statistics([course(3.0, 1.0, 2.0), course(5.0, 4.0, 6.0)])
+    (found,) = cells._statistics([course(3.0, 1.0, 2.0), course(5.0, 4.0, 6.0)])
     assert found["final"] == {"mean": 4.0, "std": statistics.stdev([2.0, 6.0]), "min": 2.0, "max": 6.0}
     assert found["best"]["mean"] == 2.5
     assert found["values"] == [2.0, 6.0]
@@ -197,13 +197,13 @@ def test_scores_of_another_protocol_are_kept_apart_and_not_ranked():
     def score(value, rows):
         return {"metric": "m", "value": value, "step": 1, "protocol": {"rows": rows, "seed": 0}, "better": "lower"}
 
-    found = [comparing._statistics([[score(value, rows)]]) for value, rows in ((3.0, 10), (1.0, 20), (2.0, 10))]
+    found = [cells._statistics([[score(value, rows)]]) for value, rows in ((3.0, 10), (1.0, 20), (2.0, 10))]
     rows = [
         {"label": name, "seeds": [0], "scores": scores, "failed": [], "obstacles": [], "parameters": 1}
         | {"macs_per_update": 1, "steps": 1, "images_seen": 1, "seconds": 1.0}
         for name, scores in zip("abc", found, strict=True)
     ]
-    (cells,) = reports.Table({"rows": rows, "baselines": []}).rows
+    (cells,) = report.Table({"rows": rows, "baselines": []}).rows
     assert [cell["text"] for cell in cells] == ["3", "1 †", "2"]
     assert [cell["best"] for cell in cells] == [False, False, True]
 
@@ -261,8 +261,8 @@ def test_third_party_text_is_escaped(compared, tmp_path):
     for cell in results["cells"]:
         cell["label"] += evil
     results["command"] = evil
-    picture = reports.Picture(evil, b"png")
-    reports.write_report(tmp_path, results, [reports.Section(evil, evil, (picture,))])
+    picture = report.Picture(evil, b"png")
+    report.write_report(tmp_path, results, [report.Section(evil, evil, (picture,))])
     page = (tmp_path / "report.html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -296,14 +296,14 @@ def test_a_browser_draws_the_report(compared, tmp_path, width, scheme):
 
 
 def test_nothing_is_left_of_a_failed_start(tmp_path):
-    cells = comparing.cells_of([contestant("ali")], tmp_path)
-    (outcome,) = comparing.train_cells(cells, lambda some: comparing.Command(["nonsense"]), jobs=1)
+    waiting = cells.cells_of([contestant("ali")], tmp_path)
+    (outcome,) = cells.train_cells(waiting, lambda some: cells.Command(["nonsense"]), jobs=1)
     assert outcome.code == 2
     assert "nonsense" in outcome.said
     assert list((tmp_path / "cells").iterdir()) == []
 
 
 def test_the_summary_of_nothing_is_nothing():
-    assert comparing.summary([]) is None
-    assert comparing.summary([2.0]) == {"mean": 2.0, "std": 0.0, "min": 2.0, "max": 2.0}
-    assert math.isclose(comparing.summary([1.0, 3.0])["std"], 2**0.5)
+    assert cells.summary([]) is None
+    assert cells.summary([2.0]) == {"mean": 2.0, "std": 0.0, "min": 2.0, "max": 2.0}
+    assert math.isclose(cells.summary([1.0, 3.0])["std"], 2**0.5)

@@ -11,12 +11,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from genzoo.components import Component, from_json, override, paths, to_json
-from genzoo.errors import SettingsError, nearest
-from genzoo.jobs import find_game, find_recipe
-from genzoo.objectives import Hinge, NonSaturating
-from genzoo.plugins import registry
-from genzoo.recipes import PlayerTraining, Settings, Training, resolve_settings
-from genzoo.schedules import Alternating, Simultaneous
+from genzoo.errors import SettingsError
+from genzoo.games.objectives import Hinge, NonSaturating
+from genzoo.games.schedules import Alternating, Simultaneous
+from genzoo.host.registry import registry
+from genzoo.runs.job import find_game, find_recipe
+from genzoo.text import nearest
+from genzoo.training.settings import PlayerTraining, Settings, Training, resolve_settings
 
 
 @dataclass(frozen=True, kw_only=True)

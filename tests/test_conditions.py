@@ -28,10 +28,10 @@ from genzoo import (
     StandardNormal,
     TableEncoder,
 )
-from genzoo.conditions import named_grid, parse_condition, sweep
-from genzoo.jobs import find_recipe
-from genzoo.metrics import evaluate_model
-from genzoo.plugins import registry
+from genzoo.data.conditions import named_grid, parse_condition, sweep
+from genzoo.evaluation.metrics import evaluate_model
+from genzoo.host.registry import registry
+from genzoo.runs.job import find_recipe
 from genzoo_data.celeba64 import CelebA64
 from genzoo_data.cifar10 import CIFAR10
 from genzoo_data.digits import Digits

@@ -23,12 +23,12 @@ from safetensors.torch import load_file, save
 from toy import TOY
 
 import genzoo
-from genzoo import checkpoints, files
-from genzoo.engine import Engine
 from genzoo.errors import GenzooError, UnreadableError
-from genzoo.jobs import job_of
-from genzoo.plugins import registry
-from genzoo.runs import Run
+from genzoo.host.registry import registry
+from genzoo.runs.engine import Engine
+from genzoo.runs.job import job_of
+from genzoo.storage import checkpoints, files
+from genzoo.storage.run_folder import Run
 
 SMALL = TOY | {"training.averaging": "0.5"}
 HTML = b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>"

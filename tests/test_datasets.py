@@ -14,13 +14,14 @@ import torch
 from PIL import Image
 
 import genzoo
-from genzoo import UnreadableError, api, prepared
-from genzoo.devices import choose_device
-from genzoo.initial import Plan
-from genzoo.jobs import find_game, find_recipe
-from genzoo.plugins import registry
-from genzoo.recipes import resolve_settings
-from genzoo.trainer import Trainer
+from genzoo import UnreadableError, api
+from genzoo.data.dataset import prepared
+from genzoo.host.registry import registry
+from genzoo.runs.job import find_game, find_recipe
+from genzoo.training.devices import choose_device
+from genzoo.training.initialization import Plan
+from genzoo.training.settings import resolve_settings
+from genzoo.training.trainer import Trainer
 from genzoo_data.celeba64 import CelebA64
 from genzoo_data.cifar10 import CIFAR10
 from genzoo_data.folder import Folder

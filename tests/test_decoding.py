@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from genzoo import decoding
-from genzoo.decoding import ImageFiles, ImageTransform, image_names, in_blocks, listing
+from genzoo.data.dataset import decoding
+from genzoo.data.decoding import ImageFiles, ImageTransform, image_names, in_blocks, listing
 from genzoo.errors import UnreadableError
 
 RANDOM = numpy.random.default_rng(0)

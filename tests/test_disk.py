@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from fork_server import INTERVAL, STEPS, Server
 
-from genzoo import checkpoints
-from genzoo.runs import Run
+from genzoo.storage import checkpoints
+from genzoo.storage.run_folder import Run
 
 NOBODY = 65534
 LONG = 120

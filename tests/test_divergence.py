@@ -12,11 +12,11 @@ from test_step import TRAINING, Poisoned, bits, learned, settings_of, trainer_of
 
 import genzoo
 from genzoo import Dataset, DataSpec, Split, Splits
-from genzoo.engine import Engine
 from genzoo.errors import DivergedError
-from genzoo.runs import Run
-from genzoo.trainer import Trainer
-from genzoo.watcher import Watcher
+from genzoo.runs.callbacks import Watcher
+from genzoo.runs.engine import Engine
+from genzoo.storage.run_folder import Run
+from genzoo.training.trainer import Trainer
 from genzoo_recipes import mixture25
 
 VALUES = (math.nan, math.inf, -math.inf)

@@ -16,8 +16,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from genzoo import downloads
-from genzoo.downloads import Download, fetch
+from genzoo.data.dataset import downloads
+from genzoo.data.downloads import Download, fetch
 from genzoo.errors import ResourceError, UnreadableError
 
 CONTENT = random.Random(0).randbytes(700_000)

@@ -11,15 +11,16 @@ from test_resume import StopAt, files_of
 from toy import TOY
 
 import genzoo
-from genzoo import DataSpec, execution
-from genzoo.devices import choose_device, choose_execution, choose_precision
+from genzoo import DataSpec
 from genzoo.errors import GenzooWarning, InterruptedRun, SettingsError
-from genzoo.execution import Captured, arithmetic, compiled_or_not
-from genzoo.initial import Plan
-from genzoo.populations import Population
-from genzoo.runs import Run
-from genzoo.trainer import Trainer
-from genzoo.vocabulary import Batch, Losses
+from genzoo.storage.run_folder import Run
+from genzoo.training import execution
+from genzoo.training.devices import choose_device, choose_execution, choose_precision
+from genzoo.training.execution import Captured, arithmetic, compiled_or_not
+from genzoo.training.initialization import Plan
+from genzoo.training.populations import Population
+from genzoo.training.trainer import Trainer
+from genzoo.types import Batch, Losses
 from genzoo_ali.ali import ALI
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

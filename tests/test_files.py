@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from genzoo import files
 from genzoo.errors import BusyError, ResourceError, UnreadableError
+from genzoo.storage import files
 
 WHAT = "a test's document"
 DOCUMENT = {"schema_version": 1, "name": "ali", "list": [1, 2, {"é": None}], "share": 0.5, "whole": True}

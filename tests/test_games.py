@@ -39,11 +39,11 @@ from genzoo import (
     Training,
     Verdict,
 )
-from genzoo.initial import Plan
-from genzoo.plugins import Entry, registry
-from genzoo.recipes import Settings, resolve_settings
-from genzoo.tensors import unpack
-from genzoo.trainer import Trainer
+from genzoo.host.registry import Entry, registry
+from genzoo.storage.tensors import unpack
+from genzoo.training.initialization import Plan
+from genzoo.training.settings import Settings, resolve_settings
+from genzoo.training.trainer import Trainer
 from genzoo_ali.ali import ALI
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25

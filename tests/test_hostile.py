@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save
 from toy import TOY
 
 import genzoo
-from genzoo import files
+from genzoo.storage import files
 from genzoo_data.cifar10 import CIFAR10
 from genzoo_data.folder import Folder
 from genzoo_data.tinyimagenet200 import TinyImageNet200
@@ -55,7 +55,7 @@ UNSAFE_CALLS = {
 UNPACKING = {"extractall", "extract", "unpack_archive"}
 
 IMPORTERS = {
-    "genzoo/plugins.py": "the target of a `lazy` in an installed plugin's own code; no file's content gets there",
+    "genzoo/host/registry.py": "the target of a `lazy` in an installed plugin's own code; no file's content gets there",
     "genzoo/cli/__init__.py": "a value of the table of commands, which is written in that file",
 }
 UNPICKLERS = {
@@ -286,7 +286,16 @@ def test_a_link_to_a_file_of_the_system(refused, run, step, name):
     assert "root:" not in said.err
 
 
-CODE = ["os:system", "builtins:exec", "posix.system", "genzoo.files:write", "subprocess", "../../x", "genzoo:os", ""]
+CODE = [
+    "os:system",
+    "builtins:exec",
+    "posix.system",
+    "genzoo.storage.files:write",
+    "subprocess",
+    "../../x",
+    "genzoo:os",
+    "",
+]
 
 
 def changed_record(run, change):
@@ -322,7 +331,7 @@ def test_a_record_with_the_keys_of_loaders_that_run_code(refused, run, canary, p
         ["train", "ali", "--set", "game.objective=builtins:exec"],
         ["train", "ali", "--set", "game.__class__=os.system"],
         ["train", "ali", "--set", "__init__.__globals__=x"],
-        ["train", "ali", "--set", "architecture=genzoo.files:write"],
+        ["train", "ali", "--set", "architecture=genzoo.storage.files:write"],
         ["show", "os:system"],
         ["compare", "ali", "os:system"],
         ["data", "prepare", "../../x"],

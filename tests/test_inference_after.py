@@ -8,9 +8,9 @@ import torch
 
 import genzoo
 from genzoo import Game, Losses, Networks, SettingsError, StandardNormal, Training
-from genzoo.initial import Plan
-from genzoo.recipes import Settings
-from genzoo.trainer import Trainer
+from genzoo.training.initialization import Plan
+from genzoo.training.settings import Settings
+from genzoo.training.trainer import Trainer
 from genzoo_ali.after import InverseMapping, PostHocALI
 from genzoo_ali.ali import ALI
 from genzoo_ali.bigan import BiGAN

@@ -12,9 +12,9 @@ import torch
 from fork_server import INTERVAL, STEPS, Server
 from toy import RECORD
 
-from genzoo import checkpoints
-from genzoo.plugins import registry
-from genzoo.runs import Run
+from genzoo.host.registry import registry
+from genzoo.storage import checkpoints
+from genzoo.storage.run_folder import Run
 
 KILLED = -9
 CRASHED = 9

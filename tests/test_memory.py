@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from genzoo import checkpoints
 from genzoo.errors import is_out_of_memory
-from genzoo.plugins import registry
-from genzoo.runs import Run
-from genzoo.trainer import Trainer
+from genzoo.host.registry import registry
+from genzoo.storage import checkpoints
+from genzoo.storage.run_folder import Run
+from genzoo.training.trainer import Trainer
 
 # A process that has imported all that a training needs and computes nothing itself; every job is a fork of it.
 SERVER = """
@@ -25,9 +25,9 @@ import json, os, resource, sys, traceback
 import torch
 import genzoo, genzoo.api, genzoo.cli.training
 import genzoo_gan.gan, genzoo_recipes.mixture25
-from genzoo.describe import memory_estimate
-from genzoo.engine import Engine
-from genzoo.trainer import Trainer
+from genzoo.evaluation.cards import memory_estimate
+from genzoo.runs.engine import Engine
+from genzoo.training.trainer import Trainer
 
 torch.set_num_threads(1)
 

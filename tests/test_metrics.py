@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from genzoo import Code, Decoder, Encoder, Mixture, Model, Networks, Score, Split, StandardNormal
-from genzoo.metrics import evaluate_model
+from genzoo.evaluation.metrics import evaluate_model
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25
 from genzoo_metrics.modes import Modes

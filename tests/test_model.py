@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-import genzoo.model
+import genzoo.evaluation.model
 from genzoo import (
     Code,
     DataSpec,
@@ -151,7 +151,7 @@ def test_how_rows_are_cut_into_parts_makes_no_difference(monkeypatch, rows_at_on
         return code.z, code.mean, code.log_std, model.sample(23, seed=1), path
 
     whole = answers()
-    monkeypatch.setattr(genzoo.model, "_ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(genzoo.evaluation.model, "_ROWS_AT_ONCE", rows_at_once)
     assert all(torch.equal(a, b) for a, b in zip(answers(), whole, strict=True))
 
 

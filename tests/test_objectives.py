@@ -18,7 +18,7 @@ from genzoo import (
     Wasserstein,
 )
 from genzoo.components import from_json, override
-from genzoo.plugins import registry
+from genzoo.host.registry import registry
 from genzoo_ali.ali import ALI
 
 RANDOM = numpy.random.default_rng(0)

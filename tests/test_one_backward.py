@@ -21,11 +21,11 @@ from genzoo import (
     Training,
     Wasserstein,
 )
-from genzoo.games import one_by_one
-from genzoo.initial import Plan
+from genzoo.games.game import one_by_one
 from genzoo.randomness import reseed
-from genzoo.recipes import Settings
-from genzoo.trainer import Trainer
+from genzoo.training.initialization import Plan
+from genzoo.training.settings import Settings
+from genzoo.training.trainer import Trainer
 from genzoo_ali.ali import ALI
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25

@@ -24,14 +24,14 @@ from genzoo import (
     TableCritic,
     Training,
 )
-from genzoo.describe import networks_card, networks_of
-from genzoo.initial import Plan, initial_networks
-from genzoo.jobs import find_game, find_recipe
-from genzoo.layers import MaxoutLayer, UntiedBias
-from genzoo.plugins import registry
-from genzoo.recipes import Settings, resolve_settings
-from genzoo.stacks import Stack
-from genzoo.trainer import Trainer
+from genzoo.evaluation.cards import networks_card, networks_of
+from genzoo.host.registry import registry
+from genzoo.nn.layers import MaxoutLayer, UntiedBias
+from genzoo.nn.stacks import Stack
+from genzoo.runs.job import find_game, find_recipe
+from genzoo.training.initialization import Plan, initial_networks
+from genzoo.training.settings import Settings, resolve_settings
+from genzoo.training.trainer import Trainer
 from genzoo_ali.ali import ALI
 from genzoo_ali.conditional import ConditionalALI
 from genzoo_data.celeba64 import ATTRIBUTES

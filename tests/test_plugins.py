@@ -13,8 +13,8 @@ import genzoo
 from genzoo import Architecture, Dataset, Game, Metric, Objective, Recipe, Schedule, Study
 from genzoo.components import Component
 from genzoo.errors import PluginError, SettingsError
-from genzoo.jobs import find_game, find_recipe
-from genzoo.plugins import GROUP, KINDS, discover, registry
+from genzoo.host.registry import GROUP, KINDS, discover, registry
+from genzoo.runs.job import find_game, find_recipe
 
 GOOD = """
     '''A good plugin.
@@ -103,7 +103,7 @@ def test_a_plugin_may_offer_classes_and_recipes_themselves(site):
         "zoo-direct",
         """
         from genzoo import hookimpl
-        from genzoo.objectives import Hinge
+        from genzoo.games.objectives import Hinge
         from genzoo_recipes.mixture25 import QUICK
         from dataclasses import replace
 
@@ -256,7 +256,7 @@ def test_a_lazy_entry_whose_target_goes_by_another_name_is_the_plugins_fault(sit
     source = (
         HOOKS
         + """
-from genzoo.objectives import Hinge
+from genzoo.games.objectives import Hinge
 
 class Bird(Hinge):
     name = "bird"
@@ -331,7 +331,7 @@ def test_one_name_may_be_of_two_kinds(site):
 def test_a_component_whose_name_is_ambiguous_is_stored_by_its_qualified_name(site):
     source = """
         from genzoo import hookimpl
-        from genzoo.objectives import Hinge
+        from genzoo.games.objectives import Hinge
 
         class Mine(Hinge):
             name = "mine"

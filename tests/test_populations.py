@@ -13,17 +13,19 @@ from test_step import doubled
 from toy import TOY
 
 import genzoo
-from genzoo import AdversarialGame, Linear, ReLU, TableDecoder, api, comparing, games
-from genzoo.engine import Engine
+from genzoo import AdversarialGame, Linear, ReLU, TableDecoder, api
+from genzoo.comparison import cells
 from genzoo.errors import DivergedError, GenzooWarning, InterruptedRun
-from genzoo.guard import Fault
-from genzoo.initial import Plan
-from genzoo.jobs import order
-from genzoo.plugins import registry
-from genzoo.populations import Population, difference
-from genzoo.runs import Run
-from genzoo.trainer import Trainer
-from genzoo.watcher import Watcher
+from genzoo.games.game import game
+from genzoo.host.registry import registry
+from genzoo.runs.callbacks import Watcher
+from genzoo.runs.engine import Engine
+from genzoo.runs.job import order
+from genzoo.storage.run_folder import Run
+from genzoo.training.initialization import Plan
+from genzoo.training.nonfinite import Fault
+from genzoo.training.populations import Population, difference
+from genzoo.training.trainer import Trainer
 from genzoo_ali.ali import ALI
 from genzoo_gan.gan import GAN
 from genzoo_recipes.mixture25 import Mixture25Networks
@@ -247,8 +249,8 @@ def test_one_backward_serves_both_players_of_all_replicas(monkeypatch, model, re
         passes.append(tuple(movers))
         return one_by_one(losses, movers)
 
-    one_by_one = games.one_by_one
-    monkeypatch.setattr(games, "one_by_one", counted)
+    one_by_one = game.one_by_one
+    monkeypatch.setattr(game, "one_by_one", counted)
     once, twice = ([trainer_of(model, seed, recipe=recipe, double=True) for seed in range(3)] for _ in range(2))
     lost = played(once)
     assert passes == []
@@ -576,11 +578,8 @@ def job(model="ali", *, seed=0, steps=4, recipe="mixture25", precision="fp32", *
 
 
 def teams(*jobs, together=True, waiting=None):
-    cells = [
-        comparing.Cell(contestant=comparing.Contestant(label="x", jobs=(one,)), job=one, run=Run("none"))
-        for one in jobs
-    ]
-    return comparing._teams(cells, range(len(jobs)) if waiting is None else waiting, together)
+    cells = [cells.Cell(contestant=cells.Contestant(label="x", jobs=(one,)), job=one, run=Run("none")) for one in jobs]
+    return cells._teams(cells, range(len(jobs)) if waiting is None else waiting, together)
 
 
 def test_cells_that_differ_in_seed_and_optimizer_share_a_process():

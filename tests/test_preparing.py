@@ -23,10 +23,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors import safe_open
 
-from genzoo import decoding, files, preparing
-from genzoo.decoding import Block, Fault, ImageTransform, in_blocks, listing
+from genzoo.data.dataset import decoding, preparing
+from genzoo.data.decoding import Block, Fault, ImageTransform, in_blocks, listing
+from genzoo.data.preparing import CARD, IMAGES, LABELS, Contents
 from genzoo.errors import ResourceError, SettingsError, UnreadableError
-from genzoo.preparing import CARD, IMAGES, LABELS, Contents
+from genzoo.storage import files
 
 SHAPE = (3, 4, 5)
 TRANSFORM = ImageTransform(size=(5, 4))

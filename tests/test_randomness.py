@@ -11,11 +11,11 @@ import torch
 
 import genzoo
 from genzoo import Split, StandardNormal, Training
-from genzoo.data import Stream
-from genzoo.initial import Plan
 from genzoo.randomness import generator, number, preserved, reseed, seeded
-from genzoo.recipes import Settings
-from genzoo.trainer import Trainer
+from genzoo.training.batches import Stream
+from genzoo.training.initialization import Plan
+from genzoo.training.settings import Settings
+from genzoo.training.trainer import Trainer
 from genzoo_ali.ali import ALI
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25

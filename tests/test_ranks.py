@@ -18,14 +18,15 @@ import torch
 from safetensors.torch import load_file
 
 import genzoo
-from genzoo import launch
-from genzoo.data import Order, Stream, random_split
+from genzoo.data.dataset import random_split
 from genzoo.errors import SettingsError
-from genzoo.jobs import find_recipe
-from genzoo.plugins import registry
-from genzoo.priors import StandardNormal
-from genzoo.ranks import Ranks
-from genzoo.runs import Run
+from genzoo.games.priors import StandardNormal
+from genzoo.host.registry import registry
+from genzoo.runs.job import find_recipe
+from genzoo.storage.run_folder import Run
+from genzoo.training import torchrun
+from genzoo.training.batches import Order, Stream
+from genzoo.training.distributed import Ranks
 
 WORKER = str(Path(__file__).with_name("rank_worker.py"))
 PATIENCE = 100
@@ -59,7 +60,7 @@ class Ended(NamedTuple):
 
 
 @contextmanager
-def torchrun(*program):
+def two_ranks(*program):
     """Yield two ranks under way; nothing of them is left behind."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *map(str, program)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -96,7 +97,7 @@ def ended(process, *, within=PATIENCE):
 
 
 def run_to_end(*program):
-    with torchrun(*program) as process:
+    with two_ranks(*program) as process:
         return ended(process)
 
 
@@ -135,7 +136,7 @@ def files_below(folder):
 def computed(tmp_path_factory):
     """Return what one process, and each of two ranks, computed."""
     folder = tmp_path_factory.mktemp("computed")
-    with torchrun(WORKER, "compute", folder) as process:
+    with two_ranks(WORKER, "compute", folder) as process:
         alone = rank_worker.compute(Ranks())
         end = ended(process)
     assert end.code == 0, end.err
@@ -315,10 +316,10 @@ def story(tmp_path_factory):
     """A run that a signal to rank 1 stops, that goes on until rank 1 is killed, and then ends; and a whole one."""
     root = tmp_path_factory.mktemp("story")
     run, whole = Run(root / "run"), Run(root / "whole")
-    with torchrun(*genzoo_program("train", "ali", "--run", run.path, "--steps", 10**6, *TOY_OPTIONS)) as process:
+    with two_ranks(*genzoo_program("train", "ali", "--run", run.path, "--steps", 10**6, *TOY_OPTIONS)) as process:
         stopped = stop_when_saved(process, run, 1, signal.SIGTERM)
     stopped_at, last_entry = run.step, run.read_log()[-1]
-    with torchrun(*genzoo_program("resume", run.path)) as process:
+    with two_ranks(*genzoo_program("resume", run.path)) as process:
         killed = stop_when_saved(process, run, 1, signal.SIGKILL, after=stopped_at)
     newest, faults = run.newest_checkpoint()
     steps = newest.step + 5
@@ -410,7 +411,7 @@ def test_one_process_does_not_go_on_with_the_run_of_two(story, say):
 def test_what_the_first_rank_refuses_ends_all_at_once(story, tmp_path):
     run = Run(tmp_path / "alone")
     genzoo.train("vae", overrides=TOY, steps=1, run=run.path)
-    with torchrun(*genzoo_program("resume", run.path)) as process:
+    with two_ranks(*genzoo_program("resume", run.path)) as process:
         until(lambda: len(ranks_of(process)) == 2)
         until(lambda: 0 not in ranks_of(process))
         end = ended(process, within=10)
@@ -431,7 +432,7 @@ def test_a_signal_does_not_end_the_first_rank_while_it_saves(tmp_path, tally, si
     run = Run(tmp_path / "run")
     options = [*TOY_OPTIONS, "--set", "training.checkpoint_every=1000000"]
     command = ["--", WORKER, "slow-saving", "train", "vae", "--run", run.path, "--steps", 10**6, *options]
-    with torchrun(*command) as process:
+    with two_ranks(*command) as process:
         until(lambda: process.poll() is not None or (run.exists and run.read_log()))
         ranks = ranks_of(process)
         for rank in signalled:
@@ -450,7 +451,7 @@ def test_a_signal_does_not_end_the_first_rank_while_it_saves(tmp_path, tally, si
 def test_a_signal_to_torchrun_stops_all_with_a_checkpoint(tmp_path, tally):
     run = Run(tmp_path / "run")
     command = ["--", WORKER, "slow-saving", "train", "vae", "--run", run.path, "--steps", 10**6, *TOY_OPTIONS]
-    with torchrun(*command, "--set", "training.checkpoint_every=1000000") as process:
+    with two_ranks(*command, "--set", "training.checkpoint_every=1000000") as process:
         until(lambda: process.poll() is not None or (run.exists and run.read_log()))
         process.terminate()
         end = ended(process, within=LONGEST)
@@ -466,7 +467,7 @@ def test_a_signal_to_torchrun_stops_all_with_a_checkpoint(tmp_path, tally):
 @pytest.mark.slow
 def test_the_first_rank_killed_ends_the_others_and_the_run_goes_on_exactly(story, tmp_path, tally):
     run = Run(tmp_path / "run")
-    with torchrun(*genzoo_program("train", "ali", "--run", run.path, "--steps", 10**6, *TOY_OPTIONS)) as process:
+    with two_ranks(*genzoo_program("train", "ali", "--run", run.path, "--steps", 10**6, *TOY_OPTIONS)) as process:
         end = stop_when_saved(process, run, 0, signal.SIGKILL)
     assert end.code != 0
     newest, faults = run.newest_checkpoint()
@@ -500,7 +501,7 @@ def test_a_row_that_is_not_a_number_on_one_rank_is_a_fault_on_all_and_touches_no
 def test_divergence_ends_all_ranks_and_is_logged_once(tmp_path):
     run = Run(tmp_path / "run")
     options = ["--set", "training.learning_rate=1e30", "--set", "training.checkpoint_every=1", "--steps", 10**6]
-    with torchrun(*genzoo_program("train", "ali", "--run", run.path, *TOY_OPTIONS, *options)) as process:
+    with two_ranks(*genzoo_program("train", "ali", "--run", run.path, *TOY_OPTIONS, *options)) as process:
         end = ended(process)
     assert end.code != 0
     assert end.out == ""
@@ -547,7 +548,7 @@ def test_a_process_reads_its_place_among_the_launched(monkeypatch, environment, 
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert (launch.size(), launch.rank(), launch.local_rank()) == expected
+    assert (torchrun.size(), torchrun.rank(), torchrun.local_rank()) == expected
 
 
 def test_a_process_reads_its_place_without_torch():

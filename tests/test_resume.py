@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import genzoo
-from genzoo.engine import Watcher
 from genzoo.errors import InterruptedRun
-from genzoo.runs import Run
+from genzoo.runs.engine import Watcher
+from genzoo.storage.run_folder import Run
 
 SIGINT = 2
 

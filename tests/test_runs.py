@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import RECORD
 
-from genzoo import checkpoints, files
 from genzoo.errors import BusyError, ResourceError, SettingsError, UnreadableError
-from genzoo.runs import Run, Source, all_runs, claim, claim_exactly
+from genzoo.storage import checkpoints, files
+from genzoo.storage.run_folder import Run, Source, all_runs, claim, claim_exactly
 
 FILES = {"networks.safetensors": b"n" * 50, "optimizers.safetensors": b"o" * 50, "state.json": b"{}"}
 
@@ -73,7 +73,7 @@ def test_no_label_leads_out_of_the_folder_of_runs(tmp_path, label):
 
 
 CLAIM_FIVE = (
-    "import sys; from pathlib import Path; from genzoo.runs import claim\n"
+    "import sys; from pathlib import Path; from genzoo.storage.run_folder import claim\n"
     "sys.stdin.read(1)\n"
     "for _ in range(5): print(claim(Path(sys.argv[1]), 'ali').name)"
 )
@@ -164,7 +164,7 @@ def test_all_runs_are_those_with_a_record_by_name(run, tmp_path):
 
 
 HOLD = (
-    "import sys; from pathlib import Path; from genzoo.runs import Run\n"
+    "import sys; from pathlib import Path; from genzoo.storage.run_folder import Run\n"
     "with Run(Path(sys.argv[1])).hold():\n"
     "    print('held', flush=True); sys.stdin.read(1)"
 )

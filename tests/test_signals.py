@@ -17,20 +17,21 @@ from fork_server import Server
 from test_kills import tensors_of
 from test_preparing import write_pngs
 
-from genzoo import checkpoints, preparing
-from genzoo.checkpoints import steps, verify
-from genzoo.runs import Run
+from genzoo.data.dataset import preparing
+from genzoo.storage import checkpoints
+from genzoo.storage.checkpoints import steps, verify
+from genzoo.storage.run_folder import Run
 
 STEPS = 24
 INTERVAL = 5
 SETTINGS = {"dataset.rows": 256, "dataset.held_out_rows": 64, "training.batch_size": 32}
 STOPS = [signal.SIGINT, signal.SIGTERM]
-STARTING = "genzoo.trainer:Trainer.__init__"
-STEP = "genzoo.trainer:Trainer.advance"
-SAVING = "genzoo.checkpoints:save"
+STARTING = "genzoo.training.trainer:Trainer.__init__"
+STEP = "genzoo.training.trainer:Trainer.advance"
+SAVING = "genzoo.storage.checkpoints:save"
 MEASURING = "genzoo.api:_measure"
-DECODING = "genzoo.model:Model.decode"
-LOOKING = "genzoo.runs:Run.read_log"
+DECODING = "genzoo.evaluation.model:Model.decode"
+LOOKING = "genzoo.storage.run_folder:Run.read_log"
 PUBLISHING = "os:replace"
 REPORTING = "genzoo.cli.progress:_end_if_asked"
 LONGER = pytest.param(10, marks=pytest.mark.slow)
@@ -690,7 +691,7 @@ def interrupted_import(module, folder, *words):
 
 
 def test_ctrl_c_in_the_very_first_moment_shows_no_traceback(tmp_path):
-    found = interrupted_import("genzoo.plugins", tmp_path, "list")
+    found = interrupted_import("genzoo.host.registry", tmp_path, "list")
     assert found.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in found.stderr
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from genzoo import checkpoints
 from genzoo.errors import UnreadableError
+from genzoo.storage import checkpoints
 
 STATE_MACHINE = settings(
     derandomize=True,

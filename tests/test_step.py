@@ -23,11 +23,11 @@ from genzoo import (
     TableEncoder,
     Training,
 )
-from genzoo.averages import Averages
-from genzoo.guard import Fault
-from genzoo.initial import Plan
-from genzoo.recipes import Settings
-from genzoo.trainer import Trainer
+from genzoo.training.ema import Averages
+from genzoo.training.initialization import Plan
+from genzoo.training.nonfinite import Fault
+from genzoo.training.settings import Settings
+from genzoo.training.trainer import Trainer
 from genzoo_ali.ali import ALI
 from genzoo_data.mixture import Mixture25
 from genzoo_gan.gan import GAN

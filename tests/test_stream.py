@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from genzoo import DataSpec, Split, StandardNormal
-from genzoo.data import RowsAhead, Stream, condition, label_frequencies
+from genzoo.data.labels import condition, label_frequencies
+from genzoo.training.batches import RowsAhead, Stream
 
 CLASSES = DataSpec(shape=(1, 4, 4), support="unit", class_names=tuple("abcde"))
 ATTRIBUTES = DataSpec(shape=(1, 4, 4), support="unit", attributes=("p", "q", "r"))

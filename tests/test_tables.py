@@ -25,9 +25,9 @@ from genzoo import (
     TableEncoder,
     TransposedConv,
 )
-from genzoo.describe import network_card
-from genzoo.stacks import build
-from genzoo.tables import lay_out
+from genzoo.evaluation.cards import network_card
+from genzoo.nn.stacks import build
+from genzoo.nn.tables import lay_out
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25
 from genzoo_recipes.digits import DigitsNetworks

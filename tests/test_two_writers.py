@@ -16,9 +16,9 @@ import pytest
 from fork_server import SMALL, Server
 from toy import TOY
 
-from genzoo import files
-from genzoo.checkpoints import newest
-from genzoo.runs import Run
+from genzoo.storage import files
+from genzoo.storage.checkpoints import newest
+from genzoo.storage.run_folder import Run
 
 KILLED = -9
 STOPPED = 143

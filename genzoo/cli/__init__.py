@@ -11,9 +11,9 @@ from typing import NoReturn
 import click
 from click.shell_completion import CompletionItem
 
-from genzoo import __version__, launch
+from genzoo import __version__
+from genzoo.cli.output import say
 from genzoo.cli.signals import KEPT, end_on_signals
-from genzoo.cli.talk import say
 from genzoo.errors import (
     DivergedError,
     GenzooError,
@@ -23,26 +23,26 @@ from genzoo.errors import (
     PluginError,
     ResourceError,
     SettingsError,
-    in_a_line,
     is_out_of_memory,
-    text_of,
 )
-from genzoo.plugins import registry
+from genzoo.host.registry import registry
+from genzoo.text import in_a_line, text_of
+from genzoo.training import torchrun
 
 _COMMANDS = {
-    "train": "genzoo.cli.training",
-    "resume": "genzoo.cli.training",
-    "train-together": "genzoo.cli.training",
-    "sample": "genzoo.cli.looking",
-    "reconstruct": "genzoo.cli.looking",
-    "interpolate": "genzoo.cli.looking",
-    "evaluate": "genzoo.cli.evaluating",
-    "compare": "genzoo.cli.comparing",
-    "reproduce": "genzoo.cli.reproducing",
-    "data": "genzoo.cli.datasets",
-    "list": "genzoo.cli.listing",
-    "show": "genzoo.cli.showing",
-    "runs": "genzoo.cli.listing",
+    "train": "genzoo.cli.train",
+    "resume": "genzoo.cli.train",
+    "train-together": "genzoo.cli.train",
+    "sample": "genzoo.cli.sample",
+    "reconstruct": "genzoo.cli.sample",
+    "interpolate": "genzoo.cli.sample",
+    "evaluate": "genzoo.cli.evaluate",
+    "compare": "genzoo.cli.compare",
+    "reproduce": "genzoo.cli.reproduce",
+    "data": "genzoo.cli.data",
+    "list": "genzoo.cli.list",
+    "show": "genzoo.cli.show",
+    "runs": "genzoo.cli.list",
 }
 
 
@@ -109,7 +109,7 @@ def group(context: click.Context, debug: bool, strict_plugins: bool) -> None:
 
     A model, a data set, an architecture, a recipe or a metric is a small plugin; everything else is shared.
     """
-    if launch.size() > 1 and context.invoked_subcommand not in ("train", "resume"):
+    if torchrun.size() > 1 and context.invoked_subcommand not in ("train", "resume"):
         raise SettingsError("only train and resume run on several ranks", "type the command without torchrun")
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -154,7 +154,7 @@ def main() -> NoReturn:
 def _report(error: Exception) -> int:
     """Say what went wrong in one to three lines, with a traceback if asked for one, and return the exit code."""
     found, remedy, code = _translate(error)
-    if launch.rank() and isinstance(error, InterruptedRun | DivergedError):
+    if torchrun.rank() and isinstance(error, InterruptedRun | DivergedError):
         return code  # of all ranks alike, and the first one says so
     if "--debug" in sys.argv[1:] and not isinstance(error, InterruptedRun):
         traceback.print_exception(error)

@@ -8,7 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from genzoo.errors import SettingsError
-from genzoo.plugins import Kind, registry
+from genzoo.host.registry import Kind, registry
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

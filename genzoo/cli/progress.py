@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
+from genzoo.cli.output import columns, say
 from genzoo.cli.signals import Stop, stop_on_signals
-from genzoo.cli.talk import columns, say
 from genzoo.errors import Interrupted, InterruptedRun
-from genzoo.runs import Run
-from genzoo.watcher import Watcher
+from genzoo.runs.callbacks import Watcher
+from genzoo.storage.run_folder import Run
 
 if TYPE_CHECKING:
     from rich.progress import Progress

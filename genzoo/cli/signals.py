@@ -9,8 +9,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import NoReturn
 
-from genzoo import launch
 from genzoo.errors import Interrupted
+from genzoo.training import torchrun
 
 _Handler = Callable[[int, FrameType | None], None]
 
@@ -39,7 +39,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.number: int | None = None
-        self.deferred = launch.size() == 1
+        self.deferred = torchrun.size() == 1
         """Whether somebody is going to ask; ranks that wait for each other before the first step cannot."""
         self.save = False
         """Whether SIGUSR1 came: save and go on."""
@@ -52,13 +52,13 @@ class Stop:
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Take note of a signal, or end at once."""
         if not self.deferred:
-            if launch.size() == 1:
+            if torchrun.size() == 1:
                 _end(number, frame)
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
         self.number = number
-        if launch.size() == 1:  # torchrun repeats what one rank was told
+        if torchrun.size() == 1:  # torchrun repeats what one rank was told
             for following in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(following) == self.handle:
                     signal.signal(following, signal.SIG_DFL)
@@ -70,7 +70,7 @@ def stop_on_signals() -> Iterator[Stop]:
     """Collect signals while inside; the handlers from before return on leaving."""
     stop = Stop()
     wanted = {"SIGINT": stop.handle, "SIGTERM": stop.handle, "SIGHUP": stop.handle, "SIGUSR1": stop.note}
-    with _handlers(wanted), _end_at_the_second() if launch.size() == 1 else nullcontext():
+    with _handlers(wanted), _end_at_the_second() if torchrun.size() == 1 else nullcontext():
         yield stop
 
 

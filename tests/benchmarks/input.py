@@ -14,13 +14,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from genzoo.data import Stream
-from genzoo.initial import Plan
-from genzoo.jobs import find_game, find_recipe
-from genzoo.plugins import registry
-from genzoo.recipes import resolve_settings
-from genzoo.trainer import Trainer
-from genzoo.vocabulary import Split
+from genzoo.host.registry import registry
+from genzoo.runs.job import find_game, find_recipe
+from genzoo.training.batches import Stream
+from genzoo.training.initialization import Plan
+from genzoo.training.settings import resolve_settings
+from genzoo.training.trainer import Trainer
+from genzoo.types import Split
 
 
 def rate(step, seconds):

@@ -10,8 +10,8 @@ from unittest.mock import patch
 import torch
 
 from genzoo import AdversarialGame, new_trainer
-from genzoo.data import Stream
-from genzoo.guard import Guard
+from genzoo.training.batches import Stream
+from genzoo.training.nonfinite import Guard
 from genzoo_bench.measuring import Rates
 
 _ADAM, _STREAM = torch.optim.Adam, Stream.__init__

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy
 from PIL import Image, ImageOps
 
-from genzoo import preparing
-from genzoo.decoding import ImageTransform, image_names, in_blocks, listing
+from genzoo.data.dataset import preparing
+from genzoo.data.decoding import ImageTransform, image_names, in_blocks, listing
 
 CROP = ImageTransform(size=(64, 64), fit="crop")
 

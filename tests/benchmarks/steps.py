@@ -47,7 +47,7 @@ def time_replicas(count, device, steps):
     import torch
 
     from genzoo import new_trainer
-    from genzoo.populations import Population
+    from genzoo.training.populations import Population
 
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     for model in ("ali", "gan"):

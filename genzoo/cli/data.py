@@ -1,0 +1,214 @@
+"""`genzoo data`: fetch, prepare and status."""
+
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genzoo import api
+from genzoo.cli import options
+from genzoo.cli.output import columns, say, show, show_json
+from genzoo.cli.progress import counting
+from genzoo.errors import GenzooError, SettingsError
+from genzoo.host.registry import registry
+
+if TYPE_CHECKING:
+    from genzoo.data.prepared import PreparedDataset
+
+_name = click.argument("name", type=options.Name("datasets", "recipes"))
+
+
+@click.group("data", short_help="Fetch and prepare data sets.")
+def data_command() -> None:
+    """Fetch and prepare the data sets that do not come with the package.
+
+    \b
+    genzoo data fetch cifar10 && genzoo data prepare cifar10
+    genzoo data prepare folder64 --source PHOTOGRAPHS
+    """
+
+
+@data_command.command("fetch")
+@_name
+@click.option("--from", "source", metavar="URL|DIR", help="Where all its files are, in place of the published mirrors.")
+@click.option("--offline", is_flag=True, help="Use no network; say which file belongs where.")
+@options.data
+@options.as_json
+def fetch_command(name: str, source: str | None, offline: bool, data: str | None, as_json: bool) -> None:
+    """Get the files of data set NAME (or of a recipe's), checked against their hashes; go on where it was stopped."""
+    from genzoo.data import downloads, prepared
+
+    dataset, root = _dataset(name), api.data_folder(data)
+    if dataset.by_hand and source is None:
+        _say_by_hand(dataset, as_json)
+        return
+    with counting(f"fetching {dataset.name}", "bytes") as report:
+        paths = prepared.fetch(dataset, root, source=source, offline=offline, report=report)
+    found = [
+        {"file": one.file, "path": str(path), **downloads.hashes(one, path)}
+        for one, path in zip(dataset.downloads, paths, strict=True)
+    ]
+    if as_json:
+        show_json({"dataset": dataset.name, "files": found, "by_hand": []})
+        return
+    show("\n".join(str(path) for path in paths))
+    say(f"next, type: genzoo data prepare {name}")
+
+
+@data_command.command("prepare")
+@_name
+@click.option(
+    "--source", type=click.Path(path_type=Path), metavar="PATH", help="Its files; by default what was fetched."
+)
+@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="A field, such as dataset.size=32.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes that decode; all cores if left out.")
+@click.option("--skip-corrupt", is_flag=True, help="Leave out images that cannot be read.")
+@click.option("--replace", is_flag=True, help="Replace what was prepared from something else.")
+@options.data
+@options.as_json
+def prepare_command(
+    name: str,
+    source: Path | None,
+    assignments: tuple[str, ...],
+    jobs: int | None,
+    skip_corrupt: bool,
+    replace: bool,
+    data: str | None,
+    as_json: bool,
+) -> None:
+    """Decode data set NAME (or a recipe's) into one file that training maps into memory; go on where it was stopped."""
+    from genzoo.data import prepared
+
+    dataset, root = _dataset(name, assignments), api.data_folder(data)
+    began = time.monotonic()
+    with counting(f"preparing {dataset.name}", "images") as report:
+        card = prepared.prepare(
+            dataset, root, source=source, jobs=jobs, skip_corrupt=skip_corrupt, replace=replace, report=report
+        )
+    rows = {split: stop - start for split, (start, stop) in card["splits"].items()}
+    facts = {
+        "dataset": dataset.name,
+        "path": str(root / dataset.place),
+        "rows": rows,
+        "class_names": card["class_names"],
+        "left_out": card["left_out"]["count"],
+        "bytes": sum(known["bytes"] for known in card["files"].values()),
+        "seconds": round(time.monotonic() - began, 3),
+    }
+    if as_json:
+        show_json(facts)
+        return
+    show(facts["path"])
+    counts = ", ".join(f"{split} {count:,}" for split, count in rows.items())
+    left_out = f"; {facts['left_out']:,} unreadable ones left out" if facts["left_out"] else ""
+    say(f"{counts} images{left_out}")
+    named = name if _is_recipe(name) else f"a recipe that uses {dataset.name}"
+    at = "" if data is None else f" --data {shlex.quote(str(data))}"
+    at += "".join(f" --set {shlex.quote(assignment)}" for assignment in assignments)
+    say(f"next, type: genzoo train ali --recipe {named}{at}" if _is_recipe(name) else f"ready for {named}")
+
+
+@data_command.command("status")
+@click.option("--check", is_flag=True, help="Read every prepared file and compare its hash.")
+@options.data
+@options.as_json
+def status_command(check: bool, data: str | None, as_json: bool) -> None:
+    """Tell which data sets are fetched and prepared, and where."""
+    from genzoo.data import preparing
+    from genzoo.data.dataset import Dataset
+    from genzoo.data.prepared import PreparedDataset, downloaded
+
+    root = api.data_folder(data)
+    places = sorted(path.parent for path in root.glob(f"[!.]*/{preparing.CARD}"))
+    found = [_prepared_row(place, check=check) for place in places]
+    present = {row["dataset"] for row in found}
+    for entry in registry().of("datasets"):
+        try:
+            kind = entry.load_as(Dataset)  # type: ignore[type-abstract]
+        except GenzooError as error:
+            say(f"warning: {error.found}")
+            continue
+        if entry.name in present:
+            continue
+        if not issubclass(kind, PreparedDataset):
+            state, where = "needs none", ""
+        else:
+            dataset = kind()
+            folder = downloaded(dataset, root)
+            fetched = [one.file for one in dataset.downloads if (folder / one.file).is_file()]
+            state = f"fetched {len(fetched)} of {len(dataset.downloads)} files" if fetched else "not here"
+            where = str(folder) if fetched else ""
+        found.append({"dataset": entry.name, "state": state, "rows": None, "bytes": None, "path": where})
+    if as_json:
+        show_json({"root": str(root), "datasets": found})
+        return
+    say(f"data sets below {root}")
+    rows = [
+        (
+            str(row["dataset"]),
+            str(row["state"]),
+            "" if row["rows"] is None else f"{row['rows']:,}",
+            "" if row["bytes"] is None else f"{row['bytes'] / 2**20:,.1f} MiB",
+            str(row["path"]),
+        )
+        for row in found
+    ]
+    show(columns(rows, header=("data set", "state", "images", "size", "where"), right=(2, 3)))
+
+
+def _prepared_row(place: Path, *, check: bool) -> dict[str, Any]:
+    from genzoo.data import preparing
+
+    try:
+        card = preparing.read_card(place)
+        if check:
+            preparing.verify(place)
+    except GenzooError as error:
+        return {
+            "dataset": place.name,
+            "state": f"damaged: {error.found}",
+            "rows": None,
+            "bytes": None,
+            "path": str(place),
+        }
+    return {
+        "dataset": card["dataset"],
+        "state": "prepared",
+        "rows": max(stop for _, stop in card["splits"].values()),
+        "bytes": sum(known["bytes"] for known in card["files"].values()),
+        "path": str(place),
+    }
+
+
+def _dataset(name: str, assignments: tuple[str, ...] = ()) -> "PreparedDataset":
+    from genzoo.components import from_json, override
+    from genzoo.data.dataset import Dataset
+    from genzoo.data.prepared import Choice, PreparedDataset
+    from genzoo.runs.job import find_recipe
+
+    resolve = registry().resolve
+    if _is_recipe(name):
+        dataset = find_recipe(registry(), name).dataset
+    else:
+        registry().find("datasets", name)
+        dataset = from_json(Dataset, {"name": name}, resolve=resolve, path="dataset")
+    chosen = Choice(dataset=dataset)
+    for path, value in options.parse_settings(assignments).items():
+        chosen = override(chosen, path, value, resolve=resolve)
+    if not isinstance(chosen.dataset, PreparedDataset):
+        raise SettingsError(f"'{name}' needs nothing from elsewhere", f"type: genzoo train ali --recipe {name}")
+    return chosen.dataset
+
+
+def _is_recipe(name: str) -> bool:
+    return any(name in (entry.name, entry.qualified) for entry in registry().of("recipes"))
+
+
+def _say_by_hand(dataset: "PreparedDataset", as_json: bool) -> None:
+    if as_json:
+        show_json({"dataset": dataset.name, "files": [], "by_hand": list(dataset.by_hand)})
+        return
+    say(f"{dataset.name} cannot be fetched by a program; by hand:")
+    show("\n".join(f"{number}. {step}" for number, step in enumerate(dataset.by_hand, start=1)))

@@ -1,0 +1,48 @@
+"""`genzoo evaluate`."""
+
+from pathlib import Path
+
+import click
+
+from genzoo import api
+from genzoo.cli import options
+from genzoo.cli.output import show_json, show_scores
+from genzoo.storage.run_folder import Run
+
+
+@click.command("evaluate", short_help="Measure RUN's model and keep the scores.")
+@options.run
+@click.option(
+    "--metric",
+    "metrics",
+    type=options.Name("metrics"),
+    multiple=True,
+    metavar="M",
+    help="A metric; repeatable.",
+)
+@options.split("test")
+@options.seed
+@options.raw
+@options.device
+@options.data
+@options.as_json
+def evaluate_command(
+    run: str,
+    metrics: tuple[str, ...],
+    split: api.SplitName,
+    seed: int,
+    raw: bool,
+    device: str,
+    data: str | None,
+    as_json: bool,
+) -> None:
+    """Measure RUN's model and add the scores to its evaluation.json.
+
+    Without --metric, every installed metric that can measure the model is used.
+    """
+    scores = api.evaluate(run, metrics=metrics, split=split, seed=seed, raw=raw, device=device, data=data)
+    if as_json:
+        step = scores[0]["step"] if scores else Run(Path(run)).step
+        show_json({"run": run, "step": step, "scores": scores})
+        return
+    show_scores(scores)

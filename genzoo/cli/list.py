@@ -1,0 +1,114 @@
+"""`genzoo list` and `genzoo runs`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genzoo.cli import options
+from genzoo.cli.output import columns, number, say, show, show_json
+from genzoo.errors import UnreadableError
+from genzoo.host.registry import KINDS, Registry, registry
+from genzoo.storage.run_folder import Run, all_runs
+
+
+@click.command("list", short_help="List what the installed plugins offer.")
+@click.argument("kind", type=click.Choice([*KINDS, "plugins"]), required=False)
+@options.as_json
+def list_command(kind: str | None, as_json: bool) -> None:
+    """List what the installed plugins offer: models, recipes, datasets, metrics and so on, and the plugins."""
+    listing = _listing(registry())
+    chosen = {kind: listing[kind]} if kind else listing
+    if as_json:
+        show_json(chosen)
+        return
+    for name, items in chosen.items():
+        rows = [(f"  {item['name']}", item["summary"], f"{item['distribution']} {item['version']}") for item in items]
+        show(f"{name}\n{columns(rows)}" if rows else f"{name}\n  none")
+
+
+@click.command("runs", short_help="List the runs with their progress and a score.")
+@click.option("--root", default="runs", show_default=True, metavar="DIR", help="Where the runs are.")
+@options.as_json
+def runs_command(root: str, as_json: bool) -> None:
+    """List the runs below runs/, with their progress and a score of the newest step."""
+    found = [_summary(run) for run in all_runs(Path(root))]
+    if as_json:
+        show_json({"runs": found})
+        return
+    if not found:
+        say(f"no runs below {root}; begin one with: genzoo train ali")
+        return
+    rows = [
+        (
+            item["run"],
+            item["model"],
+            item["recipe"],
+            f"{item['step']:,}/{item['steps']:,}",
+            item["status"],
+            _newest_score(item),
+        )
+        for item in found
+    ]
+    show(columns(rows, header=("run", "model", "recipe", "step", "status", "score"), right=(3,)))
+
+
+def _listing(found: Registry) -> dict[str, list[dict[str, Any]]]:
+    listing: dict[str, list[dict[str, Any]]] = {
+        kind: [
+            {
+                "name": entry.name,
+                "summary": entry.summary,
+                "distribution": entry.plugin.distribution,
+                "version": entry.plugin.version,
+            }
+            for entry in found.of(kind)
+        ]
+        for kind in KINDS
+    }
+    listing["plugins"] = [
+        {
+            "name": plugin.name,
+            "summary": f"broken: {plugin.cause}" if plugin.cause else plugin.summary,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+        }
+        for plugin in found.plugins
+    ]
+    return listing
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    try:
+        record, scores = run.record, run.scores
+    except UnreadableError as error:
+        nothing: dict[str, Any] = {
+            "model": "?",
+            "recipe": "?",
+            "seed": None,
+            "step": 0,
+            "steps": 0,
+            "scores": [],
+        }
+        return {"run": str(run.path), **nothing, "status": f"unreadable: {error}".partition("\n")[0]}
+    steps = record["settings"]["training"]["steps"]
+    status = "running" if run.is_running else "done" if run.step >= steps else "stopped"
+    return {
+        "run": str(run.path),
+        "model": record["model"],
+        "recipe": record["recipe"],
+        "seed": record["seed"],
+        "step": run.step,
+        "steps": steps,
+        "status": status,
+        "scores": scores,
+    }
+
+
+def _newest_score(item: dict[str, Any]) -> str:
+    """Return the first score by name of the newest step, as training measured it."""
+    newest = max((score["step"] for score in item["scores"]), default=None)
+    own = [score for score in item["scores"] if score["step"] == newest]
+    own = [score for score in own if score["protocol"].get("seed") == item["seed"]] or own
+    own.sort(key=lambda score: (score["metric"] != "modes", str(score["metric"])))
+    return f"{own[0]['metric']} {number(own[0]['value'])}" if own else ""

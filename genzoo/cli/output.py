@@ -1,0 +1,63 @@
+"""How the command line speaks: talk on stderr, results on stdout, one JSON document where it was asked for."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from genzoo.storage.files import SCHEMA_VERSION
+from genzoo.text import printable
+
+
+def say(text: str) -> None:
+    """Write one line of talk to stderr, if anybody can read it."""
+    if sys.stderr is None:  # print would take stdout instead
+        return
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:  # on a full disk, or its reader has left: no reason to change how the command ends
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+
+
+def show(text: str) -> None:
+    """Write one line of results to stdout."""
+    print(text)
+
+
+def show_json(document: dict[str, Any]) -> None:
+    """Write `document`, with its schema version, as the one JSON document on stdout."""
+    print(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2))
+
+
+def columns(rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right: Sequence[int] = ()) -> str:
+    """Return rows of text in aligned columns; `right` lists the columns that are flush right."""
+    lines = [[printable(cell) for cell in line] for line in ([header, *rows] if header else rows)]
+    if not lines:
+        return ""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def show_scores(scores: Sequence[dict[str, Any]]) -> None:
+    """Write scores with their protocols as a table; say so where there are none."""
+    if not scores:
+        say("no installed metric can measure this model")
+        return
+    rows = [(score["metric"], number(score["value"]), _protocol(score["protocol"])) for score in scores]
+    show(columns(rows, header=("score", "value", "how it was measured"), right=(1,)))
+
+
+def number(value: float | None) -> str:
+    """Return a score's value with six digits."""
+    return "not finite" if value is None else f"{value:.6g}"
+
+
+def _protocol(protocol: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in protocol.items() if value is not None)

@@ -1,0 +1,189 @@
+"""`genzoo train` and `genzoo resume`."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genzoo import api
+from genzoo.cli import options
+from genzoo.cli.output import say, show, show_json, show_scores
+from genzoo.cli.progress import Bar, Quiet, choose_watcher
+from genzoo.cli.signals import stop_on_signals
+from genzoo.errors import Interrupted, InterruptedRun
+from genzoo.host.isolation import hosted
+from genzoo.runs.callbacks import Watcher
+from genzoo.storage.run_folder import Run
+from genzoo.training import torchrun
+
+_steps = click.option("--steps", type=int, metavar="N", help="Steps in all, in place of the recipe's.")
+_execution = click.option(
+    "--execution",
+    type=click.Choice(["auto", "eager", "captured", "compiled"]),
+    default="auto",
+    show_default=True,
+    help="How steps are run: as written, as one CUDA graph, or compiled.",
+)
+_quiet = click.option("--quiet", is_flag=True, help="No talk while training.")
+
+
+@click.command("train")
+@click.argument("model", type=options.Name("models"))
+@click.option("--recipe", type=options.Name("recipes"), metavar="R", help="Recipe; mixture25 if left out.")
+@options.seed
+@_steps
+@click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")
+@options.device
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic.",
+)
+@_execution
+@click.option("--run", type=click.Path(), metavar="DIR", help="Run folder; one that exists is continued.")
+@click.option("--from", "from_run", type=click.Path(), metavar="RUN", help="Run to inherit networks from.")
+@options.data
+@options.as_json
+@_quiet
+def train_command(
+    model: str,
+    recipe: str | None,
+    seed: int,
+    steps: int | None,
+    assignments: tuple[str, ...],
+    device: str,
+    precision: api.PrecisionName,
+    execution: api.ExecutionName,
+    run: str | None,
+    from_run: str | None,
+    data: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train MODEL on a recipe, in a new folder below runs/.
+
+    \b
+    genzoo train ali
+    genzoo train gan --recipe digits --seed 1 --set training.learning_rate=2e-4
+    """
+    overrides = options.parse_settings(assignments)
+    _train_and_show(
+        lambda watcher: api.train(
+            model,
+            recipe=recipe,
+            seed=seed,
+            steps=steps,
+            overrides=overrides,
+            device=device,
+            precision=precision,
+            execution=execution,
+            run=run,
+            from_run=from_run,
+            data=data,
+            watcher=watcher,
+        ),
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+@click.command("resume", short_help="Continue RUN as if it had never stopped.")
+@options.run
+@_steps
+@options.device
+@_execution
+@options.data
+@options.as_json
+@_quiet
+def resume_command(
+    run: str,
+    steps: int | None,
+    device: str,
+    execution: api.ExecutionName,
+    data: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Continue RUN from its newest whole checkpoint, exactly as if it had never stopped."""
+    _train_and_show(
+        lambda watcher: api.resume(run, steps=steps, device=device, execution=execution, data=data, watcher=watcher),
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+@click.command("train-together", hidden=True)
+@options.device
+@_execution
+@options.data
+def train_together_command(device: str, execution: api.ExecutionName, data: str | None) -> None:
+    """Train several runs of one game as one program: a JSON list of the arguments of `genzoo.train` on stdin."""
+    trainings = json.load(sys.stdin)
+    with stop_on_signals() as stop:
+        ends = api.train_together(trainings, device=device, execution=execution, data=data, watcher=lambda: Quiet(stop))
+    failed = {path: end for path, end in ends.items() if end is not None}
+    for path, end in failed.items():
+        say(f"error: {path}: {end.found}")
+    if failed:
+        raise next(iter(failed.values()))
+
+
+def _train_and_show(start: Callable[[Watcher], Run], *, as_json: bool, quiet: bool) -> None:
+    is_first = torchrun.rank() == 0
+    with stop_on_signals() as stop:
+        watcher = choose_watcher(stop, quiet=quiet or not is_first)
+        try:
+            with hosted():
+                run = start(watcher)
+        except Interrupted as end:
+            if watcher.run is None:
+                raise
+            raise InterruptedRun(
+                f"stopped while it was measured; all {watcher.run.step:,} steps are saved",
+                f"go on with: {torchrun.command()} resume {watcher.run.path}",
+                signal_number=end.number,
+            ) from end
+        finally:
+            if isinstance(watcher, Bar):
+                watcher.close()
+    if is_first:
+        _show_result(run, as_json=as_json)
+
+
+def _show_result(run: Run, *, as_json: bool) -> None:
+    step = run.step
+    times = (entry.get("seconds") for entry in reversed(run.read_log()))
+    seconds = next((time for time in times if isinstance(time, int | float)), 0.0)
+    scores = [score for score in run.scores if score["step"] == step and _is_of_training(score, run)]
+    if as_json:
+        show_json(
+            {
+                "run": str(run.path),
+                "step": step,
+                "seconds": seconds,
+                "steps_per_second": step / seconds if seconds else None,
+                "scores": scores,
+            }
+        )
+        return
+    show_scores(scores)
+    show(f"\n{run.path}: {step:,} steps in {seconds:.0f} s of training")
+    say("next, try:")
+    for command in _next_commands(run):
+        say(f"  {command}")
+
+
+def _is_of_training(score: dict[str, Any], run: Run) -> bool:
+    return bool(score["protocol"].get("seed") == run.record["seed"])
+
+
+def _next_commands(run: Run) -> list[str]:
+    commands = [f"genzoo sample {run.path} --out samples.png"]
+    if (Path(run.path) / "reconstructions").is_dir():
+        return [*commands, f"genzoo reconstruct {run.path} --out reconstructions.png"]
+    return [*commands, f"genzoo evaluate {run.path}"]

@@ -1,0 +1,1 @@
+"""Comparison: models trained alike, their results, the report and a paper's studies."""

@@ -1,0 +1,1 @@
+"""Data: data sets, labels and conditions, image decoding, downloads and prepared sets."""

@@ -1,0 +1,61 @@
+"""Data: where x comes from, and the batches that a step is played with."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genzoo.components import Component
+from genzoo.randomness import generator
+from genzoo.types import DataSpec, Split, Splits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Component):
+    """A data set; what `spec` says is known before anything is downloaded."""
+
+    @property
+    @abstractmethod
+    def spec(self) -> DataSpec:
+        """What one x and its labels are."""
+
+    @abstractmethod
+    def load(self, root: Path) -> Splits:
+        """Return the three splits, from files below `root` where there are any.
+
+        Raise `UnreadableError` saying what is missing and the command that gets it.
+        """
+
+    def settled(self, root: Path) -> "Dataset":
+        """Return the data set with what only its files tell, such as class names, filled in; the default needs none."""
+        return self
+
+    def facts(self) -> dict[str, Any]:
+        """Return what its card says of it: source, counts, how an x is made; the default says nothing."""
+        return {}
+
+    def fingerprint(self, root: Path) -> str | None:
+        """Return a hash of the files it reads, so that a run goes on with the same data; None where it reads none."""
+        return None
+
+
+def as_input(x: Tensor) -> Tensor:
+    """Return stored data as networks see them: float, uint8 images divided by 255."""
+    return x.float() / 255 if x.dtype == torch.uint8 else x
+
+
+def random_split(spec: DataSpec, rows: int, *, seed: int = 0) -> Split:
+    """Return random rows and labels of a data set's shape and types, for trying things out."""
+    source = generator("cpu", seed, "random rows")
+    if spec.support == "unit":
+        x = torch.randint(0, 256, (rows, *spec.shape), dtype=torch.uint8, generator=source)
+    else:
+        x = torch.randn(rows, *spec.shape, generator=source)
+    if spec.class_names:
+        return Split(x, torch.randint(0, len(spec.class_names), (rows,), generator=source))
+    if spec.attributes:
+        return Split(x, torch.randint(0, 2, (rows, len(spec.attributes)), dtype=torch.uint8, generator=source))
+    return Split(x)

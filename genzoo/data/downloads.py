@@ -1,0 +1,237 @@
+"""Downloads: a file fetched from ordered mirrors, resumed, checked against its hash, and put in place whole."""
+
+import hashlib
+import http.client
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from genzoo.errors import UnreadableError
+from genzoo.storage import files
+
+Report = Callable[[int, int | None], None]
+"""Is told how many bytes there are, and of how many where that is known."""
+
+_ATTEMPTS = 3
+_STALL = 30.0
+"""Seconds without a byte after which a connection is given up."""
+_PIECE = 2**18
+_RECORDS = "hashes.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """A file of a data set, where it is published and by what hash it is known."""
+
+    file: str
+    urls: tuple[str, ...] = ()
+    """Mirrors, the first tried first; none where a person has to fetch it."""
+    md5: str | None = None
+    """As published; None: the hash of the first download is recorded, and every later one is checked against it."""
+
+
+class _Fault(Exception):
+    """Why one mirror did not deliver, and whether trying it again may help."""
+
+    def __init__(self, cause: str, *, passing: bool) -> None:
+        super().__init__(cause)
+        self.passing = passing
+
+
+def fetch(
+    download: Download,
+    folder: Path,
+    *,
+    mirrors: Sequence[str] = (),
+    offline: bool = False,
+    report: Report = lambda done, total: None,
+) -> Path:
+    """Return the path of the checked file below `folder`, fetching it first where it is missing.
+
+    `mirrors` are tried in place of the published addresses. One process fetches, others wait for it. Raises
+    `UnreadableError` naming what every mirror answered, or what belongs where if `offline`.
+    """
+    path = folder / download.file
+    if path.is_file():
+        check(download, path)
+        return path
+    urls = tuple(mirrors) or download.urls
+    if offline or not urls:
+        known = f" (MD5 {download.md5})" if download.md5 else ""
+        raise UnreadableError(f"{path} is missing", f"put {download.file}{known} there")
+    with files.storage(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".fetch.lock"):
+            if not path.is_file():
+                _fetch_from_any(download, path, urls, report)
+    check(download, path)
+    return path
+
+
+def check(download: Download, path: Path) -> None:
+    """Raise `UnreadableError` unless the file has its published hash, or the one recorded when it first came."""
+    expected, known_as = download.md5, "published"
+    if expected is None:
+        expected, known_as = _recorded(path), "recorded when it was first fetched"
+    if expected is None:
+        return
+    found = _hash(path, "md5" if download.md5 else "sha256")
+    if found != expected:
+        raise UnreadableError(
+            f"{path} is not the file it should be: its hash is {found}, {known_as}: {expected}",
+            f"remove it and fetch it again: rm {path}",
+        )
+
+
+def hashes(download: Download, path: Path) -> dict[str, Any]:
+    """Return how a file is known: its size, and its published or recorded hash."""
+    return {"bytes": path.stat().st_size, "md5": download.md5, "sha256": _recorded(path)}
+
+
+def _fetch_from_any(download: Download, path: Path, urls: Sequence[str], report: Report) -> None:
+    part = path.with_name(f".{path.name}.part")
+    causes = []
+    for url in urls:
+        for attempt in range(_ATTEMPTS):
+            try:
+                with files.storage(path):
+                    continued = _fetch_from(url, part, report, may_continue=download.md5 is not None)
+                    _check_new(download, part, continued=continued)
+                    os.replace(part, path)
+                    files.sync_folder(path.parent)
+                return
+            except _Fault as fault:
+                if attempt == _ATTEMPTS - 1 or not fault.passing:
+                    causes.append(f"{url}: {fault}")
+                    break
+                time.sleep(2**attempt)
+    raise UnreadableError(f"{download.file} could not be fetched: {'; '.join(causes)}", f"or put it at {path}")
+
+
+def _fetch_from(url: str, part: Path, report: Report, *, may_continue: bool) -> bool:
+    """Complete `part` from `url`, and return whether that went on behind what was there."""
+    tag_path = part.with_name(f"{part.name}.json")
+    have, tag = _kept(part, tag_path, url, may_continue)
+    headers = {"User-Agent": "genzoo", "Accept-Encoding": "identity"}
+    if have:
+        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": tag} if tag else {})
+    try:
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_STALL)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:
+            raise _Fault(f"HTTP {error.code} {_in_short(error.reason)}", passing=error.code >= 500) from error
+        if may_continue:  # nothing follows what we have: its hash tells whether it is whole, or of another file
+            return True
+        part.unlink()
+        raise _Fault("another file than the one begun", passing=True) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        passing = not isinstance(error, ValueError) and not url.startswith("file:")
+        raise _Fault(_in_short(getattr(error, "reason", error)), passing=passing) from error
+    with answer:
+        if answer.headers.get_content_type() == "text/html":
+            raise _Fault("a web page, not the file", passing=False)
+        new = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
+        if have and answer.status == 206:
+            begins = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            if not begins or (tag and new != tag):
+                part.unlink()
+                raise _Fault("another file than the one begun", passing=True)
+        else:
+            have = 0
+            part.unlink(missing_ok=True)
+        length = answer.headers.get("Content-Length") or ""
+        total = have + int(length) if length.isdecimal() else None
+        tag_path.write_text(json.dumps({"url": url, "tag": new}))
+        done = _copy(answer, part, have, total, report)
+    if total is not None and done < total:
+        raise _Fault(f"the connection ended after {done:,} of {total:,} bytes", passing=True)
+    return have > 0
+
+
+def _kept(part: Path, tag_path: Path, url: str, may_continue: bool) -> tuple[int, str | None]:
+    """Return how many bytes of an earlier try may stand, and the server's name for that state of the file."""
+    try:
+        kept = json.loads(tag_path.read_text())
+        have = part.stat().st_size
+    except (OSError, ValueError):
+        return 0, None
+    if not isinstance(kept, dict):
+        return 0, None
+    tag = kept.get("tag") if kept.get("url") == url else None
+    return (have, tag) if tag or may_continue else (0, None)
+
+
+def _copy(answer: Any, part: Path, have: int, total: int | None, report: Report) -> int:
+    with part.open("r+b" if have else "wb") as file:
+        file.seek(have)
+        report(have, total)
+        while piece := _read(answer):
+            file.write(piece)
+            have += len(piece)
+            report(have, total)
+        file.truncate(have)
+        file.flush()
+        os.fsync(file.fileno())
+    return have
+
+
+def _read(answer: Any) -> bytes:
+    try:
+        found = answer.read(_PIECE)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Fault(_in_short(error), passing=True) from error
+    assert isinstance(found, bytes)
+    return found
+
+
+def _in_short(reason: Any) -> str:
+    return str(reason).partition("\n")[0] or type(reason).__name__
+
+
+def _check_new(download: Download, part: Path, *, continued: bool) -> None:
+    """Check a complete download against its published hash, or record its hash where none is published."""
+    tag_path = part.with_name(f"{part.name}.json")
+    if download.md5 is not None:
+        found = _hash(part, "md5")
+        if found != download.md5:
+            part.unlink()
+            tag_path.unlink(missing_ok=True)
+            # The beginning may be of another mirror, or of another state of the file: once more from the start.
+            raise _Fault(f"another file (MD5 {found}, published: {download.md5})", passing=continued)
+    else:
+        with part.open("rb") as file:
+            beginning = file.read(64)
+        if beginning.lstrip().lower().startswith((b"<!doctype", b"<html")):
+            part.unlink()
+            raise _Fault("a web page, not the file", passing=False)
+        records, found = part.parent / _RECORDS, _hash(part, "sha256")
+        known = _records(records)
+        if known.get(download.file, found) != found:
+            part.unlink()
+            raise _Fault(f"another file than the first time (SHA-256 {found})", passing=False)
+        files.write_json(records, {"schema_version": files.SCHEMA_VERSION, "sha256": {**known, download.file: found}})
+    tag_path.unlink(missing_ok=True)
+
+
+def _recorded(path: Path) -> str | None:
+    return _records(path.parent / _RECORDS).get(path.name)
+
+
+def _records(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    found = files.read_json(path, "a record of hashes").get("sha256", {})
+    return found if isinstance(found, dict) else {}
+
+
+def _hash(path: Path, kind: str) -> str:
+    with files.readable(path), path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()

@@ -1,0 +1,36 @@
+"""Labels: as condition vectors y, how often each occurs, and draws by these frequencies."""
+
+import torch
+from torch import Tensor
+
+from genzoo.types import DataSpec
+
+
+def condition(labels: Tensor | None, spec: DataSpec) -> Tensor | None:
+    """Return labels (N,) or (N, attributes) as condition vectors y (N, condition_size), one-hot for classes."""
+    if labels is None:
+        return None
+    if labels.ndim == 1:
+        # one_hot would look at the labels, and so wait for the device
+        return torch.eye(spec.condition_size, device=labels.device).index_select(0, labels.long())
+    return labels.float()
+
+
+def label_frequencies(labels: Tensor | None, spec: DataSpec) -> list[float] | None:
+    """Return how often every class or attribute occurs, in [0, 1]."""
+    if labels is None:
+        return None
+    if labels.ndim == 1:
+        shares = labels.long().bincount(minlength=spec.condition_size).double() / len(labels)
+    else:
+        shares = labels.double().mean(0)
+    return [float(share) for share in shares]
+
+
+def draw_conditions(frequencies: list[float], spec: DataSpec, rows: int, source: torch.Generator) -> Tensor:
+    """Return (rows, condition_size) y: one class by its frequency, or every attribute by its own."""
+    shares = torch.tensor(frequencies, device=source.device)
+    if spec.class_names:
+        chosen = torch.multinomial(shares, rows, replacement=True, generator=source)
+        return torch.nn.functional.one_hot(chosen, len(frequencies)).float()
+    return torch.bernoulli(shares.expand(rows, -1), generator=source)

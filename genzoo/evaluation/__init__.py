@@ -1,0 +1,1 @@
+"""Evaluation: a trained model to look at, metrics, pictures and cards."""

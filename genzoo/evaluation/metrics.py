@@ -1,0 +1,63 @@
+"""Metrics, and scores that carry their protocol."""
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from genzoo.components import Component
+from genzoo.errors import GenzooError, GenzooWarning
+from genzoo.evaluation.model import Model
+from genzoo.host.isolation import blamed
+from genzoo.types import Split, Splits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A number and how it came about; scores whose protocols differ must not be ranked together."""
+
+    metric: str
+    value: float
+    protocol: dict[str, Any] = field(default_factory=dict)
+    better: Literal["higher", "lower"] | None = None
+    """Which values are better, where either are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Component):
+    """A way to measure a model."""
+
+    @abstractmethod
+    def obstacle(self, model: Model) -> str | None:
+        """Return why the model or its data cannot be measured, such as `has no encoder`, or None."""
+
+    @abstractmethod
+    def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
+        """Return the scores of `model` on `split`, stored data; everything drawn depends on `seed` alone.
+
+        `train` is the training split, for what has to be fitted before it can measure.
+        """
+
+
+def evaluate_model(
+    model: Model, splits: Splits, metrics: Sequence[Metric], *, split_name: str, seed: int, strict: bool = False
+) -> list[Score]:
+    """Return the scores of every metric on the split of that name, each with the full protocol.
+
+    A metric that fails costs its own scores and a `GenzooWarning`; if `strict`, it raises `PluginError`.
+    """
+    split = getattr(splits, split_name)
+    common = {"split": split_name, "seed": seed, "weights": model.weights, "batch_norm": "running"}
+    found: list[Score] = []
+    for metric in metrics:
+        try:
+            with blamed(f"metric '{metric.name}' failed", "name other metrics: --metric M"):
+                scores = metric.measure(model, split, train=splits.train, seed=seed)
+                found += [replace(score, protocol={**common, **score.protocol}) for score in scores]
+        except GenzooError as error:
+            if strict:
+                raise
+            told = error.found if metric.name in error.found else f"metric '{metric.name}' failed: {error.found}"
+            warnings.warn(told, GenzooWarning, stacklevel=2)
+    return found

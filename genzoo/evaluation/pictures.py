@@ -1,0 +1,141 @@
+"""Pictures: images as grids, vectors as scatter plots."""
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from genzoo.evaluation.model import Model
+from genzoo.storage import files
+from genzoo.types import DataSpec, Split
+
+_LEAST_TILE = 48
+"""Pixels to which the side of a small image is magnified, by whole factors."""
+
+
+class Panel(NamedTuple):
+    """One scatter plot."""
+
+    title: str
+    points: Tensor
+    labels: Tensor | None
+    limit: float
+    """Both axes run from −limit to limit."""
+
+
+def save_samples(path: Path, model: Model, *, count: int, seed: int, y: Tensor | None = None) -> None:
+    """Draw samples: a grid of images, or prior draws z beside the samples they become; `y` conditions them."""
+    x = model.sample(count, seed=seed, y=y)
+    if model.data.is_image:
+        save_grid(path, x, columns=_columns(count))
+        return
+    z = model.draw_z(count, seed=seed)
+    limit = _limit(x, model.data)
+    save_panels(path, [Panel("prior z", z, None, 4), Panel("samples x", x, None, limit)])
+
+
+def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, seed: int) -> None:
+    """Draw reconstructions of the split's first rows.
+
+    Images: odd columns originals, even columns their reconstructions (counted from 1). Vectors: data, codes,
+    reconstructions and samples, the first three coloured by class.
+    """
+    x, y = model.rows(split, count)
+    labels = None if split.labels is None else split.labels[:count]
+    codes = model.encode(x, y=y, seed=seed).z
+    again = model.decode(codes, y)
+    if model.data.is_image:
+        save_grid(path, torch.stack([x, again], dim=1).flatten(0, 1), columns=8)
+        return
+    limit = _limit(x, model.data)
+    samples = model.sample(len(x), seed=seed)
+    save_panels(
+        path,
+        [
+            Panel("data x", x, labels, limit),
+            Panel("codes z of x", codes, labels, 4),
+            Panel("reconstructions of x", again, labels, limit),
+            Panel("samples", samples, None, limit),
+        ],
+    )
+
+
+def save_interpolations(
+    path: Path,
+    model: Model,
+    a: Tensor,
+    b: Tensor,
+    *,
+    steps: int,
+    seed: int,
+    y: tuple[Tensor, Tensor] | None = None,
+) -> None:
+    """Draw one row per pair: a, the decodings between their codes, b; vectors as paths in a plane."""
+    between = model.interpolate(a, b, steps=steps, seed=seed, y=y)
+    if model.data.is_image:
+        rows = torch.cat([a[:, None].to(between), between, b[:, None].to(between)], dim=1)
+        save_grid(path, rows.flatten(0, 1), columns=steps + 3)
+        return
+    limit = _limit(torch.cat([a, b]), model.data)
+    row = torch.arange(len(a))
+    paths = row.repeat_interleave(steps + 1)
+    save_panels(
+        path,
+        [
+            Panel("ends", torch.cat([a, b]), torch.cat([row, row]), limit),
+            Panel("decodings between them", between.flatten(0, 1), paths, limit),
+        ],
+    )
+
+
+def save_grid(path: Path, images: Tensor, *, columns: int) -> None:
+    """Write images (N, 1 or 3, H, W) in [0, 1] as one PNG, small ones magnified."""
+    factor = max(1, -(-_LEAST_TILE // images.shape[-1]))
+    tiles = images.float().cpu().repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
+    grid = make_grid(tiles, nrow=columns, padding=2, pad_value=1.0)
+    pixels = grid.mul(255).add(0.5).clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+    _save_png(path, Image.fromarray(pixels))
+
+
+def save_panels(path: Path, panels: Sequence[Panel]) -> None:
+    """Write scatter plots of the first two coordinates side by side as one PNG, coloured blue to red by class."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4 * len(panels), 4.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        points = panel.points.float().cpu()
+        across, up = points[:, 0], points[:, min(1, points.shape[1] - 1)]
+        colours: dict[str, Any] = (
+            {"color": "black"} if panel.labels is None else {"c": panel.labels.cpu(), "cmap": "jet"}
+        )
+        axes.scatter(across, up, s=3, linewidths=0, alpha=0.6, rasterized=True, **colours)
+        axes.set(title=panel.title, xlim=(-panel.limit, panel.limit), ylim=(-panel.limit, panel.limit))
+        axes.set_aspect("equal")
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    files.write(path, content.getvalue())
+
+
+def _save_png(path: Path, image: Image.Image) -> None:
+    content = io.BytesIO()
+    image.save(content, format="png")
+    files.write(path, content.getvalue())
+
+
+def _columns(count: int) -> int:
+    return max(1, math.isqrt(count))
+
+
+def _limit(x: Tensor, data: DataSpec) -> float:
+    """Return an axis limit that shows all of x, or of the known mixture: 6 for the paper's grid."""
+    if data.mixture is not None:
+        return max(abs(value) for mean in data.mixture.means for value in mean) * 1.5
+    return float(x.abs().max()) * 1.1

@@ -1,0 +1,1 @@
+"""Networks: the interfaces of encoder, decoder and critic, and networks made of layer tables."""

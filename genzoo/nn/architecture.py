@@ -1,0 +1,90 @@
+"""Architectures: what turns the shape of the data into networks."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from torch import Tensor, nn
+
+from genzoo.components import Component
+from genzoo.errors import SettingsError
+from genzoo.nn.interfaces import Decoder, Encoder, JointCritic, Networks
+from genzoo.types import DataSpec, Posterior, Sees
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture(Component):
+    """A family of networks; a game asks it for the parts that it plays with."""
+
+    posteriors: ClassVar[tuple[Posterior, ...]]
+    """The posteriors that its encoder offers, its own first."""
+
+    latent: int
+    """The size of z."""
+    init_std: float | None = None
+    """Weights of linear maps and convolutions start as N(0, init_std²), their biases as 0; None: each layer's own."""
+
+    def __post_init__(self) -> None:
+        if self.latent < 1:
+            raise ValueError(f"latent is {self.latent}, expected at least 1")
+        if self.init_std is not None and self.init_std <= 0:
+            raise ValueError(f"init_std is {self.init_std}, expected more than 0, or none")
+
+    @abstractmethod
+    def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> Encoder:
+        """Return an encoder; `posterior` None is the architecture's own, `condition` the embedded y's size."""
+
+    @abstractmethod
+    def decoder(self, data: DataSpec, *, condition: int = 0) -> Decoder:
+        """Return a decoder whose output has the data's shape and support."""
+
+    @abstractmethod
+    def critic(self, data: DataSpec, *, sees: Sees = "xz", condition: int = 0, outputs: int = 1) -> JointCritic:
+        """Return a critic of the parts that it `sees`, with `outputs` logits per row."""
+
+    def embedder(self, data: DataSpec) -> nn.Module:
+        """Return the map from y (N, condition_size) to its embedding, one for all networks of a game.
+
+        Its attribute `out_features` is the size that the other parts take as `condition`. The default passes y on.
+        """
+        return PassOn(data)
+
+    def initialise(self, networks: Networks, images: Tensor) -> None:
+        """Start the networks from the data: `images` are up to 500 training rows; called once. Default: nothing."""
+
+    @final
+    def choose(self, posterior: Posterior | None) -> Posterior:
+        """Return the posterior asked for, or the architecture's own; refuse one that it does not offer."""
+        chosen = posterior or self.posteriors[0]
+        if chosen not in self.posteriors:
+            raise SettingsError(
+                f"architecture '{self.name}' offers no {chosen} posterior",
+                f"it offers: {', '.join(self.posteriors)}",
+            )
+        return chosen
+
+
+class LinearEmbedder(nn.Linear):
+    """One linear map from y (N, condition_size) to `size` numbers; its weights stay as drawn unless `trained`."""
+
+    def __init__(self, data: DataSpec, size: int, *, trained: bool = True) -> None:
+        super().__init__(_labelled(data), size)
+        self.requires_grad_(trained)
+
+
+class PassOn(nn.Module):
+    """The embedding that leaves y as it is."""
+
+    def __init__(self, data: DataSpec) -> None:
+        super().__init__()
+        self.out_features = _labelled(data)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Return `y`."""
+        return y
+
+
+def _labelled(data: DataSpec) -> int:
+    if not data.condition_size:
+        raise SettingsError("a conditional model needs labels, and these data have none")
+    return data.condition_size

@@ -1,0 +1,103 @@
+"""The layers that torch lacks: maxout, a bias for every position, and batch norm over several processes."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from genzoo.nn.interfaces import at_least_float32, row_wise
+
+
+@row_wise
+class MaxoutLayer(nn.Module):
+    """The maximum over neighbouring groups of `pieces` channels."""
+
+    def __init__(self, pieces: int) -> None:
+        super().__init__()
+        self.pieces = pieces
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C/pieces, …) for `x` (N, C, …)."""
+        # not amax: sharing the gradient among equal pieces takes several times as long
+        return x.reshape(len(x), -1, self.pieces, *x.shape[2:]).max(2).values
+
+
+@row_wise
+class UntiedBias(nn.Module):
+    """Adds one value per map and position."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+    def reset_parameters(self) -> None:
+        """Set the bias to 0."""
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` (N, *shape) plus the bias."""
+        return x + self.bias
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all ranks, and so of its gradients (torch's own differentiable all_reduce is on its way out)."""
+
+    @staticmethod
+    def forward(context: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
+class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over the rows of all ranks, each of which has equally many."""
+
+    @classmethod
+    def of(cls, local: nn.modules.batchnorm._BatchNorm) -> "GlobalBatchNorm":
+        """Return the global form of a batch norm, with the same parameters and buffers."""
+        found = cls(local.num_features, local.eps, local.momentum, local.affine, local.track_running_stats)
+        found._parameters, found._buffers = local._parameters, local._buffers
+        return found.train(local.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised `x` (N, C, …)."""
+        if not self.training:
+            return super().forward(x)
+        values = at_least_float32(x)
+        dims = [0, *range(2, x.ndim)]
+        ranks = dist.get_world_size()
+        mean: Tensor = _Sum.apply(values.mean(dims)) / ranks
+        centred = values - mean.view(1, -1, *(1 for _ in dims[1:]))
+        variance: Tensor = _Sum.apply(centred.square().mean(dims)) / ranks
+        self._remember(mean.detach(), variance.detach(), x.numel() // len(mean) * ranks)
+        shape = (1, -1, *(1 for _ in dims[1:]))
+        found: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            found = found * self.weight.view(shape) + self.bias.view(shape)
+        return found.to(x.dtype)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        if self.num_batches_tracked is None or self.running_mean is None or self.running_var is None:
+            return
+        self.num_batches_tracked.add_(1)
+        share = 1 / self.num_batches_tracked.float() if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance * (count / max(count - 1, 1)), share)
+
+
+def synchronise(networks: nn.Module) -> None:
+    """Put `GlobalBatchNorm` in the place of every batch norm."""
+    for module in list(networks.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                setattr(module, name, GlobalBatchNorm.of(child))

@@ -1,0 +1,91 @@
+"""Stacks: the one function that turns a layer table into a module, and that module."""
+
+from itertools import islice
+
+from torch import Tensor, nn
+
+from genzoo.errors import SettingsError
+from genzoo.nn.interfaces import row_wise
+from genzoo.nn.layers import UntiedBias
+from genzoo.nn.tables import LayerCard, Shape, Table, lay_out, show_shape
+
+
+def build(table: Table, given: Shape, *, gives: Shape | None = None) -> "Stack":
+    """Return the table as a module for inputs (N, *given); refuse one that does not give (N, *gives)."""
+    cards = lay_out(table, given)
+    output = cards[-1].output if cards else given
+    if gives is not None and output != gives:
+        row = f"row {len(table)} ({table[-1]})" if table else "an empty table"
+        raise SettingsError(f"{row} gives {show_shape(output)}, expected {show_shape(gives)}")
+    return Stack(cards, given)
+
+
+@row_wise
+class Layer(nn.Sequential):
+    """One row as a module: its steps in order, the nonlinearity last."""
+
+    def __init__(self, card: LayerCard) -> None:
+        row, mapped = card.row, card.row.map_shape(card.given)
+        steps: list[nn.Module] = []
+        if row.input_dropout:
+            steps.append(nn.Dropout(row.input_dropout))
+        steps.append(row.linear_map(card.given, bias=row.bias_kind == "tied"))
+        if row.bias_kind == "untied":
+            steps.append(UntiedBias(mapped))
+        if row.batch_norm:
+            norm = nn.BatchNorm1d if len(mapped) == 1 else nn.BatchNorm2d
+            steps.append(norm(mapped[0], eps=row.batch_norm.eps, momentum=row.batch_norm.momentum))
+        if row.dropout:
+            steps.append(nn.Dropout(row.dropout))
+        super().__init__(*steps, row.nonlinearity.module())
+
+    def preactivation(self, x: Tensor) -> Tensor:
+        """Return the row's values before its nonlinearity, for `x` (N, *given)."""
+        for step in islice(self, len(self) - 1):
+            x = step(x)
+        return x
+
+    def activation(self, x: Tensor) -> Tensor:
+        """Return the nonlinearity of the row's `preactivation`."""
+        return self[-1](x)  # type: ignore[no-any-return]
+
+
+@row_wise
+class Stack(nn.Module):
+    """A table as a module; `cards` tells its sizes and costs."""
+
+    def __init__(self, cards: tuple[LayerCard, ...], given: Shape) -> None:
+        super().__init__()
+        self.cards = cards
+        self.given = given
+        self.output = cards[-1].output if cards else given
+        self.layers = nn.ModuleList(Layer(card) for card in cards)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, *output) for `x` (N, …) that holds as many numbers per row as `given`."""
+        return self.until(x, len(self.layers))
+
+    def until(self, x: Tensor, count: int) -> Tensor:
+        """Return what the first `count` rows make of `x`."""
+        x = self._as_given(x)
+        for layer in islice(self.layers, count):
+            x = layer(x)
+        return x
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return `forward` before the last row's nonlinearity."""
+        last = self.layers[-1]
+        assert isinstance(last, Layer)
+        return last.preactivation(self.until(x, len(self.layers) - 1))
+
+    def preactivations(self, x: Tensor) -> list[Tensor]:
+        """Return every row's values before its nonlinearity, and after them the stack's output."""
+        x, found = self._as_given(x), []
+        for layer in self.layers:
+            assert isinstance(layer, Layer)
+            found.append(layer.preactivation(x))
+            x = layer.activation(found[-1])
+        return [*found, x]
+
+    def _as_given(self, x: Tensor) -> Tensor:
+        return x if x.shape[1:] == self.given else x.reshape(len(x), *self.given)

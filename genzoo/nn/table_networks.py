@@ -1,0 +1,143 @@
+"""Encoder, decoder and joint critic made of layer tables, wired as in the paper."""
+
+from math import prod
+
+import torch
+from torch import Tensor
+
+from genzoo.errors import SettingsError
+from genzoo.nn.interfaces import Decoder, Encoder, JointCritic, row_wise
+from genzoo.nn.layers import UntiedBias
+from genzoo.nn.stacks import build
+from genzoo.nn.tables import Linear, Shape, Table
+from genzoo.types import Code, DataSpec, Joint, Posterior, Sees, Verdict
+
+
+@row_wise
+class TableEncoder(Encoder):
+    """An encoder of two tables: `body` reads x, `head` reads the body's output joined with y.
+
+    The head gives [mean, log σ] (2·latent numbers, mean first) for a `gaussian` posterior and z (latent numbers)
+    otherwise; an `implicit` posterior of vector data reads [x, noise] at the body's input.
+    """
+
+    def __init__(
+        self,
+        data: DataSpec,
+        *,
+        latent: int,
+        posterior: Posterior,
+        body: Table,
+        head: Table,
+        condition: int = 0,
+    ) -> None:
+        super().__init__()
+        given = data.shape
+        if posterior == "implicit":
+            if data.is_image:
+                raise SettingsError("an implicit posterior reads [x, noise]: expected vector data, not images")
+            given = (data.shape[0] + latent,)
+        self.posterior: Posterior = posterior
+        self.body = build(body, given)
+        joined = (self.body.output[0] + condition, *self.body.output[1:])
+        numbers = 2 * latent if posterior == "gaussian" else latent
+        self.head = build(head, joined, gives=(numbers, *(1 for _ in joined[1:])))
+
+    def forward(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Code:
+        """Return the code of `x` (N, *shape); `noise` (N, latent); `y` (N, condition) or None."""
+        inputs = torch.cat([x, noise], dim=1) if self.posterior == "implicit" else x
+        outputs = self.head(_join(self.body(inputs), y)).flatten(1)
+        if self.posterior != "gaussian":
+            return Code(z=outputs, mean=outputs if self.posterior == "point" else None)
+        mean, log_std = outputs.chunk(2, dim=1)
+        return Code(z=mean + log_std.exp() * noise, mean=mean, log_std=log_std)
+
+    def features(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the body's rows before their nonlinearities and, where there is one, the mean."""
+        if self.posterior == "implicit":
+            return {}
+        *rows, output = self.body.preactivations(x)
+        found = {f"body.{number}": row for number, row in enumerate(rows, start=1)}
+        outputs = self.head(_join(output, y)).flatten(1)
+        return found | {"mean": outputs.chunk(2, dim=1)[0] if self.posterior == "gaussian" else outputs}
+
+
+@row_wise
+class TableDecoder(Decoder):
+    """A decoder of one table that reads z joined with y; its last row prints the sigmoid of `unit` support."""
+
+    def __init__(self, data: DataSpec, *, latent: int, table: Table, condition: int = 0) -> None:
+        super().__init__(support=data.support)
+        self.stack = build(table, _as_input(table, latent + condition), gives=data.shape)
+        ends = str(table[-1].nonlinearity)
+        expected = "sigmoid" if data.support == "unit" else "linear"
+        if ends != expected:
+            raise SettingsError(f"row {len(table)} ends in {ends}, expected {expected} for {data.support} support")
+
+    def logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return x (N, *shape) before the output nonlinearity, for z (N, latent) and y (N, condition)."""
+        return self.stack.logits(_join(z, y))
+
+    def start_at_mean(self, images: Tensor) -> None:
+        """Set the untied output bias to the log-odds of the mean of `images` (M, *shape) in [0, 1].
+
+        Means are clipped to [1e-7, 1 − 1e-7], as in the official code.
+        """
+        biases = [module for module in self.stack.layers[-1].modules() if isinstance(module, UntiedBias)]
+        with torch.no_grad():
+            biases[0].bias.copy_(images.double().mean(0).clamp(1e-7, 1 - 1e-7).logit())
+
+
+@row_wise
+class TableCritic(JointCritic):
+    """A critic of three tables: D(x) and D(z) whose outputs, joined with y, feed D(x, z).
+
+    The towers of parts that it does not see are dropped; an empty tower passes its part through.
+    """
+
+    def __init__(
+        self,
+        data: DataSpec,
+        *,
+        latent: int,
+        x_table: Table,
+        z_table: Table,
+        joint_table: Table,
+        sees: Sees = "xz",
+        condition: int = 0,
+        outputs: int = 1,
+    ) -> None:
+        super().__init__()
+        self.x = build(x_table, data.shape) if "x" in sees else None
+        self.z = build(z_table, _as_input(z_table, latent)) if "z" in sees else None
+        seen = [prod(tower.output) for tower in (self.x, self.z) if tower is not None]
+        given = _as_input(joint_table, sum(seen) + condition)
+        self.joint = build(joint_table, given, gives=(outputs, *(1 for _ in given[1:])))
+
+    def forward(self, joint: Joint) -> Verdict:
+        """Return the verdict on every row of `joint`: logits (N,), or (N, outputs) for several outputs."""
+        parts = []
+        if self.x is not None:
+            assert joint.x is not None
+            parts.append(self.x(joint.x).flatten(1))
+        if self.z is not None:
+            assert joint.z is not None
+            parts.append(self.z(joint.z).flatten(1))
+        if joint.y is not None:
+            parts.append(joint.y)
+        hidden = self.joint.until(torch.cat(parts, dim=1), len(self.joint.layers) - 1)
+        logits = self.joint.layers[-1](hidden).flatten(1)
+        return Verdict(logits.squeeze(1) if logits.shape[1] == 1 else logits, hidden.flatten(1))
+
+
+def _as_input(table: Table, numbers: int) -> Shape:
+    """Return the shape in which `table` reads a vector of that many numbers."""
+    return (numbers,) if not table or isinstance(table[0], Linear) else (numbers, 1, 1)
+
+
+def _join(values: Tensor, y: Tensor | None) -> Tensor:
+    """Return `values` (N, C, …) with y (N, k) as k more channels, the same at every position."""
+    if y is None:
+        return values
+    maps = y.reshape(*y.shape, *(1 for _ in values.shape[2:])).expand(-1, -1, *values.shape[2:])
+    return torch.cat([values, maps], dim=1)

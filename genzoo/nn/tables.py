@@ -1,0 +1,318 @@
+"""Layer tables: rows as frozen values, with their sizes and costs.
+
+Sizes follow the paper's convention: a convolution's output is (in + 2·padding − kernel)/stride + 1 and a
+transposed convolution's is (in − 1)·stride + kernel − 2·padding, and every division must be exact.
+Multiply-accumulates count convolutions, transposed convolutions and linear maps of one input, nothing else.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import prod
+from typing import Literal, NamedTuple
+
+from torch import nn
+
+from genzoo.errors import SettingsError
+from genzoo.nn.layers import MaxoutLayer
+
+Shape = tuple[int, ...]
+Bias = Literal["none", "tied", "untied"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchNorm:
+    """Batch normalisation over rows (and positions); `momentum` is the weight of the newest batch."""
+
+    eps: float = 1e-5
+    momentum: float = 0.1
+
+
+class Nonlinearity(ABC):
+    """What a row ends with."""
+
+    def map_width(self, width: int) -> int:
+        """Return how many channels the linear map of a row of this printed `width` has."""
+        return width
+
+    def output_width(self, width: int) -> int:
+        """Return how many channels leave a row of this printed `width`."""
+        return width
+
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """Return it as a module."""
+
+    @abstractmethod
+    def __str__(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Identity(Nonlinearity):
+    """No nonlinearity; the paper prints `linear`."""
+
+    def module(self) -> nn.Module:
+        """Return it as a module."""
+        return nn.Identity()
+
+    def __str__(self) -> str:
+        return "linear"
+
+
+@dataclass(frozen=True)
+class ReLU(Nonlinearity):
+    """max(0, t)."""
+
+    def module(self) -> nn.Module:
+        """Return it as a module."""
+        return nn.ReLU()
+
+    def __str__(self) -> str:
+        return "ReLU"
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Nonlinearity):
+    """max(slope·t, t)."""
+
+    slope: float
+
+    def module(self) -> nn.Module:
+        """Return it as a module."""
+        return nn.LeakyReLU(self.slope)
+
+    def __str__(self) -> str:
+        return f"LReLU {self.slope:g}"
+
+
+@dataclass(frozen=True)
+class Sigmoid(Nonlinearity):
+    """1/(1 + e^−t)."""
+
+    def module(self) -> nn.Module:
+        """Return it as a module."""
+        return nn.Sigmoid()
+
+    def __str__(self) -> str:
+        return "sigmoid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maxout(Nonlinearity):
+    """The maximum over `pieces` neighbouring channels.
+
+    `counted` says what the row's width counts: the channels `before` the maximum (the convolutions of the
+    paper's CIFAR10 critic) or those `after` it (its toy critic).
+    """
+
+    pieces: int
+    counted: Literal["before", "after"] = "after"
+
+    def __post_init__(self) -> None:
+        if self.pieces < 1:
+            raise ValueError(f"pieces is {self.pieces}, expected at least 1")
+
+    def map_width(self, width: int) -> int:
+        """Return how many channels the linear map of a row of this printed `width` has."""
+        return width * self.pieces if self.counted == "after" else width
+
+    def output_width(self, width: int) -> int:
+        """Return how many channels leave a row of this printed `width`."""
+        return width if self.counted == "after" else width // self.pieces
+
+    def module(self) -> nn.Module:
+        """Return it as a module."""
+        return MaxoutLayer(self.pieces)
+
+    def __str__(self) -> str:
+        return f"maxout {self.pieces}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(ABC):
+    """One line of a layer table: dropout on the input, a linear map, BN, dropout, a nonlinearity."""
+
+    width: int
+    """Maps or units, as the table prints them (`Maxout` says whether before or after its maximum)."""
+    batch_norm: BatchNorm | None = None
+    input_dropout: float = 0.0
+    """Probability of dropping each element of the row's input."""
+    dropout: float = 0.0
+    """Probability of dropping each element just before the nonlinearity."""
+    nonlinearity: Nonlinearity = Identity()
+    bias: Bias | None = None
+    """`tied`: one per map; `untied`: one per map and position; None: `tied`, or `none` under batch norm."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width is {self.width}, expected at least 1")
+        for name in ("input_dropout", "dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 ≤ {name} < 1")
+        pieces = getattr(self.nonlinearity, "pieces", 1)
+        if self.nonlinearity.map_width(self.width) % pieces:
+            raise ValueError(f"width {self.width} does not divide into {pieces} maxout pieces")
+
+    @property
+    def bias_kind(self) -> Bias:
+        """The bias with its default filled in."""
+        return self.bias or ("none" if self.batch_norm else "tied")
+
+    @abstractmethod
+    def map_shape(self, given: Shape) -> Shape:
+        """Return the shape after the linear map; raise `ValueError` saying what fits where it does not."""
+
+    @abstractmethod
+    def macs(self, given: Shape) -> int:
+        """Return the multiply-accumulates of the linear map for one input of shape `given`."""
+
+    @abstractmethod
+    def linear_map(self, given: Shape, *, bias: bool) -> nn.Module:
+        """Return the linear map as a module."""
+
+    def output_shape(self, given: Shape) -> Shape:
+        """Return the shape that leaves the row."""
+        return (self.nonlinearity.output_width(self.width), *self.map_shape(given)[1:])
+
+    @property
+    def _maps(self) -> int:
+        return self.nonlinearity.map_width(self.width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(Row):
+    """A fully connected row; an image at its input is flattened."""
+
+    def map_shape(self, given: Shape) -> Shape:
+        """Return (units,)."""
+        return (self._maps,)
+
+    def macs(self, given: Shape) -> int:
+        """Return inputs × units."""
+        return prod(given) * self._maps
+
+    def linear_map(self, given: Shape, *, bias: bool) -> nn.Module:
+        """Return `nn.Linear`, after a flattening where the input is an image."""
+        linear = nn.Linear(prod(given), self._maps, bias=bias)
+        return linear if len(given) == 1 else nn.Sequential(nn.Flatten(), linear)
+
+    def __str__(self) -> str:
+        return "linear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Convolution(Row):
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kernel < 1 or self.stride < 1 or self.padding < 0:
+            raise ValueError(
+                f"kernel {self.kernel}, stride {self.stride}, padding {self.padding}: expected ≥ 1, ≥ 1, ≥ 0"
+            )
+
+    def _image(self, given: Shape) -> tuple[int, int, int]:
+        if len(given) != 3:
+            raise ValueError("expected maps × height × width")
+        return given[0], given[1], given[2]
+
+    def __str__(self) -> str:
+        padding = f", padding {self.padding}" if self.padding else ""
+        return f"{self._label} {self.kernel}×{self.kernel}, stride {self.stride}{padding}"
+
+    _label = "conv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv(_Convolution):
+    """A convolution row."""
+
+    def map_shape(self, given: Shape) -> Shape:
+        """Return (maps, height, width) after the convolution."""
+        sizes = []
+        for size in self._image(given)[1:]:
+            steps, rest = divmod(size + 2 * self.padding - self.kernel, self.stride)
+            if steps < 0:
+                raise ValueError(f"expected a side of at least {self.kernel - 2 * self.padding}")
+            if rest:
+                raise ValueError(f"expected a side of {size - rest} or {size - rest + self.stride}")
+            sizes.append(steps + 1)
+        return (self._maps, *sizes)
+
+    def macs(self, given: Shape) -> int:
+        """Return output positions × input maps × output maps × kernel²."""
+        maps, height, width = self.map_shape(given)
+        return height * width * given[0] * maps * self.kernel**2
+
+    def linear_map(self, given: Shape, *, bias: bool) -> nn.Module:
+        """Return `nn.Conv2d`."""
+        return nn.Conv2d(given[0], self._maps, self.kernel, self.stride, self.padding, bias=bias)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransposedConv(_Convolution):
+    """A transposed convolution row."""
+
+    _label = "transposed conv"
+
+    def map_shape(self, given: Shape) -> Shape:
+        """Return (maps, height, width) after the transposed convolution."""
+        sizes = [(size - 1) * self.stride + self.kernel - 2 * self.padding for size in self._image(given)[1:]]
+        if min(sizes) < 1:
+            raise ValueError(f"padding {self.padding} leaves nothing of a {self.kernel}×{self.kernel} kernel")
+        return (self._maps, *sizes)
+
+    def macs(self, given: Shape) -> int:
+        """Return input positions × input maps × output maps × kernel²."""
+        maps, height, width = self._image(given)
+        return height * width * maps * self._maps * self.kernel**2
+
+    def linear_map(self, given: Shape, *, bias: bool) -> nn.Module:
+        """Return `nn.ConvTranspose2d`."""
+        return nn.ConvTranspose2d(given[0], self._maps, self.kernel, self.stride, self.padding, bias=bias)
+
+
+Table = tuple[Row, ...]
+
+
+class LayerCard(NamedTuple):
+    """What a table says of one of its rows at a given input."""
+
+    row: Row
+    given: Shape
+    output: Shape
+    parameters: int
+    macs: int
+
+
+def lay_out(table: Table, given: Shape) -> tuple[LayerCard, ...]:
+    """Return the card of every row for an input of shape `given`; refuse a table that does not fit it."""
+    cards = []
+    for number, row in enumerate(table, start=1):
+        try:
+            mapped = row.map_shape(given)
+        except ValueError as error:
+            raise SettingsError(
+                f"row {number} ({row}, {row.width} maps) does not fit its input {show_shape(given)}: {error}"
+            ) from error
+        output = row.output_shape(given)
+        cards.append(LayerCard(row, given, output, _count(row, given, mapped), row.macs(given)))
+        given = output
+    return tuple(cards)
+
+
+def show_shape(shape: Shape) -> str:
+    """Return the shape as the paper prints it, such as 64×13×13."""
+    return "×".join(str(size) for size in shape)
+
+
+def _count(row: Row, given: Shape, mapped: Shape) -> int:
+    weights = row.macs(given) // _positions(row, given, mapped)
+    biases = {"none": 0, "tied": mapped[0], "untied": prod(mapped)}[row.bias_kind]
+    return weights + biases + (2 * mapped[0] if row.batch_norm else 0)
+
+
+def _positions(row: Row, given: Shape, mapped: Shape) -> int:
+    """Return how often every weight of the row is used: where its kernel is applied."""
+    return prod(given[1:]) if isinstance(row, TransposedConv) else prod(mapped[1:])

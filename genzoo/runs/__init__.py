@@ -1,0 +1,1 @@
+"""Runs: what a run is to be, and the engine that trains it inside its folder."""

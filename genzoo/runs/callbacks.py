@@ -1,0 +1,32 @@
+"""The watcher: whom the engine tells what it does, and asks whether to stop. Needs no torch."""
+
+from typing import Any
+
+from genzoo.storage.run_folder import Run
+
+
+class Watcher:
+    """Is told what the engine does; every method may be left as it is."""
+
+    def started(self, run: Run, step: int, steps: int) -> None:
+        """Training begins at `step` of `steps`."""
+
+    def stepped(self, step: int) -> None:
+        """`step` steps are taken; called very often."""
+
+    def logged(self, entry: dict[str, Any]) -> None:
+        """One line went into metrics.jsonl."""
+
+    def saved(self, step: int) -> None:
+        """The checkpoint of `step` is on disk."""
+
+    def finished(self) -> None:
+        """All steps are taken; evaluation follows."""
+
+    def signal(self) -> int | None:
+        """Return the signal that asks the run to stop, if there is one; asked after every step."""
+        return None
+
+    def wants_save(self) -> bool:
+        """Return whether the run was asked to save and go on since this was last asked; asked after every step."""
+        return False

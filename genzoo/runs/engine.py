@@ -1,0 +1,344 @@
+"""The engine: runs a trainer inside a run folder, with logs, pictures, checkpoints and an end for every reason."""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from genzoo.data.labels import label_frequencies
+from genzoo.errors import DivergedError, GenzooError, InterruptedRun, ResourceError, UnreadableError, is_out_of_memory
+from genzoo.evaluation import pictures
+from genzoo.evaluation.cards import memory_estimate
+from genzoo.evaluation.model import Model
+from genzoo.nn.interfaces import Networks
+from genzoo.randomness import preserved
+from genzoo.runs.callbacks import Watcher
+from genzoo.runs.collapse import Alarms
+from genzoo.storage import checkpoints, files
+from genzoo.storage.checkpoints import Checkpoint
+from genzoo.storage.run_folder import Run
+from genzoo.storage.tensors import pack, unpack
+from genzoo.training import torchrun
+from genzoo.training.populations import Population
+from genzoo.training.trainer import Trainer
+from genzoo.types import Losses, Splits
+
+_PICTURED = 64
+_SCATTERED = 2500
+
+
+class Engine:
+    """A trainer, its data and its run folder, which this process holds; `evaluate` measures and keeps scores."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        run: Run,
+        splits: Splits,
+        watcher: Watcher,
+        evaluate: Callable[[Model], None] = lambda model: None,
+    ) -> None:
+        self.trainer = trainer
+        self.run = run
+        self._splits = splits
+        self._watcher = watcher
+        self._evaluate = evaluate
+        self._training = trainer.settings.training
+        self._writes = trainer.ranks.is_first
+        self._frequencies = label_frequencies(splits.train.labels, trainer.settings.dataset.spec)
+        self._meter = Meter()
+        self._alarms = Alarms()
+        self._data_spread = float(trainer.stream.first_images(500).std(0).mean()) or 1.0
+        self._seconds_before = 0.0
+        self._clock = Clock()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a verified checkpoint."""
+        names = ["networks", "optimizers"] + (["averaged"] if self._training.averaging is not None else [])
+        tensors = {name: unpack(checkpoint.file(f"{name}.safetensors")) for name in names}
+        state = files.read_json(checkpoint.file("state.json"), "a checkpoint's state")
+        self.trainer.restore(tensors, step=checkpoint.step)
+        if not isinstance(state.get("seconds"), int | float):
+            raise UnreadableError(
+                f"{checkpoint.file('state.json')} does not say how long the run took: seconds", "restore it from a copy"
+            )
+        self._seconds_before = float(state["seconds"])
+
+    def train(self) -> None:
+        """Take the remaining steps and evaluate; leave the caller's random state alone."""
+        self._begin()
+        with preserved(), _memory_explained(self.trainer):
+            while not self._is_done:
+                losses = self.trainer.advance()
+                self._took(losses, self._asked())
+        self._finish()
+
+    @property
+    def _is_done(self) -> bool:
+        return self.trainer.step >= self._training.steps
+
+    def _begin(self) -> None:
+        """Start the clock, and drop what was logged of the steps that will be taken again."""
+        trainer = self.trainer
+        self._watcher.started(self.run, trainer.step, self._training.steps)
+        self._clock = Clock(step=trainer.step, seconds=self._seconds_before)
+        if self._writes:
+            self.run.rewind_log(trainer.step)
+            checkpoints.prune(self.run.checkpoints, keep=self._training.keep_checkpoints)
+
+    def _asked(self) -> "_Asked":
+        return _Asked(self.trainer.ranks.agree(self._watcher.signal()), self._watcher.wants_save())
+
+    def _took(self, losses: Losses, asked: "_Asked") -> None:
+        """Do what is due after a step; raise where it is the last one, but for the end."""
+        trainer, steps, signal = self.trainer, self._training.steps, asked.signal
+        self._meter.add(losses)
+        self._after_step(trainer.step, asked, last=self._is_done)
+        if signal and not self._is_done:
+            trainer.ranks.wait()  # an end of the others would have the launcher end the first one, which saves
+            raise InterruptedRun(
+                f"stopped after step {trainer.step:,} of {steps:,}; all of it is saved",
+                f"go on with: {torchrun.command()} resume {self.run.path}",
+                signal_number=signal,
+            )
+
+    def _finish(self) -> None:
+        self._watcher.finished()
+        if self._writes:
+            self._measure()
+
+    def model(self, networks: Networks) -> Model:
+        """Return the trainer's `networks` as a model to look at."""
+        settings = self.trainer.settings
+        return Model(
+            networks=networks,
+            data=settings.dataset.spec,
+            prior=settings.prior,
+            latent=settings.architecture.latent,
+            label_frequencies=self._frequencies,
+            device=self.trainer.device,
+            step=self.trainer.step,
+            weights="raw" if self._training.averaging is None else "averaged",
+        )
+
+    def _after_step(self, step: int, asked: "_Asked", *, last: bool) -> None:
+        training, signal = self._training, asked.signal
+        self._watcher.stepped(step)
+        draw = step % training.picture_every == 0 or last
+        save = step % training.checkpoint_every == 0 or last or signal or asked.save
+        measure = training.evaluate_every is not None and step % training.evaluate_every == 0 and not last
+        # Nothing after a fault is drawn, saved or measured: the log entry of a fault ends the run.
+        if step % training.log_every == 0 or last or signal or ((draw or save or measure) and self.trainer.fault()):
+            self._log()
+        if not self._writes:
+            return
+        with self._clock.paused():
+            if draw:
+                self._draw()
+            if save:
+                self._save()
+            if measure:
+                self._measure()
+
+    def _log(self) -> None:
+        fault = self.trainer.fault()
+        losses, watch = self._meter.read()
+        if self._writes and fault is None:
+            watch |= self._spread()
+        entry: dict[str, Any] = {
+            "step": self.trainer.step,
+            "seconds": round(self._clock.seconds(), 3),
+            "steps_per_second": round(self._clock.rate(self.trainer.step), 3),
+            "losses": losses,
+            "watch": watch,
+        }
+        if alarms := self._alarms.look(watch):
+            entry["warnings"] = alarms
+        if fault is not None:
+            entry["diverged"] = {"step": fault.step, "players": list(fault.players)}
+            if fault.tensor is not None:
+                entry["diverged"]["tensor"] = fault.tensor
+        if self._writes:
+            self.run.log(entry)
+        self._watcher.logged(entry)
+        if fault is not None:
+            kept = f"last checkpoint: step {self.run.step:,}" if self.run.step else "no checkpoint yet"
+            raise DivergedError(
+                f"{fault} ({kept})",
+                "train again with another --run and a lower learning rate: --set training.learning_rate=…",
+            )
+
+    def _save(self) -> None:
+        state = {
+            "schema_version": files.SCHEMA_VERSION,
+            "step": self.trainer.step,
+            "seed": self.trainer.seed,
+            "seconds": self._clock.seconds(),
+        }
+        tensors = {f"{name}.safetensors": pack(part) for name, part in self.trainer.state().items()}
+        checkpoints.save(
+            self.run.checkpoints,
+            step=self.trainer.step,
+            files={**tensors, "state.json": files.json_bytes(state)},
+            keep=self._training.keep_checkpoints,
+        )
+        self._watcher.saved(self.trainer.step)
+
+    def _measure(self) -> None:
+        with self.trainer.weights_to_show() as networks:
+            self._evaluate(self.model(networks))
+
+    def _draw(self) -> None:
+        step, seed = self.trainer.step, self.trainer.seed
+        with self.trainer.weights_to_show() as networks:
+            model = self.model(networks)
+            count = _PICTURED if model.data.is_image else _SCATTERED
+            if networks.decoder is not None:
+                pictures.save_samples(self._picture("samples", step), model, count=count, seed=seed)
+            if networks.encoder is not None and networks.decoder is not None:
+                shown = count // 2 if model.data.is_image else count
+                path = self._picture("reconstructions", step)
+                pictures.save_reconstructions(path, model, self._splits.validation, count=shown, seed=seed)
+
+    def _spread(self) -> dict[str, float | str]:
+        """Return the standard deviation of some samples over rows, as a share of the data's."""
+        if self.trainer.networks.decoder is None:
+            return {}
+        with self._clock.paused(), self.trainer.weights_to_show() as networks:
+            samples = self.model(networks).sample(_PICTURED, seed=self.trainer.seed)
+        return {"sample_spread": _readable(float(samples.std(0).mean()) / self._data_spread)}
+
+    def _picture(self, folder: str, step: int) -> Path:
+        path = self.run.path / folder
+        with files.storage(path):
+            path.mkdir(exist_ok=True)
+        return path / f"{step:07d}.png"
+
+
+class _Asked(NamedTuple):
+    """What was asked for since the step before."""
+
+    signal: int | None
+    save: bool
+
+
+def train_together(engines: Sequence[Engine], population: Population) -> dict[Engine, GenzooError]:
+    """Take the remaining steps of all engines, whose trainers are the population's, and evaluate; return what failed.
+
+    One that diverges does not stop the others; a signal stops and saves them all.
+    """
+    for engine in engines:
+        engine._begin()
+    failed: dict[Engine, GenzooError] = {}
+    with preserved(), _memory_explained(engines[0].trainer, replicas=len(engines)):
+        while not engines[0]._is_done:
+            taken = population.advance()
+            wishes = [engine._asked() for engine in engines]
+            asked = _Asked(next((one.signal for one in wishes if one.signal), None), any(one.save for one in wishes))
+            for engine, losses in zip(engines, taken, strict=True):
+                if engine not in failed:
+                    try:
+                        engine._took(losses, asked)
+                    except (DivergedError, InterruptedRun) as end:
+                        failed[engine] = end
+            if len(failed) == len(engines) or any(isinstance(end, InterruptedRun) for end in failed.values()):
+                return failed
+    for engine in engines:
+        if engine not in failed:
+            engine._finish()
+    return failed
+
+
+def train_in_turn(engines: Sequence[Engine]) -> dict[Engine, GenzooError]:
+    """Train engines one after the other and return what failed, as `train_together` does."""
+    failed: dict[Engine, GenzooError] = {}
+    for engine in engines:
+        try:
+            engine.train()
+        except DivergedError as end:
+            failed[engine] = end
+        except InterruptedRun as end:
+            return failed | {engine: end}
+    return failed
+
+
+@contextmanager
+def _memory_explained(trainer: Trainer, *, replicas: int = 1) -> Iterator[None]:
+    """Say what a step needs where memory runs out; the batch is never changed silently."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        rows = trainer.settings.training.batch_size
+        kept, played = memory_estimate(trainer.networks, rows)
+        told = "" if played is None else f", and a step about {played * replicas:,} bytes"
+        raise ResourceError(
+            f"out of memory with training.batch_size={rows}: weights, gradients and moments take "
+            f"{kept * replicas:,} bytes{told}",
+            f"train with another --run and a smaller batch: --set training.batch_size={max(1, rows // 2)} "
+            "(it is never changed silently)",
+        ) from error
+
+
+class Meter:
+    """Averages what steps report; nothing leaves the device until it is read."""
+
+    def __init__(self) -> None:
+        self._losses: dict[str, list[Tensor]] = defaultdict(list)
+        self._watch: dict[str, list[Tensor]] = defaultdict(list)
+
+    def add(self, losses: Losses) -> None:
+        """Take note of one step."""
+        for name, value in losses.players.items():
+            self._losses[name].append(value.detach())
+        for name, value in losses.watch.items():
+            self._watch[name].append(value.detach())
+
+    def read(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the mean losses and watched values since the last reading, in one transfer, and forget them."""
+        series = [*self._losses.values(), *self._watch.values()]
+        means = torch.stack([torch.stack(values).double().mean() for values in series]).tolist() if series else []
+        readable = [_readable(value) for value in means]
+        losses = dict(zip(self._losses, readable, strict=False))
+        watch = dict(zip(self._watch, readable[len(losses) :], strict=True))
+        self._losses.clear()
+        self._watch.clear()
+        return losses, watch
+
+
+def _readable(value: float) -> float | str:
+    """Return a number as JSON can hold it."""
+    return value if math.isfinite(value) else str(value)
+
+
+class Clock:
+    """Counts the seconds of training, pauses excluded, over all sessions of a run."""
+
+    def __init__(self, *, step: int = 0, seconds: float = 0.0) -> None:
+        self._offset = seconds - time.monotonic()
+        self._lap = (step, seconds)
+
+    def seconds(self) -> float:
+        """Return the seconds so far."""
+        return time.monotonic() + self._offset
+
+    def rate(self, step: int) -> float:
+        """Return the steps per second since this was last asked, or since the start."""
+        (before, since), self._lap = self._lap, (step, self.seconds())
+        return (step - before) / max(self._lap[1] - since, 1e-9)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave out the time spent inside."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._offset -= time.monotonic() - began

@@ -1,0 +1,196 @@
+"""Jobs: what a run is to be, between the names on a command line and the record in a run folder."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+
+from genzoo import __version__
+from genzoo.components import from_json, to_json, to_text
+from genzoo.data.labels import label_frequencies
+from genzoo.errors import PluginError, SettingsError, UnreadableError
+from genzoo.games.game import Game
+from genzoo.host.registry import Registry
+from genzoo.storage.run_folder import Run, Source
+from genzoo.training import torchrun
+from genzoo.training.devices import choose_precision
+from genzoo.training.execution import Execution, Precision
+from genzoo.training.initialization import Plan
+from genzoo.training.settings import MAY_CHANGE, Recipe, Settings, differences, resolve_settings, with_steps
+from genzoo.types import Splits
+
+DEFAULT_RECIPE = "mixture25"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Everything that decides a run."""
+
+    model: str
+    recipe: str
+    seed: int
+    precision: Precision
+    plan: Plan
+    overrides: dict[str, str]
+    source: Source | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The resolved settings."""
+        return self.plan.settings
+
+    @property
+    def label(self) -> str:
+        """How its run folder is called, after the number."""
+        return f"{self.model}-{self.recipe}-s{self.seed}"
+
+    def settled(self, root: Path) -> "Job":
+        """Return the job with what only the data set's files tell filled in."""
+        settings = replace(self.settings, dataset=self.settings.dataset.settled(root))
+        return replace(self, plan=replace(self.plan, settings=settings))
+
+    def record(
+        self,
+        registry: Registry,
+        *,
+        splits: Splits,
+        data: str | None,
+        device: torch.device,
+        execution: Execution,
+        created: str,
+    ) -> dict[str, Any]:
+        """Return the content of its run.json."""
+        return {
+            "model": self.model,
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "precision": self.precision,
+            "settings": to_json(self.settings, name_of=registry.name_of),
+            "overrides": self.overrides,
+            "from": None if self.source is None else self.source.remembered(),
+            "label_frequencies": label_frequencies(splits.train.labels, self.settings.dataset.spec),
+            "data": data,
+            "device": str(device),
+            "execution": execution,
+            "ranks": torchrun.size(),
+            "versions": {
+                "genzoo": __version__,
+                "torch": torch.__version__,
+                "numpy": numpy.__version__,
+                "python": platform.python_version(),
+            },
+            "plugins": {plugin.distribution: plugin.version for plugin in registry.plugins if not plugin.cause},
+            "created": created,
+        }
+
+
+def order(
+    registry: Registry,
+    model: str | Game,
+    recipe: str | Recipe | None,
+    seed: int,
+    steps: int | None,
+    precision: str,
+    overrides: Mapping[str, object],
+    source: Source | None,
+    *,
+    device: str = "auto",
+) -> Job:
+    """Return the job that names and overrides describe; without a recipe, on the source's settings."""
+    game = find_game(registry, model)
+    base: Recipe | Settings
+    if recipe is None and source is not None:
+        base, recipe_name = _settings_of(registry, source.record), source.record["recipe"]
+    else:
+        base = find_recipe(registry, recipe or DEFAULT_RECIPE)
+        recipe_name = base.name
+    texts = {path: to_text(value) for path, value in overrides.items()}
+    settings = resolve_settings(game, base, list(texts.items()), resolve=registry.resolve)
+    return Job(
+        model=registry.name_of(game),
+        recipe=recipe_name,
+        seed=seed,
+        precision=choose_precision(precision, device, settings.dataset.spec),
+        plan=Plan(
+            settings=settings if steps is None else with_steps(settings, steps),
+            source=None if source is None else plan_of(registry, source.record),
+        ),
+        overrides=texts,
+        source=source,
+    )
+
+
+def job_of(registry: Registry, record: dict[str, Any]) -> Job:
+    """Return the job that a run's record describes."""
+    source = record["from"]
+    return Job(
+        model=record["model"],
+        recipe=record["recipe"],
+        seed=record["seed"],
+        precision="bf16" if record["precision"] == "bf16" else "fp32",
+        plan=plan_of(registry, record),
+        overrides=record["overrides"],
+        source=None if source is None else Source(**source),
+    )
+
+
+def plan_of(registry: Registry, record: dict[str, Any]) -> Plan:
+    """Return what the networks of a recorded run are made from."""
+    source = record["from"]
+    registry = registry.preferring(record.get("plugins", ()))  # not those that took a name meanwhile
+    return Plan(
+        settings=_settings_of(registry, record),
+        source=None if source is None else plan_of(registry, source["record"]),
+    )
+
+
+def find_game(registry: Registry, model: str | Game) -> Game:
+    """Return the game called `model` with its defaults, or the game itself."""
+    if isinstance(model, Game):
+        return model
+    registry.find("models", model)
+    game = from_json(Game, {"name": model}, resolve=registry.resolve, path="game")
+    assert isinstance(game, Game)
+    return game
+
+
+def find_recipe(registry: Registry, recipe: str | Recipe) -> Recipe:
+    """Return the recipe called `recipe`, or the recipe itself."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    found = registry.load("recipes", recipe)
+    if not isinstance(found, Recipe):
+        raise PluginError(f"what is registered as the recipe '{recipe}' is not a Recipe: {found!r}")
+    return found
+
+
+def refuse_differences(run: Run, record: dict[str, Any], job: Job, registry: Registry) -> None:
+    """Raise `SettingsError` listing every difference between a run and a job that is to continue it."""
+    kept = {"seed": record["seed"], "precision": record["precision"], "ranks": record["ranks"]}
+    old = {"settings": record["settings"], **kept}
+    settings = to_json(job.settings, name_of=registry.name_of)
+    new = {"settings": settings, "seed": job.seed, "precision": job.precision, "ranks": torchrun.size()}
+    lines = [line.removeprefix("settings.") for line in differences(old, new)]
+    if (record["from"] or {}).get("sha256") != (None if job.source is None else job.source.sha256):
+        lines.append("--from: another source")
+    refused = [line for line in lines if line.partition(":")[0] not in MAY_CHANGE]
+    if refused:
+        raise SettingsError(
+            f"{run.path} was started with other settings: {'; '.join(refused)}",
+            f"continue it as it is with: genzoo resume {run.path}, or choose another --run",
+        )
+
+
+def _settings_of(registry: Registry, record: dict[str, Any]) -> Settings:
+    try:
+        settings = from_json(Settings, record["settings"], resolve=registry.resolve)
+    except SettingsError as error:
+        raise UnreadableError(
+            f"the run's record does not fit the installed plugins: {error.found}", error.remedy
+        ) from error
+    assert isinstance(settings, Settings)
+    return settings

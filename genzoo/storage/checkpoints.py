@@ -1,0 +1,172 @@
+"""Checkpoints as folders: staged, hashed, renamed into place, verified before use. Needs no torch."""
+
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genzoo.errors import UnreadableError
+from genzoo.storage.files import (
+    SCHEMA_VERSION,
+    json_bytes,
+    read_json,
+    readable,
+    regular_size,
+    sha256_of,
+    storage,
+    sync_folder,
+    write_synced,
+)
+
+MANIFEST = "MANIFEST.json"
+_DISPLACED = "displaced-"
+_NAME = re.compile(r"step-(\d{7,})")
+_FILE = re.compile(r"[a-z_]+\.(safetensors|json)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint whose every file was found as its manifest says."""
+
+    path: Path
+    step: int
+    sha256: str
+    """Hash of the manifest, and so of everything in the checkpoint."""
+    names: frozenset[str]
+    """The files that the manifest lists; nothing else in the folder belongs to it."""
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of its files."""
+        return self.path / name
+
+
+def save(folder: Path, *, step: int, files: dict[str, bytes], keep: int) -> Path:
+    """Add the checkpoint of `step` to `folder` and remove all but the newest `keep` (at least 2).
+
+    It exists for readers once it has its final name, and everything in it has reached the disk by then.
+    """
+    target = folder / f"step-{step:07d}"
+    stage = folder / f".tmp-{uuid.uuid4().hex}"
+    with storage(target, needed=sum(len(content) for content in files.values())):
+        if not folder.is_dir():  # and no folder above it: where the run is gone, nobody could go on from here
+            folder.mkdir()
+            sync_folder(folder.parent)
+        try:
+            stage.mkdir()
+            for name, content in files.items():
+                write_synced(stage / name, content)
+            write_synced(stage / MANIFEST, json_bytes(_manifest(step, files)))
+            sync_folder(stage)
+            _put_in_place(stage, target)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+    prune(folder, keep=keep)
+    return target
+
+
+def prune(folder: Path, *, keep: int) -> None:
+    """Remove all checkpoints but the newest `keep` (at least 2), out of sight first; only for the holder."""
+    for old in steps(folder)[: -max(keep, 2)]:
+        aside = folder / f".tmp-{uuid.uuid4().hex}"
+        with suppress(OSError):
+            os.replace(folder / f"step-{old:07d}", aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_in_place(stage: Path, target: Path) -> None:
+    """Rename the stage to its final name, in place of an earlier checkpoint of the same step if there is one."""
+    displaced = target.with_name(f"{_DISPLACED}{target.name}")
+    if target.exists():
+        shutil.rmtree(displaced, ignore_errors=True)
+        os.replace(target, displaced)
+    try:
+        os.replace(stage, target)
+        sync_folder(target.parent)
+    finally:
+        _clear(displaced)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed writer left behind; only for the holder of the run's lock."""
+    for leftover in folder.glob(".tmp-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for displaced in folder.glob(f"{_DISPLACED}*"):
+        with storage(displaced):
+            _clear(displaced)
+
+
+def _clear(displaced: Path) -> None:
+    """Remove a displaced checkpoint, or put it back where nothing has taken its place."""
+    target = displaced.with_name(displaced.name.removeprefix(_DISPLACED))
+    if target.exists():
+        shutil.rmtree(displaced, ignore_errors=True)
+    elif displaced.exists():
+        os.replace(displaced, target)
+
+
+def set_aside(folder: Path, step: int) -> None:
+    """Rename a damaged checkpoint so that it is no longer taken for one; only for the holder of the run's lock."""
+    with storage(folder):
+        os.replace(folder / f"step-{step:07d}", folder / f"damaged-{step:07d}-{uuid.uuid4().hex[:8]}")
+
+
+def steps(folder: Path) -> list[int]:
+    """Return the steps of the checkpoints in `folder`, oldest first, unverified."""
+    if not folder.is_dir():
+        return []
+    names = (_NAME.fullmatch(path.name) for path in folder.iterdir())
+    return sorted(int(name[1]) for name in names if name)
+
+
+def newest(folder: Path) -> tuple[Checkpoint | None, list[UnreadableError]]:
+    """Return the newest checkpoint that is whole, if any, and what is wrong with each newer one."""
+    faults: list[UnreadableError] = []
+    for step in reversed(steps(folder)):
+        try:
+            return verify(folder / f"step-{step:07d}"), faults
+        except UnreadableError as fault:
+            faults.append(fault)
+    return None, faults
+
+
+def verify(path: Path) -> Checkpoint:
+    """Return the checkpoint at `path` after reading all of it; raise `UnreadableError` naming what is damaged."""
+    manifest = read_json(path / MANIFEST, "a checkpoint's manifest")
+    step, files = manifest.get("step"), manifest.get("files")
+    named = _NAME.fullmatch(path.name)
+    if type(step) is not int or named is None or int(named[1]) != step or not isinstance(files, dict):
+        raise UnreadableError(f"{path / MANIFEST} does not describe the checkpoint {path.name}")
+    for name in ("networks.safetensors", "optimizers.safetensors", "state.json"):
+        if name not in files:
+            raise UnreadableError(f"{path / MANIFEST} lists no {name}")
+    for name, entry in files.items():
+        _verify_file(path, name, entry)
+    return Checkpoint(path=path, step=step, sha256=sha256_of(path / MANIFEST), names=frozenset(files))
+
+
+def _verify_file(path: Path, name: str, entry: Any) -> None:
+    if not _FILE.fullmatch(name) or not isinstance(entry, dict):
+        raise UnreadableError(f"{path / MANIFEST} lists a file that no checkpoint has: {name[:80]!r}")
+    size = regular_size(path / name, "a checkpoint's file")
+    if size != entry.get("bytes"):
+        raise UnreadableError(f"{path / name} has {size:,} bytes, its manifest says {entry.get('bytes')!r:.40}")
+    with readable(path / name):
+        digest = sha256_of(path / name)
+    if digest != entry.get("sha256"):
+        raise UnreadableError(f"{path / name} is damaged: its SHA-256 is not the one in its manifest")
+
+
+def _manifest(step: int, files: dict[str, bytes]) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "step": step,
+        "files": {
+            name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            for name, content in files.items()
+        },
+    }

@@ -1,0 +1,1 @@
+"""Training in memory: settings, initial weights, batches, devices and the trainer."""

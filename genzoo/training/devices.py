@@ -1,0 +1,66 @@
+"""Devices: from what the user asks for to what there is and what pays there."""
+
+from math import prod
+
+import torch
+
+from genzoo.errors import SettingsError
+from genzoo.training import torchrun
+from genzoo.training.execution import Execution, Precision
+from genzoo.types import DataSpec
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called `auto`, `cpu`, `cuda` or `cuda:INDEX`; refuse one that is not there.
+
+    Of several ranks on one machine, each has the GPU of its number.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        return torch.device("cpu")
+    kind, _, index = name.partition(":")
+    if kind != "cuda" or (index and not index.isdecimal()):
+        raise SettingsError(f"no device called '{name}'", "devices: auto, cpu, cuda, cuda:0, cuda:1, …")
+    number = int(index) if index else torchrun.local_rank()
+    if number >= torch.cuda.device_count():
+        raise SettingsError(
+            f"--device {name}: torch finds {torch.cuda.device_count()} CUDA devices here",
+            "type: --device cpu",
+        )
+    return torch.device("cuda", number)
+
+
+def choose_precision(name: str, device: str, spec: DataSpec) -> Precision:
+    """Return the precision called `auto`, `fp32` or `bf16`.
+
+    `auto` is bf16 for images of 32×32 pixels or more where the device multiplies bf16 natively, and fp32 elsewhere:
+    smaller networks gain nothing from it (docs/benchmarks.md).
+    """
+    if name not in ("auto", "fp32", "bf16"):
+        raise SettingsError(f"no precision called '{name}'", "precisions: auto, fp32, bf16")
+    if name == "auto":
+        is_large = spec.is_image and prod(spec.shape[1:]) >= _PIXELS
+        return "bf16" if is_large and _multiplies_bf16(choose_device(device)) else "fp32"
+    return "bf16" if name == "bf16" else "fp32"
+
+
+def choose_execution(name: str, device: torch.device) -> Execution:
+    """Return how steps are run: `auto` is `captured` on CUDA and `eager` elsewhere."""
+    if name == "auto":
+        return "captured" if device.type == "cuda" else "eager"
+    if name == "captured" and device.type != "cuda":
+        raise SettingsError("--execution captured: a CUDA graph needs a CUDA device", "type: --execution auto")
+    for known in ("eager", "captured", "compiled"):
+        if name == known:
+            return known
+    raise SettingsError(f"no execution called '{name}'", "executions: auto, eager, captured, compiled")
+
+
+_PIXELS = 32 * 32
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

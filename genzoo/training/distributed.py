@@ -1,0 +1,130 @@
+"""Ranks: the processes that train one run together, each on its share of every batch."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from genzoo.errors import ResourceError
+from genzoo.training import torchrun
+
+_PATIENCE = timedelta(hours=2)
+"""How long the others wait while the first rank evaluates; a rank that dies is noticed at once."""
+
+
+class Ranks:
+    """One process alone, for which nothing here does anything."""
+
+    rank = 0
+    size = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the run folder."""
+        return self.rank == 0
+
+    def share(self, rows: int) -> slice:
+        """Return which of a global batch's rows are this process's; `size` divides `rows`."""
+        own = rows // self.size
+        return slice(self.rank * own, (self.rank + 1) * own)
+
+    def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return the means over all ranks."""
+        return list(tensors)
+
+    def spread(self, tensors: Sequence[Tensor]) -> None:
+        """Give every rank's tensors the first one's values."""
+
+    def tell(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return what the first rank tells all."""
+        return document
+
+    def wait(self) -> None:
+        """Wait until every rank is here."""
+
+    def agree(self, signal: int | None) -> int | None:
+        """Return the signal that came to some rank, to all ranks after the same step."""
+        return signal
+
+
+class Group(Ranks):
+    """One of several processes that torchrun has started."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.rank, self.size = torchrun.rank(), torchrun.size()
+        self._device = device
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+        # On the host whatever the device is: signals must not wait for a GPU, nor a GPU for signals.
+        hosts = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        assert isinstance(hosts, dist.ProcessGroup)
+        self._hosts = hosts
+        self._asked: tuple[dist.Work, Tensor] | None = None
+
+    def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return the means over all ranks, of one flat bucket and thus by one reduction."""
+        flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+        dist.all_reduce(flat)
+        flat /= self.size
+        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+        return [part.view(tensor.shape).to(tensor.dtype) for part, tensor in zip(parts, tensors, strict=True)]
+
+    def spread(self, tensors: Sequence[Tensor]) -> None:
+        """Give every rank's tensors the first one's values."""
+        for tensor in tensors:
+            value = tensor.detach().contiguous()
+            dist.broadcast(value, 0)
+            tensor.detach().copy_(value)
+
+    def tell(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return the first rank's document, as JSON between hosts."""
+        text = json.dumps(document).encode() if self.is_first else b""
+        length = torch.tensor([len(text)])
+        dist.broadcast(length, 0, group=self._hosts)
+        content = torch.frombuffer(bytearray(text or bytes(int(length))), dtype=torch.uint8)
+        dist.broadcast(content, 0, group=self._hosts)
+        told: dict[str, Any] = json.loads(bytes(content.tolist()))
+        return told
+
+    def wait(self) -> None:
+        """Wait until every rank is here."""
+        dist.barrier(self._hosts)
+
+    def agree(self, signal: int | None) -> int | None:
+        """Return the largest signal that had come to some rank a step ago, so that nobody waits for an answer."""
+        found = None
+        if self._asked is not None:
+            work, answer = self._asked
+            work.wait()
+            found = int(answer) or None
+        question = torch.tensor([signal or 0])
+        asked = dist.all_reduce(question, dist.ReduceOp.MAX, group=self._hosts, async_op=True)
+        assert asked is not None
+        self._asked = asked, question
+        return found
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[Ranks]:
+    """Yield the group of ranks that this process was launched in, or `Ranks` where it was launched alone."""
+    if torchrun.size() == 1:
+        yield Ranks()
+        return
+    group = Group(device)
+    try:
+        yield group
+    except (RuntimeError, dist.DistError) as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        raise ResourceError(
+            f"rank {group.rank} of {group.size} lost touch with another: {str(error).partition(chr(10))[0]}",
+            "another message may say why; what was saved is whole",
+        ) from error
+    finally:
+        dist.destroy_process_group()

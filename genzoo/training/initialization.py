@@ -1,0 +1,98 @@
+"""The networks of a run before its first step: built, inherited, and given their initial weights."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from genzoo.errors import SettingsError
+from genzoo.nn.interfaces import Networks
+from genzoo.randomness import seeded
+from genzoo.training.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run's networks are made from: its settings, and the plan of the run it inherits from."""
+
+    settings: Settings
+    source: "Plan | None" = None
+
+
+def initial_networks(plan: Plan, images: Tensor, *, seed: int, inherited: dict[str, Tensor] | None = None) -> Networks:
+    """Return the networks as the first step finds them, on the CPU, so that every device starts from the same.
+
+    `images` are up to 500 training rows for the architecture's data-dependent start; `inherited` is the state of
+    the source run's networks, loaded last.
+    """
+    settings = plan.settings
+    with seeded(seed, "build"):
+        networks = assemble(plan)
+    draw_weights(networks, std=settings.architecture.init_std, seed=seed)
+    with seeded(seed, "initialise"):
+        settings.architecture.initialise(networks, images)
+    if inherited is not None:
+        for part in settings.game.inherits:
+            _load_part(networks.get_submodule(part), f"{part}.", inherited)
+    return networks
+
+
+def assemble(plan: Plan) -> Networks:
+    """Return the plan's networks, without meaningful weights, inherited parts in place and frozen."""
+    settings = plan.settings
+    networks = settings.game.build(settings.architecture, settings.dataset.spec)
+    if not settings.game.inherits:
+        if plan.source is not None:
+            raise SettingsError(f"{settings.game.name} inherits nothing: leave out --from")
+        return networks
+    if plan.source is None:
+        parts = " and ".join(settings.game.inherits)
+        raise SettingsError(f"{settings.game.name} takes its {parts} from another run", "add: --from RUN")
+    _check_fit(settings, plan.source.settings)
+    theirs = assemble(plan.source)
+    for name in settings.game.inherits:
+        part = getattr(theirs, name, None)
+        if not isinstance(part, nn.Module):
+            raise SettingsError(f"the run given as --from is of {plan.source.settings.game.name}: no {name}")
+        networks.freeze(name, part)
+    return networks
+
+
+def draw_weights(networks: Networks, *, std: float | None, seed: int) -> None:
+    """Draw every layer's initial weights as a function of (seed, the layer's name).
+
+    With a `std`, weights of linear maps and convolutions are N(0, std²) and their biases 0; every other layer,
+    and all layers where `std` is None, use their own `reset_parameters`. So two games that share an architecture
+    start from the same decoder.
+    """
+    for name, module in networks.named_modules():
+        if any(True for _ in module.parameters(recurse=False)):
+            with seeded(seed, "weights", name):
+                _draw(module, std)
+
+
+def _load_part(part: nn.Module, prefix: str, state: dict[str, Tensor]) -> None:
+    part.load_state_dict({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
+
+
+def _draw(module: nn.Module, std: float | None) -> None:
+    if std is not None and isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+        with torch.no_grad():
+            module.weight.normal_(0, std)
+            if module.bias is not None:
+                module.bias.zero_()
+        return
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()
+
+
+def _check_fit(mine: Settings, source: Settings) -> None:
+    ours, theirs = mine.dataset.spec, source.dataset.spec
+    for what, left, right in (
+        ("shape of x", ours.shape, theirs.shape),
+        ("support of x", ours.support, theirs.support),
+        ("latent size", mine.architecture.latent, source.architecture.latent),
+    ):
+        if left != right:
+            raise SettingsError(f"the {what} is {left} here and {right} in the run given as --from")

@@ -1,0 +1,186 @@
+"""Recipes, and the settings that a recipe, a game and a user's overrides resolve to."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from genzoo.components import Resolve, override, to_json, to_text
+from genzoo.data.dataset import Dataset
+from genzoo.errors import GenzooWarning, SettingsError
+from genzoo.games.game import Game
+from genzoo.games.priors import Prior, StandardNormal
+from genzoo.nn.architecture import Architecture
+
+
+def _check(value: float | None, name: str, least: float, below: float = float("inf")) -> None:
+    """Raise `ValueError` unless least ≤ value < below; None passes."""
+    if value is not None and not least <= value < below:
+        limits = f"at least {least:g}" if below == float("inf") else f"{least:g} ≤ {name} < {below:g}"
+        shown = f"{value:g}" if isinstance(value, float) else value
+        raise ValueError(f"{name} is {shown}, expected {limits}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayerTraining:
+    """Settings of one player's optimizer; None takes the common value."""
+
+    learning_rate: float | None = None
+    beta1: float | None = None
+    beta2: float | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.learning_rate, "learning_rate", 0)
+        _check(self.beta1, "beta1", 0, 1)
+        _check(self.beta2, "beta2", 0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a game is trained: Adam per player, in today's convention of β (the paper prints 1 − β2)."""
+
+    steps: int
+    """Batches in all; under an alternating schedule a critic's and a generator's step count one each."""
+    batch_size: int = 100
+    learning_rate: float = 1e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    players: Mapping[str, PlayerTraining] = field(default_factory=dict)
+    """Exceptions for single players, by name."""
+    averaging: float | None = None
+    """Decay per step of the exponential average of the weights (such as 0.999); none: no average is kept."""
+    batch_statistics: Literal["sync", "local"] = "sync"
+    """Over which rows batch norm takes its statistics on several ranks: those of all, or a rank's own."""
+    log_every: int = 100
+    picture_every: int = 1000
+    checkpoint_every: int = 1000
+    keep_checkpoints: int = 2
+    evaluate_every: int | None = None
+    """Steps between evaluations while training; none: only at the end."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "log_every", "picture_every", "checkpoint_every", "evaluate_every"):
+            _check(getattr(self, name), name, 1)
+        _check(self.keep_checkpoints, "keep_checkpoints", 2)
+        _check(self.learning_rate, "learning_rate", 0)
+        _check(self.beta1, "beta1", 0, 1)
+        _check(self.beta2, "beta2", 0, 1)
+        _check(self.epsilon, "epsilon", 0)
+        _check(self.averaging, "averaging", 0, 1)
+
+    def of(self, player: str) -> PlayerTraining:
+        """Return the player's settings with the common values filled in."""
+        own = self.players.get(player, PlayerTraining())
+        return PlayerTraining(
+            learning_rate=self.learning_rate if own.learning_rate is None else own.learning_rate,
+            beta1=self.beta1 if own.beta1 is None else own.beta1,
+            beta2=self.beta2 if own.beta2 is None else own.beta2,
+        )
+
+
+MAY_CHANGE = (
+    "training.steps",
+    "training.log_every",
+    "training.picture_every",
+    "training.checkpoint_every",
+    "training.keep_checkpoints",
+    "training.evaluate_every",
+)
+"""The settings in which a run may be continued differently from how it was started."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Data set, architecture, prior and training settings under one name."""
+
+    name: str
+    summary: str
+    dataset: Dataset
+    architecture: Architecture
+    prior: Prior = StandardNormal()
+    training: Training
+    notes: tuple[str, ...] = ()
+    """What a reader of its source should know: where it departs from what was printed, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that decides a run's numbers, but its seed: the roots that `--set` reaches."""
+
+    game: Game
+    dataset: Dataset
+    architecture: Architecture
+    prior: Prior
+    training: Training
+
+
+Override = tuple[str, str]
+"""A dotted path and the text of its value, as in `--set PATH=VALUE`."""
+
+
+def resolve_settings(
+    game: Game, recipe: Recipe | Settings, overrides: Sequence[Override], *, resolve: Resolve
+) -> Settings:
+    """Return the settings of `game` on `recipe`: recipe < the game's own defaults < overrides."""
+    settings = Settings(
+        game=game,
+        dataset=recipe.dataset,
+        architecture=recipe.architecture,
+        prior=recipe.prior,
+        training=recipe.training,
+    )
+    for path, value in game.defaults.items():
+        settings = override(settings, path, to_text(value), resolve=resolve)
+    # A choice before the fields of what is chosen: game.schedule before game.schedule.critic_steps.
+    for path, text in sorted(overrides, key=lambda one: one[0].count(".")):
+        settings = override(settings, path, text, resolve=resolve)
+    _warn_of_old_betas(settings.training)
+    return settings
+
+
+def apart_from_optimizers(settings: Settings) -> Any:
+    """Return as JSON what trainings must have in common to be played as one program: all but what optimizers are told.
+
+    The standard deviation of the initial weights may differ as well.
+    """
+    found = to_json(settings)
+    for name in ("learning_rate", "beta1", "beta2", "epsilon", "players", "averaging"):
+        del found["training"][name]
+    found["architecture"].pop("init_std", None)
+    return found
+
+
+def with_steps(settings: Settings, steps: int) -> Settings:
+    """Return the settings with another number of steps."""
+    try:
+        return replace(settings, training=replace(settings.training, steps=steps))
+    except ValueError as error:
+        raise SettingsError(f"--steps {steps}: {error}") from error
+
+
+def differences(old: object, new: object, path: str = "") -> list[str]:
+    """Return `path: old → new` for every field in which two JSON values differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for key in {**old, **new}
+            for line in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+        ]
+    return [] if old == new and type(old) is type(new) else [f"{path}: {old} → {new}"]
+
+
+def _warn_of_old_betas(training: Training) -> None:
+    named = {"training.beta2": training.beta2} | {
+        f"training.players.{name}.beta2": player.beta2
+        for name, player in training.players.items()
+        if player.beta2 is not None
+    }
+    for path, beta2 in named.items():
+        if beta2 < 0.5:
+            warnings.warn(
+                f"{path} is {beta2:g}: that looks like the old convention, which printed 1 − β "
+                f"(Blocks before 2017, and the ALI paper); today's value would be {1 - beta2:g}",
+                GenzooWarning,
+                stacklevel=4,
+            )

@@ -1,0 +1,293 @@
+"""One training in memory: its networks, players and batches, and the step that moves them."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+
+import torch
+from torch import Tensor, nn
+
+from genzoo.errors import GenzooWarning, SettingsError
+from genzoo.games.game import Gradients
+from genzoo.nn.interfaces import Networks
+from genzoo.nn.layers import GlobalBatchNorm, synchronise
+from genzoo.randomness import reseed
+from genzoo.storage.tensors import fill
+from genzoo.text import nearest
+from genzoo.training.batches import Stream
+from genzoo.training.distributed import Ranks
+from genzoo.training.ema import Averages
+from genzoo.training.execution import Captured, Execution, Movers, Precision, arithmetic, compiled_or_not
+from genzoo.training.initialization import Plan, initial_networks
+from genzoo.training.nonfinite import Fault, Guard, raise_flag
+from genzoo.types import Batch, Losses, Split
+
+
+class Trainer:
+    """A game under way; knows no model, and touches no file."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        split: Split,
+        *,
+        seed: int,
+        device: torch.device,
+        precision: Precision = "fp32",
+        execution: Execution = "eager",
+        inherited: dict[str, Tensor] | None = None,
+        ranks: Ranks | None = None,
+    ) -> None:
+        settings = plan.settings
+        self.settings = settings
+        self.precision = precision
+        self.execution = execution
+        self.ranks = ranks or Ranks()
+        self.seed = seed
+        self.device = device
+        self.step = 0
+        self.stream = Stream(
+            split,
+            settings.dataset.spec,
+            batch_size=settings.training.batch_size,
+            prior=settings.prior,
+            latent=settings.architecture.latent,
+            seed=seed,
+            device=device,
+            # On processors, bf16 convolutions were measured to be slower in this order, and fp32 ones faster.
+            channels_last=device.type == "cuda" or precision == "fp32",
+            ranks=self.ranks,
+        )
+        self.autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+        self.networks = initial_networks(plan, self.stream.first_images(500), seed=seed, inherited=inherited)
+        self._place_networks()
+        if self.ranks.size > 1 and settings.training.batch_statistics == "sync":
+            synchronise(self.networks)
+        self.networks.train()
+        self.players = settings.game.players(self.networks)
+        self._check()
+        if settings.training.batch_size > len(split.x):
+            found = f"a batch holds all {len(split.x):,} rows that there are, fewer than training.batch_size asks for"
+            warnings.warn(found, GenzooWarning, stacklevel=2)
+        self._guard = Guard(list(self.players), device=device)
+        self.optimizers: dict[str, torch.optim.Adam] = {}
+        self.lay_out()
+        trained = [parameter for group in self.players.values() for parameter in group]
+        decay = settings.training.averaging
+        self._averages = None if decay is None else Averages(trained, decay=decay)
+        self._played = self.networks
+        self._to_compile = execution == "compiled"
+        self._rehearsed: set[Movers] = set()
+        capturable = device.type == "cuda" and execution != "eager" and self.ranks.size == 1
+        self._run = Captured(self._play, name=settings.game.name) if capturable else self._play
+
+    def lay_out(self) -> None:
+        """Give gradients and moments the order in memory that the parameters have now."""
+        moments = self._moments()
+        self._strides = {
+            name: [parameter.stride() for parameter in parameters] for name, parameters in self.players.items()
+        }
+        self.optimizers = {name: self._optimizer(name) for name in self.players}
+        for name, value in self._moments().items():
+            if name in moments:
+                value.copy_(moments[name])
+
+    def advance(self) -> Losses:
+        """Take one step: every mover's gradient at the old parameters, then every mover's update."""
+        batch, movers = self.stream.batch(self.step), self.movers()
+        with arithmetic(self.device):
+            if self._to_compile and movers not in self._rehearsed:
+                self._compile(batch, movers)
+            self.reseed()
+            losses = self._run(batch, movers)
+        self.passed()
+        return losses
+
+    def movers(self) -> Movers:
+        """Return who moves in the coming step."""
+        return tuple(self.settings.game.movers(self.step, tuple(self.players)))
+
+    def reseed(self) -> None:
+        """Set the global generators to where the coming step's draws inside networks begin."""
+        own = (self.ranks.rank,) if self.ranks.size > 1 else ()
+        reseed(self.seed, "step", self.step, *own)
+
+    def learn(self, losses: Losses, gradients: Gradients) -> Losses:
+        """Update every mover with its gradient, unless it or its loss is not finite; return the losses of all ranks."""
+        losses, gradients = self._of_all_ranks(losses, gradients)
+        self._assign(gradients)
+        self._guard.inspect(losses.players, {name: self._gradients_of(name) for name in gradients})
+        for name in gradients:
+            self.optimizers[name].step()
+        return losses
+
+    def passed(self) -> None:
+        """Take note that the coming step is taken."""
+        self.step += 1
+        if self._averages is not None:
+            self._averages.update(self.step)
+
+    def fault(self) -> Fault | None:
+        """Return the first fault in losses or gradients, or else in what is kept (synchronises with the device)."""
+        return self._guard.fault(self.step) or self._overflow()
+
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """Return the tensors that decide everything to come, by file: networks, optimizers, averaged."""
+        tensors = {"networks": _on_host(self.networks.state_dict()), "optimizers": _on_host(self._moments())}
+        if self._averages is not None:
+            with self._averages.shown():
+                tensors["averaged"] = _on_host(self.networks.state_dict())
+        return tensors
+
+    def restore(self, tensors: dict[str, dict[str, Tensor]], *, step: int) -> None:
+        """Go on from a `state` that was taken after `step` steps; raise `UnreadableError` where it does not fit."""
+        fill(self.networks.state_dict(), tensors["networks"])
+        fill(self._moments(), tensors["optimizers"])
+        if self._averages is not None:
+            self._averages.restore(self._names(), tensors["averaged"])
+        self.step = step
+        self._guard.restart()
+
+    def spread(self, step: int) -> None:
+        """Have all ranks go on from the first one's tensors, which are those after `step` steps."""
+        averages = [] if self._averages is None else self._averages.tensors
+        self.ranks.spread([*self.networks.state_dict().values(), *self._moments().values(), *averages])
+        self.step = step
+
+    @contextmanager
+    def weights_to_show(self) -> Iterator[Networks]:
+        """Yield the networks with their averaged weights, where an average is kept."""
+        with nullcontext() if self._averages is None else self._averages.shown():
+            yield self.networks
+
+    def _play(self, batch: Batch, movers: Movers) -> Losses:
+        return self.learn(*self._gradients(self._played, batch, movers))
+
+    def _gradients(self, networks: Networks, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
+        with self.autocast:
+            return self.settings.game.gradients(networks, batch, {name: self.players[name] for name in movers})
+
+    def _compile(self, batch: Batch, movers: Movers) -> None:
+        self._rehearsed.add(movers)
+        self._played = compiled_or_not(
+            self.networks, lambda networks: self._gradients(networks, batch, movers), name=self.settings.game.name
+        )
+        self._to_compile = self._played is not self.networks
+
+    def _of_all_ranks(self, losses: Losses, gradients: Gradients) -> tuple[Losses, Gradients]:
+        if self.ranks.size == 1:
+            return losses, gradients
+        # What was not finite on one rank is so in the sum, so that every guard sees the same.
+        own = [*losses.players.values(), *losses.watch.values(), *(one for part in gradients.values() for one in part)]
+        mean = iter(self.ranks.average(own))
+        return (
+            Losses({name: next(mean) for name in losses.players}, {name: next(mean) for name in losses.watch}),
+            {name: tuple(next(mean) for _ in part) for name, part in gradients.items()},
+        )
+
+    def _assign(self, gradients: Gradients) -> None:
+        for name, values in gradients.items():
+            for parameter, stride, gradient in zip(self.players[name], self._strides[name], values, strict=True):
+                # The fused optimizers read memory in order, so a gradient must lie as its parameter does.
+                if gradient.stride() != stride:
+                    gradient = torch.empty_like(parameter).copy_(gradient)
+                parameter.grad = gradient
+
+    def _gradients_of(self, name: str) -> list[Tensor]:
+        return [parameter.grad for parameter in self.players[name] if parameter.grad is not None]
+
+    def _optimizer(self, name: str) -> torch.optim.Adam:
+        training = self.settings.training
+        own = asdict(training.of(name))
+        optimizer = torch.optim.Adam(
+            self.players[name],
+            lr=own["learning_rate"],
+            betas=(own["beta1"], own["beta2"]),
+            eps=training.epsilon,
+            fused=True,
+            capturable=self.device.type == "cuda",
+        )
+        optimizer.found_inf = self._guard.flag  # type: ignore[attr-defined]
+        for parameter in self.players[name]:
+            optimizer.state[parameter] = {
+                "step": torch.zeros((), device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+        return optimizer
+
+    def _overflow(self) -> Fault | None:
+        """Return the first weight, moment or statistic that an update made non-finite though its gradient was not."""
+        kept = self._kept()
+        flag = torch.zeros((), device=self.device)
+        raise_flag(flag, [tensor for *_, tensor in kept], one=torch.ones_like(flag))
+        if not flag.item():
+            return None
+        player, name, _ = next(one for one in kept if not one[-1].isfinite().all())
+        return Fault(self.step, (player,), name)
+
+    def _kept(self) -> list[tuple[str, str, Tensor]]:
+        """Return player, name and values of weights, moments and averages, and of batch statistics that ranks share."""
+        names = self._names()
+        owned = [(player, names[id(one)], one.detach()) for player, group in self.players.items() for one in group]
+        kept = [*owned]
+        for name, moment in self._moments().items():
+            player, _, rest = name.partition("/")
+            kept.append((player, rest, moment))
+        if self._averages is not None:
+            averages = zip(owned, self._averages.tensors, strict=True)
+            kept += [(player, f"the average of {name}", average) for (player, name, _), average in averages]
+        if self.ranks.size == 1 or self.settings.training.batch_statistics == "sync":
+            owners = {name.partition(".")[0]: player for player, name, _ in owned}
+            for place, module in self.networks.named_modules():
+                if isinstance(module, (*_BATCH_NORMS, GlobalBatchNorm)):
+                    player = owners.get(place.partition(".")[0], "no player")
+                    own = ((f"{place}.{name}", buffer) for name, buffer in module.named_buffers(recurse=False))
+                    kept += [(player, name, buffer) for name, buffer in own if buffer.is_floating_point()]
+        return kept
+
+    def _names(self) -> dict[int, str]:
+        """Return the parameters' names by identity."""
+        return {id(parameter): name for name, parameter in self.networks.named_parameters()}
+
+    def _moments(self) -> dict[str, Tensor]:
+        names = self._names()
+        return {
+            f"{player}/{names[id(parameter)]}/{key}": value
+            for player, optimizer in self.optimizers.items()
+            for parameter, state in optimizer.state.items()
+            for key, value in state.items()
+        }
+
+    def _place_networks(self) -> None:
+        if self.stream.channels_last:
+            self.networks.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        else:
+            self.networks.to(self.device)
+
+    def _check(self) -> None:
+        if not self.players:
+            raise SettingsError(f"{self.settings.game.name} trains no parameter")
+        for name in self.settings.training.players:
+            if name not in self.players:
+                raise SettingsError(
+                    f"no player '{name}' in {self.settings.game.name}{nearest(name, self.players)}",
+                    f"its players: {', '.join(self.players)}",
+                )
+        norms = [module for module in self.networks.modules() if isinstance(module, _BATCH_NORMS) and module.training]
+        synced = self.settings.training.batch_statistics == "sync"
+        if self.stream.smallest_batch // (1 if synced else self.ranks.size) == 1 and norms:
+            raise SettingsError(
+                f"with training.batch_size={self.settings.training.batch_size} the last batch of an epoch is a "
+                "single row, and batch statistics need two",
+                "choose another batch size: --set training.batch_size=…",
+            )
+
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def _on_host(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return contiguous copies in the host's memory, as they are stored."""
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
