@@ -47,7 +47,7 @@ def tally(request):
     """Return a function that notes a kind of fault that was tried: a row of docs/reliability.md.
 
     `plain` says what became of a loop that saves with `torch.save` in place, where the fault was tried on one.
-    `python tests/make_reliability.py` collects the rows; without it, nothing is written.
+    `python tests/faults/make_reliability.py` collects the rows; without it, nothing is written.
     """
     began = time.monotonic()
 

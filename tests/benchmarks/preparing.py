@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy
 from PIL import Image, ImageOps
 
-from genzoo.data.dataset import preparing
+from genzoo.data import preparing
 from genzoo.data.decoding import ImageTransform, image_names, in_blocks, listing
 
 CROP = ImageTransform(size=(64, 64), fit="crop")

@@ -1,0 +1,164 @@
+"""Exact resume: a run that was stopped and went on in another process is bitwise the run that was not."""
+
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from stopping import StopAt, files_of
+
+import genzoo
+from genzoo.errors import InterruptedRun
+from genzoo.runs.engine import Watcher
+from genzoo.storage.run_folder import Run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Compute on one thread, as the fresh process does: two that wait for each other are slow on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Case(NamedTuple):
+    """A training of `steps` steps that is stopped at each of `stops`, every time in a run of its own."""
+
+    model: str
+    recipe: str
+    steps: int
+    stops: tuple[int, ...]
+    overrides: dict
+
+
+# 256 rows in batches of 32: epochs begin at steps 0, 8 and 16. Digits in batches of 600: epochs of 3 steps, the
+# last of 57 rows.
+MIXTURE = {"dataset.rows": 256, "dataset.held_out_rows": 8, "training.batch_size": 32}
+CASES = {
+    "ali": Case("ali", "mixture25", 18, (1, 7, 8, 9, 16), MIXTURE),
+    "gan": Case("gan", "mixture25", 18, (8, 11), MIXTURE),
+    "vae": Case("vae", "mixture25", 18, (8, 15), MIXTURE),
+    "ali-averaged": Case("ali", "mixture25", 12, (5, 8), MIXTURE | {"training.averaging": 0.9}),
+    "gan-alternating": Case(
+        "gan", "mixture25", 12, (7, 8), MIXTURE | {"game.schedule": "alternating", "game.schedule.critic_steps": 2}
+    ),
+    "ali-digits": Case("ali", "digits", 5, (1, 3), {"training.batch_size": 600}),
+}
+STOPS = [(name, stop) for name, case in CASES.items() for stop in case.stops]
+
+
+def train_until(case, stop, path):
+    with pytest.raises(InterruptedRun) as interrupted:
+        genzoo.train(
+            case.model,
+            recipe=case.recipe,
+            overrides=case.overrides | {"training.log_every": 5},
+            steps=case.steps + 1,
+            run=path,
+            watcher=StopAt(stop),
+        )
+    assert interrupted.value.exit_code == 130
+    assert Run(path).step == stop
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory):
+    """Return the folder of all runs, the stopped ones gone on with in one fresh process."""
+    root = tmp_path_factory.mktemp("resume")
+    calls = []
+    for name, case in CASES.items():
+        train_until(case, case.steps, root / name)
+        for stop in case.stops:
+            train_until(case, stop, root / f"{name}-{stop}")
+            calls.append((case.steps, str(root / f"{name}-{stop}")))
+    code = f"import stopping\nfor steps, path in {calls!r}:\n    stopping.resume_until(steps, path)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[1] / "support", capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr
+    return root
+
+
+@pytest.mark.parametrize(("name", "stop"), STOPS)
+def test_a_run_resumed_in_a_fresh_process_is_bitwise_the_one_that_never_stopped(resumed, name, stop):
+    steps = CASES[name].steps
+    expected, found = files_of(resumed / name, steps), files_of(resumed / f"{name}-{stop}", steps)
+    names = {"networks.safetensors", "optimizers.safetensors"}
+    assert expected.keys() == names | ({"averaged.safetensors"} if name == "ali-averaged" else set())
+    assert found == expected
+
+
+@pytest.mark.parametrize(("name", "stop"), STOPS)
+def test_the_log_of_a_resumed_run_goes_on_where_it_was(resumed, name, stop):
+    steps = CASES[name].steps
+    entries = Run(resumed / f"{name}-{stop}").read_log()
+    assert [entry["step"] for entry in entries] == sorted({*range(5, steps + 1, 5), stop, steps})
+    assert all(entry["seconds"] >= before["seconds"] for before, entry in pairwise(entries))
+
+
+def test_the_runs_that_are_compared_do_differ_between_steps(resumed):
+    case = CASES["ali"]
+    *_, before, last = sorted((resumed / "ali-16" / "checkpoints").glob("step-*"))
+    assert (before.name, last.name) == ("step-0000016", f"step-{case.steps:07d}")
+    for name in ("networks", "optimizers"):
+        assert (before / f"{name}.safetensors").read_bytes() != (last / f"{name}.safetensors").read_bytes()
+
+
+class Looker(Watcher):
+    """Loads, samples, reconstructs and evaluates the run after every checkpoint."""
+
+    def __init__(self):
+        self.run = None
+        self.looks = 0
+
+    def started(self, run, step, steps):
+        self.run = run
+
+    def saved(self, step):
+        model = genzoo.load(self.run)
+        splits = genzoo.api.load_data(self.run)
+        model.sample(9, seed=step)
+        if model.networks.encoder is not None:
+            model.reconstruct(model.rows(splits.test, 5)[0])
+        genzoo.evaluate(self.run, metrics=["reconstruction"] if model.networks.encoder is not None else ["modes"])
+        self.looks += 1
+
+
+NEVER = {"training.log_every": 1000, "training.picture_every": 1000, "training.checkpoint_every": 1000}
+ALWAYS = {"training.log_every": 1, "training.picture_every": 2, "training.checkpoint_every": 1}
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe", "overrides"),
+    [
+        ("ali", "digits", {"training.batch_size": 100}),
+        ("vae", "digits", {"training.batch_size": 100, "training.averaging": 0.5}),
+        ("gan", "mixture25", MIXTURE),
+    ],
+    ids=["ali-digits", "vae-digits-averaged", "gan-mixture25"],
+)
+def test_looking_at_a_run_at_any_interval_leaves_its_weights_bitwise_equal(tmp_path, model, recipe, overrides):
+    with pytest.raises(InterruptedRun):
+        genzoo.train(
+            model, recipe=recipe, overrides=overrides | NEVER, steps=4, run=tmp_path / "blind", watcher=StopAt(3)
+        )
+    looker = Looker()
+    genzoo.train(model, recipe=recipe, overrides=overrides | ALWAYS, steps=3, run=tmp_path / "watched", watcher=looker)
+    assert looker.looks == 3
+    watched = Run(tmp_path / "watched")
+    assert len(watched.read_log()) == 3
+    assert sorted(path.stem for path in (watched.path / "samples").iterdir()) == ["0000002", "0000003"]
+    assert files_of(watched.path, 3) == files_of(tmp_path / "blind", 3)
+
+
+def test_train_to_k_and_then_resume_to_n_is_train_to_n(tmp_path):
+    overrides = {"training.batch_size": 600}
+    once = genzoo.train("vae", recipe="digits", overrides=overrides, steps=4, run=tmp_path / "once")
+    genzoo.train("vae", recipe="digits", overrides=overrides, steps=2, run=tmp_path / "twice")
+    genzoo.resume(tmp_path / "twice", steps=3)
+    twice = genzoo.train("vae", recipe="digits", overrides=overrides, steps=4, run=tmp_path / "twice")
+    assert files_of(once.path, 4) == files_of(twice.path, 4)

@@ -1,0 +1,50 @@
+"""Distributions of plugins, as pip leaves them in a folder."""
+
+from importlib.metadata import distributions
+from textwrap import dedent
+
+from genzoo.host.registry import GROUP, discover
+
+GOOD = """
+    '''A good plugin.
+
+    More of it.'''
+    from genzoo import hookimpl, lazy
+
+    @hookimpl
+    def genzoo_models():
+        return [lazy("{name}", "{module}:Nothing", "a model")]
+"""
+
+
+class Site:
+    """A folder of installed distributions, as pip leaves them."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def install(self, distribution, source, *, version="1.0", points=None):
+        """Add a distribution with one module and, by default, one entry point that leads to it."""
+        module = distribution.replace("-", "_")
+        (self.folder / f"{module}.py").write_text(dedent(source.replace("{module}", module)), encoding="utf-8")
+        info = self.folder / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        lines = [f"{name} = {value}" for name, value in (points or {module: module}).items()]
+        (info / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *lines, ""]))
+
+    def good(self, distribution, *, name=None, **more):
+        """Add a distribution that offers one model."""
+        self.install(distribution, GOOD.replace("{name}", name or distribution), **more)
+
+    @property
+    def points(self):
+        """The entry points of everything installed here."""
+        return [point for found in distributions(path=[str(self.folder)]) for point in found.entry_points]
+
+    def discover(self, **more):
+        """Return what the host makes of them."""
+        return discover(self.points, **more)
+
+
+HOOKS = "from genzoo import hookimpl, lazy\n"

@@ -1,0 +1,418 @@
+"""The plugin host: what it finds, what it sets aside, and what a name then means."""
+
+import inspect
+import sys
+from dataclasses import replace
+from importlib.metadata import entry_points
+
+import click
+import pytest
+from sites import HOOKS, Site
+
+import genzoo
+from genzoo import Architecture, Dataset, Game, Metric, Objective, Recipe, Schedule, Study
+from genzoo.components import Component
+from genzoo.errors import PluginError, SettingsError
+from genzoo.host.registry import GROUP, KINDS, discover, registry
+from genzoo.runs.job import find_game, find_recipe
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield Site(tmp_path)
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def names(found, kind):
+    return [entry.name for entry in found.of(kind)]
+
+
+# A good plugin
+
+
+def test_a_good_plugin_is_listed_with_its_distribution_and_its_offers(site):
+    site.good("zoo-fish", name="fish", version="2.3")
+    found = site.discover()
+    plugin = found.plugins[-1]
+    assert (plugin.name, plugin.distribution, plugin.version) == ("zoo_fish", "zoo-fish", "2.3")
+    assert plugin.summary == "A good plugin."
+    assert plugin.cause is None
+    entry = found.find("models", "fish")
+    assert entry is found.find("models", "zoo-fish:fish")
+    assert (entry.summary, entry.plugin) == ("a model", plugin)
+    assert found.warnings == found.broken == []
+
+
+def test_the_core_comes_first_and_offers_objectives_schedules_and_a_prior():
+    found = discover([])
+    assert [plugin.name for plugin in found.plugins] == ["genzoo"]
+    assert found.plugins[0].version == genzoo.__version__
+    assert {entry.kind for entry in found.entries} == {"components"}
+    assert {"non-saturating", "hinge", "simultaneous", "alternating", "standard-normal"} <= set(
+        names(found, "components")
+    )
+
+
+def test_a_plugin_may_offer_classes_and_recipes_themselves(site):
+    site.install(
+        "zoo-direct",
+        """
+        from genzoo import hookimpl
+        from genzoo.games.objectives import Hinge
+        from genzoo_recipes.mixture25 import QUICK
+        from dataclasses import replace
+
+        class Soft(Hinge):
+            '''A softer hinge.'''
+            name = "soft"
+
+        MINE = replace(QUICK, name="mine", summary="my own")
+
+        @hookimpl
+        def genzoo_components():
+            return [Soft]
+
+        @hookimpl
+        def genzoo_recipes():
+            return [MINE]
+        """,
+    )
+    found = site.discover()
+    assert found.find("components", "soft").summary == "A softer hinge."
+    assert found.resolve(Objective, "soft").__name__ == "Soft"
+    assert found.load("recipes", "mine").name == "mine"
+    assert found.find("recipes", "mine").summary == "my own"
+
+
+def test_a_plugin_without_hooks_is_a_plugin_without_offers(site):
+    site.install("zoo-empty", "'''Nothing yet.'''")
+    found = site.discover()
+    assert found.broken == []
+    assert found.plugins[-1].summary == "Nothing yet."
+    assert {entry.plugin.name for entry in found.entries} == {"genzoo"}
+
+
+def test_the_entry_point_may_lead_to_an_object_inside_a_module(site):
+    site.install(
+        "zoo-object",
+        """
+        from genzoo import hookimpl, lazy
+
+        class Hooks:
+            @hookimpl
+            def genzoo_metrics(self):
+                return (lazy("depth", "nowhere:Depth", "how deep"),)
+
+        hooks = Hooks()
+        """,
+        points={"zoo": "zoo_object:hooks"},
+    )
+    assert names(site.discover(), "metrics") == ["depth"]
+
+
+def test_what_a_plugin_prints_at_import_or_in_a_hook_does_not_reach_stdout(site, capsys):
+    site.install(
+        "zoo-loud",
+        """
+        from genzoo import hookimpl
+        print("loud import")
+
+        @hookimpl
+        def genzoo_models():
+            print("loud hook")
+            return []
+        """,
+    )
+    assert site.discover().broken == []
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "loud import\nloud hook\n"
+
+
+def test_what_a_lazy_target_prints_at_import_does_not_reach_stdout(site, capsys):
+    site.good("zoo-loud-target", name="loud", points={"zoo": "zoo_loud_target"})
+    module = site.folder / "zoo_louder.py"
+    module.write_text("print('loud target')\nclass Loud: pass\n")
+    entry = site.discover().find("models", "loud")
+    replace(entry, offer=entry.offer._replace(target="zoo_louder:Loud")).load()
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "loud target\n"
+
+
+# Broken plugins (their kinds are in test_broken_plugins.py)
+
+
+def test_the_trace_of_a_broken_plugin_leads_to_its_line(site):
+    site.install("zoo-broken", "first = 1\nraise RuntimeError('here')")
+    (broken,) = site.discover().broken
+    assert "zoo_broken.py" in broken.trace
+    assert "line 2" in broken.trace
+
+
+def test_a_broken_plugin_is_listed_beside_the_others_in_order_of_name(site):
+    site.good("zoo-b")
+    site.install("zoo-a", "raise RuntimeError")
+    assert [plugin.name for plugin in site.discover().plugins] == ["genzoo", "zoo_a", "zoo_b"]
+
+
+# Lazy targets
+
+
+@pytest.mark.parametrize(
+    ("target", "cause"),
+    [
+        ("nothing_of_that_name:Model", "ModuleNotFoundError"),
+        ("zoo_lazy:Nothing", "AttributeError"),
+        ("zoo_lazy", "AttributeError"),
+        ("zoo_exits:Model", "SystemExit: 9"),
+        ("zoo_wrong:Model", "SyntaxError"),
+        ("", "ValueError"),
+    ],
+)
+def test_a_lazy_target_that_fails_is_a_plugin_error_that_names_all(site, target, cause):
+    site.install(
+        "zoo-lazy",
+        f"""
+        from genzoo import hookimpl, lazy
+
+        @hookimpl
+        def genzoo_models():
+            return [lazy("lazy", "{target}", "a model")]
+        """,
+    )
+    (site.folder / "zoo_exits.py").write_text("raise SystemExit(9)")
+    (site.folder / "zoo_wrong.py").write_text("def wrong(:")
+    found = site.discover()
+    assert found.warnings == []
+    with pytest.raises(PluginError) as caught:
+        found.load("models", "lazy")
+    assert caught.value.exit_code == 4
+    assert caught.value.found.startswith(f"model 'lazy' of zoo-lazy cannot be loaded from {target}: ")
+    assert cause in caught.value.found
+    assert caught.value.remedy.endswith("pip uninstall zoo-lazy")
+
+
+def test_what_is_registered_as_a_recipe_and_is_none_is_the_plugins_fault(site):
+    site.install("zoo-r", HOOKS + "@hookimpl\ndef genzoo_recipes(): return [lazy('r', 'zoo_r:lazy', 'r')]")
+    with pytest.raises(PluginError, match="not a Recipe"):
+        find_recipe(site.discover(), "r")
+
+
+def test_what_is_registered_as_a_model_and_is_none_is_the_plugins_fault(site):
+    site.install("zoo-m", HOOKS + "@hookimpl\ndef genzoo_models(): return [lazy('m', 'zoo_m:lazy', 'm')]")
+    with pytest.raises(PluginError, match="not a Game"):
+        find_game(site.discover(), "m")
+
+
+def test_a_lazy_entry_whose_target_goes_by_another_name_is_the_plugins_fault(site):
+    source = (
+        HOOKS
+        + """
+from genzoo.games.objectives import Hinge
+
+class Bird(Hinge):
+    name = "bird"
+
+@hookimpl
+def genzoo_components(): return [lazy("fish", "zoo_names:Bird", "a fish")]
+"""
+    )
+    site.install("zoo-names", source)
+    found = site.discover()
+    with pytest.raises(PluginError, match="bird"):
+        found.resolve(Objective, "fish")
+
+
+# Names
+
+
+def test_an_unknown_name_gets_the_nearest_and_the_list():
+    with pytest.raises(SettingsError) as caught:
+        registry().find("models", "aly")
+    assert caught.value.exit_code == 2
+    assert caught.value.found == "no model named 'aly'; did you mean 'ali'?"
+    assert caught.value.remedy == f"there are: {', '.join(names(registry(), 'models'))}"
+
+
+def test_an_unknown_name_while_a_plugin_is_broken_lists_the_broken_beside_the_nearest(site):
+    site.good("zoo-fish", name="fish")
+    site.install("zoo-one", "raise RuntimeError('one')")
+    site.install("zoo-two", "raise RuntimeError('two')")
+    found = site.discover()
+    with pytest.raises(PluginError) as caught:
+        found.find("models", "fisch")
+    assert caught.value.exit_code == 4
+    assert caught.value.found == "no model named 'fisch'; did you mean 'fish'?"
+    assert "zoo-one (RuntimeError: one); zoo-two (RuntimeError: two)" in caught.value.remedy
+    assert found.find("models", "fish").name == "fish"
+
+
+def test_without_any_offer_an_unknown_name_says_so():
+    with pytest.raises(SettingsError) as caught:
+        discover([]).find("models", "ali")
+    assert caught.value.remedy == "no plugin offers any"
+
+
+def test_a_name_that_two_plugins_offer_must_be_qualified(site):
+    site.good("zoo-one", name="fish")
+    site.good("zoo-two", name="fish")
+    site.good("zoo-three", name="bird")
+    found = site.discover()
+    assert found.warnings == ["2 plugins offer the model 'fish': say zoo-one:fish or zoo-two:fish"]
+    with pytest.raises(PluginError) as caught:
+        found.find("models", "fish")
+    assert caught.value.exit_code == 4
+    assert "zoo-one:fish" in caught.value.remedy
+    assert "zoo-two:fish" in caught.value.remedy
+    for distribution in ("zoo-one", "zoo-two"):
+        assert found.find("models", f"{distribution}:fish").plugin.distribution == distribution
+    assert found.find("models", "bird").plugin.distribution == "zoo-three"
+
+
+def test_one_name_may_be_of_two_kinds(site):
+    site.install(
+        "zoo-kinds",
+        HOOKS + "@hookimpl\ndef genzoo_models(): return [lazy('a', 'a:A', 'model')]\n"
+        "@hookimpl\ndef genzoo_recipes(): return [lazy('a', 'b:B', 'recipe')]",
+    )
+    found = site.discover()
+    assert found.warnings == []
+    assert [found.find(kind, "a").summary for kind in ("models", "recipes")] == ["model", "recipe"]
+
+
+def test_a_component_whose_name_is_ambiguous_is_stored_by_its_qualified_name(site):
+    source = """
+        from genzoo import hookimpl
+        from genzoo.games.objectives import Hinge
+
+        class Mine(Hinge):
+            name = "mine"
+
+        @hookimpl
+        def genzoo_components():
+            return [Mine]
+    """
+    site.install("zoo-one", source)
+    site.install("zoo-two", source)
+    found = site.discover()
+    two = found.resolve(Objective, "zoo-two:mine")
+    assert two.__module__ == "zoo_two"
+    assert found.name_of(two()) == "zoo-two:mine"
+    assert found.name_of(found.resolve(Objective, "hinge")()) == "hinge"
+
+
+def test_a_component_of_another_kind_is_refused_under_its_name():
+    with pytest.raises(SettingsError, match="no objective named 'alternating'"):
+        registry().resolve(Objective, "alternating")
+    with pytest.raises(SettingsError, match="no schedule named 'hinge'"):
+        registry().resolve(Schedule, "hinge")
+
+
+# The set of plugins
+
+
+def contents(found):
+    return found.plugins, [(entry.kind, entry.qualified, entry.offer) for entry in found.entries], found.warnings
+
+
+def test_an_entry_point_that_is_found_twice_counts_once(site):
+    site.good("zoo-fish", name="fish")
+    assert contents(discover(site.points * 2)) == contents(discover(site.points))
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        (None, ["genzoo", "zoo_a", "zoo_b", "zoo_c"]),
+        ("", ["genzoo"]),
+        (" , ", ["genzoo"]),
+        ("zoo_b", ["genzoo", "zoo_b"]),
+        ("zoo_c, zoo_a", ["genzoo", "zoo_a", "zoo_c"]),
+    ],
+)
+def test_the_plugins_can_be_narrowed_to_some_entry_points(site, only, expected):
+    for distribution in ("zoo-a", "zoo-b", "zoo-c"):
+        site.good(distribution)
+    found = site.discover(only=only)
+    assert [plugin.name for plugin in found.plugins] == expected
+    assert found.warnings == []
+
+
+def test_a_plugin_that_is_left_out_is_not_imported(site):
+    site.install("zoo-broken", "raise RuntimeError")
+    assert site.discover(only="").broken == []
+    assert "zoo_broken" not in sys.modules
+
+
+def test_a_narrowing_name_that_is_not_installed_is_one_warning(site):
+    site.good("zoo-a")
+    found = site.discover(only="zoo_a,zoo_z")
+    assert found.warnings == ["GENZOO_PLUGINS names 'zoo_z', which is not installed"]
+    assert names(found, "models") == ["zoo-a"]
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        ("", []),
+        ("genzoo_gan", ["conditional-gan", "gan", "wgan-gp"]),
+        ("genzoo_gan,genzoo_vae", ["conditional-gan", "conditional-vae", "gan", "vae", "wgan-gp"]),
+    ],
+)
+def test_the_environment_narrows_the_registry(monkeypatch, only, expected):
+    monkeypatch.setenv("GENZOO_PLUGINS", only)
+    registry.cache_clear()
+    try:
+        assert names(registry(), "models") == expected
+    finally:
+        registry.cache_clear()
+
+
+# The plugins that come with genzoo
+
+OWN = [entry for entry in discover(entry_points(group=GROUP)).entries if entry.plugin.distribution == "genzoo"]
+BASES = {
+    "models": Game,
+    "datasets": Dataset,
+    "architectures": Architecture,
+    "metrics": Metric,
+    "studies": Study,
+    "components": Component,
+}
+
+
+def test_every_plugin_that_comes_with_genzoo_loads():
+    own = [plugin for plugin in discover(entry_points(group=GROUP)).plugins if plugin.distribution == "genzoo"]
+    assert {plugin.name for plugin in own} == {"genzoo", *(f"genzoo_{part}" for part in PARTS)}
+    assert [plugin.cause for plugin in own] == [None] * len(own)
+    assert all(plugin.summary for plugin in own)
+    assert {plugin.version for plugin in own} == {genzoo.__version__}
+
+
+PARTS = ("ali", "gan", "vae", "data", "recipes", "metrics", "studies", "bench")
+
+
+@pytest.mark.parametrize("entry", OWN, ids=lambda entry: f"{entry.kind}-{entry.name}")
+def test_every_lazy_entry_leads_to_what_it_says(entry):
+    found = entry.load()
+    assert found.name == entry.name
+    assert 0 < len(entry.summary) <= 90
+    if entry.kind == "recipes":
+        assert isinstance(found, Recipe)
+        assert found.summary == entry.summary
+    elif entry.kind == "commands":
+        assert isinstance(found, click.Command)
+        assert found.get_short_help_str(200) == entry.summary
+    else:
+        assert issubclass(found, BASES[entry.kind])
+        assert not inspect.isabstract(found)
+        assert registry().resolve(BASES[entry.kind], entry.name) is found
+
+
+def test_every_kind_has_an_entry_of_its_own():
+    assert {entry.kind for entry in OWN} == set(KINDS)

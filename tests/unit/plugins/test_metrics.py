@@ -1,0 +1,192 @@
+"""Metrics on models whose scores are known beforehand."""
+
+from dataclasses import dataclass, replace
+
+import numpy
+import pytest
+import torch
+from models import Identity, Same, identity_model
+
+from genzoo import Mixture, Model, Networks, Score, Split
+from genzoo.evaluation.metrics import evaluate_model
+from genzoo_data.digits import Digits
+from genzoo_data.mixture import Mixture25
+from genzoo_metrics.modes import Modes
+from genzoo_metrics.reconstruction import Reconstruction
+
+DATA = Mixture25(rows=10, held_out_rows=10_000)
+GRID = [-4.0, -2.0, 0.0, 2.0, 4.0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler(Model):
+    """A model whose samples are given."""
+
+    points: torch.Tensor
+
+    def sample(self, count, *, seed=0, y=None):
+        return self.points[:count]
+
+
+def sampler(points, spec=None):
+    plain = identity_model(spec or DATA.spec)
+    return Sampler(**vars(plain), points=torch.as_tensor(points, dtype=torch.float32))
+
+
+def modes(points, **settings):
+    scores = Modes(**settings).measure(sampler(points), DATA.load(None).test, train=DATA.load(None).test, seed=0)
+    assert [score.metric for score in scores] == ["modes", "modes/strict"]
+    return tuple(score.value for score in scores)
+
+
+def test_all_25_modes_are_covered_by_true_samples():
+    # a component missed by 10,000 fair draws has probability 25·(24/25)^10,000 < 10⁻¹⁷⁵
+    assert modes(DATA.load(None).test.x) == (25.0, 25.0)
+
+
+def test_one_mode_is_covered_by_a_point_mass():
+    assert modes(torch.zeros(10_000, 2)) == (1.0, 1.0)
+    assert modes(torch.tensor([[4.0, -2.0]]).expand(100, 2)) == (1.0, 1.0)
+
+
+def test_every_mode_counts_once_however_many_samples_it_has():
+    assert modes([[x, y] for x in GRID[:3] for y in GRID[:4]]) == (12.0, 12.0)
+    assert modes([[x, y] for x in GRID[:3] for y in GRID[:4]] * 3 + [[0.01, 0.02]]) == (12.0, 12.0)
+
+
+@pytest.mark.parametrize(
+    ("point", "strict"),
+    [
+        ([0.149, 0.0], 1.0),  # 2.98 σ
+        ([0.151, 0.0], 0.0),  # 3.02 σ
+        ([0.106, 0.106], 1.0),  # 2.998 σ along the diagonal
+        ([0.107, 0.107], 0.0),  # 3.026 σ
+        ([0.9, -0.9], 0.0),
+        ([70.0, 80.0], 0.0),
+    ],
+)
+def test_a_stray_point_counts_for_the_paper_and_not_for_the_strict_variant(point, strict):
+    assert modes([point]) == (1.0, strict)
+
+
+def test_a_stray_point_counts_for_the_nearest_mean():
+    # (1.01, 0) is nearest to (2, 0), which the second sample covers too
+    assert modes([[1.01, 0.0], [2.0, 0.0]]) == (1.0, 1.0)
+    assert modes([[0.99, 0.0], [2.0, 0.0]]) == (2.0, 1.0)
+
+
+def test_modes_draws_as_many_samples_as_it_says():
+    points = torch.zeros(10_000, 2)
+    points[9_999] = 4.0
+    assert modes(points)[0] == 2.0
+    assert modes(points, samples=9_999)[0] == 1.0
+
+
+def test_modes_knows_any_mixture():
+    spec = replace(DATA.spec, mixture=Mixture(means=((0.0, 0.0), (10.0, 0.0), (0.0, 10.0)), std=1.0))
+    found = Modes().measure(
+        sampler([[0.0, 2.9], [7.1, 0.0], [0.0, 13.1]], spec), DATA.load(None).test, train=DATA.load(None).test, seed=0
+    )
+    assert [score.value for score in found] == [3.0, 2.0]
+
+
+def test_samples_that_are_no_numbers_cover_nothing():
+    assert modes([[float("nan"), float("nan")]] * 4) == (0.0, 0.0)
+
+
+def test_an_identity_reconstructs_without_error():
+    split = DATA.load(None).test
+    found = {
+        score.metric: score.value
+        for score in Reconstruction().measure(identity_model(DATA.spec), split, train=split, seed=0)
+    }
+    x = split.x.numpy().astype(numpy.float64)
+    shuffled = numpy.mean((numpy.roll(x, 1, axis=0) - x) ** 2)
+    assert found["reconstruction"] == 0.0
+    assert found["reconstruction/ratio"] == 0.0
+    assert found["reconstruction/shuffled"] == pytest.approx(shuffled, rel=1e-6)
+    # two independent draws differ by 2·(8 + 0.0025) in the mean; five standard errors of 20,000 numbers
+    assert shuffled == pytest.approx(16.005, abs=5 * 16.005 * (2 / 20_000) ** 0.5)
+
+
+def test_images_are_compared_in_the_unit_range():
+    split = Digits().load(None).test
+    found = {
+        s.metric: s.value for s in Reconstruction().measure(identity_model(Digits().spec), split, train=split, seed=0)
+    }
+    x = split.x.numpy().astype(numpy.float64) / 255
+    expected = numpy.mean((numpy.roll(x, 1, axis=0) - x) ** 2)
+    assert found["reconstruction"] == 0.0
+    assert found["reconstruction/shuffled"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_noisy_identity_is_off_by_the_noise():
+    split = DATA.load(None).test
+    scores = Reconstruction().measure(identity_model(DATA.spec, blur=0.5), split, train=split, seed=3)
+    error, shuffled, ratio = (score.value for score in scores)
+    # blur² = ¼ times the mean of 20,000 squared normals, which has a standard error of √(2/20,000)
+    assert error == pytest.approx(0.25, abs=5 * 0.25 * (2 / 20_000) ** 0.5)
+    assert ratio == pytest.approx(error / shuffled, rel=1e-12)
+    again = Reconstruction().measure(identity_model(DATA.spec, blur=0.5), split, train=split, seed=3)
+    other = Reconstruction().measure(identity_model(DATA.spec, blur=0.5), split, train=split, seed=4)
+    assert again == scores
+    assert other[0].value != error
+
+
+def test_rows_that_are_all_alike_are_measured_without_a_crash():
+    split = Split(torch.ones(4, 2))
+    scores = Reconstruction().measure(identity_model(DATA.spec), split, train=split, seed=0)
+    assert [score.value for score in scores[:2]] == [0.0, 0.0]
+
+
+def test_scores_carry_their_protocol():
+    model = replace(identity_model(DATA.spec), weights="averaged")
+    scores = evaluate_model(model, DATA.load(None), [Reconstruction(), Modes(samples=50)], split_name="test", seed=7)
+    assert all(isinstance(score, Score) for score in scores)
+    common = {"seed": 7, "weights": "averaged", "batch_norm": "running"}
+    by_name = {score.metric: score.protocol for score in scores}
+    for name in ("reconstruction", "reconstruction/shuffled", "reconstruction/ratio"):
+        assert by_name[name] == common | {"split": "test", "rows": 10_000, "code": "sampled", "range": "real"}
+    assert by_name["modes"] == common | {
+        "split": None,
+        "samples": 50,
+        "covered": "any sample whose nearest mean it is",
+    }
+    assert by_name["modes/strict"]["covered"] == "any sample within 3 standard deviations"
+
+
+def test_what_cannot_be_measured_is_said():
+    model = identity_model(DATA.spec)
+    no_encoder = replace(model, networks=Networks(decoder=Same((2,))))
+    no_decoder = replace(model, networks=Networks(encoder=Identity()))
+    assert Reconstruction().obstacle(model) is Modes().obstacle(model) is None
+    assert Reconstruction().obstacle(no_encoder) == "it has no encoder"
+    assert Reconstruction().obstacle(no_decoder) == "it has no decoder"
+    assert Modes().obstacle(no_encoder) is None
+    assert Modes().obstacle(no_decoder) == "it has no decoder to sample from"
+    assert Modes().obstacle(identity_model(Digits().spec)) == "the modes of its data are not known"
+
+
+# The data behind the metrics
+
+
+def test_mixture25_has_the_papers_means_and_spread_in_three_different_splits():
+    splits = Mixture25(rows=100_000, held_out_rows=10_000).load(None)
+    assert [len(split.x) for split in splits] == [100_000, 10_000, 10_000]
+    means = torch.tensor([[x, y] for x in GRID for y in GRID])
+    away = (splits.train.x - means[splits.train.labels]).double()
+    assert abs(away.mean().item()) < 5 * 0.05 / 200_000**0.5
+    assert away.var().item() == pytest.approx(0.0025, rel=5 * (2 / 200_000) ** 0.5)
+    counts = torch.bincount(splits.train.labels, minlength=25)
+    assert (counts - 4000).abs().max() < 5 * (100_000 * 0.04 * 0.96) ** 0.5
+    assert not torch.equal(splits.validation.x, splits.test.x)
+    assert not torch.equal(splits.train.x[:10_000], splits.validation.x)
+
+
+def test_digits_are_split_by_class_and_keep_their_grey_values():
+    splits = Digits().load(None)
+    assert sum(len(split.x) for split in splits) == 1797
+    shares = [torch.bincount(split.labels, minlength=10) / len(split.labels) for split in splits]
+    assert all((share - shares[0]).abs().max() < 0.01 for share in shares)
+    assert splits.train.x.shape[1:] == (1, 8, 8)
+    assert set(splits.train.x.unique().tolist()) == {round(value * 255 / 16) for value in range(17)}

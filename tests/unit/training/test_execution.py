@@ -1,0 +1,561 @@
+"""How a step is run: compiled and captured steps have the eager one's numbers, and what cannot be so says why."""
+
+import shutil
+import warnings
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+import torch
+from stopping import StopAt, files_of
+from toy import TOY
+
+import genzoo
+from genzoo import DataSpec
+from genzoo.errors import GenzooWarning, InterruptedRun, SettingsError
+from genzoo.storage.run_folder import Run
+from genzoo.training import execution
+from genzoo.training.devices import choose_device, choose_execution, choose_precision
+from genzoo.training.execution import Captured, arithmetic, compiled_or_not
+from genzoo.training.initialization import Plan
+from genzoo.training.populations import Population
+from genzoo.training.trainer import Trainer
+from genzoo.types import Batch, Losses
+from genzoo_ali.ali import ALI
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+VECTORS = DataSpec(shape=(2,), support="real")
+DIGITS = DataSpec(shape=(1, 8, 8), support="unit")
+PICTURES = DataSpec(shape=(3, 32, 32), support="unit")
+
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on a CPU")
+
+
+def trainer_of(model, *, how="eager", seed=0, recipe="mixture25", device="cpu", game=None, **overrides):
+    """Return a trainer on 16 batches of 8 random rows."""
+    found = genzoo.new_trainer(
+        model,
+        recipe=recipe,
+        seed=seed,
+        overrides={"training.batch_size": 8, "training.learning_rate": 1e-4} | overrides,
+        device=device,
+        execution=how,
+    )
+    return found if game is None else remade(found, game=game)
+
+
+def remade(trainer, *, rows=None, **settings):
+    """Return a trainer at step 0 with other parts in its settings, or on the first rows alone."""
+    plan, split = Plan(settings=replace(trainer.settings, **settings)), trainer.stream.split
+    if rows is not None:
+        split = split._replace(x=split.x[:rows], labels=None if split.labels is None else split.labels[:rows])
+    return Trainer(plan, split, seed=trainer.seed, device=trainer.device, execution=trainer.execution)
+
+
+def doubled(trainer):
+    """Make a trainer at step 0 compute in float64: a float32 trajectory of the toy task does not stay near its own."""
+    trainer.networks.double()
+    trainer.lay_out()
+    single = trainer.stream.batch
+    trainer.stream.batch = lambda step: Batch(*(None if part is None else part.double() for part in single(step)))
+    return trainer
+
+
+def advanced(trainer, steps):
+    return [{name: value.item() for name, value in trainer.advance().players.items()} for _ in range(steps)]
+
+
+def apart(one, other):
+    """Return the largest difference between two trainers' networks."""
+    ours, theirs = one.networks.state_dict(), other.networks.state_dict()
+    return max((ours[name] - tensor).abs().max().item() for name, tensor in theirs.items())
+
+
+def same(one, other):
+    ours, theirs = one.state(), other.state()
+    return all(torch.equal(ours[part][name], tensor) for part in theirs for name, tensor in theirs[part].items())
+
+
+# Compiled
+
+
+def assert_compiled_is_eager(model, *, recipe="mixture25", steps=4, **overrides):
+    compiled = trainer_of(model, how="compiled", recipe=recipe, **overrides)
+    eager = trainer_of(model, recipe=recipe, **overrides)
+    # batches of 8 and 8 and 4 rows: the last of an epoch is compiled again
+    compiled, eager = (doubled(remade(trainer, rows=20)) for trainer in (compiled, eager))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GenzooWarning)
+        found = advanced(compiled, steps)
+    assert found == [pytest.approx(losses, rel=1e-9) for losses in advanced(eager, steps)]
+    assert compiled._played is not compiled.networks
+    assert apart(compiled, eager) <= 1e-8
+
+
+@needs_compiler
+def test_a_compiled_step_is_the_eager_one_to_rounding():
+    assert_compiled_is_eager("ali")
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "recipe", "overrides"),
+    [
+        ("vae", "mixture25", {}),
+        ("gan", "mixture25", {"game.objective": "hinge"}),
+        ("ali", "mixture25", {"game.schedule": "alternating"}),
+        ("conditional-ali", "digits", {"architecture.dropout": 0}),
+    ],
+    ids=["vae", "hinge", "alternating", "conditional-digits"],
+)
+def test_every_compiled_step_is_the_eager_one_to_rounding(model, recipe, overrides):
+    assert_compiled_is_eager(model, recipe=recipe, **overrides)
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_a_gradient_penalty_is_not_compiled_and_one_warning_says_so():
+    compiled, eager = trainer_of("wgan-gp", how="compiled"), trainer_of("wgan-gp")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = advanced(compiled, 7)  # critic steps and one of the generator
+    (one,) = [str(warning.message) for warning in said if issubclass(warning.category, GenzooWarning)]
+    assert one.startswith("torch.compile cannot take the step of wgan-gp, which runs as it is written (RuntimeError: ")
+    assert "double backward" in one
+    assert found == advanced(eager, 7)
+    assert same(compiled, eager)
+
+
+def test_a_rehearsal_that_fails_leaves_the_networks_as_they_are_and_no_trace():
+    trainer = trainer_of("ali")
+    before = {name: tensor.clone() for name, tensor in trainer.networks.state_dict().items()}
+    random = torch.get_rng_state()
+
+    def rehearse(networks):
+        assert networks is not trainer.networks
+        assert networks.critic is trainer.networks.critic
+        trainer.networks.decode(torch.randn(8, 2))
+        torch.manual_seed(1)
+        raise ValueError("no such thing\nand more of it")
+
+    with pytest.warns(GenzooWarning) as said:
+        assert compiled_or_not(trainer.networks, rehearse, name="ali") is trainer.networks
+    assert [str(one.message) for one in said] == [
+        "torch.compile cannot take the step of ali, which runs as it is written (ValueError: no such thing)"
+    ]
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.networks.state_dict().items())
+
+
+def test_a_rehearsal_that_succeeds_leaves_no_trace_either():
+    trainer = trainer_of("vae")
+    before = {name: tensor.clone() for name, tensor in trainer.networks.state_dict().items()}
+    random = torch.get_rng_state()
+
+    def rehearse(networks):
+        trainer.networks.decode(torch.randn(8, 2))
+
+    found = compiled_or_not(trainer.networks, rehearse, name="vae")
+    assert isinstance(found, execution.Compiled)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.networks.state_dict().items())
+
+
+def test_every_rule_is_compiled_once(monkeypatch):
+    compiled = []
+
+    def compile(rule, *, dynamic):
+        compiled.append(rule.__name__)
+        assert dynamic is False
+        return rule
+
+    monkeypatch.setattr(torch, "compile", compile)
+    trainer, eager = trainer_of("ali", how="compiled"), trainer_of("ali")
+    advanced(trainer, 3)
+    assert compiled == ["_show", "_judge", "_weigh"]
+    advanced(eager, 3)
+    assert same(trainer, eager)
+
+
+# What is chosen
+
+
+def test_executions_by_name():
+    assert choose_execution("auto", CPU) == "eager"
+    assert choose_execution("auto", CUDA) == "captured"
+    for device in (CPU, CUDA):
+        assert choose_execution("eager", device) == "eager"
+        assert choose_execution("compiled", device) == "compiled"
+    assert choose_execution("captured", CUDA) == "captured"
+
+
+@pytest.mark.parametrize("name", ["", "Eager", "capture", "fast"])
+def test_an_unknown_execution_is_refused_with_those_there_are(name):
+    with pytest.raises(
+        SettingsError, match=f"no execution called '{name}'\nexecutions: auto, eager, captured, compiled"
+    ):
+        choose_execution(name, CPU)
+
+
+def test_on_a_cpu_nothing_is_captured(say):
+    with pytest.raises(SettingsError, match="needs a CUDA device"):
+        choose_execution("captured", CPU)
+    said = say("train", "ali", "--execution", "captured", "--device", "cpu", "--run", "none")
+    assert said.code == 2
+    assert "--execution captured: a CUDA graph needs a CUDA device" in said.err
+    assert "type: --execution auto" in said.err
+
+
+def test_an_unknown_execution_is_refused_by_the_command_line(say):
+    said = say("train", "ali", "--execution", "fast")
+    assert said.code == 2
+    assert "'auto', 'eager', 'captured', 'compiled'" in said.err
+
+
+def test_devices_by_name(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert choose_device("auto") == choose_device("cpu") == CPU
+    for name in ("cuda", "cuda:0"):
+        with pytest.raises(SettingsError, match=f"--device {name}: torch finds 0 CUDA devices here"):
+            choose_device(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("auto") == choose_device("cuda") == torch.device("cuda", 0)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(SettingsError, match="cuda:2: torch finds 2"):
+        choose_device("cuda:2")
+
+
+def test_a_rank_has_the_gpu_of_its_number(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert choose_device("cuda") == torch.device("cuda", 1)
+    assert choose_device("cuda:0") == torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cpu:0", "cuda:x", "cuda:-1", ""])
+def test_an_unknown_device_is_refused(name):
+    with pytest.raises(SettingsError, match="no device called"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("avx", [False, True])
+@pytest.mark.parametrize("amx", [False, True])
+def test_a_cpu_takes_bf16_for_pictures_where_it_multiplies_it(monkeypatch, avx, amx):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert choose_precision("auto", "cpu", PICTURES) == ("bf16" if avx or amx else "fp32")
+    assert choose_precision("auto", "cpu", DIGITS) == "fp32"
+    assert choose_precision("auto", "cpu", VECTORS) == "fp32"
+    assert choose_precision("auto", "cpu", replace(VECTORS, shape=(4096,))) == "fp32"
+    for spec in (PICTURES, DIGITS, VECTORS):
+        assert choose_precision("fp32", "cpu", spec) == "fp32"
+        assert choose_precision("bf16", "cpu", spec) == "bf16"
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_a_gpu_takes_bf16_for_pictures_from_ampere_on(monkeypatch, capability, expected):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert choose_precision("auto", "cuda", PICTURES) == expected
+    assert choose_precision("auto", "cuda", DIGITS) == "fp32"
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(SettingsError, match="no precision called 'fp16'\nprecisions: auto, fp32, bf16"):
+        choose_precision("fp16", "cpu", PICTURES)
+
+
+# Runs
+
+
+def test_a_run_remembers_how_it_is_run(tmp_path):
+    run = genzoo.train("vae", overrides=TOY, device="cpu", run=tmp_path / "run")
+    assert run.record["execution"] == "eager"
+    genzoo.resume(run, steps=6, device="cpu", execution="eager")
+    assert run.record["execution"] == "eager"
+
+
+@pytest.mark.parametrize("precision", ["auto", "bf16"])
+@pytest.mark.parametrize("model", ["ali", "vae"])
+def test_a_resumed_run_is_bitwise_the_one_that_never_stopped(tmp_path, model, precision):
+    overrides = TOY | {"training.averaging": 0.5}
+    known = {"overrides": overrides, "steps": 7, "precision": precision, "device": "cpu"}
+    for name, stop in (("whole", 6), ("parts", 3)):
+        with pytest.raises(InterruptedRun):
+            genzoo.train(model, run=tmp_path / name, watcher=StopAt(stop), **known)
+    with pytest.raises(InterruptedRun):
+        genzoo.resume(tmp_path / "parts", device="cpu", watcher=StopAt(6))
+    assert Run(tmp_path / "parts").record["precision"] == ("fp32" if precision == "auto" else precision)
+    assert files_of(tmp_path / "parts", 6) == files_of(tmp_path / "whole", 6)
+
+
+# Captured, where there is no GPU: who is warmed up, captured and replayed
+
+
+class FakeCuda:
+    """What `Captured` asks of torch.cuda, without a device."""
+
+    def __init__(self, monkeypatch, fails=None):
+        self.captured, self.replayed, self.fails = [], [], fails
+        monkeypatch.setattr(torch.cuda, "Stream", lambda: None)
+        monkeypatch.setattr(Captured, "_beside", lambda self, batch, movers: self._step(batch, movers))
+        monkeypatch.setattr(execution, "_capture", self.capture)
+
+    def capture(self, step, batch, movers):
+        if self.fails is not None:
+            raise self.fails
+        self.captured.append((movers, len(batch.x)))
+        return self
+
+    def replay(self, batch):
+        self.replayed.append(len(batch.x))
+        return Losses({}, {})
+
+
+def batch_of(rows):
+    return Batch(x=torch.zeros(rows, 2), z=torch.zeros(rows, 2), noise=torch.zeros(rows, 2))
+
+
+def test_every_kind_of_step_is_warmed_up_three_times_captured_once_and_then_replayed(monkeypatch):
+    taken = []
+    cuda = FakeCuda(monkeypatch)
+    captured = Captured(lambda batch, movers: taken.append((movers, len(batch.x))), name="toy")
+    both, one = ("critic", "generator"), ("critic",)
+    kinds = [(both, 8)] * 5 + [(both, 4), (one, 8), (both, 8), (both, 4)] + [(one, 8)] * 3 + [(both, 4)] * 2
+    for movers, rows in kinds:
+        captured(batch_of(rows), movers)
+    assert taken == [(both, 8)] * 3 + [(both, 4), (one, 8), (both, 4), (one, 8), (one, 8), (both, 4)]
+    assert cuda.captured == [(both, 8), (one, 8), (both, 4)]
+    assert cuda.replayed == [8, 8, 8, 8, 4]
+
+
+def test_a_step_that_cannot_be_captured_runs_as_written_with_one_warning(monkeypatch):
+    taken = []
+    FakeCuda(monkeypatch, fails=RuntimeError("operation not permitted when stream is capturing\nmore"))
+    captured = Captured(lambda batch, movers: taken.append(len(batch.x)), name="toy")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for rows in (8, 8, 8, 8, 8, 4, 4, 4, 4):
+            captured(batch_of(rows), ("critic",))
+    assert taken == [8, 8, 8, 8, 8, 4, 4, 4, 4]
+    assert [str(one.message) for one in said] == [
+        "the step of toy cannot be captured as a CUDA graph and runs as it is written "
+        "(RuntimeError: operation not permitted when stream is capturing)"
+    ]
+
+
+def test_on_a_cpu_arithmetic_changes_nothing():
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before = products.fp32_precision, convolutions.fp32_precision, torch.backends.cudnn.benchmark
+    with arithmetic(CPU):
+        assert (products.fp32_precision, convolutions.fp32_precision, torch.backends.cudnn.benchmark) == before
+
+
+def test_arithmetic_on_cuda_is_ieee_inside_and_the_callers_outside(monkeypatch):
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+
+    def now():
+        return products.fp32_precision, convolutions.fp32_precision, torch.backends.cudnn.benchmark
+
+    before = now()
+    try:
+        products.fp32_precision, convolutions.fp32_precision = "tf32", "tf32"
+        torch.backends.cudnn.benchmark = False
+        with arithmetic(CUDA):
+            assert now() == ("ieee", "ieee", True)
+        assert now() == ("tf32", "tf32", False)
+        with pytest.raises(ValueError, match="inside"), arithmetic(CUDA):
+            raise ValueError("inside")
+        assert now() == ("tf32", "tf32", False)
+    finally:
+        products.fp32_precision, convolutions.fp32_precision, torch.backends.cudnn.benchmark = before
+
+
+# On a GPU
+
+
+def gpu(test):
+    """Mark a test as one that needs a GPU, and leave it out where there is none."""
+    skipped = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+    return pytest.mark.gpu(skipped(test))
+
+
+CASES = [
+    ("ali", "mixture25", {}),
+    ("gan", "mixture25", {"game.objective": "hinge"}),
+    ("vae", "mixture25", {"training.averaging": 0.5}),
+    ("wgan-gp", "mixture25", {"game.schedule.critic_steps": 2}),
+    ("ali", "digits", {"architecture.dropout": 0.5}),
+    ("conditional-ali", "digits", {"architecture.dropout": 0.2, "game.schedule": "alternating"}),
+]
+STEPS = 24
+"""With 20 rows in batches of 8, every third batch has 4; each kind is warmed up 3 times before it is captured."""
+
+
+def on_gpu(model, recipe, overrides, *, how, seed=0):
+    return remade(trainer_of(model, how=how, recipe=recipe, device="cuda", seed=seed, **overrides), rows=20)
+
+
+def graphs_of(run):
+    assert not run._gave_up
+    return len(run._graphs)
+
+
+@gpu
+@pytest.mark.parametrize(("model", "recipe", "overrides"), CASES)
+def test_a_captured_step_is_the_eager_one_masks_and_partial_batches_included(model, recipe, overrides):
+    captured, eager = (on_gpu(model, recipe, overrides, how=how) for how in ("captured", "eager"))
+    found, expected = advanced(captured, STEPS), advanced(eager, STEPS)
+    kinds = 1 if captured.settings.game.movers(0, ("a", "b")) == ("a", "b") else 2
+    assert graphs_of(captured._run) == 2 * kinds
+    # the same kernels: what differs is the algorithm that cuDNN chose, and the order in which atomics added
+    assert found == [pytest.approx(losses, rel=1e-4, abs=1e-4) for losses in expected]
+    assert apart(captured, eager) <= 1e-4
+    assert captured.step == eager.step == STEPS
+    assert captured.fault() is None
+
+
+@gpu
+def test_what_a_captured_step_draws_is_a_function_of_seed_and_step():
+    whole = on_gpu("ali", "digits", {"architecture.dropout": 0.5}, how="captured")
+    advanced(whole, STEPS - 2)
+    kept = whole.state()
+    expected = advanced(whole, 2)
+    torch.manual_seed(99)
+    whole.restore(kept, step=STEPS - 2)
+    assert advanced(whole, 2) == [pytest.approx(losses, rel=1e-5, abs=1e-5) for losses in expected]
+
+
+@gpu
+def test_a_captured_trainer_goes_on_from_a_restored_state():
+    captured, eager = (
+        on_gpu("ali", "mixture25", {"training.averaging": 0.5}, how=how) for how in ("captured", "eager")
+    )
+    advanced(eager, 5)
+    advanced(captured, STEPS)
+    captured.restore(eager.state(), step=5)
+    found, expected = advanced(captured, 6), advanced(eager, 6)
+    assert found == [pytest.approx(losses, rel=1e-5, abs=1e-5) for losses in expected]
+    assert apart(captured, eager) <= 2e-5
+    ours, theirs = captured.state(), eager.state()
+    for name, tensor in theirs["averaged"].items():
+        torch.testing.assert_close(ours["averaged"][name], tensor, rtol=0, atol=2e-5)
+
+
+@gpu
+def test_the_losses_of_a_replayed_step_are_the_callers_to_keep():
+    trainer = on_gpu("ali", "mixture25", {}, how="captured")
+    kept = [trainer.advance() for _ in range(STEPS)]
+    again = on_gpu("ali", "mixture25", {}, how="eager")
+    for losses in kept:
+        expected = again.advance()
+        for name, value in expected.players.items():
+            assert losses.players[name].item() == pytest.approx(value.item(), rel=1e-4, abs=1e-4)
+        assert list(losses.watch) == list(expected.watch)
+
+
+@gpu
+@pytest.mark.parametrize("how", ["captured", "eager"])
+@pytest.mark.parametrize(("model", "recipe", "overrides"), CASES)
+def test_between_two_log_entries_the_host_waits_for_nothing(how, model, recipe, overrides):
+    trainer = on_gpu(model, recipe, overrides, how=how)
+    advanced(trainer, STEPS)  # warmed up and captured
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(20):
+            trainer.advance()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert trainer.fault() is None
+
+
+@gpu
+@pytest.mark.parametrize(("model", "recipe"), [("ali", "mixture25"), ("vae", "mixture25"), ("gan", "digits")])
+def test_a_captured_population_is_its_trainings_alone(model, recipe):
+    overrides = {} if recipe == "mixture25" else {"architecture.dropout": 0}
+    together, alone = ([on_gpu(model, recipe, overrides, how="captured", seed=seed) for seed in range(3)] for _ in "ab")
+    population = Population(together)
+    assert population.obstacle() is None
+    for _ in range(STEPS):
+        losses = population.advance()
+    assert graphs_of(population._run) == 2
+    for ours, one, other in zip(losses, together, alone, strict=True):
+        assert advanced(other, STEPS)[-1] == pytest.approx(
+            {name: value.item() for name, value in ours.players.items()}, rel=1e-3, abs=1e-3
+        )
+        assert apart(one, other) <= 3e-4  # three steps of Adam, of 24
+        assert one.fault() is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking(ALI):
+    """ALI that asks the device for a number in every step."""
+
+    name: ClassVar[str] = "asking"
+
+    def losses(self, networks, batch, movers):
+        found = super().losses(networks, batch, movers)
+        found.players["critic"].item()
+        return found
+
+
+@gpu
+def test_a_game_that_waits_for_the_device_is_not_captured_and_has_the_eager_numbers():
+    captured, eager = (trainer_of("ali", how=how, device="cuda", game=Asking()) for how in ("captured", "eager"))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = advanced(captured, 8)
+    (one,) = [str(warning.message) for warning in said if issubclass(warning.category, GenzooWarning)]
+    assert one.startswith("the step of asking cannot be captured as a CUDA graph and runs as it is written (")
+    assert found == [pytest.approx(losses, rel=1e-4, abs=1e-4) for losses in advanced(eager, 8)]
+    assert captured.fault() is None
+
+
+@gpu
+@pytest.mark.parametrize("how", ["captured", "eager"])
+def test_on_a_gpu_a_fault_is_found_at_its_step(how):
+    trainer = on_gpu("ali", "mixture25", {}, how=how)
+    advanced(trainer, STEPS)
+    with torch.no_grad():
+        trainer.networks.critic.joint.layers[1][0].weight[3, 4] = float("nan")
+    for _ in range(5):
+        trainer.advance()
+    assert trainer.fault().step == STEPS + 1
+
+
+@gpu
+def test_training_on_a_gpu_leaves_the_callers_arithmetic():
+    products = torch.backends.cuda.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "tf32"
+    try:
+        on_gpu("ali", "mixture25", {}, how="captured").advance()
+        assert products.fp32_precision == "tf32"
+    finally:
+        products.fp32_precision = before
+
+
+@gpu
+def test_a_gpu_and_a_cpu_begin_with_the_same_losses():
+    one, other = trainer_of("ali"), trainer_of("ali", device="cuda")
+    batch = one.stream.batch(0)
+    found = other._gradients(
+        other.networks, Batch(*(None if part is None else part.cuda() for part in batch)), other.movers()
+    )
+    expected = one._gradients(one.networks, batch, one.movers())
+    for name, value in expected[0].players.items():
+        assert found[0].players[name].item() == pytest.approx(value.item(), rel=1e-5)
+
+
+@gpu
+def test_a_run_on_a_gpu_is_captured_and_says_so(tmp_path):
+    run = genzoo.train("ali", overrides=TOY | {"training.steps": 12}, device="cuda", run=tmp_path / "run")
+    assert run.record["execution"] == "captured"
+    assert run.record["device"] == "cuda:0"
+    assert genzoo.resume(run, steps=16, device="cuda").step == 16
