@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from genzoo.errors import BusyError, GenzooError, GenzooWarning, SettingsError
 from genzoo.host.registry import registry
-from genzoo.runs.callbacks import Watcher
+from genzoo.runs.callbacks import Callback
 from genzoo.storage import checkpoints
 from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.run_folder import Run, claim, claim_exactly, now
@@ -51,7 +51,7 @@ def train(
     from_run: str | Path | Run | None = None,
     data: str | Path | None = None,
     runs: str | Path = "runs",
-    watcher: Watcher | None = None,
+    callback: Callback | None = None,
 ) -> Run:
     """Train a model on a recipe, evaluate it, and return its run.
 
@@ -63,7 +63,7 @@ def train(
     Raises `GenzooError`s; their `exit_code` is the command line's.
     """
     if torchrun.rank():
-        return _assist(device, execution, data, watcher)
+        return _assist(device, execution, data, callback)
     with _opened(
         model,
         recipe=recipe,
@@ -77,7 +77,7 @@ def train(
         from_run=from_run,
         data=data,
         runs=runs,
-        watcher=watcher,
+        callback=callback,
     ) as engine:
         engine.train()
         return engine.run
@@ -89,7 +89,7 @@ def train_together(
     device: str = "auto",
     execution: ExecutionName = "auto",
     data: str | Path | None = None,
-    watcher: Callable[[], Watcher] = Watcher,
+    callback: Callable[[], Callback] = Callback,
 ) -> dict[Path, GenzooError | None]:
     """Train several runs of one game as one batched program; return why each run failed, or None.
 
@@ -104,7 +104,7 @@ def train_together(
 
     with ExitStack() as stack:
         engines = [
-            stack.enter_context(_opened(**training, device=device, execution=execution, data=data, watcher=watcher()))
+            stack.enter_context(_opened(**training, device=device, execution=execution, data=data, callback=callback()))
             for training in trainings
         ]
         trainers = [engine.trainer for engine in engines]
@@ -124,14 +124,14 @@ def resume(
     device: str = "auto",
     execution: ExecutionName = "auto",
     data: str | Path | None = None,
-    watcher: Watcher | None = None,
+    callback: Callback | None = None,
 ) -> Run:
     """Continue a run from its newest whole checkpoint, to `steps` steps in all, and return it.
 
     It goes on with the precision and the number of ranks it was started with.
     """
     if torchrun.rank():
-        return _assist(device, execution, data, watcher)
+        return _assist(device, execution, data, callback)
     target = _as_run(run)
     record = target.record
     if record["ranks"] != torchrun.size():
@@ -148,7 +148,7 @@ def resume(
         if steps is not None:
             job = replace(job, plan=replace(job.plan, settings=with_steps(job.settings, steps)))
         with _prepared(job, device, execution, data) as ready:
-            engine = _engine(job, target, ready, found, watcher)
+            engine = _engine(job, target, ready, found, callback)
             engine.train()
             return engine.run
 
@@ -232,16 +232,16 @@ def new_trainer(
     precision: PrecisionName = "auto",
     execution: ExecutionName = "auto",
 ) -> "Trainer":
-    """Return a training in memory at step 0, without a run folder; `advance()` takes a step.
+    """Return a training in memory at step 0, without a run folder; `take_step()` takes a step.
 
     It reads the caller's `split`, or 16 batches of random rows that are shaped as the recipe's.
     """
     from genzoo.data.dataset import random_split
-    from genzoo.runs.job import order
+    from genzoo.runs.job import resolve_job
     from genzoo.training.devices import choose_device, choose_execution
     from genzoo.training.trainer import Trainer
 
-    job = order(registry(), model, recipe, seed, None, precision, overrides or {}, None, device=device)
+    job = resolve_job(registry(), model, recipe, seed, None, precision, overrides or {}, None, device=device)
     if job.settings.game.inherits:
         parts = " and ".join(job.settings.game.inherits)
         raise SettingsError(f"{job.model} takes its {parts} from another run", "it can be trained with: genzoo train")
@@ -280,7 +280,7 @@ def _opened(
     from_run: str | Path | Run | None = None,
     data: str | Path | None = None,
     runs: str | Path = "runs",
-    watcher: Watcher | None = None,
+    callback: Callback | None = None,
 ) -> "Iterator[Engine]":
     """Yield the engine of a run that begins or goes on, as `train` describes, while this process holds its folder."""
     source = None if from_run is None else _as_run(from_run).as_source()
@@ -288,25 +288,25 @@ def _opened(
     if target is not None and target.exists:
         with target.hold():
             record, found = target.record, _newest_or_none(target)
-            from genzoo.runs.job import order, refuse_differences
+            from genzoo.runs.job import refuse_differences, resolve_job
 
             stored = record["precision"] if precision == "auto" else precision
-            job = order(registry(), model, recipe, seed, steps, stored, overrides or {}, source, device=device)
-            job = job.settled(data_folder(data))
+            job = resolve_job(registry(), model, recipe, seed, steps, stored, overrides or {}, source, device=device)
+            job = job.with_found_classes(data_folder(data))
             refuse_differences(target, record, job, registry())
             with _prepared(job, device, execution, data) as ready:
-                yield _engine(job, target, ready, found, watcher)
+                yield _engine(job, target, ready, found, callback)
         return
-    from genzoo.runs.job import order
+    from genzoo.runs.job import resolve_job
 
-    job = order(registry(), model, recipe, seed, steps, precision, overrides or {}, source, device=device)
-    job = job.settled(data_folder(data))
+    job = resolve_job(registry(), model, recipe, seed, steps, precision, overrides or {}, source, device=device)
+    job = job.with_found_classes(data_folder(data))
     with _prepared(job, device, execution, data) as ready:
         target = claim(Path(runs), job.label) if target is None else claim_exactly(target.path)
         with target.hold():
             if target.exists:
                 raise BusyError(f"another process has begun {target.path} meanwhile", "type the same command again")
-            yield _engine(job, target, ready, None, watcher)
+            yield _engine(job, target, ready, None, callback)
 
 
 @contextmanager
@@ -341,7 +341,7 @@ def _engine(
     run: Run,
     ready: _Ready,
     found: tuple[Checkpoint, list[str]] | None,
-    watcher: Watcher | None,
+    callback: Callback | None,
 ) -> "Engine":
     """Return the engine of a run that this process holds, at the newest whole checkpoint if there is one."""
     from genzoo.runs.engine import Engine
@@ -369,18 +369,18 @@ def _engine(
         split: SplitName = "validation" if unlabelled else "test"
         _measure(run, model, splits, applicable_metrics(model), split, job.seed)
 
-    engine = Engine(trainer, run, splits, watcher or Watcher(), evaluate_now)
+    engine = Engine(trainer, run, splits, callback or Callback(), evaluate_now)
     if found is not None:
         checkpoint, faults = found
         _warn(faults)
         _set_aside_newer(run, checkpoint)
         engine.restore(checkpoint)
-    trainer.ranks.tell({"run": str(run.path), "record": run.record, "step": trainer.step})
-    trainer.spread(trainer.step)
+    trainer.ranks.broadcast_json({"run": str(run.path), "record": run.record, "step": trainer.step})
+    trainer.broadcast(trainer.step)
     return engine
 
 
-def _assist(device: str, execution: str, data: str | Path | None, watcher: Watcher | None) -> Run:
+def _assist(device: str, execution: str, data: str | Path | None, callback: Callback | None) -> Run:
     """Train what the first rank says, from its weights, as one of the others; touch no file of the run."""
     from genzoo.runs.engine import Engine
     from genzoo.runs.job import job_of
@@ -390,7 +390,7 @@ def _assist(device: str, execution: str, data: str | Path | None, watcher: Watch
 
     chosen, root = choose_device(device), data_folder(data)
     with joined(chosen) as ranks:
-        told = ranks.tell({})
+        told = ranks.broadcast_json({})
         run, record = Run(Path(told["run"])), told["record"]
         job = job_of(registry(), record)
         splits = job.settings.dataset.load(root)
@@ -405,8 +405,8 @@ def _assist(device: str, execution: str, data: str | Path | None, watcher: Watch
             execution=choose_execution(execution, chosen),
             ranks=ranks,
         )
-        trainer.spread(told["step"])
-        Engine(trainer, run, splits, watcher or Watcher()).train()
+        trainer.broadcast(told["step"])
+        Engine(trainer, run, splits, callback or Callback()).train()
         return run
 
 
@@ -454,13 +454,13 @@ def applicable_metrics(model: "Model") -> "list[Metric]":
 
 def metrics_with_obstacles(model: "Model") -> "list[tuple[Metric, str | None]]":
     """Return every installed metric with why it cannot measure the model, if so; warn of those that are broken."""
-    from genzoo.host.isolation import blamed, removal
+    from genzoo.host.isolation import plugin_errors, removal
 
     found = []
     for entry in registry().of("metrics"):
         try:
             metric = metric_called(entry.qualified)
-            with blamed(f"{entry} failed", removal(entry.plugin.distribution)):
+            with plugin_errors(f"{entry} failed", removal(entry.plugin.distribution)):
                 found.append((metric, metric.obstacle(model)))
         except GenzooError as error:
             _warn([error.found])

@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from genzoo import __version__
-from genzoo.cli.output import say
+from genzoo.cli.output import status
 from genzoo.cli.signals import KEPT, end_on_signals
 from genzoo.errors import (
     DivergedError,
@@ -118,10 +118,10 @@ def group(context: click.Context, debug: bool, strict_plugins: bool) -> None:
     if found and strict_plugins:
         raise PluginError("; ".join(found), "leave out --strict-plugins to go on without them")
     for line in found:
-        say(f"warning: {line}")
+        status(f"warning: {line}")
     for entry in registry().of("commands"):
         if entry.name in _COMMANDS:
-            say(f"warning: the command '{entry.name}' of {entry.plugin.distribution} is hidden by genzoo's own")
+            status(f"warning: the command '{entry.name}' of {entry.plugin.distribution} is hidden by genzoo's own")
 
 
 def main() -> NoReturn:
@@ -135,10 +135,10 @@ def main() -> NoReturn:
             code = group.main(prog_name="genzoo", standalone_mode=False)
             sys.stdout.flush()
     except Interrupted as end:
-        say(f"interrupted; {KEPT}")
+        status(f"interrupted; {KEPT}")
         sys.exit(128 + end.number)
     except (KeyboardInterrupt, click.Abort):
-        say(f"interrupted; {KEPT}")
+        status(f"interrupted; {KEPT}")
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
@@ -158,9 +158,9 @@ def _report(error: Exception) -> int:
         return code  # of all ranks alike, and the first one says so
     if "--debug" in sys.argv[1:] and not isinstance(error, InterruptedRun):
         traceback.print_exception(error)
-    say(found if isinstance(error, InterruptedRun) else f"error: {found}")
+    status(found if isinstance(error, InterruptedRun) else f"error: {found}")
     if remedy:
-        say(remedy)
+        status(remedy)
     return code
 
 
@@ -188,6 +188,6 @@ def _translate(error: Exception) -> tuple[str, str | None, int]:
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:
     if issubclass(category, GenzooWarning):
-        say(f"warning: {message}")
+        status(f"warning: {message}")
     else:
-        say(f"warning: {category.__name__}: {in_a_line(str(message))}")
+        status(f"warning: {category.__name__}: {in_a_line(str(message))}")

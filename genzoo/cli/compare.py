@@ -13,7 +13,7 @@ import click
 
 from genzoo import api
 from genzoo.cli import options
-from genzoo.cli.output import say, show, show_json
+from genzoo.cli.output import result, result_json, status
 from genzoo.cli.progress import watching
 from genzoo.errors import DivergedError, SettingsError, UnreadableError
 from genzoo.host.registry import registry
@@ -82,10 +82,10 @@ def compare_command(
             raise UnreadableError(f"{cell.run.path} is not finished", f"type: genzoo resume {cell.run.path}")
     cores = os.cpu_count() or 1
     command = shlex.join(["genzoo", *sys.argv[1:]])
-    say(f"{len(cells)} trainings, {sum(cell.is_done for cell in cells)} of them done; report: {folder}")
+    status(f"{len(cells)} trainings, {sum(cell.is_done for cell in cells)} of them done; report: {folder}")
     former, labels = comparing.compared_before(folder), [one.label for one in contestants]
     if former and former != labels:
-        say(f"it takes the place of the report on {', '.join(former)}; to keep both, add: --report DIR")
+        status(f"it takes the place of the report on {', '.join(former)}; to keep both, add: --report DIR")
     with watching([f"{cell.contestant.label} seed {cell.job.seed}" for cell in cells]) as progress:
         outcomes = comparing.train_cells(
             cells,
@@ -109,10 +109,10 @@ def compare_command(
     comparing.write_results(folder, results)
     reports.write_report(folder, results, _sections(models_of, splits))
     if as_json:
-        show_json(results)
+        result_json(results)
     else:
-        show(reports.Table(results).markdown())
-        show(f"\n{folder / 'report.html'}")
+        result(reports.Table(results).markdown())
+        result(f"\n{folder / 'report.html'}")
     failures = [f"{row['label']}: {failure}" for row in results["rows"] for failure in row["failed"]]
     if failures:
         raise DivergedError(f"{len(failures)} of {len(cells)} trainings failed: {'; '.join(failures)}")
@@ -128,7 +128,7 @@ def _contestants(
     data: str | None,
 ) -> "list[Contestant]":
     from genzoo.comparison.cells import Contestant
-    from genzoo.runs.job import job_of, order
+    from genzoo.runs.job import job_of, resolve_job
 
     names = {name.partition("=")[0] for name in models}
     common, own = _split_assignments(assignments, names)
@@ -144,9 +144,9 @@ def _contestants(
         label, _, model = name.rpartition("=")
         overrides: Mapping[str, object] = {**common, **own.get(label or model, {})}
         jobs = tuple(
-            order(registry(), model, recipe, seed, steps, "auto", overrides, None, device=device).settled(
-                api.data_folder(data)
-            )
+            resolve_job(
+                registry(), model, recipe, seed, steps, "auto", overrides, None, device=device
+            ).with_found_classes(api.data_folder(data))
             for seed in range(seeds)
         )
         found.append(Contestant(label=label or model, jobs=jobs))
@@ -195,7 +195,7 @@ def pass_on_warnings(outcomes: "Sequence[Outcome]") -> None:
     """Write what the trainings warned of, each line once."""
     for line in dict.fromkeys(line for outcome in outcomes for line in outcome.said.splitlines()):
         if line.startswith("warning: "):
-            say(line)
+            status(line)
 
 
 def plays_together(chosen: bool | None, device: str) -> bool:

@@ -9,7 +9,7 @@ import click
 
 from genzoo import api
 from genzoo.cli import options
-from genzoo.cli.output import columns, say, show, show_json
+from genzoo.cli.output import columns, result, result_json, status
 from genzoo.cli.progress import counting
 from genzoo.errors import GenzooError, SettingsError
 from genzoo.host.registry import registry
@@ -51,10 +51,10 @@ def fetch_command(name: str, source: str | None, offline: bool, data: str | None
         for one, path in zip(dataset.downloads, paths, strict=True)
     ]
     if as_json:
-        show_json({"dataset": dataset.name, "files": found, "by_hand": []})
+        result_json({"dataset": dataset.name, "files": found, "by_hand": []})
         return
-    show("\n".join(str(path) for path in paths))
-    say(f"next, type: genzoo data prepare {name}")
+    result("\n".join(str(path) for path in paths))
+    status(f"next, type: genzoo data prepare {name}")
 
 
 @data_command.command("prepare")
@@ -98,16 +98,16 @@ def prepare_command(
         "seconds": round(time.monotonic() - began, 3),
     }
     if as_json:
-        show_json(facts)
+        result_json(facts)
         return
-    show(facts["path"])
+    result(facts["path"])
     counts = ", ".join(f"{split} {count:,}" for split, count in rows.items())
     left_out = f"; {facts['left_out']:,} unreadable ones left out" if facts["left_out"] else ""
-    say(f"{counts} images{left_out}")
+    status(f"{counts} images{left_out}")
     named = name if _is_recipe(name) else f"a recipe that uses {dataset.name}"
     at = "" if data is None else f" --data {shlex.quote(str(data))}"
     at += "".join(f" --set {shlex.quote(assignment)}" for assignment in assignments)
-    say(f"next, type: genzoo train ali --recipe {named}{at}" if _is_recipe(name) else f"ready for {named}")
+    status(f"next, type: genzoo train ali --recipe {named}{at}" if _is_recipe(name) else f"ready for {named}")
 
 
 @data_command.command("status")
@@ -128,7 +128,7 @@ def status_command(check: bool, data: str | None, as_json: bool) -> None:
         try:
             kind = entry.load_as(Dataset)  # type: ignore[type-abstract]
         except GenzooError as error:
-            say(f"warning: {error.found}")
+            status(f"warning: {error.found}")
             continue
         if entry.name in present:
             continue
@@ -142,9 +142,9 @@ def status_command(check: bool, data: str | None, as_json: bool) -> None:
             where = str(folder) if fetched else ""
         found.append({"dataset": entry.name, "state": state, "rows": None, "bytes": None, "path": where})
     if as_json:
-        show_json({"root": str(root), "datasets": found})
+        result_json({"root": str(root), "datasets": found})
         return
-    say(f"data sets below {root}")
+    status(f"data sets below {root}")
     rows = [
         (
             str(row["dataset"]),
@@ -155,7 +155,7 @@ def status_command(check: bool, data: str | None, as_json: bool) -> None:
         )
         for row in found
     ]
-    show(columns(rows, header=("data set", "state", "images", "size", "where"), right=(2, 3)))
+    result(columns(rows, header=("data set", "state", "images", "size", "where"), right=(2, 3)))
 
 
 def _prepared_row(place: Path, *, check: bool) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def _is_recipe(name: str) -> bool:
 
 def _say_by_hand(dataset: "PreparedDataset", as_json: bool) -> None:
     if as_json:
-        show_json({"dataset": dataset.name, "files": [], "by_hand": list(dataset.by_hand)})
+        result_json({"dataset": dataset.name, "files": [], "by_hand": list(dataset.by_hand)})
         return
-    say(f"{dataset.name} cannot be fetched by a program; by hand:")
-    show("\n".join(f"{number}. {step}" for number, step in enumerate(dataset.by_hand, start=1)))
+    status(f"{dataset.name} cannot be fetched by a program; by hand:")
+    result("\n".join(f"{number}. {step}" for number, step in enumerate(dataset.by_hand, start=1)))

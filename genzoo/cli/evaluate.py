@@ -6,7 +6,7 @@ import click
 
 from genzoo import api
 from genzoo.cli import options
-from genzoo.cli.output import show_json, show_scores
+from genzoo.cli.output import result_json, show_scores
 from genzoo.storage.run_folder import Run
 
 
@@ -43,6 +43,6 @@ def evaluate_command(
     scores = api.evaluate(run, metrics=metrics, split=split, seed=seed, raw=raw, device=device, data=data)
     if as_json:
         step = scores[0]["step"] if scores else Run(Path(run)).step
-        show_json({"run": run, "step": step, "scores": scores})
+        result_json({"run": run, "step": step, "scores": scores})
         return
     show_scores(scores)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from genzoo.cli import options
-from genzoo.cli.output import columns, number, say, show, show_json
+from genzoo.cli.output import columns, number, result, result_json, status
 from genzoo.errors import UnreadableError
 from genzoo.host.registry import KINDS, Registry, registry
 from genzoo.storage.run_folder import Run, all_runs
@@ -20,11 +20,11 @@ def list_command(kind: str | None, as_json: bool) -> None:
     listing = _listing(registry())
     chosen = {kind: listing[kind]} if kind else listing
     if as_json:
-        show_json(chosen)
+        result_json(chosen)
         return
     for name, items in chosen.items():
         rows = [(f"  {item['name']}", item["summary"], f"{item['distribution']} {item['version']}") for item in items]
-        show(f"{name}\n{columns(rows)}" if rows else f"{name}\n  none")
+        result(f"{name}\n{columns(rows)}" if rows else f"{name}\n  none")
 
 
 @click.command("runs", short_help="List the runs with their progress and a score.")
@@ -34,10 +34,10 @@ def runs_command(root: str, as_json: bool) -> None:
     """List the runs below runs/, with their progress and a score of the newest step."""
     found = [_summary(run) for run in all_runs(Path(root))]
     if as_json:
-        show_json({"runs": found})
+        result_json({"runs": found})
         return
     if not found:
-        say(f"no runs below {root}; begin one with: genzoo train ali")
+        status(f"no runs below {root}; begin one with: genzoo train ali")
         return
     rows = [
         (
@@ -50,7 +50,7 @@ def runs_command(root: str, as_json: bool) -> None:
         )
         for item in found
     ]
-    show(columns(rows, header=("run", "model", "recipe", "step", "status", "score"), right=(3,)))
+    result(columns(rows, header=("run", "model", "recipe", "step", "status", "score"), right=(3,)))
 
 
 def _listing(found: Registry) -> dict[str, list[dict[str, Any]]]:

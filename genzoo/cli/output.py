@@ -10,7 +10,7 @@ from genzoo.storage.files import SCHEMA_VERSION
 from genzoo.text import printable
 
 
-def say(text: str) -> None:
+def status(text: str) -> None:
     """Write one line of talk to stderr, if anybody can read it."""
     if sys.stderr is None:  # print would take stdout instead
         return
@@ -20,12 +20,12 @@ def say(text: str) -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
 
 
-def show(text: str) -> None:
+def result(text: str) -> None:
     """Write one line of results to stdout."""
     print(text)
 
 
-def show_json(document: dict[str, Any]) -> None:
+def result_json(document: dict[str, Any]) -> None:
     """Write `document`, with its schema version, as the one JSON document on stdout."""
     print(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2))
 
@@ -48,10 +48,10 @@ def columns(rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right:
 def show_scores(scores: Sequence[dict[str, Any]]) -> None:
     """Write scores with their protocols as a table; say so where there are none."""
     if not scores:
-        say("no installed metric can measure this model")
+        status("no installed metric can measure this model")
         return
     rows = [(score["metric"], number(score["value"]), _protocol(score["protocol"])) for score in scores]
-    show(columns(rows, header=("score", "value", "how it was measured"), right=(1,)))
+    result(columns(rows, header=("score", "value", "how it was measured"), right=(1,)))
 
 
 def number(value: float | None) -> str:

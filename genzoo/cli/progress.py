@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from genzoo.cli.output import columns, say
+from genzoo.cli.output import columns, status
 from genzoo.cli.signals import Stop, stop_on_signals
 from genzoo.errors import Interrupted, InterruptedRun
-from genzoo.runs.callbacks import Watcher
+from genzoo.runs.callbacks import Callback
 from genzoo.storage.run_folder import Run
 
 if TYPE_CHECKING:
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 5.0
 
 
-class Quiet(Watcher):
+class Quiet(Callback):
     """Says nothing; passes signals on."""
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
         self.run: Run | None = None
 
-    def started(self, run: Run, step: int, steps: int) -> None:
+    def on_start(self, run: Run, step: int, steps: int) -> None:
         """Have signals wait until all is saved."""
         self.run = run
         self._stop.deferred = True
 
-    def finished(self) -> None:
+    def on_end(self) -> None:
         """Let a signal end the process at once from here on: everything is saved."""
         self._stop.deferred = False
         if self._stop.number is not None:
             raise Interrupted(self._stop.number)
 
-    def signal(self) -> int | None:
+    def stop_signal(self) -> int | None:
         """Return the signal that came, if one did."""
         return self._stop.number
 
@@ -55,21 +55,21 @@ class Lines(Quiet):
         self._steps = 0
         self._written = 0.0
 
-    def started(self, run: Run, step: int, steps: int) -> None:
+    def on_start(self, run: Run, step: int, steps: int) -> None:
         """Write what the run is."""
-        super().started(run, step, steps)
+        super().on_start(run, step, steps)
         self._steps = steps
-        say(describe(run))
+        status(describe(run))
         if step:
-            say(f"going on from step {step:,}" if step < steps else f"all {steps:,} steps are taken already")
+            status(f"going on from step {step:,}" if step < steps else f"all {steps:,} steps are taken already")
 
-    def logged(self, entry: dict[str, Any]) -> None:
+    def on_log(self, entry: dict[str, Any]) -> None:
         """Write the line, unless the last one is fresh."""
         tell_warnings(entry)
         last = entry["step"] == self._steps
         if last or time.monotonic() - self._written > _SECONDS_BETWEEN_LINES:
             self._written = time.monotonic()
-            say(f"step {entry['step']:,}/{self._steps:,}  {_numbers(entry)}  {_left(entry, self._steps)}")
+            status(f"step {entry['step']:,}/{self._steps:,}  {_numbers(entry)}  {_left(entry, self._steps)}")
 
 
 class Bar(Quiet):
@@ -89,26 +89,26 @@ class Bar(Quiet):
         )
         self._steps = 0
 
-    def started(self, run: Run, step: int, steps: int) -> None:
+    def on_start(self, run: Run, step: int, steps: int) -> None:
         """Write what the run is and put up the bar."""
-        super().started(run, step, steps)
-        say(describe(run))
+        super().on_start(run, step, steps)
+        status(describe(run))
         self._steps = steps
         self._progress.start()
         self._task = self._progress.add_task("", total=steps, completed=step, numbers="")
 
-    def stepped(self, step: int) -> None:
+    def on_step(self, step: int) -> None:
         """Move the bar."""
         self._progress.update(self._task, completed=step)
 
-    def logged(self, entry: dict[str, Any]) -> None:
+    def on_log(self, entry: dict[str, Any]) -> None:
         """Show the latest numbers."""
         tell_warnings(entry)
         self._progress.update(self._task, numbers=f"{_numbers(entry)}  {_left(entry, self._steps)}")
 
-    def finished(self) -> None:
+    def on_end(self) -> None:
         """Leave the full bar standing."""
-        super().finished()
+        super().on_end()
         self.close()
 
     def close(self) -> None:
@@ -187,7 +187,7 @@ class _Progresses(_Spoken):
             self._written = time.monotonic()
             begun = [f"{self._labels[number]} {done:,}/{of:,}" for number, (done, of) in steps.items() if 0 < done < of]
             done = sum(taken >= of for taken, of in steps.values())
-            say(f"{done} of {len(steps)} trained; under way: {', '.join(begun) or 'starting or measuring'}")
+            status(f"{done} of {len(steps)} trained; under way: {', '.join(begun) or 'starting or measuring'}")
 
 
 class _Bars(_Drawn):
@@ -214,7 +214,7 @@ class _CountingLines(_Spoken):
         if time.monotonic() - self._written > _SECONDS_BETWEEN_LINES:
             self._written = time.monotonic()
             of = "" if total is None else f" of {total:,}"
-            say(f"{self._what}: {done:,}{of} {self._unit}")
+            status(f"{self._what}: {done:,}{of} {self._unit}")
 
 
 class _CountingBar(_Drawn):
@@ -229,7 +229,7 @@ class _CountingBar(_Drawn):
         self._progress.update(self._task, completed=done, total=total)
 
 
-def choose_watcher(stop: Stop, *, quiet: bool) -> Quiet:
+def choose_callback(stop: Stop, *, quiet: bool) -> Quiet:
     """Return a bar on a terminal that can draw one, lines elsewhere, nothing if `quiet`."""
     if quiet:
         return Quiet(stop)
@@ -239,7 +239,7 @@ def choose_watcher(stop: Stop, *, quiet: bool) -> Quiet:
 def tell_warnings(entry: dict[str, Any]) -> None:
     """Write the warnings of a log entry, if it has some."""
     for text in entry.get("warnings", []):
-        say(f"warning: step {entry['step']:,}: {text}")
+        status(f"warning: step {entry['step']:,}: {text}")
 
 
 def describe(run: Run) -> str:

@@ -10,10 +10,10 @@ import click
 from genzoo import api
 from genzoo.cli import options
 from genzoo.cli.compare import command_of, pass_on_warnings, plays_together
-from genzoo.cli.output import columns, say, show, show_json
+from genzoo.cli.output import columns, result, result_json, status
 from genzoo.cli.progress import watching
 from genzoo.errors import PluginError, UnreadableError
-from genzoo.host.isolation import hosted
+from genzoo.host.isolation import stdout_to_stderr
 from genzoo.host.registry import registry
 from genzoo.storage import files
 
@@ -63,7 +63,7 @@ def reproduce_command(
     def train(cells: "Sequence[Cell]") -> "list[Outcome]":
         from genzoo.comparison.cells import train_cells
 
-        say(f"{len(cells)} trainings, {sum(cell.is_done for cell in cells)} of them done; in {report / study}")
+        status(f"{len(cells)} trainings, {sum(cell.is_done for cell in cells)} of them done; in {report / study}")
         at_once = jobs or max(1, min(len(cells), os.cpu_count() or 1))
         with watching([f"{cell.job.model} {cell.job.seed}" for cell in cells]) as progress:
             outcomes = train_cells(
@@ -77,21 +77,21 @@ def reproduce_command(
         return outcomes
 
     def order(recipe: str, trial: "Trial") -> "Job":
-        from genzoo.runs.job import order
+        from genzoo.runs.job import resolve_job
 
         source = None if trial.source is None else trial.source.as_source()
-        return order(
+        return resolve_job(
             registry(), trial.model, recipe, trial.seed, trial.steps, "auto", trial.overrides, source, device=device
         )
 
     lab = Lab(report, study, order=order, train=train, load=api.load, data=lambda run: api.load_data(run, data=data))
-    with hosted():
+    with stdout_to_stderr():
         table = chosen.study.carry_out(lab)
     files.write(lab.folder / "table.md", (table + "\n").encode())
     if as_json:
-        show_json(lab.found_by(study) or {})
+        result_json(lab.found_by(study) or {})
         return
-    show(f"{chosen.study.published}\n\n{table}\n\n{lab.folder / 'results.json'}")
+    result(f"{chosen.study.published}\n\n{table}\n\n{lab.folder / 'results.json'}")
 
 
 def _list_studies(root: Path, as_json: bool) -> None:
@@ -102,18 +102,18 @@ def _list_studies(root: Path, as_json: bool) -> None:
         try:
             study = entry.load_as(Study)  # type: ignore[type-abstract]
         except PluginError as error:
-            say(f"warning: {error.found}")
+            status(f"warning: {error.found}")
             continue
         card = {"name": entry.name, "summary": entry.summary, "published": study.published, "cost": study.cost}
         found.append(card | {"missing_data": [name for name in study.needs if not _is_here(name, root)]})
     if as_json:
-        show_json({"studies": found})
+        result_json({"studies": found})
         return
     for one in found:
         missing = ", ".join(one["missing_data"])
         data = f"data missing: {missing}" if missing else "its data is here"
         rows = [(one["name"], one["summary"]), ("", one["published"]), ("", one["cost"]), ("", data)]
-        show(columns(rows) + "\n")
+        result(columns(rows) + "\n")
 
 
 def _is_here(name: str, root: Path) -> bool:

@@ -9,7 +9,7 @@ import click
 
 from genzoo import api
 from genzoo.cli import options
-from genzoo.cli.output import say, show, show_json
+from genzoo.cli.output import result, result_json, status
 from genzoo.errors import SettingsError
 from genzoo.storage import files
 from genzoo.storage.run_folder import Run
@@ -105,7 +105,7 @@ def reconstruct_command(
     asked = count or (32 if model.data.is_image else 2500)
     count = min(asked, len(part.x))
     if count < asked:
-        say(f"the {split} split has {count:,} rows: all of them")
+        status(f"the {split} split has {count:,} rows: all of them")
     if path.suffix == ".png":
         from genzoo.evaluation import pictures
 
@@ -232,6 +232,6 @@ def _write_arrays(path: Path, arrays: "dict[str, Tensor]") -> None:
 
 def _report(run: str, path: Path, facts: dict[str, object], as_json: bool) -> None:
     if as_json:
-        show_json({"run": str(Run(Path(run)).path), "file": str(path), **facts})
+        result_json({"run": str(Run(Path(run)).path), "file": str(path), **facts})
     else:
-        show(str(path))
+        result(str(path))

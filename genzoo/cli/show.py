@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from genzoo.cli import options
-from genzoo.cli.output import columns, show, show_json
+from genzoo.cli.output import columns, result, result_json
 from genzoo.errors import PluginError, SettingsError
 from genzoo.host.registry import KINDS, Entry, registry
 
@@ -28,9 +28,9 @@ def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_
         raise SettingsError(f"--model shows a recipe's networks, and '{name}' is no recipe")
     cards = [_card(entry, model, assignments) for entry in entries]
     if as_json:
-        show_json(cards[0])
+        result_json(cards[0])
         return
-    show("\n\n".join(_render(card) for card in cards))
+    result("\n\n".join(_render(card) for card in cards))
 
 
 def _find(name: str) -> list[Entry]:

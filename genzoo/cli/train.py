@@ -10,12 +10,12 @@ import click
 
 from genzoo import api
 from genzoo.cli import options
-from genzoo.cli.output import say, show, show_json, show_scores
-from genzoo.cli.progress import Bar, Quiet, choose_watcher
+from genzoo.cli.output import result, result_json, show_scores, status
+from genzoo.cli.progress import Bar, Quiet, choose_callback
 from genzoo.cli.signals import stop_on_signals
 from genzoo.errors import Interrupted, InterruptedRun
-from genzoo.host.isolation import hosted
-from genzoo.runs.callbacks import Watcher
+from genzoo.host.isolation import stdout_to_stderr
+from genzoo.runs.callbacks import Callback
 from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun
 
@@ -73,7 +73,7 @@ def train_command(
     """
     overrides = options.parse_settings(assignments)
     _train_and_show(
-        lambda watcher: api.train(
+        lambda callback: api.train(
             model,
             recipe=recipe,
             seed=seed,
@@ -85,7 +85,7 @@ def train_command(
             run=run,
             from_run=from_run,
             data=data,
-            watcher=watcher,
+            callback=callback,
         ),
         as_json=as_json,
         quiet=quiet,
@@ -111,7 +111,7 @@ def resume_command(
 ) -> None:
     """Continue RUN from its newest whole checkpoint, exactly as if it had never stopped."""
     _train_and_show(
-        lambda watcher: api.resume(run, steps=steps, device=device, execution=execution, data=data, watcher=watcher),
+        lambda callback: api.resume(run, steps=steps, device=device, execution=execution, data=data, callback=callback),
         as_json=as_json,
         quiet=quiet,
     )
@@ -125,32 +125,34 @@ def train_together_command(device: str, execution: api.ExecutionName, data: str 
     """Train several runs of one game as one program: a JSON list of the arguments of `genzoo.train` on stdin."""
     trainings = json.load(sys.stdin)
     with stop_on_signals() as stop:
-        ends = api.train_together(trainings, device=device, execution=execution, data=data, watcher=lambda: Quiet(stop))
+        ends = api.train_together(
+            trainings, device=device, execution=execution, data=data, callback=lambda: Quiet(stop)
+        )
     failed = {path: end for path, end in ends.items() if end is not None}
     for path, end in failed.items():
-        say(f"error: {path}: {end.found}")
+        status(f"error: {path}: {end.found}")
     if failed:
         raise next(iter(failed.values()))
 
 
-def _train_and_show(start: Callable[[Watcher], Run], *, as_json: bool, quiet: bool) -> None:
+def _train_and_show(start: Callable[[Callback], Run], *, as_json: bool, quiet: bool) -> None:
     is_first = torchrun.rank() == 0
     with stop_on_signals() as stop:
-        watcher = choose_watcher(stop, quiet=quiet or not is_first)
+        callback = choose_callback(stop, quiet=quiet or not is_first)
         try:
-            with hosted():
-                run = start(watcher)
+            with stdout_to_stderr():
+                run = start(callback)
         except Interrupted as end:
-            if watcher.run is None:
+            if callback.run is None:
                 raise
             raise InterruptedRun(
-                f"stopped while it was measured; all {watcher.run.step:,} steps are saved",
-                f"go on with: {torchrun.command()} resume {watcher.run.path}",
+                f"stopped while it was measured; all {callback.run.step:,} steps are saved",
+                f"go on with: {torchrun.command()} resume {callback.run.path}",
                 signal_number=end.number,
             ) from end
         finally:
-            if isinstance(watcher, Bar):
-                watcher.close()
+            if isinstance(callback, Bar):
+                callback.close()
     if is_first:
         _show_result(run, as_json=as_json)
 
@@ -161,7 +163,7 @@ def _show_result(run: Run, *, as_json: bool) -> None:
     seconds = next((time for time in times if isinstance(time, int | float)), 0.0)
     scores = [score for score in run.scores if score["step"] == step and _is_of_training(score, run)]
     if as_json:
-        show_json(
+        result_json(
             {
                 "run": str(run.path),
                 "step": step,
@@ -172,10 +174,10 @@ def _show_result(run: Run, *, as_json: bool) -> None:
         )
         return
     show_scores(scores)
-    show(f"\n{run.path}: {step:,} steps in {seconds:.0f} s of training")
-    say("next, try:")
+    result(f"\n{run.path}: {step:,} steps in {seconds:.0f} s of training")
+    status("next, try:")
     for command in _next_commands(run):
-        say(f"  {command}")
+        status(f"  {command}")
 
 
 def _is_of_training(score: dict[str, Any], run: Run) -> bool:

@@ -29,7 +29,7 @@ class Dataset(Component):
         Raise `UnreadableError` saying what is missing and the command that gets it.
         """
 
-    def settled(self, root: Path) -> "Dataset":
+    def with_found_classes(self, root: Path) -> "Dataset":
         """Return the data set with what only its files tell, such as class names, filled in; the default needs none."""
         return self
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from genzoo.components import Component
 from genzoo.errors import GenzooError, GenzooWarning
 from genzoo.evaluation.model import Model
-from genzoo.host.isolation import blamed
+from genzoo.host.isolation import plugin_errors
 from genzoo.types import Split, Splits
 
 
@@ -52,7 +52,7 @@ def evaluate_model(
     found: list[Score] = []
     for metric in metrics:
         try:
-            with blamed(f"metric '{metric.name}' failed", "name other metrics: --metric M"):
+            with plugin_errors(f"metric '{metric.name}' failed", "name other metrics: --metric M"):
                 scores = metric.measure(model, split, train=splits.train, seed=seed)
                 found += [replace(score, protocol={**common, **score.protocol}) for score in scores]
         except GenzooError as error:

@@ -53,9 +53,9 @@ class Game(Component):
         """Return the losses and every mover's gradient at the present parameters.
 
         The seam for exact ways that are faster than one `autograd.grad` per mover. Whatever reads the networks goes
-        through `networks.each`, which may compile it, or apply it to many replicas at once.
+        through `networks.call`, which may compile it, or apply it to many replicas at once.
         """
-        losses = networks.each(self.losses, batch, tuple(movers))
+        losses = networks.call(self.losses, batch, tuple(movers))
         if not isinstance(losses, Losses):
             raise PluginError(f"{self.name}.losses returned a {type(losses).__name__}, expected genzoo.Losses")
         return losses, one_by_one(losses, movers)
@@ -101,9 +101,9 @@ class AdversarialGame(Game):
         """
         if not self._one_backward_may_serve(networks, movers):
             return super().gradients(networks, batch, movers)
-        shown = networks.each(self._show, batch)
-        logits = networks.each(_judge, shown)
-        losses, slopes = networks.each(self._weigh, logits, tuple(movers))
+        shown = networks.call(self._show, batch)
+        logits = networks.call(_judge, shown)
+        losses, slopes = networks.call(self._weigh, logits, tuple(movers))
         if slopes is None:
             return losses, one_by_one(losses, movers)
         inputs = [part for part in shown if part is not None and part.requires_grad]

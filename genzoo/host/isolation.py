@@ -46,7 +46,7 @@ _diversion = _Diversion()
 
 
 @contextmanager
-def hosted() -> Iterator[None]:
+def stdout_to_stderr() -> Iterator[None]:
     """Send what the process writes to stdout, by Python or past it, to stderr: stdout is for results."""
     _diversion.enter()
     try:
@@ -56,12 +56,12 @@ def hosted() -> Iterator[None]:
 
 
 @contextmanager
-def blamed(what: str, remedy: str) -> Iterator[None]:
+def plugin_errors(what: str, remedy: str) -> Iterator[None]:
     """Host a plugin's code; what it raises or exits with becomes a `PluginError` that begins with `what`.
 
     Memory that ends becomes a `ResourceError`; genzoo's own errors and interruptions pass.
     """
-    with hosted():
+    with stdout_to_stderr():
         try:
             yield
         except (KeyboardInterrupt, Interrupted, GenzooError):

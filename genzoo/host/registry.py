@@ -17,7 +17,7 @@ import genzoo.host.hooks
 from genzoo.components import Component
 from genzoo.errors import GenzooError, Interrupted, PluginError, SettingsError
 from genzoo.host.hooks import lazy
-from genzoo.host.isolation import blamed, hosted, removal
+from genzoo.host.isolation import plugin_errors, removal, stdout_to_stderr
 from genzoo.text import in_a_line, nearest, printable
 
 GROUP = "genzoo"
@@ -66,7 +66,7 @@ class Entry:
         module, _, attribute = self.offer.target.partition(":")
         what = f"{self} cannot be loaded from {self.offer.target}"
         try:
-            with blamed(what, removal(self.plugin.distribution)):
+            with plugin_errors(what, removal(self.plugin.distribution)):
                 found = getattr(import_module(module), attribute)
         except SettingsError as error:  # whatever it thinks is wrong, it is not the user's doing
             raise PluginError(f"{what}: {error.found}", removal(self.plugin.distribution)) from error
@@ -90,7 +90,7 @@ class Entry:
             raise PluginError(f"{self} is not a {base.__name__}", removal(self.plugin.distribution))
         needed = [one for one in fields(chosen) if one.default is MISSING and one.default_factory is MISSING]
         if inspect.isabstract(chosen) or not needed:
-            with blamed(f"{self} cannot be made", removal(self.plugin.distribution)):
+            with plugin_errors(f"{self} cannot be made", removal(self.plugin.distribution)):
                 chosen()
         return chosen
 
@@ -243,7 +243,7 @@ def _load(result: Registry, manager: pluggy.PluginManager, point: EntryPoint) ->
     version = (point.dist and point.dist.version) or "?"
     plugin = Plugin(name=printable(point.name), distribution=_owner(point), version=printable(version))
     try:
-        with hosted():
+        with stdout_to_stderr():
             module = point.load()
             _collect(result, manager, replace(plugin, summary=in_a_line(module.__doc__ or "")), module)
     except BaseException as error:

@@ -121,7 +121,7 @@ class Networks(nn.Module):
             self.add_module(name, part)
         self._frozen: tuple[str, ...] = ()
 
-    def each(self, rule: Callable[..., _Found], *values: Any) -> _Found:
+    def call(self, rule: Callable[..., _Found], *values: Any) -> _Found:
         """Return `rule(networks, *values)`: the seam at which a step is compiled, or played by many at once."""
         return rule(self, *values)
 

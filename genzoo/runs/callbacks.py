@@ -1,29 +1,29 @@
-"""The watcher: whom the engine tells what it does, and asks whether to stop. Needs no torch."""
+"""The callback: whom the engine tells what it does, and asks whether to stop. Needs no torch."""
 
 from typing import Any
 
 from genzoo.storage.run_folder import Run
 
 
-class Watcher:
+class Callback:
     """Is told what the engine does; every method may be left as it is."""
 
-    def started(self, run: Run, step: int, steps: int) -> None:
+    def on_start(self, run: Run, step: int, steps: int) -> None:
         """Training begins at `step` of `steps`."""
 
-    def stepped(self, step: int) -> None:
+    def on_step(self, step: int) -> None:
         """`step` steps are taken; called very often."""
 
-    def logged(self, entry: dict[str, Any]) -> None:
+    def on_log(self, entry: dict[str, Any]) -> None:
         """One line went into metrics.jsonl."""
 
-    def saved(self, step: int) -> None:
+    def on_save(self, step: int) -> None:
         """The checkpoint of `step` is on disk."""
 
-    def finished(self) -> None:
+    def on_end(self) -> None:
         """All steps are taken; evaluation follows."""
 
-    def signal(self) -> int | None:
+    def stop_signal(self) -> int | None:
         """Return the signal that asks the run to stop, if there is one; asked after every step."""
         return None
 

@@ -1,4 +1,4 @@
-"""Alarms: what kills an adversarial game while every number stays finite. Needs no torch."""
+"""CollapseMonitor: what kills an adversarial game while every number stays finite. Needs no torch."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ _PATIENCE = 3
 _YOUNG = 20
 
 
-class Alarms:
+class CollapseMonitor:
     """Looks at the values of every log entry and tells each trouble once, until it has passed.
 
     * The critic's mean probability of the right answer is at least 0.99 on both sides, or at most 0.01, for three

@@ -18,8 +18,8 @@ from genzoo.evaluation.cards import memory_estimate
 from genzoo.evaluation.model import Model
 from genzoo.nn.interfaces import Networks
 from genzoo.randomness import preserved
-from genzoo.runs.callbacks import Watcher
-from genzoo.runs.collapse import Alarms
+from genzoo.runs.callbacks import Callback
+from genzoo.runs.collapse import CollapseMonitor
 from genzoo.storage import checkpoints, files
 from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.run_folder import Run
@@ -41,19 +41,19 @@ class Engine:
         trainer: Trainer,
         run: Run,
         splits: Splits,
-        watcher: Watcher,
+        callback: Callback,
         evaluate: Callable[[Model], None] = lambda model: None,
     ) -> None:
         self.trainer = trainer
         self.run = run
         self._splits = splits
-        self._watcher = watcher
+        self._callback = callback
         self._evaluate = evaluate
         self._training = trainer.settings.training
         self._writes = trainer.ranks.is_first
         self._frequencies = label_frequencies(splits.train.labels, trainer.settings.dataset.spec)
         self._meter = Meter()
-        self._alarms = Alarms()
+        self._collapse = CollapseMonitor()
         self._data_spread = float(trainer.stream.first_images(500).std(0).mean()) or 1.0
         self._seconds_before = 0.0
         self._clock = Clock()
@@ -75,7 +75,7 @@ class Engine:
         self._begin()
         with preserved(), _memory_explained(self.trainer):
             while not self._is_done:
-                losses = self.trainer.advance()
+                losses = self.trainer.take_step()
                 self._took(losses, self._asked())
         self._finish()
 
@@ -86,14 +86,14 @@ class Engine:
     def _begin(self) -> None:
         """Start the clock, and drop what was logged of the steps that will be taken again."""
         trainer = self.trainer
-        self._watcher.started(self.run, trainer.step, self._training.steps)
+        self._callback.on_start(self.run, trainer.step, self._training.steps)
         self._clock = Clock(step=trainer.step, seconds=self._seconds_before)
         if self._writes:
             self.run.rewind_log(trainer.step)
             checkpoints.prune(self.run.checkpoints, keep=self._training.keep_checkpoints)
 
     def _asked(self) -> "_Asked":
-        return _Asked(self.trainer.ranks.agree(self._watcher.signal()), self._watcher.wants_save())
+        return _Asked(self.trainer.ranks.agree_on_signal(self._callback.stop_signal()), self._callback.wants_save())
 
     def _took(self, losses: Losses, asked: "_Asked") -> None:
         """Do what is due after a step; raise where it is the last one, but for the end."""
@@ -101,7 +101,7 @@ class Engine:
         self._meter.add(losses)
         self._after_step(trainer.step, asked, last=self._is_done)
         if signal and not self._is_done:
-            trainer.ranks.wait()  # an end of the others would have the launcher end the first one, which saves
+            trainer.ranks.barrier()  # an end of the others would have the launcher end the first one, which saves
             raise InterruptedRun(
                 f"stopped after step {trainer.step:,} of {steps:,}; all of it is saved",
                 f"go on with: {torchrun.command()} resume {self.run.path}",
@@ -109,7 +109,7 @@ class Engine:
             )
 
     def _finish(self) -> None:
-        self._watcher.finished()
+        self._callback.on_end()
         if self._writes:
             self._measure()
 
@@ -129,7 +129,7 @@ class Engine:
 
     def _after_step(self, step: int, asked: "_Asked", *, last: bool) -> None:
         training, signal = self._training, asked.signal
-        self._watcher.stepped(step)
+        self._callback.on_step(step)
         draw = step % training.picture_every == 0 or last
         save = step % training.checkpoint_every == 0 or last or signal or asked.save
         measure = training.evaluate_every is not None and step % training.evaluate_every == 0 and not last
@@ -158,7 +158,7 @@ class Engine:
             "losses": losses,
             "watch": watch,
         }
-        if alarms := self._alarms.look(watch):
+        if alarms := self._collapse.look(watch):
             entry["warnings"] = alarms
         if fault is not None:
             entry["diverged"] = {"step": fault.step, "players": list(fault.players)}
@@ -166,7 +166,7 @@ class Engine:
                 entry["diverged"]["tensor"] = fault.tensor
         if self._writes:
             self.run.log(entry)
-        self._watcher.logged(entry)
+        self._callback.on_log(entry)
         if fault is not None:
             kept = f"last checkpoint: step {self.run.step:,}" if self.run.step else "no checkpoint yet"
             raise DivergedError(
@@ -188,7 +188,7 @@ class Engine:
             files={**tensors, "state.json": files.json_bytes(state)},
             keep=self._training.keep_checkpoints,
         )
-        self._watcher.saved(self.trainer.step)
+        self._callback.on_save(self.trainer.step)
 
     def _measure(self) -> None:
         with self.trainer.weights_to_show() as networks:
@@ -238,7 +238,7 @@ def train_together(engines: Sequence[Engine], population: Population) -> dict[En
     failed: dict[Engine, GenzooError] = {}
     with preserved(), _memory_explained(engines[0].trainer, replicas=len(engines)):
         while not engines[0]._is_done:
-            taken = population.advance()
+            taken = population.take_step()
             wishes = [engine._asked() for engine in engines]
             asked = _Asked(next((one.signal for one in wishes if one.signal), None), any(one.save for one in wishes))
             for engine, losses in zip(engines, taken, strict=True):
@@ -288,7 +288,7 @@ def _memory_explained(trainer: Trainer, *, replicas: int = 1) -> Iterator[None]:
 
 
 class Meter:
-    """Averages what steps report; nothing leaves the device until it is read."""
+    """EMA what steps report; nothing leaves the device until it is read."""
 
     def __init__(self) -> None:
         self._losses: dict[str, list[Tensor]] = defaultdict(list)

@@ -48,9 +48,9 @@ class Job:
         """How its run folder is called, after the number."""
         return f"{self.model}-{self.recipe}-s{self.seed}"
 
-    def settled(self, root: Path) -> "Job":
+    def with_found_classes(self, root: Path) -> "Job":
         """Return the job with what only the data set's files tell filled in."""
-        settings = replace(self.settings, dataset=self.settings.dataset.settled(root))
+        settings = replace(self.settings, dataset=self.settings.dataset.with_found_classes(root))
         return replace(self, plan=replace(self.plan, settings=settings))
 
     def record(
@@ -71,7 +71,7 @@ class Job:
             "precision": self.precision,
             "settings": to_json(self.settings, name_of=registry.name_of),
             "overrides": self.overrides,
-            "from": None if self.source is None else self.source.remembered(),
+            "from": None if self.source is None else self.source.to_record(),
             "label_frequencies": label_frequencies(splits.train.labels, self.settings.dataset.spec),
             "data": data,
             "device": str(device),
@@ -88,7 +88,7 @@ class Job:
         }
 
 
-def order(
+def resolve_job(
     registry: Registry,
     model: str | Game,
     recipe: str | Recipe | None,

@@ -218,7 +218,7 @@ class Source:
     found: Checkpoint | None = None
     """The checkpoint itself, while the source is at hand; a run that goes on does not need it."""
 
-    def remembered(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """Return what an inheriting run's record keeps."""
         return {"run": self.run, "step": self.step, "sha256": self.sha256, "record": self.record}
 

@@ -34,7 +34,7 @@ class Stream:
         ahead: bool | None = None,
     ) -> None:
         self._ranks = ranks or Ranks()
-        self.order = Order(len(split.x), batch_size=batch_size, seed=seed, ranks=self._ranks)
+        self.order = EpochOrder(len(split.x), batch_size=batch_size, seed=seed, ranks=self._ranks)
         read_ahead = not _fits(split, device) if ahead is None else ahead
         self._rows = RowsAhead(split, self.order, device) if read_ahead else RowsOnDevice(split, self.order, device)
         self.split = split
@@ -58,7 +58,7 @@ class Stream:
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         rows = len(x) * self._ranks.size
-        own = self._ranks.share(rows)
+        own = self._ranks.local_rows(rows)
         return Batch(
             x=x,
             z=self._prior.draw(rows, self._latent, self._at("prior", step))[own],
@@ -75,7 +75,7 @@ class Stream:
         return self._draws.manual_seed(number(self._seed, stream, step))
 
 
-class Order:
+class EpochOrder:
     """Which rows belong to a step: a permutation per epoch, the last partial batch kept, but dropped on many ranks."""
 
     def __init__(self, rows: int, *, batch_size: int, seed: int, ranks: Ranks | None = None) -> None:
@@ -103,14 +103,14 @@ class Order:
     def place(self, step: int) -> tuple[int, slice]:
         """Return the epoch of a step, and where in it this rank's rows of the step are."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        own = self._ranks.share(self.batch_size)
+        own = self._ranks.local_rows(self.batch_size)
         return epoch, slice(position * self.batch_size + own.start, position * self.batch_size + own.stop)
 
 
 class RowsOnDevice:
     """Stored rows that lie on the device as they are stored."""
 
-    def __init__(self, split: Split, order: Order, device: torch.device) -> None:
+    def __init__(self, split: Split, order: EpochOrder, device: torch.device) -> None:
         self._x = split.x.to(device)
         self._labels = None if split.labels is None else split.labels.to(device)
         self._order = order
@@ -130,7 +130,7 @@ class RowsOnDevice:
 class RowsAhead:
     """Stored rows that stay on the host and are read some steps ahead of their use, by a thread, into pinned memory."""
 
-    def __init__(self, split: Split, order: Order, device: torch.device, *, steps: int = 4) -> None:
+    def __init__(self, split: Split, order: EpochOrder, device: torch.device, *, steps: int = 4) -> None:
         self._split = split
         self._order = order
         self._device = device

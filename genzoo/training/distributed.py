@@ -28,7 +28,7 @@ class Ranks:
         """Whether this process writes the run folder."""
         return self.rank == 0
 
-    def share(self, rows: int) -> slice:
+    def local_rows(self, rows: int) -> slice:
         """Return which of a global batch's rows are this process's; `size` divides `rows`."""
         own = rows // self.size
         return slice(self.rank * own, (self.rank + 1) * own)
@@ -37,17 +37,17 @@ class Ranks:
         """Return the means over all ranks."""
         return list(tensors)
 
-    def spread(self, tensors: Sequence[Tensor]) -> None:
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Give every rank's tensors the first one's values."""
 
-    def tell(self, document: dict[str, Any]) -> dict[str, Any]:
+    def broadcast_json(self, document: dict[str, Any]) -> dict[str, Any]:
         """Return what the first rank tells all."""
         return document
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait until every rank is here."""
 
-    def agree(self, signal: int | None) -> int | None:
+    def agree_on_signal(self, signal: int | None) -> int | None:
         """Return the signal that came to some rank, to all ranks after the same step."""
         return signal
 
@@ -75,14 +75,14 @@ class Group(Ranks):
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         return [part.view(tensor.shape).to(tensor.dtype) for part, tensor in zip(parts, tensors, strict=True)]
 
-    def spread(self, tensors: Sequence[Tensor]) -> None:
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Give every rank's tensors the first one's values."""
         for tensor in tensors:
             value = tensor.detach().contiguous()
             dist.broadcast(value, 0)
             tensor.detach().copy_(value)
 
-    def tell(self, document: dict[str, Any]) -> dict[str, Any]:
+    def broadcast_json(self, document: dict[str, Any]) -> dict[str, Any]:
         """Return the first rank's document, as JSON between hosts."""
         text = json.dumps(document).encode() if self.is_first else b""
         length = torch.tensor([len(text)])
@@ -92,11 +92,11 @@ class Group(Ranks):
         told: dict[str, Any] = json.loads(bytes(content.tolist()))
         return told
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait until every rank is here."""
         dist.barrier(self._hosts)
 
-    def agree(self, signal: int | None) -> int | None:
+    def agree_on_signal(self, signal: int | None) -> int | None:
         """Return the largest signal that had come to some rank a step ago, so that nobody waits for an answer."""
         found = None
         if self._asked is not None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-class Averages:
+class EMA:
     """average ← d·average + (1 − d)·parameter after every step t, with d = min(decay, t/(t + 9)).
 
     So a short run's average is of its latest tenth, and not of its initial weights.

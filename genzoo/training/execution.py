@@ -62,7 +62,7 @@ class Compiled:
         """The critic, to be asked what it is, not what it thinks."""
         return self._networks.critic
 
-    def each(self, rule: Callable[..., _Found], *values: Any) -> _Found:
+    def call(self, rule: Callable[..., _Found], *values: Any) -> _Found:
         """Return `rule(networks, *values)`."""
         if rule.__name__ not in self._rules:
             self._rules[rule.__name__] = torch.compile(rule, dynamic=False)

@@ -32,7 +32,7 @@ def raise_flag(flag: Tensor, tensors: list[Tensor], *, one: Tensor) -> None:
     torch._amp_foreach_non_finite_check_and_unscale_(tensors, flag, one)
 
 
-class Guard:
+class NonFiniteGuard:
     """A sticky flag on the device: once a loss or gradient is non-finite, every optimizer skips its updates.
 
     `flag` is handed to the fused optimizers as `found_inf`, the interface that gradient scalers use.

@@ -52,10 +52,10 @@ class Population:
             for player, parameters in first.players.items()
         }
         for trainer in trainers:
-            trainer.lay_out()
+            trainer.build_optimizers()
         self._rule = _Rule(copy.deepcopy(first.networks).to("meta"))
         captured = first.execution != "eager" and first.device.type == "cuda"
-        self._run = Captured(self._play, name=first.settings.game.name) if captured else self._play
+        self._step_rule = Captured(self._play, name=first.settings.game.name) if captured else self._play
 
     @property
     def critic(self) -> JointCritic | None:
@@ -63,7 +63,7 @@ class Population:
         critic: JointCritic | None = self._rule.networks.critic
         return critic
 
-    def each(self, rule: Callable[..., _Found], *values: Any) -> _Found:
+    def call(self, rule: Callable[..., _Found], *values: Any) -> _Found:
         """Return `rule(networks, *values)` of every replica; all tensors have the replicas in front."""
         leaves, shape = pytree.tree_flatten(values)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
@@ -94,15 +94,15 @@ class Population:
                 self._buffers[name].copy_(buffer)
         return None
 
-    def advance(self) -> list[Losses]:
+    def take_step(self) -> list[Losses]:
         """Take one step of every replica and return the losses of each."""
         first = self.trainers[0]
         batch = self._batch()
         with arithmetic(first.device):
             first.reseed()
-            losses = self._run(batch, first.movers())
+            losses = self._step_rule(batch, first.movers())
         for trainer in self.trainers:
-            trainer.passed()
+            trainer.count_step()
         return _apart(losses, len(self.trainers))
 
     def _batch(self) -> Batch:
@@ -114,7 +114,7 @@ class Population:
         losses, gradients = self._gradients(batch, movers)
         own = {name: list(zip(*(one.unbind() for one in part), strict=True)) for name, part in gradients.items()}
         for number, (trainer, lost) in enumerate(zip(self.trainers, _apart(losses, len(self.trainers)), strict=True)):
-            trainer.learn(lost, {name: part[number] for name, part in own.items()})
+            trainer.apply_gradients(lost, {name: part[number] for name, part in own.items()})
         return losses
 
     def _gradients(self, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:

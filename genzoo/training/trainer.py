@@ -17,10 +17,10 @@ from genzoo.storage.tensors import fill
 from genzoo.text import nearest
 from genzoo.training.batches import Stream
 from genzoo.training.distributed import Ranks
-from genzoo.training.ema import Averages
+from genzoo.training.ema import EMA
 from genzoo.training.execution import Captured, Execution, Movers, Precision, arithmetic, compiled_or_not
 from genzoo.training.initialization import Plan, initial_networks
-from genzoo.training.nonfinite import Fault, Guard, raise_flag
+from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
 from genzoo.types import Batch, Losses, Split
 
 
@@ -70,19 +70,19 @@ class Trainer:
         if settings.training.batch_size > len(split.x):
             found = f"a batch holds all {len(split.x):,} rows that there are, fewer than training.batch_size asks for"
             warnings.warn(found, GenzooWarning, stacklevel=2)
-        self._guard = Guard(list(self.players), device=device)
+        self._guard = NonFiniteGuard(list(self.players), device=device)
         self.optimizers: dict[str, torch.optim.Adam] = {}
-        self.lay_out()
+        self.build_optimizers()
         trained = [parameter for group in self.players.values() for parameter in group]
         decay = settings.training.averaging
-        self._averages = None if decay is None else Averages(trained, decay=decay)
+        self._ema = None if decay is None else EMA(trained, decay=decay)
         self._played = self.networks
         self._to_compile = execution == "compiled"
         self._rehearsed: set[Movers] = set()
         capturable = device.type == "cuda" and execution != "eager" and self.ranks.size == 1
-        self._run = Captured(self._play, name=settings.game.name) if capturable else self._play
+        self._step_rule = Captured(self._play, name=settings.game.name) if capturable else self._play
 
-    def lay_out(self) -> None:
+    def build_optimizers(self) -> None:
         """Give gradients and moments the order in memory that the parameters have now."""
         moments = self._moments()
         self._strides = {
@@ -93,15 +93,15 @@ class Trainer:
             if name in moments:
                 value.copy_(moments[name])
 
-    def advance(self) -> Losses:
+    def take_step(self) -> Losses:
         """Take one step: every mover's gradient at the old parameters, then every mover's update."""
         batch, movers = self.stream.batch(self.step), self.movers()
         with arithmetic(self.device):
             if self._to_compile and movers not in self._rehearsed:
                 self._compile(batch, movers)
             self.reseed()
-            losses = self._run(batch, movers)
-        self.passed()
+            losses = self._step_rule(batch, movers)
+        self.count_step()
         return losses
 
     def movers(self) -> Movers:
@@ -113,7 +113,7 @@ class Trainer:
         own = (self.ranks.rank,) if self.ranks.size > 1 else ()
         reseed(self.seed, "step", self.step, *own)
 
-    def learn(self, losses: Losses, gradients: Gradients) -> Losses:
+    def apply_gradients(self, losses: Losses, gradients: Gradients) -> Losses:
         """Update every mover with its gradient, unless it or its loss is not finite; return the losses of all ranks."""
         losses, gradients = self._of_all_ranks(losses, gradients)
         self._assign(gradients)
@@ -122,11 +122,11 @@ class Trainer:
             self.optimizers[name].step()
         return losses
 
-    def passed(self) -> None:
+    def count_step(self) -> None:
         """Take note that the coming step is taken."""
         self.step += 1
-        if self._averages is not None:
-            self._averages.update(self.step)
+        if self._ema is not None:
+            self._ema.update(self.step)
 
     def fault(self) -> Fault | None:
         """Return the first fault in losses or gradients, or else in what is kept (synchronises with the device)."""
@@ -135,8 +135,8 @@ class Trainer:
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return the tensors that decide everything to come, by file: networks, optimizers, averaged."""
         tensors = {"networks": _on_host(self.networks.state_dict()), "optimizers": _on_host(self._moments())}
-        if self._averages is not None:
-            with self._averages.shown():
+        if self._ema is not None:
+            with self._ema.shown():
                 tensors["averaged"] = _on_host(self.networks.state_dict())
         return tensors
 
@@ -144,25 +144,25 @@ class Trainer:
         """Go on from a `state` that was taken after `step` steps; raise `UnreadableError` where it does not fit."""
         fill(self.networks.state_dict(), tensors["networks"])
         fill(self._moments(), tensors["optimizers"])
-        if self._averages is not None:
-            self._averages.restore(self._names(), tensors["averaged"])
+        if self._ema is not None:
+            self._ema.restore(self._names(), tensors["averaged"])
         self.step = step
         self._guard.restart()
 
-    def spread(self, step: int) -> None:
+    def broadcast(self, step: int) -> None:
         """Have all ranks go on from the first one's tensors, which are those after `step` steps."""
-        averages = [] if self._averages is None else self._averages.tensors
-        self.ranks.spread([*self.networks.state_dict().values(), *self._moments().values(), *averages])
+        averages = [] if self._ema is None else self._ema.tensors
+        self.ranks.broadcast([*self.networks.state_dict().values(), *self._moments().values(), *averages])
         self.step = step
 
     @contextmanager
     def weights_to_show(self) -> Iterator[Networks]:
         """Yield the networks with their averaged weights, where an average is kept."""
-        with nullcontext() if self._averages is None else self._averages.shown():
+        with nullcontext() if self._ema is None else self._ema.shown():
             yield self.networks
 
     def _play(self, batch: Batch, movers: Movers) -> Losses:
-        return self.learn(*self._gradients(self._played, batch, movers))
+        return self.apply_gradients(*self._gradients(self._played, batch, movers))
 
     def _gradients(self, networks: Networks, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
         with self.autocast:
@@ -235,8 +235,8 @@ class Trainer:
         for name, moment in self._moments().items():
             player, _, rest = name.partition("/")
             kept.append((player, rest, moment))
-        if self._averages is not None:
-            averages = zip(owned, self._averages.tensors, strict=True)
+        if self._ema is not None:
+            averages = zip(owned, self._ema.tensors, strict=True)
             kept += [(player, f"the average of {name}", average) for (player, name, _), average in averages]
         if self.ranks.size == 1 or self.settings.training.batch_statistics == "sync":
             owners = {name.partition(".")[0]: player for player, name, _ in owned}

@@ -30,7 +30,7 @@ class EagerAlternating:
         self._optimizers = start.optimizers()
         self.losses = []
 
-    def advance(self):
+    def take_step(self):
         """Take one step of each player."""
         objective, networks = self._game.objective, self._networks
         batch = self._rows.draw()

@@ -24,7 +24,7 @@ class EagerSameMaths:
         self._autocast = torch.autocast(start.rows.device.type, dtype=torch.bfloat16, enabled=start.bf16)
         self.losses = []
 
-    def advance(self):
+    def take_step(self):
         """Take one step of the players whose turn it is."""
         movers = self._game.movers(self._step, tuple(self._players))
         self._step += 1

@@ -52,12 +52,12 @@ class Rates:
         if self._device.type != "cuda":
             began = time.perf_counter()
             for _ in range(steps):
-                contestant.advance()
+                contestant.take_step()
             return time.perf_counter() - began
         began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         began.record()
         for _ in range(steps):
-            contestant.advance()
+            contestant.take_step()
         ended.record()
         ended.synchronize()
         return began.elapsed_time(ended) / 1000
@@ -78,13 +78,13 @@ def synchronisations(contestant, device, *, steps):
             torch.cuda.set_sync_debug_mode("warn")
             try:
                 for _ in range(steps):
-                    contestant.advance()
+                    contestant.take_step()
             finally:
                 torch.cuda.set_sync_debug_mode("default")
         return sum("synchroniz" in str(one.message) for one in caught) / steps
     with _Counting() as counting:
         for _ in range(steps):
-            contestant.advance()
+            contestant.take_step()
     return counting.found / steps
 
 
@@ -132,7 +132,7 @@ class _Product:
         self._left, self._right = left, right
         self._out = torch.empty_like(left)
 
-    def advance(self):
+    def take_step(self):
         torch.matmul(self._left, self._right, out=self._out)
 
 

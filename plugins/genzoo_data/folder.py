@@ -51,7 +51,7 @@ class Folder(PreparedDataset):
         """Return what decides the pixels: not the classes, which are found."""
         return replace(self, classes=()).about() if self.classes else super().about()
 
-    def settled(self, root):
+    def with_found_classes(self, root):
         """Return the data set with the classes that were found."""
         return replace(self, classes=tuple(self.card(root)["class_names"]))
 

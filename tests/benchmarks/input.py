@@ -65,7 +65,7 @@ def main(arguments=None):
                 f"{name}: {rates[name]:.0f} batches/s, {rates[name] * bytes_per_batch / 1e9:.2f} GB/s of stored pixels"
             )
         trainer = Trainer(Plan(settings=settings), split, seed=0, device=device)
-        steps = rate(lambda _: trainer.advance(), chosen.seconds)
+        steps = rate(lambda _: trainer.take_step(), chosen.seconds)
         print(
             f"the recipe's own step: {steps:.2f} steps/s; input sustains {min(rates.values()) / steps:,.0f} times that"
         )

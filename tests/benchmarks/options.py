@@ -11,7 +11,7 @@ import torch
 
 from genzoo import AdversarialGame, new_trainer
 from genzoo.training.batches import Stream
-from genzoo.training.nonfinite import Guard
+from genzoo.training.nonfinite import NonFiniteGuard
 from genzoo_bench.measuring import Rates
 
 _ADAM, _STREAM = torch.optim.Adam, Stream.__init__
@@ -33,7 +33,7 @@ def other_layout():
 
 
 def unguarded():
-    return patch.object(Guard, "inspect", lambda *call: None)
+    return patch.object(NonFiniteGuard, "inspect", lambda *call: None)
 
 
 class _Plain(_ADAM):
@@ -65,9 +65,9 @@ class Within:
         with patched():
             self._trainer = new_trainer("ali", **options)
 
-    def advance(self):
+    def take_step(self):
         with self._patched():
-            self._trainer.advance()
+            self._trainer.take_step()
 
 
 def main():

@@ -65,7 +65,7 @@ def time_replicas(count, device, steps):
                 began = time.perf_counter()
                 for _ in range(steps):
                     for one in contestants:
-                        one.advance()
+                        one.take_step()
                 wait()
                 if block:
                     seconds[name].append((time.perf_counter() - began) / steps)

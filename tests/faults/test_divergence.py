@@ -13,7 +13,7 @@ from trainers import TRAINING, Poisoned, bits, learned, settings_of, trainer_of
 import genzoo
 from genzoo import Dataset, DataSpec, Split, Splits
 from genzoo.errors import DivergedError
-from genzoo.runs.callbacks import Watcher
+from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine
 from genzoo.storage.run_folder import Run
 from genzoo.training.trainer import Trainer
@@ -145,7 +145,7 @@ def overflow(kind):
         elif kind == "average":
             trained = [parameter for group in trainer.players.values() for parameter in group]
             (place,) = (number for number, parameter in enumerate(trained) if parameter is dead(trainer))
-            dead(trainer).data[0], trainer._averages.tensors[place][0] = -3e38, 3e38
+            dead(trainer).data[0], trainer._ema.tensors[place][0] = -3e38, 3e38
 
     return strike
 
@@ -372,7 +372,7 @@ def test_a_diverged_run_ends_with_its_last_checkpoint_good(tmp_path, at, log_eve
     training = replace(TRAINING, batch_size=8, checkpoint_every=2, log_every=log_every, picture_every=1000)
     settings = settings_of(Poisoned(what="gradient", at=at), training=training)
     trainer = trainer_of(settings)
-    engine = Engine(trainer, Run(tmp_path), settings.dataset.load(None), Watcher())
+    engine = Engine(trainer, Run(tmp_path), settings.dataset.load(None), Callback())
     last = f"last checkpoint: step {kept}" if kept else "no checkpoint yet"
     with pytest.raises(DivergedError, match=rf"generator became non-finite in step {at};.*\({last}\)"):
         engine.train()
@@ -387,7 +387,7 @@ def test_a_diverged_run_ends_with_its_last_checkpoint_good(tmp_path, at, log_eve
 def test_a_loss_that_is_not_a_number_is_logged_as_text(tmp_path):
     training = replace(TRAINING, batch_size=8, log_every=1, picture_every=1000)
     settings = settings_of(Poisoned(what="loss", at=2), training=training)
-    engine = Engine(trainer_of(settings), Run(tmp_path), settings.dataset.load(None), Watcher())
+    engine = Engine(trainer_of(settings), Run(tmp_path), settings.dataset.load(None), Callback())
     with pytest.raises(DivergedError):
         engine.train()
     first, last = Run(tmp_path).read_log()
@@ -412,6 +412,6 @@ class Cloud(Dataset):
 def test_a_picture_drawn_between_the_fault_and_its_discovery_does_not_hide_it(tmp_path):
     training = replace(TRAINING, batch_size=8, picture_every=1, log_every=100)
     settings = settings_of(Poisoned(what="input z", at=1), dataset=Cloud(), training=training)
-    engine = Engine(trainer_of(settings), Run(tmp_path), settings.dataset.load(None), Watcher())
+    engine = Engine(trainer_of(settings), Run(tmp_path), settings.dataset.load(None), Callback())
     with pytest.raises(DivergedError):
         engine.train()

@@ -40,7 +40,7 @@ def limit(room):
     resource.setrlimit(resource.RLIMIT_AS, (status("VmSize:") + room, hard))
 
 PLACES = {
-    "step": (Trainer, "advance", lambda trainer: trainer.step + 1),
+    "step": (Trainer, "take_step", lambda trainer: trainer.step + 1),
     "save": (Engine, "_save", lambda engine: engine.trainer.step),
     "restore": (Engine, "restore", lambda engine, checkpoint: checkpoint.step),
 }
@@ -61,12 +61,12 @@ def command(job):
 def measure(job):
     def trainer(rows):
         return genzoo.new_trainer(job["model"], recipe=job["recipe"], overrides={"training.batch_size": rows})
-    trainer(8).advance()
+    trainer(8).take_step()
     large = trainer(job["rows"])
     begun = status("VmRSS:")
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
-    large.advance()
+    large.take_step()
     step = status("VmHWM:") - begun
     gradients = [parameter.grad for parameter in large.networks.parameters() if parameter.grad is not None]
     kept = sum(tensor.nbytes for tensor in [*large.networks.parameters(), *gradients, *large._moments().values()])

@@ -25,7 +25,7 @@ from genzoo.host.registry import registry
 from genzoo.runs.job import find_recipe
 from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun
-from genzoo.training.batches import Order, Stream
+from genzoo.training.batches import EpochOrder, Stream
 from genzoo.training.distributed import Ranks
 
 WORKER = str(Path(__file__).parents[1] / "support" / "rank_worker.py")
@@ -230,7 +230,7 @@ def test_local_batch_statistics_of_a_single_row_are_refused():
 
 
 def order_of(rows, batch_size, *, ranks=None, **settings):
-    return Order(rows, batch_size=batch_size, seed=5, ranks=ranks, **settings)
+    return EpochOrder(rows, batch_size=batch_size, seed=5, ranks=ranks, **settings)
 
 
 def rows_of(order, step):
@@ -287,10 +287,10 @@ def test_the_batches_of_all_ranks_together_are_those_of_one_process(ahead):
 
 def test_one_process_is_a_group_of_one():
     ranks, tensors = Ranks(), [torch.ones(2)]
-    assert (ranks.rank, ranks.size, ranks.is_first, ranks.share(7)) == (0, 1, True, slice(0, 7))
+    assert (ranks.rank, ranks.size, ranks.is_first, ranks.local_rows(7)) == (0, 1, True, slice(0, 7))
     assert ranks.average(tensors)[0] is tensors[0]
-    assert ranks.tell({"a": 1}) == {"a": 1}
-    assert (ranks.agree(None), ranks.agree(15)) == (None, 15)
+    assert ranks.broadcast_json({"a": 1}) == {"a": 1}
+    assert (ranks.agree_on_signal(None), ranks.agree_on_signal(15)) == (None, 15)
 
 
 def test_ranks_average_spread_tell_and_agree(computed):

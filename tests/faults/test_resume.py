@@ -12,7 +12,7 @@ from stopping import StopAt, files_of
 
 import genzoo
 from genzoo.errors import InterruptedRun
-from genzoo.runs.engine import Watcher
+from genzoo.runs.engine import Callback
 from genzoo.storage.run_folder import Run
 
 
@@ -59,7 +59,7 @@ def train_until(case, stop, path):
             overrides=case.overrides | {"training.log_every": 5},
             steps=case.steps + 1,
             run=path,
-            watcher=StopAt(stop),
+            callback=StopAt(stop),
         )
     assert interrupted.value.exit_code == 130
     assert Run(path).step == stop
@@ -108,17 +108,17 @@ def test_the_runs_that_are_compared_do_differ_between_steps(resumed):
         assert (before / f"{name}.safetensors").read_bytes() != (last / f"{name}.safetensors").read_bytes()
 
 
-class Looker(Watcher):
+class Looker(Callback):
     """Loads, samples, reconstructs and evaluates the run after every checkpoint."""
 
     def __init__(self):
         self.run = None
         self.looks = 0
 
-    def started(self, run, step, steps):
+    def on_start(self, run, step, steps):
         self.run = run
 
-    def saved(self, step):
+    def on_save(self, step):
         model = genzoo.load(self.run)
         splits = genzoo.api.load_data(self.run)
         model.sample(9, seed=step)
@@ -144,10 +144,10 @@ ALWAYS = {"training.log_every": 1, "training.picture_every": 2, "training.checkp
 def test_looking_at_a_run_at_any_interval_leaves_its_weights_bitwise_equal(tmp_path, model, recipe, overrides):
     with pytest.raises(InterruptedRun):
         genzoo.train(
-            model, recipe=recipe, overrides=overrides | NEVER, steps=4, run=tmp_path / "blind", watcher=StopAt(3)
+            model, recipe=recipe, overrides=overrides | NEVER, steps=4, run=tmp_path / "blind", callback=StopAt(3)
         )
     looker = Looker()
-    genzoo.train(model, recipe=recipe, overrides=overrides | ALWAYS, steps=3, run=tmp_path / "watched", watcher=looker)
+    genzoo.train(model, recipe=recipe, overrides=overrides | ALWAYS, steps=3, run=tmp_path / "watched", callback=looker)
     assert looker.looks == 3
     watched = Run(tmp_path / "watched")
     assert len(watched.read_log()) == 3

@@ -48,7 +48,7 @@ def equal(left, right):
 def source(request):
     trainer = trainer_of(request.param, seed=3)
     for _ in range(3):
-        trainer.advance()
+        trainer.take_step()
     return trainer
 
 
@@ -60,7 +60,7 @@ def test_the_decoder_of_another_run_stays_bit_identical_with_its_statistics(game
     assert equal(state_of(trainer.networks.decoder), before)
     encoder = state_of(trainer.networks.encoder)
     for _ in range(6):
-        trainer.advance()
+        trainer.take_step()
     assert equal(state_of(trainer.networks.decoder), before)
     assert not trainer.networks.decoder.training
     assert not equal(state_of(trainer.networks.encoder), encoder)
@@ -155,6 +155,6 @@ def test_the_penalty_of_wgan_gp_is_that_of_a_linear_critic():
 def test_wgan_gp_trains():
     trainer = trainer_of(WGANGP(), beta1=0.0, beta2=0.9)
     for _ in range(6):
-        losses = trainer.advance()
+        losses = trainer.take_step()
     assert set(losses.players) == {"generator"}
     assert trainer.fault() is None

@@ -790,7 +790,7 @@ def trainer_of(game, architecture, *, batch_size=16):
 
 @pytest.mark.parametrize("recipe", THIRTYTWO)
 def test_both_losses_start_within_three_hundredths_of_two_log_two(recipe):
-    losses = trainer_of(ALI(), THIRTYTWO[recipe]).advance().players
+    losses = trainer_of(ALI(), THIRTYTWO[recipe]).take_step().players
     assert losses["critic"].item() == pytest.approx(2 * math.log(2), abs=0.03)
     assert losses["generator"].item() == pytest.approx(2 * math.log(2), abs=0.03)
 
@@ -868,7 +868,7 @@ def test_an_embedding_is_bit_identical_after_two_steps_if_it_is_frozen(train_emb
     before = {name: tensor.clone() for name, tensor in trainer.networks.state_dict().items()}
     assert before["embedder.weight"].std().item() == pytest.approx(0.01, abs=5 * 0.01 / (2 * 40 * 256) ** 0.5)
     for _ in range(2):
-        trainer.advance()
+        trainer.take_step()
     after = trainer.networks.state_dict()
     for name in ("embedder.weight", "embedder.bias"):
         assert torch.equal(after[name], before[name]) is not moves

@@ -214,7 +214,7 @@ def train(disk, *, run, model, recipe, overrides, then="train"):
     import torch
 
     import genzoo
-    from genzoo.runs.callbacks import Watcher
+    from genzoo.runs.callbacks import Callback
     from genzoo.storage import checkpoints
 
     torch.set_num_threads(1)
@@ -226,16 +226,16 @@ def train(disk, *, run, model, recipe, overrides, then="train"):
         disk.tell(f"done {time.monotonic()}")
         return done
 
-    class Teller(Watcher):
-        def saved(self, step):
+    class Teller(Callback):
+        def on_save(self, step):
             disk.note("saved", step)
             disk.tell(f"saved {step}")
 
     checkpoints.save = save
     if then == "resume" and checkpoints.steps(Path(run) / "checkpoints"):
-        genzoo.resume(run, watcher=Teller())
+        genzoo.resume(run, callback=Teller())
         return
-    genzoo.train(model, recipe=recipe, steps=STEPS, overrides=overrides, run=run, watcher=Teller())
+    genzoo.train(model, recipe=recipe, steps=STEPS, overrides=overrides, run=run, callback=Teller())
 
 
 def save(disk, *, folder, step, size):
@@ -329,29 +329,29 @@ def disturbed(disk, *, run, order, at=None, stop=None, drawn=False, **changes):
     import genzoo
     from genzoo.errors import GenzooError
     from genzoo.evaluation import pictures
-    from genzoo.runs.callbacks import Watcher
+    from genzoo.runs.callbacks import Callback
     from genzoo.storage import files
     from genzoo.storage.run_folder import Run
 
     torch.set_num_threads(1)
 
-    class Teller(Watcher):
-        def started(self, run, step, steps):
+    class Teller(Callback):
+        def on_start(self, run, step, steps):
             self.step = step
 
-        def stepped(self, step):
+        def on_step(self, step):
             self.step = step
             if step == at:
                 change(disk, **changes)
 
-        def finished(self):
+        def on_end(self):
             if at == "evaluation":
                 change(disk, **changes)
 
-        def saved(self, step):
+        def on_save(self, step):
             disk.tell(f"saved {step}")
 
-        def signal(self):
+        def stop_signal(self):
             return signal.SIGTERM if self.step + 1 == stop else None  # asked before it is told of a step
 
     if not drawn:
@@ -360,9 +360,9 @@ def disturbed(disk, *, run, order, at=None, stop=None, drawn=False, **changes):
         change(disk, **changes)
     try:
         if Run(Path(run)).exists and Run(Path(run)).step:
-            genzoo.resume(run, watcher=Teller())
+            genzoo.resume(run, callback=Teller())
         else:
-            genzoo.train(run=run, steps=STEPS, watcher=Teller(), **order)
+            genzoo.train(run=run, steps=STEPS, callback=Teller(), **order)
     except GenzooError as error:
         tell_end(disk, error)
     else:
@@ -412,7 +412,7 @@ def session(
 
     import genzoo
     from genzoo.errors import GenzooError, GenzooWarning
-    from genzoo.runs.callbacks import Watcher
+    from genzoo.runs.callbacks import Callback
     from genzoo.storage import checkpoints
     from genzoo_recipes import mixture25
 
@@ -428,18 +428,18 @@ def session(
         disk.tell("saving")
         return real(*arguments, **named)
 
-    class Teller(Watcher):
+    class Teller(Callback):
         taken = 0
 
-        def started(self, run, step, steps):
+        def on_start(self, run, step, steps):
             disk.tell(f"started {step} {run.path}")
             if others is not None:
                 select.select([others], [], [], patience)
 
-        def saved(self, step):
+        def on_save(self, step):
             disk.tell(f"saved {step}")
 
-        def signal(self):
+        def stop_signal(self):
             self.taken += 1
             if self.taken == after:
                 change(disk, limit=limit)
@@ -456,9 +456,9 @@ def session(
     began = time.monotonic()
     try:
         if then == "resume":
-            genzoo.resume(run, watcher=Teller())
+            genzoo.resume(run, callback=Teller())
         else:
-            genzoo.train(run=run, watcher=Teller(), **order)
+            genzoo.train(run=run, callback=Teller(), **order)
     except GenzooError as error:
         disk.tell(f"took {time.monotonic() - began}")
         disk.tell(f"ended {error.exit_code} {json.dumps([error.found, error.remedy or ''])}")
@@ -618,17 +618,17 @@ def removes_first():
 
 def reports_first():
     """Report a checkpoint as saved, and then save it."""
-    from genzoo.runs.callbacks import Watcher
+    from genzoo.runs.callbacks import Callback
     from genzoo.runs.engine import Engine
 
     real = Engine._save
 
     def save(engine):
-        watcher = engine._watcher
-        watcher.saved(engine.trainer.step)
-        engine._watcher = Watcher()
+        callback = engine._callback
+        callback.on_save(engine.trainer.step)
+        engine._callback = Callback()
         real(engine)
-        engine._watcher = watcher
+        engine._callback = callback
 
     Engine._save = save
 

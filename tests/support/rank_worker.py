@@ -18,7 +18,7 @@ from trainers import doubled
 from genzoo import BatchNorm, Linear, Sigmoid, TableCritic, TableDecoder, TableEncoder, api, cli
 from genzoo.host.registry import registry
 from genzoo.nn.layers import GlobalBatchNorm
-from genzoo.runs.job import find_recipe, order
+from genzoo.runs.job import find_recipe, resolve_job
 from genzoo.storage import checkpoints
 from genzoo.training.distributed import joined
 from genzoo.training.trainer import Trainer
@@ -67,7 +67,7 @@ ROWS_1D, ROWS_2D = (12, 5), (6, 3, 4, 2)
 
 
 def trainer_of(model, recipe, overrides, ranks):
-    job = order(registry(), model, recipe, 3, None, "fp32", overrides, None, device="cpu")
+    job = resolve_job(registry(), model, recipe, 3, None, "fp32", overrides, None, device="cpu")
     splits = job.settings.dataset.load(api.data_folder(None))
     return Trainer(job.plan, splits.train, seed=3, device=CPU, ranks=ranks)
 
@@ -82,7 +82,7 @@ def trained(model, recipe, steps, overrides, ranks, *, double=False):
     if double:
         doubled(trainer)
     for _ in range(steps):
-        losses = trainer.advance()
+        losses = trainer.take_step()
     return state_of(trainer) | {f"loss/{name}": value.detach() for name, value in losses.players.items()}
 
 
@@ -90,7 +90,7 @@ def normalised(shape, ranks):
     """Return what two passes through a batch norm give, its gradients, what it remembers, and an evaluation."""
     numbers = torch.Generator().manual_seed(0)
     x, slope = (2 * torch.randn(2, *shape, generator=numbers, dtype=torch.float64)).add(1)
-    own = ranks.share(len(x))
+    own = ranks.local_rows(len(x))
     x, slope = x[own].requires_grad_(), slope[own]
     norm = (nn.BatchNorm1d if x.ndim == 2 else nn.BatchNorm2d)(shape[1], eps=1e-4, momentum=0.05).double()
     with torch.no_grad():
@@ -117,9 +117,9 @@ def poisoned(ranks):
 
     trainer.stream.batch = batch
     for _ in range(POISONED_STEP - 1):
-        trainer.advance()
+        trainer.take_step()
     before = state_of(trainer)
-    trainer.advance()
+    trainer.take_step()
     fault = trainer.fault()
     return {"before": before, "after": state_of(trainer), "step": fault.step, "players": fault.players}
 
@@ -130,7 +130,7 @@ def local(ranks):
     kinds = {
         type(module) for module in trainer.networks.modules() if isinstance(module, nn.modules.batchnorm._NormBase)
     }
-    trainer.advance()
+    trainer.take_step()
     return {"kinds": {kind.__name__ for kind in kinds}, "state": state_of(trainer)}
 
 
@@ -139,12 +139,12 @@ def talk(ranks):
     mine = torch.full((2, 3, 2, 2), ranks.rank + 1.0).contiguous(memory_format=torch.channels_last)
     spread = [torch.full((2, 3), float(ranks.rank)), torch.tensor(ranks.rank), mine.clone(), torch.ones(3, 2).t()]
     spread[3].mul_(ranks.rank + 5)
-    ranks.spread(spread)
+    ranks.broadcast(spread)
     return {
         "average": ranks.average([mine, torch.tensor(ranks.rank, dtype=torch.float64)]),
         "spread": spread,
-        "told": ranks.tell({"β": [1, None, "ü"]} if ranks.is_first else {}),
-        "signals": [ranks.agree(15 if ranks.rank == 1 and call == 1 else None) for call in range(4)],
+        "told": ranks.broadcast_json({"β": [1, None, "ü"]} if ranks.is_first else {}),
+        "signals": [ranks.agree_on_signal(15 if ranks.rank == 1 and call == 1 else None) for call in range(4)],
     }
 
 

@@ -4,23 +4,23 @@ import torch
 
 import genzoo
 from genzoo.errors import InterruptedRun
-from genzoo.runs.engine import Watcher
+from genzoo.runs.engine import Callback
 from genzoo.storage.run_folder import Run
 
 SIGINT = 2
 
 
-class StopAt(Watcher):
+class StopAt(Callback):
     """Asks a run to stop after a step, as Ctrl-C would: it saves, and draws and evaluates nothing."""
 
     def __init__(self, step):
         self.stop = step
         self.step = 0
 
-    def started(self, run, step, steps):
+    def on_start(self, run, step, steps):
         self.step = step
 
-    def signal(self):
+    def stop_signal(self):
         self.step += 1
         return SIGINT if self.step >= self.stop else None
 
@@ -29,7 +29,7 @@ def resume_until(steps, path):
     """Go on in this process; called in a fresh one by `resumed`."""
     torch.set_num_threads(1)
     try:
-        genzoo.resume(path, watcher=StopAt(steps))
+        genzoo.resume(path, callback=StopAt(steps))
     except InterruptedRun:
         return
     raise AssertionError(f"{path} was not stopped at step {steps}")

@@ -19,7 +19,7 @@ from genzoo import (
     TableEncoder,
     Training,
 )
-from genzoo.training.ema import Averages
+from genzoo.training.ema import EMA
 from genzoo.training.initialization import Plan
 from genzoo.training.settings import Settings
 from genzoo.training.trainer import Trainer
@@ -75,9 +75,9 @@ def doubled(trainer):
     """Make a trainer that has not moved yet compute in float64, with the numbers it would have had."""
     trainer.networks.double()
     trainer.optimizers = {name: trainer._optimizer(name) for name in trainer.players}
-    if trainer._averages is not None:
+    if trainer._ema is not None:
         trained = [parameter for group in trainer.players.values() for parameter in group]
-        trainer._averages = Averages(trained, decay=trainer.settings.training.averaging)
+        trainer._ema = EMA(trained, decay=trainer.settings.training.averaging)
     single = trainer.stream.batch
     trainer.stream.batch = lambda step: Batch(*(None if part is None else part.double() for part in single(step)))
     return trainer

@@ -271,13 +271,13 @@ def test_what_a_network_draws_inside_is_a_function_of_seed_and_step():
     quiet, noisy = (trainer_of(GAN(), dataset=Digits(), architecture=DigitsNetworks()) for _ in range(2))
     with preserved():
         for _ in range(3):
-            quiet.advance()
+            quiet.take_step()
             torch.rand(11)
     with preserved():
         for _ in range(3):
-            noisy.advance()
+            noisy.take_step()
     assert same(quiet.networks.state_dict(), noisy.networks.state_dict())
     other = trainer_of(GAN(), dataset=Digits(), architecture=replace(DigitsNetworks(), dropout=0.0))
     with preserved():
-        first = other.advance().players["critic"]
-    assert first != trainer_of(GAN(), dataset=Digits(), architecture=DigitsNetworks()).advance().players["critic"]
+        first = other.take_step().players["critic"]
+    assert first != trainer_of(GAN(), dataset=Digits(), architecture=DigitsNetworks()).take_step().players["critic"]

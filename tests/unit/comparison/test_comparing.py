@@ -16,7 +16,7 @@ import torch
 
 from genzoo.comparison import cells, report
 from genzoo.host.registry import registry
-from genzoo.runs.job import order
+from genzoo.runs.job import resolve_job
 from genzoo.storage.run_folder import Run
 from genzoo.training.trainer import Trainer
 
@@ -24,7 +24,7 @@ SMALL = ("--set", "dataset.rows=200", "--set", "dataset.held_out_rows=2200", "--
 
 
 def job(model="ali", *, seed=0, steps=4, **overrides):
-    return order(registry(), model, "mixture25", seed, steps, "fp32", overrides, None)
+    return resolve_job(registry(), model, "mixture25", seed, steps, "fp32", overrides, None)
 
 
 def contestant(label, model="ali", seeds=1, **overrides):

@@ -122,7 +122,7 @@ def test_the_critic_is_called_once_per_step_with_twice_the_rows(game):
     trainer = trainer_of(game)
     calls = watched_critic(trainer)
     for step, rows in enumerate([16, 16, 8]):
-        trainer.advance()
+        trainer.take_step()
         assert len(calls) == step + 1
         joint, verdict = calls[-1]
         assert len(joint.x) == len(verdict.logits) == len(verdict.features) == 2 * rows
@@ -133,7 +133,7 @@ def test_the_critic_of_ali_sees_data_with_codes_and_then_samples_with_prior_draw
     trainer = trainer_of(ALI())
     calls = watched_critic(trainer)
     batch = trainer.stream.batch(0)
-    trainer.advance()
+    trainer.take_step()
     joint = calls[0][0]
     assert torch.equal(joint.x[:16], batch.x)
     assert torch.equal(joint.z[16:], batch.z)
@@ -146,7 +146,7 @@ def test_the_critic_of_gan_never_sees_z():
     trainer = trainer_of(GAN())
     calls = watched_critic(trainer)
     batch = trainer.stream.batch(0)
-    trainer.advance()
+    trainer.take_step()
     joint = calls[0][0]
     assert joint.z is None
     assert torch.equal(joint.x[:16], batch.x)
@@ -236,7 +236,7 @@ def test_only_movers_have_losses(movers):
 def test_both_losses_start_within_three_hundredths_of_two_log_two(game, dataset, architecture, seed):
     training = replace(TRAINING, batch_size=100)
     trainer = trainer_of(game, dataset=dataset, architecture=architecture, training=training, seed=seed)
-    losses = trainer.advance().players
+    losses = trainer.take_step().players
     assert losses["critic"].item() == pytest.approx(2 * math.log(2), abs=0.03)
     assert losses["generator"].item() == pytest.approx(2 * math.log(2), abs=0.03)
 
@@ -272,10 +272,10 @@ def test_every_loss_reaches_the_parameters_of_its_own_player_alone(game):
 def test_whoever_does_not_move_is_bitwise_unchanged(game, movers):
     trainer = trainer_of(replace(game, schedule=Alternating()))
     before = parameters_of(trainer.networks)
-    trainer.advance()
+    trainer.take_step()
     assert changed(trainer.networks, before) == {"critic"}
     before = parameters_of(trainer.networks)
-    trainer.advance()
+    trainer.take_step()
     assert changed(trainer.networks, before) == movers
 
 
@@ -284,7 +284,7 @@ def test_under_equal_gradients_the_generator_of_a_simultaneous_step_does_not_see
     trainers = {"together": trainer_of(ALI()), "critic frozen": trainer_of(ALI())}
     trainers["critic frozen"].optimizers["critic"].param_groups[0]["lr"] = 0.0
     for trainer in trainers.values():
-        trainer.advance()
+        trainer.take_step()
     left, right = (trainer.networks for trainer in trainers.values())
     assert all(torch.equal(a, b) for a, b in zip(left.decoder.parameters(), right.decoder.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b in zip(left.encoder.parameters(), right.encoder.parameters(), strict=True))
@@ -295,7 +295,7 @@ def test_under_equal_gradients_the_generator_of_a_simultaneous_step_does_not_see
 def test_the_objective_of_a_game_is_the_one_it_is_given(objective):
     trainer = trainer_of(ALI(objective=objective))
     calls = watched_critic(trainer)
-    losses = trainer.advance().players
+    losses = trainer.take_step().players
     logits = calls[0][1].logits
     assert torch.equal(losses["critic"], objective.critic(logits[:16], logits[16:]))
     assert torch.equal(losses["generator"], objective.generator(logits[:16], logits[16:]))
@@ -439,7 +439,7 @@ def test_vae_is_one_player_with_everything():
     assert len(trainer.players["generator"]) == len(list(trainer.networks.parameters()))
     assert (trainer.networks.critic, trainer.networks.encoder.posterior) == (None, "gaussian")
     before = parameters_of(trainer.networks)
-    trainer.advance()
+    trainer.take_step()
     assert changed(trainer.networks, before) == {"encoder", "decoder"}
 
 
@@ -460,7 +460,7 @@ class Clipped(ALI):
 def test_a_game_may_take_its_gradients_its_own_way():
     own, plain = trainer_of(Clipped()), trainer_of(ALI())
     expected = ALI().gradients(plain.networks, plain.stream.batch(0), plain.players)[1]
-    own.advance()
+    own.take_step()
     for player, gradients in expected.items():
         for parameter, gradient in zip(own.players[player], gradients, strict=True):
             moment = own.optimizers[player].state[parameter]["exp_avg"]
@@ -482,8 +482,8 @@ class Transposing(ALI):
 def test_where_a_gradient_lies_in_memory_makes_no_difference():
     odd, plain = trainer_of(Transposing()), trainer_of(ALI())
     for _ in range(3):
-        odd.advance()
-        plain.advance()
+        odd.take_step()
+        plain.take_step()
     expected = plain.networks.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in odd.networks.state_dict().items())
 
@@ -519,7 +519,7 @@ class Inverse(Game):
 def some_state(game, steps=2):
     trainer = trainer_of(game, seed=11)
     for _ in range(steps):
-        trainer.advance()
+        trainer.take_step()
     return trainer.state()["networks"]
 
 
@@ -533,7 +533,7 @@ def test_an_inherited_decoder_stays_bit_identical_in_inference_mode(game):
     trainer.networks.decoder.register_forward_hook(lambda module, *_: modes.append(module.training))
     before = parameters_of(trainer.networks)
     for _ in range(3):
-        trainer.advance()
+        trainer.take_step()
     trainer.networks.eval()
     trainer.networks.train()
     assert not any(module.training for module in trainer.networks.decoder.modules())
@@ -655,7 +655,7 @@ def test_initialise_is_called_once_with_training_rows_after_the_weights_are_draw
     trainer = trainer_of(ALI(), architecture=Initialising())
     start = trainer.state()["networks"]
     for _ in range(2):
-        trainer.advance()
+        trainer.take_step()
     ((images, weight, networks),) = calls
     assert networks is trainer.networks
     rows = DATA.load(None).train.x
@@ -718,12 +718,12 @@ def test_a_conditional_game_shares_one_embedder_that_the_generator_trains():
     calls = watched_critic(trainer)
     embedded = networks.embedder(batch.y).detach()
     before = parameters_of(networks)
-    trainer.advance()
+    trainer.take_step()
     joint = calls[0][0]
     assert torch.equal(joint.y, torch.cat([embedded, embedded]))
     assert changed(networks, before) == {"critic"}
     before = parameters_of(networks)
-    trainer.advance()
+    trainer.take_step()
     assert changed(networks, before) == {"encoder", "decoder", "embedder"}
     names = {key.split("/")[1] for key in trainer.state()["optimizers"] if key.startswith("generator/")}
     assert {"embedder.weight", "embedder.bias"} <= names
@@ -791,18 +791,18 @@ def test_a_game_may_have_three_players():
     players = {"encoder": replace(TRAINING.of("encoder"), learning_rate=0.0)}
     trainer = trainer_of(ThreePlayers(), training=replace(TRAINING, players=players))
     before = parameters_of(trainer.networks)
-    losses = trainer.advance()
+    losses = trainer.take_step()
     assert list(losses.players) == ["encoder", "decoder", "critic"]
     assert changed(trainer.networks, before) == {"decoder", "critic"}
     again = trainer_of(ThreePlayers())
-    again.advance()
+    again.take_step()
     assert changed(again.networks, before) == {"encoder", "decoder", "critic"}
     assert again.fault() is None
 
 
 def test_three_players_may_alternate():
     trainer = trainer_of(ThreePlayers(schedule=Alternating(critic_steps=2)))
-    moved = [list(trainer.advance().players) for _ in range(3)]
+    moved = [list(trainer.take_step().players) for _ in range(3)]
     assert moved == [["critic"], ["critic"], ["encoder", "decoder"]]
 
 
@@ -830,7 +830,7 @@ def test_a_game_without_players_is_refused():
 def test_batch_statistics_of_a_single_row_are_refused_before_training():
     with pytest.raises(SettingsError, match="batch_size=13 the last batch of an epoch is a single row"):
         trainer_of(ALI(), training=replace(TRAINING, batch_size=13))
-    assert trainer_of(ALI(), training=replace(TRAINING, batch_size=40)).advance()
+    assert trainer_of(ALI(), training=replace(TRAINING, batch_size=40)).take_step()
 
 
 @dataclass(frozen=True, kw_only=True)

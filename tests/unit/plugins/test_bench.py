@@ -81,8 +81,8 @@ def test_counting_a_step_leaves_no_trace():
     assert not any(module._forward_pre_hooks for module in trainer.networks.modules())
     assert_same(trainer.state(), before)
     for _ in range(3):
-        trainer.advance()
-        twin.advance()
+        trainer.take_step()
+        twin.take_step()
     assert_same(trainer.state(), twin.state())
 
 
@@ -324,7 +324,7 @@ def exact(model, recipe="mixture25", **overrides):
     """Return a trainer that computes in float64 and draws nothing inside its networks."""
     trainer = new_trainer(model, recipe=recipe, overrides=(SMALL if recipe == "mixture25" else CALM) | overrides)
     trainer.networks.double()
-    trainer.lay_out()
+    trainer.build_optimizers()
     single = trainer.stream.batch
     trainer.stream.batch = lambda step: Batch(*(part if part is None else part.double() for part in single(step)))
     return trainer
@@ -357,9 +357,9 @@ def test_eager_same_maths_takes_the_engines_steps(model, recipe):
     engine = exact(model, recipe)
     loop = fed(EagerSameMaths(_start(engine)), engine, 3)
     began = copy.deepcopy(engine.networks.state_dict())
-    losses = [engine.advance().players for _ in range(3)]
+    losses = [engine.take_step().players for _ in range(3)]
     for _ in range(3):
-        loop.advance()
+        loop.take_step()
     assert_close(loop._networks.state_dict(), engine.networks.state_dict())
     for mine, theirs in zip(loop.losses, losses, strict=True):
         assert_close(mine, theirs)
@@ -370,8 +370,8 @@ def test_eager_same_maths_follows_the_schedule():
     engine = exact("gan", **{"game.schedule": "alternating"})
     loop = fed(EagerSameMaths(_start(engine)), engine, 2)
     for _ in range(2):
-        engine.advance()
-        loop.advance()
+        engine.take_step()
+        loop.take_step()
     assert_close(loop._networks.state_dict(), engine.networks.state_dict())
 
 
@@ -424,7 +424,7 @@ def test_eager_alternating_moves_the_critic_then_the_generator_against_the_moved
         generator.descend(generator_loss)
         assert before.item() != generator_loss.item()
         expected += [critic_loss.item(), generator_loss.item()]
-        loop.advance()
+        loop.take_step()
     assert [value for pair in loop.losses for value in pair] == pytest.approx(expected, rel=1e-9)
     assert [[type(value) for value in pair] for pair in loop.losses] == [[float, float]] * 3
     assert_close(loop._networks.state_dict(), networks.state_dict())
@@ -436,7 +436,7 @@ def test_a_critic_with_a_loss_of_its_own_is_played_with_it_or_not_at_all():
         for penalty in (0.0, 1e6):
             engine = exact("wgan-gp", **{"game.penalty": penalty})
             loop = fed(EagerAlternating(_start(engine)), engine, 1)
-            loop.advance()
+            loop.take_step()
             first[penalty] = loop.losses[0][0]
         assert first[0.0] != first[1e6]
 
@@ -496,11 +496,11 @@ WAITS = {
 @pytest.mark.parametrize("kind", WAITS)
 def test_what_the_host_waits_for_is_counted_per_step(kind):
     rule, expected = WAITS[kind]
-    assert synchronisations(SimpleNamespace(advance=rule), CPU, steps=4) == expected
+    assert synchronisations(SimpleNamespace(take_step=rule), CPU, steps=4) == expected
 
 
 def test_indexing_with_a_mask_counts_as_a_wait():
-    assert synchronisations(SimpleNamespace(advance=lambda: NUMBERS[NUMBERS > 0]), CPU, steps=4) == 1
+    assert synchronisations(SimpleNamespace(take_step=lambda: NUMBERS[NUMBERS > 0]), CPU, steps=4) == 1
 
 
 # Rates
@@ -519,11 +519,11 @@ class Clock:
         """Return a contestant whose steps take these seconds, the last of them ever after."""
         coming = list(seconds)
 
-        def advance():
+        def take_step():
             self.turns.append(name)
             self.now += coming.pop(0) if len(coming) > 1 else coming[0]
 
-        return SimpleNamespace(advance=advance)
+        return SimpleNamespace(take_step=take_step)
 
 
 @pytest.fixture
@@ -646,7 +646,7 @@ def test_a_new_trainer_plays_on_random_rows_at_step_0_and_writes_nothing(tmp_pat
 def test_a_new_trainer_plays_on_the_rows_it_is_given():
     rows = Split(torch.randn(24, 2, generator=torch.Generator().manual_seed(1)))
     trainer = new_trainer("gan", split=rows, overrides=SMALL)
-    trainer.advance()
+    trainer.take_step()
     assert trainer.step == 1
     assert trainer.stream.order.steps_per_epoch == 3
     seen = torch.cat([trainer.stream.batch(step).x for step in range(3)])

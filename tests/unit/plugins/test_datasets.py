@@ -165,7 +165,7 @@ def test_tiny_imagenet_has_its_classes_and_grey_images_become_rgb(root):
 
 
 def test_a_folder_is_split_by_name_and_its_sub_folders_are_classes(root):
-    dataset = Folder(size=32).settled(root)
+    dataset = Folder(size=32).with_found_classes(root)
     assert dataset.spec.class_names == ("cats", "dogs")
     splits = dataset.load(root)
     assert [len(split.x) for split in splits] == [20, 2, 2]
@@ -290,10 +290,10 @@ def test_every_model_takes_two_steps_on_every_recipe(root, recipe, model):
     settings = resolve_settings(
         find_game(registry(), model), find_recipe(registry(), recipe), overrides, resolve=registry().resolve
     )
-    settings = replace(settings, dataset=settings.dataset.settled(root))
+    settings = replace(settings, dataset=settings.dataset.with_found_classes(root))
     trainer = Trainer(Plan(settings=settings), settings.dataset.load(root).train, seed=0, device=choose_device("cpu"))
     for _ in range(2):
-        losses = trainer.advance()
+        losses = trainer.take_step()
     assert all(torch.isfinite(value) for value in losses.players.values())
     assert trainer.fault() is None
 

@@ -1,4 +1,4 @@
-"""Alarms: a game that is lost while every number stays finite is told, once, in the log and while it is trained."""
+"""The collapse monitor: a game that is lost while every number stays finite is reported once, in log and terminal."""
 
 from itertools import groupby
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from toy import TOY
 
 from genzoo import Split
 from genzoo.cli import progress
-from genzoo.runs.collapse import Alarms
+from genzoo.runs.collapse import CollapseMonitor
 from genzoo.runs.engine import Engine
 from genzoo.storage.run_folder import Run
 from genzoo.training.trainer import Trainer
@@ -45,7 +45,7 @@ def kind_of(text):
 
 def told(*entries):
     """Return (entry's number, kind) for every warning that these watched values bring."""
-    alarms = Alarms()
+    alarms = CollapseMonitor()
     return [(number, kind_of(text)) for number, watch in enumerate(entries, 1) for text in alarms.look(watch)]
 
 
@@ -182,15 +182,15 @@ def train(say, monkeypatch, tmp_path):
         monkeypatch.setattr(Engine, name, lambda engine: None)
 
     def call(*more, steps, changes=MappingProxyType({}), **settings):
-        def passed(trainer):
+        def count_step(trainer):
             real(trainer)
             changes.get(trainer.step, lambda trainer: None)(trainer)
 
-        real = Trainer.passed
+        real = Trainer.count_step
         chosen = TOY | {"training.log_every": 1, "training.checkpoint_every": 1000} | FROZEN | settings
         overrides = [part for path, value in chosen.items() for part in ("--set", f"{path}={value}")]
         with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "passed", passed)
+            patch.setattr(Trainer, "count_step", count_step)
             said = say("train", "gan", *overrides, "--steps", steps, "--run", tmp_path / "run", *more)
         assert said.code == 0, said.err
         return Run(tmp_path / "run").read_log(), told_of(said.err)

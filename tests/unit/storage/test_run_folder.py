@@ -321,12 +321,12 @@ def test_a_source_remembers_what_builds_its_networks_and_no_path(run):
     source = run.as_source()
     assert (source.run, source.step) == (run.name, 20)
     assert source.sha256 == run.newest_checkpoint()[0].sha256
-    assert Source(**source.remembered()).record == {
+    assert Source(**source.to_record()).record == {
         "recipe": "mixture25",
         "settings": RECORD["settings"],
         "from": None,
     }
-    assert str(run.path) not in json.dumps(source.remembered())
+    assert str(run.path) not in json.dumps(source.to_record())
 
 
 # The log

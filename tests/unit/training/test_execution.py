@@ -55,14 +55,14 @@ def remade(trainer, *, rows=None, **settings):
 def doubled(trainer):
     """Make a trainer at step 0 compute in float64: a float32 trajectory of the toy task does not stay near its own."""
     trainer.networks.double()
-    trainer.lay_out()
+    trainer.build_optimizers()
     single = trainer.stream.batch
     trainer.stream.batch = lambda step: Batch(*(None if part is None else part.double() for part in single(step)))
     return trainer
 
 
 def advanced(trainer, steps):
-    return [{name: value.item() for name, value in trainer.advance().players.items()} for _ in range(steps)]
+    return [{name: value.item() for name, value in trainer.take_step().players.items()} for _ in range(steps)]
 
 
 def apart(one, other):
@@ -287,9 +287,9 @@ def test_a_resumed_run_is_bitwise_the_one_that_never_stopped(tmp_path, model, pr
     known = {"overrides": overrides, "steps": 7, "precision": precision, "device": "cpu"}
     for name, stop in (("whole", 6), ("parts", 3)):
         with pytest.raises(InterruptedRun):
-            genzoo.train(model, run=tmp_path / name, watcher=StopAt(stop), **known)
+            genzoo.train(model, run=tmp_path / name, callback=StopAt(stop), **known)
     with pytest.raises(InterruptedRun):
-        genzoo.resume(tmp_path / "parts", device="cpu", watcher=StopAt(6))
+        genzoo.resume(tmp_path / "parts", device="cpu", callback=StopAt(6))
     assert Run(tmp_path / "parts").record["precision"] == ("fp32" if precision == "auto" else precision)
     assert files_of(tmp_path / "parts", 6) == files_of(tmp_path / "whole", 6)
 
@@ -450,10 +450,10 @@ def test_a_captured_trainer_goes_on_from_a_restored_state():
 @gpu
 def test_the_losses_of_a_replayed_step_are_the_callers_to_keep():
     trainer = on_gpu("ali", "mixture25", {}, how="captured")
-    kept = [trainer.advance() for _ in range(STEPS)]
+    kept = [trainer.take_step() for _ in range(STEPS)]
     again = on_gpu("ali", "mixture25", {}, how="eager")
     for losses in kept:
-        expected = again.advance()
+        expected = again.take_step()
         for name, value in expected.players.items():
             assert losses.players[name].item() == pytest.approx(value.item(), rel=1e-4, abs=1e-4)
         assert list(losses.watch) == list(expected.watch)
@@ -469,7 +469,7 @@ def test_between_two_log_entries_the_host_waits_for_nothing(how, model, recipe, 
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(20):
-            trainer.advance()
+            trainer.take_step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert trainer.fault() is None
@@ -483,7 +483,7 @@ def test_a_captured_population_is_its_trainings_alone(model, recipe):
     population = Population(together)
     assert population.obstacle() is None
     for _ in range(STEPS):
-        losses = population.advance()
+        losses = population.take_step()
     assert graphs_of(population._run) == 2
     for ours, one, other in zip(losses, together, alone, strict=True):
         assert advanced(other, STEPS)[-1] == pytest.approx(
@@ -525,7 +525,7 @@ def test_on_a_gpu_a_fault_is_found_at_its_step(how):
     with torch.no_grad():
         trainer.networks.critic.joint.layers[1][0].weight[3, 4] = float("nan")
     for _ in range(5):
-        trainer.advance()
+        trainer.take_step()
     assert trainer.fault().step == STEPS + 1
 
 
@@ -535,7 +535,7 @@ def test_training_on_a_gpu_leaves_the_callers_arithmetic():
     before = products.fp32_precision
     products.fp32_precision = "tf32"
     try:
-        on_gpu("ali", "mixture25", {}, how="captured").advance()
+        on_gpu("ali", "mixture25", {}, how="captured").take_step()
         assert products.fp32_precision == "tf32"
     finally:
         products.fp32_precision = before

@@ -18,9 +18,9 @@ from genzoo.comparison import cells
 from genzoo.errors import DivergedError, GenzooWarning, InterruptedRun
 from genzoo.games import game
 from genzoo.host.registry import registry
-from genzoo.runs.callbacks import Watcher
+from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine
-from genzoo.runs.job import order
+from genzoo.runs.job import resolve_job
 from genzoo.storage.run_folder import Run
 from genzoo.training.initialization import Plan
 from genzoo.training.nonfinite import Fault
@@ -47,7 +47,7 @@ DIFFERENT = (
 def trainer_of(model, seed=0, *, recipe="mixture25", double=False, precision="fp32", overrides=None):
     """Return a trainer on the first 64 rows of a recipe's data."""
     common = MIXTURE if recipe == "mixture25" else DIGITS
-    job = order(registry(), model, recipe, seed, None, precision, common | (overrides or {}), None)
+    job = resolve_job(registry(), model, recipe, seed, None, precision, common | (overrides or {}), None)
     split = job.settings.dataset.load(None).train
     split = split._replace(x=split.x[:64], labels=None if split.labels is None else split.labels[:64])
     trainer = Trainer(job.plan, split, seed=seed, device=torch.device("cpu"), precision=precision)
@@ -64,7 +64,7 @@ def played(trainers, steps=STEPS):
     """Play trainers together and return the losses of every replica, by step."""
     population = Population(trainers)
     assert population.obstacle() is None
-    return list(zip(*(population.advance() for _ in range(steps)), strict=True))
+    return list(zip(*(population.take_step() for _ in range(steps)), strict=True))
 
 
 def flat(trainer):
@@ -106,7 +106,7 @@ def both(model, count, *, double, recipe="mixture25", every=None, different=DIFF
 
     together, alone = made(), made()
     lost = played(together)
-    expected = [[trainer.advance() for _ in range(STEPS)] for trainer in alone]
+    expected = [[trainer.take_step() for _ in range(STEPS)] for trainer in alone]
     for ours, theirs in zip(lost, expected, strict=True):
         assert [tuple(one.players) for one in ours] == [tuple(one.players) for one in theirs]
     return together, alone, [numbers(one) for one in lost], [numbers(one) for one in expected]
@@ -162,7 +162,7 @@ def test_in_float32_a_replica_differs_from_its_training_alone_by_rounding(model,
     halves = [trainer_of(model, seed, recipe=recipe, overrides=rates[seed], precision="bf16") for seed in range(3)]
     for trainer in halves:
         for _ in range(STEPS):
-            trainer.advance()
+            trainer.take_step()
     for one, other, half in zip(together, alone, halves, strict=True):
         # Sums of up to 1e4 float32 numbers err by 1e4 times 2^-24, and a unit that falls on the other side of zero
         # changes its own row alone; a single rounding to bfloat16 errs by 2^-9 already.
@@ -198,7 +198,7 @@ def test_under_bfloat16_replicas_keep_float32_weights_and_agree_to_its_precision
     lost = played(together, 1)
     assert {parameter.dtype for trainer in together for parameter in trainer.networks.parameters()} == {torch.float32}
     for (ours,), trainer in zip(lost, alone, strict=True):
-        theirs = trainer.advance()
+        theirs = trainer.take_step()
         for name, value in theirs.players.items():
             assert ours.players[name].dtype == torch.float32
             assert ours.players[name].item() == pytest.approx(value.item(), rel=2**-7)
@@ -211,8 +211,8 @@ def test_where_bfloat16_cannot_be_batched_that_is_an_obstacle_and_else_the_numbe
     if obstacle := population.obstacle():
         assert "BFloat16" in obstacle
         return
-    for ours, trainer in zip(population.advance(), alone, strict=True):
-        for name, value in trainer.advance().players.items():
+    for ours, trainer in zip(population.take_step(), alone, strict=True):
+        for name, value in trainer.take_step().players.items():
             assert ours.players[name].item() == pytest.approx(value.item(), rel=2**-7)
 
 
@@ -220,9 +220,9 @@ def test_a_population_ends_where_its_replicas_can_go_on_alone():
     together, alone = ([trainer_of("ali", seed, double=True) for seed in range(2)] for _ in range(2))
     played(together, 2)
     for trainer in (*together, *(one for one in alone for _ in range(2))):
-        trainer.advance()
+        trainer.take_step()
     for trainer in alone:
-        trainer.advance()
+        trainer.take_step()
     assert [trainer.step for trainer in together] == [3, 3]
     assert_same(together, alone, bitwise=False)
 
@@ -230,11 +230,11 @@ def test_a_population_ends_where_its_replicas_can_go_on_alone():
 def test_trainings_that_have_moved_go_on_together_with_their_moments():
     together, alone = ([trainer_of("ali", seed, double=True) for seed in range(2)] for _ in range(2))
     for trainer in (*together, *alone):
-        trainer.advance()
-        trainer.advance()
+        trainer.take_step()
+        trainer.take_step()
     played(together, 1)
     for trainer in alone:
-        trainer.advance()
+        trainer.take_step()
     assert_same(together, alone, bitwise=False)
 
 
@@ -269,13 +269,13 @@ def test_a_replica_that_is_no_number_leaves_the_others_as_they_are(model, number
     sick, well = ([trainer_of(model, seed) for seed in range(3)] for _ in range(2))
     for trainers, poison in ((sick, True), (well, False)):
         population = Population(trainers)
-        population.advance()
+        population.take_step()
         if poison:
             with torch.no_grad():
                 sick[number].networks.decoder.stack.layers[1][0].weight[3, 4] = math.nan
             frozen = {name: tensor.clone() for name, tensor in sick[number].networks.named_parameters()}
         for _ in range(3):
-            population.advance()
+            population.take_step()
     others = [index for index in range(3) if index != number]
     assert_same([sick[index] for index in others], [well[index] for index in others])
     assert [trainer.fault() is None for trainer in sick] == [index != number for index in range(3)]
@@ -354,12 +354,12 @@ def test_an_obstacle_is_named(what):
     assert "\n" not in obstacle
     assert re.match(cause, obstacle)
     with pytest.raises(RuntimeError, match=cause.partition(": ")[2]):
-        population.advance()
+        population.take_step()
 
 
 def test_replicas_at_different_steps_are_an_obstacle():
     trainers = [trainer_of("ali", seed) for seed in range(2)]
-    trainers[1].advance()
+    trainers[1].take_step()
     assert difference(trainers) == "they stand at different steps, 0 and 1"
 
 
@@ -385,7 +385,7 @@ def test_after_an_obstacle_every_one_is_trained_alone_as_if_nothing_had_been_tri
     assert Population(tried).obstacle() is not None
     for trainer in (*tried, *untried):
         for _ in range(3):
-            trainer.advance()
+            trainer.take_step()
     assert_same(tried, untried)
 
 
@@ -414,7 +414,7 @@ def test_masks_are_a_function_of_seed_and_step():
         for some in steps:
             torch.manual_seed(some)
             for _ in range(some):
-                population.advance()
+                population.take_step()
         return trainers
 
     assert_same(after(4), after(1, 3))
@@ -423,7 +423,7 @@ def test_masks_are_a_function_of_seed_and_step():
 # Runs
 
 
-def together(folder, seeds=(0, 1), *, model="ali", steps=4, watcher=Watcher, recipe="mixture25", **overrides):
+def together(folder, seeds=(0, 1), *, model="ali", steps=4, callback=Callback, recipe="mixture25", **overrides):
     """Train runs that are named after their seeds, and return how they ended, by seed."""
     trainings = [
         {
@@ -436,7 +436,7 @@ def together(folder, seeds=(0, 1), *, model="ali", steps=4, watcher=Watcher, rec
         }
         for seed in seeds
     ]
-    ends = api.train_together(trainings, device="cpu", watcher=watcher)
+    ends = api.train_together(trainings, device="cpu", callback=callback)
     assert list(ends) == [folder / f"s{seed}" for seed in seeds]
     return dict(zip(seeds, ends.values(), strict=True))
 
@@ -500,7 +500,7 @@ def test_finished_runs_go_on_together_to_more_steps(tmp_path, unmeasured):
 
 
 def test_an_interrupted_population_is_saved_at_one_step_and_goes_on_to_the_same_bits(whole, tmp_path, unmeasured):
-    ends = together(tmp_path, steps=6, watcher=lambda: StopAt(3))
+    ends = together(tmp_path, steps=6, callback=lambda: StopAt(3))
     assert [type(end) for end in ends.values()] == [InterruptedRun] * 2
     assert [end.exit_code for end in ends.values()] == [130] * 2
     assert [Run(tmp_path / f"s{seed}").step for seed in range(2)] == [3, 3]
@@ -510,8 +510,8 @@ def test_an_interrupted_population_is_saved_at_one_step_and_goes_on_to_the_same_
 
 
 def test_a_signal_that_comes_between_two_replicas_still_saves_all(tmp_path, unmeasured):
-    watchers = iter([Watcher(), StopAt(3)])  # the signal comes when the first replica has been asked
-    ends = together(tmp_path, steps=6, watcher=lambda: next(watchers))
+    watchers = iter([Callback(), StopAt(3)])  # the signal comes when the first replica has been asked
+    ends = together(tmp_path, steps=6, callback=lambda: next(watchers))
     assert [type(end) for end in ends.values()] == [InterruptedRun] * 2
     assert len({Run(tmp_path / f"s{seed}").step for seed in range(2)}) == 1
 
@@ -541,7 +541,7 @@ def test_what_cannot_be_played_together_is_trained_in_turn_with_one_warning(tmp_
 
 def test_a_signal_stops_what_is_trained_in_turn(tmp_path, unmeasured):
     with pytest.warns(GenzooWarning, match="one after the other"):
-        ends = together(tmp_path, model="wgan-gp", watcher=lambda: StopAt(3))
+        ends = together(tmp_path, model="wgan-gp", callback=lambda: StopAt(3))
     assert type(ends[0]) is InterruptedRun
     assert Run(tmp_path / "s0").step == 3
 
@@ -574,7 +574,7 @@ def test_what_is_not_alike_is_trained_in_turn(tmp_path, unmeasured, what):
 
 
 def job(model="ali", *, seed=0, steps=4, recipe="mixture25", precision="fp32", **overrides):
-    return order(registry(), model, recipe, seed, steps, precision, overrides, None)
+    return resolve_job(registry(), model, recipe, seed, steps, precision, overrides, None)
 
 
 def teams(*jobs, together=True, waiting=None):

@@ -126,7 +126,7 @@ class Reference:
         self.state = {name: tensor.numpy().copy() for name, tensor in networks.state_dict().items()}
         self.moments = {}
 
-    def advance(self, batch, movers=("critic", "generator")):
+    def take_step(self, batch, movers=("critic", "generator")):
         losses, gradients, statistics = losses_and_gradients(self.state, *(part.numpy() for part in batch[:3]))
         for name, (mean, variance) in statistics.items():
             for key, value in (("running_mean", mean), ("running_var", variance)):
@@ -168,8 +168,8 @@ def close(found, expected, name):
 def test_one_simultaneous_step_of_ali_equals_the_reference(init_std):
     trainer = doubled(trainer_of(settings_of(ALI(), architecture=replace(TOY, init_std=init_std))))
     reference = Reference(trainer.networks)
-    expected = reference.advance(trainer.stream.batch(0))
-    losses = trainer.advance()
+    expected = reference.take_step(trainer.stream.batch(0))
+    losses = trainer.take_step()
     for player in ("critic", "generator"):
         assert losses.players[player].item() == pytest.approx(expected[player], rel=1e-12)
     assert len(reference.moments) == len(list(trainer.networks.parameters())) == 3 + 3 + 2 + 3 * 4 + 2 + 8
@@ -221,8 +221,8 @@ def test_four_simultaneous_steps_with_a_partial_batch_equal_the_reference():
     for step in range(4):
         batch = trainer.stream.batch(step)
         sizes.append(len(batch.x))
-        reference.advance(batch)
-        trainer.advance()
+        reference.take_step(batch)
+        trainer.take_step()
     assert sizes == [16, 16, 8, 16]
     assert_equal_to(reference, trainer)
 
@@ -231,8 +231,8 @@ def test_alternating_steps_equal_the_reference_move_by_move():
     trainer = doubled(trainer_of(settings_of(ALI(schedule=Alternating(critic_steps=2)), architecture=TOY)))
     reference = Reference(trainer.networks)
     for step, movers in enumerate([("critic",), ("critic",), ("generator",), ("critic",)]):
-        reference.advance(trainer.stream.batch(step), movers)
-        losses = trainer.advance()
+        reference.take_step(trainer.stream.batch(step), movers)
+        losses = trainer.take_step()
         assert tuple(losses.players) == movers
         assert_equal_to(reference, trainer)
 
@@ -241,7 +241,7 @@ def test_every_player_has_its_own_learning_rate_and_betas():
     training = replace(TRAINING, players={"critic": replace(TRAINING.of("critic"), learning_rate=0.0)})
     trainer = trainer_of(settings_of(ALI(), training=training))
     before = {name: tensor.clone() for name, tensor in trainer.networks.named_parameters()}
-    trainer.advance()
+    trainer.take_step()
     moved = {
         name.partition(".")[0]
         for name, tensor in trainer.networks.named_parameters()
@@ -257,7 +257,7 @@ def test_averaged_weights_follow_the_formula():
     trainer = doubled(trainer_of(settings_of(ALI(), training=replace(TRAINING, averaging=0.3))))
     average = {name: tensor.detach().clone() for name, tensor in trainer.networks.named_parameters()}
     for step in range(1, 5):
-        trainer.advance()
+        trainer.take_step()
         decay = min(0.3, step / (step + 9))  # 0.1, 2/11, 0.25, 0.3
         for name, tensor in trainer.networks.named_parameters():
             average[name] = decay * average[name] + (1 - decay) * tensor.detach()
@@ -273,7 +273,7 @@ def test_averaged_weights_follow_the_formula():
 
 def test_looking_at_averaged_weights_puts_the_raw_ones_back():
     trainer = trainer_of(settings_of(ALI(), training=replace(TRAINING, averaging=0.5)))
-    trainer.advance()
+    trainer.take_step()
     raw = trainer.state()["networks"]
     with trainer.weights_to_show() as shown:
         assert not torch.equal(shown.decoder.stack.layers[0][0].weight, raw[FIRST])
@@ -296,7 +296,7 @@ def test_bf16_computes_in_bf16_and_keeps_losses_and_weights_in_float32(game):
     seen = []
     trainer.networks.decoder.stack.layers[1].register_forward_hook(lambda _, __, output: seen.append(output.dtype))
     for _ in range(2):
-        losses = trainer.advance()
+        losses = trainer.take_step()
         assert {loss.dtype for loss in losses.players.values()} == {torch.float32}
         assert {value.dtype for value in losses.watch.values()} == {torch.float32}
         assert all(torch.isfinite(loss) for loss in losses.players.values())
@@ -306,7 +306,7 @@ def test_bf16_computes_in_bf16_and_keeps_losses_and_weights_in_float32(game):
 
 
 def test_bf16_and_float32_start_from_the_same_loss():
-    full, half = (trainer_of(settings_of(ALI()), precision=name).advance() for name in ("fp32", "bf16"))
+    full, half = (trainer_of(settings_of(ALI()), precision=name).take_step() for name in ("fp32", "bf16"))
     for player in ("critic", "generator"):
         # logits are within 0.03 of 0 here, and bfloat16 keeps 8 bits
         assert half.players[player].item() == pytest.approx(full.players[player].item(), abs=0.03 * 2**-7)
@@ -337,7 +337,7 @@ def test_nothing_non_finite_reaches_a_parameter_and_the_fault_is_named(what, at)
                 with torch.no_grad():
                     trainer.networks.critic.joint.layers[1][0].weight[3, 4] = math.nan
             frozen = learned(trainer)
-        trainer.advance()
+        trainer.take_step()
         if step == at - 1:
             assert trainer.fault() is None
             assert not torch.equal(before[FIRST], learned(trainer)[FIRST])
@@ -351,19 +351,19 @@ def test_the_guard_of_an_alternating_game_names_the_mover_alone():
     game = Poisoned(what="input x", at=2, schedule=Alternating())
     trainer = trainer_of(settings_of(game))
     for _ in range(3):
-        trainer.advance()
+        trainer.take_step()
     assert trainer.fault() == Fault(step=2, players=("generator",))
 
 
 def test_a_restored_trainer_counts_faults_from_the_first_step_of_the_run():
     settings = settings_of(Poisoned(what="loss", at=5), training=replace(TRAINING, averaging=0.9))
     trainer = trainer_of(settings)
-    trainer.advance()
-    trainer.advance()
+    trainer.take_step()
+    trainer.take_step()
     trainer.restore(trainer.state(), step=2)
     for _ in range(3):
         assert trainer.fault() is None
-        trainer.advance()
+        trainer.take_step()
     assert trainer.fault() == Fault(step=5, players=("critic",))
 
 
