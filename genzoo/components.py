@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type
 from genzoo.errors import SettingsError
 from genzoo.text import nearest
 
+__all__ = ["Component"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Component(ABC):

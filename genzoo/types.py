@@ -6,6 +6,23 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = [
+    "Batch",
+    "Code",
+    "ConditionGrid",
+    "DataSpec",
+    "Joint",
+    "Losses",
+    "Mixture",
+    "Posterior",
+    "Round",
+    "Sees",
+    "Split",
+    "Splits",
+    "Support",
+    "Verdict",
+]
+
 Support = Literal["unit", "real"]
 """Where x lives: `unit` is [0, 1] (images), `real` is unbounded."""
 

@@ -1,1 +1,5 @@
 """Comparison: models trained alike, their results, the report and a paper's studies."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,7 +5,9 @@ from typing import ClassVar
 
 import torch
 
-from genzoo import Game, Losses, Networks, Posterior, at_least_float32
+from genzoo import Game, Losses, Networks
+from genzoo.nn import at_least_float32
+from genzoo.types import Posterior
 from genzoo_ali.ali import ALI
 
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genzoo import AdversarialGame, Joint, Networks, Posterior
+from genzoo import AdversarialGame, Joint, Networks
+from genzoo.types import Posterior
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genzoo import Posterior
+from genzoo.types import Posterior
 from genzoo_ali.ali import ALI
 
 

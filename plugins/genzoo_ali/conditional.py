@@ -6,7 +6,8 @@ The critic sees the embedding as a constant: trained through the critic, it woul
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genzoo import AdversarialGame, Joint, Networks, Posterior
+from genzoo import AdversarialGame, Joint, Networks
+from genzoo.types import Posterior
 
 
 @dataclass(frozen=True, kw_only=True)

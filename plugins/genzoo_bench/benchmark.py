@@ -4,7 +4,9 @@ import copy
 
 import torch
 
-from genzoo import condition, forward_macs, new_trainer
+from genzoo import new_trainer
+from genzoo.data import condition
+from genzoo.evaluation import forward_macs
 from genzoo_bench.eager_alternating import EagerAlternating
 from genzoo_bench.eager_same_maths import EagerSameMaths
 from genzoo_bench.loop import Start

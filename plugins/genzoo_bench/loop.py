@@ -4,7 +4,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from genzoo import Batch, Game, Networks, as_input
+from genzoo import Game, Networks
+from genzoo.data import as_input
+from genzoo.types import Batch
 
 
 class Start(NamedTuple):

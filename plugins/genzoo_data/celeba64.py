@@ -6,17 +6,9 @@ from typing import ClassVar
 
 import numpy
 
-from genzoo import (
-    ConditionGrid,
-    Contents,
-    DataSpec,
-    Download,
-    ImageTransform,
-    PreparedDataset,
-    UnreadableError,
-    in_blocks,
-    listing,
-)
+from genzoo import UnreadableError
+from genzoo.data import Contents, Download, ImageTransform, PreparedDataset, in_blocks, listing
+from genzoo.types import ConditionGrid, DataSpec
 
 ATTRIBUTES = (
     "5_o_Clock_Shadow",

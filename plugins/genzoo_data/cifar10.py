@@ -10,7 +10,9 @@ from typing import ClassVar
 
 import numpy
 
-from genzoo import Block, Contents, DataSpec, Download, ImageTransform, PreparedDataset, UnreadableError
+from genzoo import UnreadableError
+from genzoo.data import Block, Contents, Download, ImageTransform, PreparedDataset
+from genzoo.types import DataSpec
 
 _ROOT = "cifar-10-batches-py"
 _BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")

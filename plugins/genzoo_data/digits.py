@@ -5,7 +5,8 @@ from typing import ClassVar
 
 import torch
 
-from genzoo import Dataset, DataSpec, Split, Splits
+from genzoo.data import Dataset
+from genzoo.types import DataSpec, Split, Splits
 
 
 @dataclass(frozen=True, kw_only=True)

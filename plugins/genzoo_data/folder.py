@@ -6,7 +6,9 @@ from typing import ClassVar, Literal
 
 import numpy
 
-from genzoo import Contents, DataSpec, ImageTransform, PreparedDataset, UnreadableError, image_names, in_blocks, listing
+from genzoo import UnreadableError
+from genzoo.data import Contents, ImageTransform, PreparedDataset, image_names, in_blocks, listing
+from genzoo.types import DataSpec
 
 _LEAST = 10
 

@@ -5,7 +5,9 @@ from typing import ClassVar
 
 import numpy
 
-from genzoo import Contents, DataSpec, ImageTransform, PreparedDataset, UnreadableError, image_names, in_blocks, listing
+from genzoo import UnreadableError
+from genzoo.data import Contents, ImageTransform, PreparedDataset, image_names, in_blocks, listing
+from genzoo.types import DataSpec
 
 
 @dataclass(frozen=True, kw_only=True)

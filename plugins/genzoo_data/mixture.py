@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import torch
 
-from genzoo import Dataset, DataSpec, Mixture, Split, Splits
+from genzoo.data import Dataset
+from genzoo.types import DataSpec, Mixture, Split, Splits
 
 _GRID = (-4.0, -2.0, 0.0, 2.0, 4.0)
 

@@ -6,7 +6,9 @@ from typing import ClassVar
 
 import numpy
 
-from genzoo import Block, Contents, DataSpec, Download, ImageTransform, PreparedDataset, UnreadableError
+from genzoo import UnreadableError
+from genzoo.data import Block, Contents, Download, ImageTransform, PreparedDataset
+from genzoo.types import DataSpec
 
 _BASE = "http://ufldl.stanford.edu/housenumbers/"
 _FILES = ("extra_32x32.mat", "train_32x32.mat", "test_32x32.mat")

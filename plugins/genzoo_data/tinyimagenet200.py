@@ -6,7 +6,9 @@ from typing import ClassVar
 
 import numpy
 
-from genzoo import Contents, DataSpec, Download, ImageTransform, PreparedDataset, UnreadableError, in_blocks, listing
+from genzoo import UnreadableError
+from genzoo.data import Contents, Download, ImageTransform, PreparedDataset, in_blocks, listing
+from genzoo.types import DataSpec
 
 _FILE = "tiny-imagenet-200.zip"
 _ROOT = "tiny-imagenet-200"

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from genzoo import Alternating, Joint, Objective, Schedule, Wasserstein
+from genzoo import Joint
+from genzoo.games import Alternating, Objective, Schedule, Wasserstein
 from genzoo_gan.gan import GAN
 
 

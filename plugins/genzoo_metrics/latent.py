@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import torch
 
-from genzoo import Metric, Score
+from genzoo.evaluation import Metric, Score
 
 
 def missing(model, *parts):

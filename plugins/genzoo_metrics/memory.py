@@ -5,7 +5,8 @@ from typing import ClassVar
 
 import torch
 
-from genzoo import Metric, Score, as_input
+from genzoo.data import as_input
+from genzoo.evaluation import Metric, Score
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import torch
 
-from genzoo import Metric, Score
+from genzoo.evaluation import Metric, Score
 
 
 @dataclass(frozen=True, kw_only=True)

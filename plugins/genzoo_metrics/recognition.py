@@ -6,7 +6,9 @@ from typing import ClassVar
 
 import torch
 
-from genzoo import Metric, Score, SettingsError, as_input, condition
+from genzoo import SettingsError
+from genzoo.data import as_input, condition
+from genzoo.evaluation import Metric, Score
 
 _LARGEST = 1024
 """Numbers per x beyond which distances between pixels say little."""

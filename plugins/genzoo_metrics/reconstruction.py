@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genzoo import Metric, Score
+from genzoo.evaluation import Metric, Score
 from genzoo_metrics.latent import missing
 
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from genzoo import Conv, Recipe, TransposedConv
+from genzoo.nn import Conv, TransposedConv
+from genzoo.training import Recipe
 from genzoo_data.celeba64 import CelebA64
 from genzoo_recipes.paper import PaperNetworks, biased, normed, schedule
 

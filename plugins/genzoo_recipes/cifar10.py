@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from genzoo import Conv, Maxout, Recipe, TransposedConv
+from genzoo.nn import Conv, Maxout, TransposedConv
+from genzoo.training import Recipe
 from genzoo_data.cifar10 import CIFAR10
 from genzoo_recipes.paper import PaperNetworks, normed, schedule
 

@@ -3,22 +3,21 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from genzoo import (
+from genzoo.nn import (
     Architecture,
     BatchNorm,
     Conv,
     LeakyReLU,
     Linear,
     LinearEmbedder,
-    Posterior,
-    Recipe,
     Sigmoid,
     TableCritic,
     TableDecoder,
     TableEncoder,
-    Training,
     TransposedConv,
 )
+from genzoo.training import Recipe, Training
+from genzoo.types import Posterior
 from genzoo_data.digits import Digits
 
 _BN = BatchNorm(eps=1e-4, momentum=0.05)

@@ -1,6 +1,6 @@
 """Folders of images: the paper's networks on a user's own pictures."""
 
-from genzoo import Recipe, Training
+from genzoo.training import Recipe, Training
 from genzoo_data.folder import Folder
 from genzoo_recipes.imagenet64 import ImageNet64Networks
 from genzoo_recipes.svhn import SVHNNetworks

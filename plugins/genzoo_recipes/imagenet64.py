@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from genzoo import Conv, Recipe, TransposedConv
+from genzoo.nn import Conv, TransposedConv
+from genzoo.training import Recipe
 from genzoo_data.imagenet64 import ImageNet64
 from genzoo_data.tinyimagenet200 import TinyImageNet200
 from genzoo_recipes.paper import PaperNetworks, biased, normed, schedule

@@ -3,19 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genzoo import (
-    Architecture,
-    BatchNorm,
-    Linear,
-    Maxout,
-    Posterior,
-    Recipe,
-    ReLU,
-    TableCritic,
-    TableDecoder,
-    TableEncoder,
-    Training,
-)
+from genzoo.nn import Architecture, BatchNorm, Linear, Maxout, ReLU, TableCritic, TableDecoder, TableEncoder
+from genzoo.training import Recipe, Training
+from genzoo.types import Posterior
 from genzoo_data.mixture import Mixture25
 
 _HIDDEN = Linear(width=400, batch_norm=BatchNorm(eps=1e-4, momentum=0.05), nonlinearity=ReLU())

@@ -4,20 +4,20 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from genzoo import (
+from genzoo.nn import (
     Architecture,
     BatchNorm,
     Conv,
     LeakyReLU,
     LinearEmbedder,
-    Posterior,
     Sigmoid,
     Table,
     TableCritic,
     TableDecoder,
     TableEncoder,
-    Training,
 )
+from genzoo.training import Training
+from genzoo.types import Posterior
 
 BN = BatchNorm(eps=1e-4, momentum=0.05)
 """Blocks' batch normalisation: running statistics keep 0.95 of the old."""

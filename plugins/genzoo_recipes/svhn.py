@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genzoo import Conv, Recipe, TransposedConv
+from genzoo.nn import Conv, TransposedConv
+from genzoo.training import Recipe
 from genzoo_data.svhn import SVHN
 from genzoo_recipes.paper import PaperNetworks, biased, normed, schedule
 

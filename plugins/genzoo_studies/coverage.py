@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy
 
-from genzoo import Study, Trial
+from genzoo.comparison import Study, Trial
 
 PUBLISHED = {"ali": "13.4 ± 5.8 (8–25)", "gan": "10.4 ± 9.2 (1–22)"}
 STEPS = {"quick": 3000, "paper": 200_000}

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genzoo import SettingsError, Study, Trial
+from genzoo import SettingsError
+from genzoo.comparison import Study, Trial
 from genzoo_studies.coverage import SEEDS, SHORT, STEPS
 
 _COLUMNS = ("(a) ALI", "(b) GAN + inverse mapping", "(c) GAN + post-hoc ALI", "(d) VAE")

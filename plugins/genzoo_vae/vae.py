@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from genzoo import Game, Losses, Networks, at_least_float32
+from genzoo import Game, Losses, Networks
+from genzoo.nn import at_least_float32
 
 
 @dataclass(frozen=True, kw_only=True)

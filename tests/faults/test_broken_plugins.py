@@ -87,7 +87,8 @@ BROKEN = {
     "a function among offers": Kind(hook("recipes", "return [print]"), "expected lazy"),
     "nothing among offers": Kind(hook("metrics", "return [None]"), "expected lazy(…) or a metric"),
     "a component without a name": Kind(
-        "from genzoo import Component\nclass Mine(Component): pass\n" + hook("components", "return [Mine]"), "name"
+        "from genzoo.components import Component\nclass Mine(Component): pass\n" + hook("components", "return [Mine]"),
+        "name",
     ),
     "a name that is no text": Kind(hook("models", "return [lazy(5, 'a:A', 'five')]"), "5"),
     "a summary that is no text": Kind(hook("models", "return [lazy('a', 'a:A', None)]"), "None"),
@@ -291,8 +292,9 @@ def test_a_listing_shows_odd_names_and_summaries_in_a_printable_line_each(site, 
 
 WRITES = {
     "in a generator": HOOKS + "@hookimpl\ndef genzoo_models():\n    print('loud')\n    yield lazy('loud', 'a:A', 'a')",
-    "in a summary": "from genzoo import Component\nclass Loud(Component):\n    name = 'loud'\n    @classmethod\n"
-    "    def summary(cls):\n        print('loud')\n        return ''\n" + hook("components", "return [Loud]"),
+    "in a summary": "from genzoo.components import Component\n"
+    "class Loud(Component):\n    name = 'loud'\n    @classmethod\n    def summary(cls):\n        print('loud')\n        return ''\n"
+    + hook("components", "return [Loud]"),
     "past Python": "import os\nos.write(1, b'loud\\n')",
     "by a program": "import subprocess\nsubprocess.run(['echo', 'loud'])",
 }
@@ -487,7 +489,7 @@ def test_a_broken_component_with_the_name_of_a_built_in_one_leaves_that_within_r
 
 
 METRIC = (
-    "from dataclasses import dataclass\nfrom genzoo import Metric\n"
+    "from dataclasses import dataclass\nfrom genzoo.evaluation import Metric\n"
     "@dataclass(frozen=True, kw_only=True)\nclass Depth(Metric):\n    name = 'depth'\n"
 )
 CAN = "    def obstacle(self, model): return None\n"

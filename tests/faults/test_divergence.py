@@ -11,12 +11,13 @@ import torch
 from trainers import TRAINING, Poisoned, bits, learned, settings_of, trainer_of
 
 import genzoo
-from genzoo import Dataset, DataSpec, Split, Splits
+from genzoo.data import Dataset
 from genzoo.errors import DivergedError
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine
 from genzoo.storage.run_folder import Run
 from genzoo.training.trainer import Trainer
+from genzoo.types import DataSpec, Split, Splits
 from genzoo_recipes import mixture25
 
 VALUES = (math.nan, math.inf, -math.inf)

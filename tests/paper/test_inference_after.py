@@ -7,7 +7,9 @@ import pytest
 import torch
 
 import genzoo
-from genzoo import Game, Losses, Networks, SettingsError, StandardNormal, Training
+from genzoo import Game, Losses, Networks, SettingsError
+from genzoo.games import StandardNormal
+from genzoo.training import Training
 from genzoo.training.initialization import Plan
 from genzoo.training.settings import Settings
 from genzoo.training.trainer import Trainer
@@ -130,13 +132,13 @@ def test_wgan_gp_moves_the_critic_five_times_for_each_move_of_the_decoder():
 
 
 def test_the_penalty_of_wgan_gp_is_that_of_a_linear_critic():
-    class Linear(genzoo.JointCritic):
+    class Linear(genzoo.nn.JointCritic):
         def __init__(self, weight):
             super().__init__()
             self.weight = torch.nn.Parameter(weight)
 
         def forward(self, joint):
-            return genzoo.Verdict(joint.x @ self.weight, joint.x)
+            return genzoo.types.Verdict(joint.x @ self.weight, joint.x)
 
     trainer = trainer_of(replace(WGANGP(), penalty=10.0))
     trainer.networks.critic = Linear(torch.tensor([3.0, 4.0]))

@@ -12,26 +12,20 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-from genzoo import (
-    Dataset,
-    DataSpec,
-    Joint,
-    LinearEmbedder,
-    SettingsError,
-    Split,
-    Splits,
-    StandardNormal,
-    TableCritic,
-    Training,
-)
+from genzoo import Joint, SettingsError
+from genzoo.data import Dataset
 from genzoo.evaluation.cards import networks_card, networks_of
+from genzoo.games import StandardNormal
 from genzoo.host.registry import registry
+from genzoo.nn import LinearEmbedder, TableCritic
 from genzoo.nn.layers import MaxoutLayer, UntiedBias
 from genzoo.nn.stacks import Stack
 from genzoo.runs.job import find_game, find_recipe
+from genzoo.training import Training
 from genzoo.training.initialization import Plan, initial_networks
 from genzoo.training.settings import Settings, resolve_settings
 from genzoo.training.trainer import Trainer
+from genzoo.types import DataSpec, Split, Splits
 from genzoo_ali.ali import ALI
 from genzoo_ali.conditional import ConditionalALI
 from genzoo_data.celeba64 import ATTRIBUTES

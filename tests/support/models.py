@@ -3,7 +3,11 @@
 import numpy
 import torch
 
-from genzoo import Code, Decoder, Encoder, Model, Networks, StandardNormal
+from genzoo import Networks
+from genzoo.evaluation import Model
+from genzoo.games import StandardNormal
+from genzoo.nn import Decoder, Encoder
+from genzoo.types import Code
 
 CPU = torch.device("cpu")
 

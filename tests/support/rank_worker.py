@@ -15,8 +15,9 @@ import torch
 from torch import nn
 from trainers import doubled
 
-from genzoo import BatchNorm, Linear, Sigmoid, TableCritic, TableDecoder, TableEncoder, api, cli
+from genzoo import api, cli
 from genzoo.host.registry import registry
+from genzoo.nn import BatchNorm, Linear, Sigmoid, TableCritic, TableDecoder, TableEncoder
 from genzoo.nn.layers import GlobalBatchNorm
 from genzoo.runs.job import find_recipe, resolve_job
 from genzoo.storage import checkpoints

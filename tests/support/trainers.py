@@ -7,22 +7,14 @@ from typing import ClassVar
 
 import torch
 
-from genzoo import (
-    Batch,
-    BatchNorm,
-    Linear,
-    Maxout,
-    ReLU,
-    StandardNormal,
-    TableCritic,
-    TableDecoder,
-    TableEncoder,
-    Training,
-)
+from genzoo.games import StandardNormal
+from genzoo.nn import BatchNorm, Linear, Maxout, ReLU, TableCritic, TableDecoder, TableEncoder
+from genzoo.training import Training
 from genzoo.training.ema import EMA
 from genzoo.training.initialization import Plan
 from genzoo.training.settings import Settings
 from genzoo.training.trainer import Trainer
+from genzoo.types import Batch
 from genzoo_ali.ali import ALI
 from genzoo_data.mixture import Mixture25
 from genzoo_recipes.mixture25 import Mixture25Networks

@@ -10,12 +10,14 @@ import pytest
 import torch
 
 import genzoo
-from genzoo import Split, StandardNormal, Training
+from genzoo.games import StandardNormal
 from genzoo.randomness import generator, number, preserved, reseed, seeded
+from genzoo.training import Training
 from genzoo.training.batches import Stream
 from genzoo.training.initialization import Plan
 from genzoo.training.settings import Settings
 from genzoo.training.trainer import Trainer
+from genzoo.types import Split
 from genzoo_ali.ali import ALI
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25

@@ -12,26 +12,16 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
 import genzoo
-from genzoo import (
-    Code,
-    ConditionGrid,
-    Conv,
-    Dataset,
-    DataSpec,
-    Decoder,
-    Encoder,
-    Model,
-    Networks,
-    SettingsError,
-    Split,
-    Splits,
-    StandardNormal,
-    TableEncoder,
-)
+from genzoo import Networks, SettingsError
+from genzoo.data import Dataset
 from genzoo.data.conditions import named_grid, parse_condition, sweep
+from genzoo.evaluation import Model
 from genzoo.evaluation.metrics import evaluate_model
+from genzoo.games import StandardNormal
 from genzoo.host.registry import registry
+from genzoo.nn import Conv, Decoder, Encoder, TableEncoder
 from genzoo.runs.job import find_recipe
+from genzoo.types import Code, ConditionGrid, DataSpec, Split, Splits
 from genzoo_data.celeba64 import CelebA64
 from genzoo_data.cifar10 import CIFAR10
 from genzoo_data.digits import Digits
@@ -610,7 +600,7 @@ class Copyist(Model):
         else:
             of_class = [(self.stored.labels == number).nonzero().flatten() for number in range(y.shape[1])]
             rows = torch.stack([of_class[number][index % 7] for index, number in enumerate(y.argmax(1).tolist())])
-        return genzoo.as_input(self.stored.x[rows])
+        return genzoo.data.as_input(self.stored.x[rows])
 
 
 def copyist(dataset, stored, **settings):

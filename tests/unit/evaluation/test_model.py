@@ -8,18 +8,11 @@ import torch
 from torch import nn
 
 import genzoo.evaluation.model
-from genzoo import (
-    Code,
-    DataSpec,
-    Decoder,
-    Encoder,
-    Model,
-    Networks,
-    Prior,
-    SettingsError,
-    Split,
-    StandardNormal,
-)
+from genzoo import Networks, SettingsError
+from genzoo.evaluation import Model
+from genzoo.games import Prior, StandardNormal
+from genzoo.nn import Decoder, Encoder
+from genzoo.types import Code, DataSpec, Split
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25
 from genzoo_recipes.digits import DigitsNetworks

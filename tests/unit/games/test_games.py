@@ -11,39 +11,28 @@ import torch
 from torch import nn
 
 import genzoo
-from genzoo import (
-    AdversarialGame,
-    Alternating,
+from genzoo import AdversarialGame, Game, Joint, Losses, Networks, SettingsError
+from genzoo.games import Alternating, Hinge, LeastSquares, StandardNormal
+from genzoo.host.registry import Entry, registry
+from genzoo.nn import (
     Architecture,
-    Batch,
     BatchNorm,
-    Code,
-    DataSpec,
     Decoder,
     Encoder,
-    Game,
-    Hinge,
-    Joint,
     JointCritic,
-    LeastSquares,
     Linear,
-    Losses,
     Maxout,
-    Networks,
     ReLU,
-    SettingsError,
-    StandardNormal,
     TableCritic,
     TableDecoder,
     TableEncoder,
-    Training,
-    Verdict,
 )
-from genzoo.host.registry import Entry, registry
 from genzoo.storage.tensors import unpack
+from genzoo.training import Training
 from genzoo.training.initialization import Plan
 from genzoo.training.settings import Settings, resolve_settings
 from genzoo.training.trainer import Trainer
+from genzoo.types import Batch, Code, DataSpec, Verdict
 from genzoo_ali.ali import ALI
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25

@@ -6,18 +6,9 @@ import numpy
 import pytest
 import torch
 
-from genzoo import (
-    Alternating,
-    Hinge,
-    LeastSquares,
-    Minimax,
-    NonSaturating,
-    Objective,
-    SettingsError,
-    Simultaneous,
-    Wasserstein,
-)
+from genzoo import SettingsError
 from genzoo.components import from_json, override
+from genzoo.games import Alternating, Hinge, LeastSquares, Minimax, NonSaturating, Objective, Simultaneous, Wasserstein
 from genzoo.host.registry import registry
 from genzoo_ali.ali import ALI
 

@@ -6,23 +6,12 @@ from typing import ClassVar
 import pytest
 import torch
 
-from genzoo import (
-    Alternating,
-    BatchNorm,
-    Hinge,
-    Joint,
-    LeastSquares,
-    Linear,
-    Minimax,
-    NonSaturating,
-    ReLU,
-    StandardNormal,
-    TableCritic,
-    Training,
-    Wasserstein,
-)
+from genzoo import Joint
+from genzoo.games import Alternating, Hinge, LeastSquares, Minimax, NonSaturating, StandardNormal, Wasserstein
 from genzoo.games.game import one_by_one
+from genzoo.nn import BatchNorm, Linear, ReLU, TableCritic
 from genzoo.randomness import reseed
+from genzoo.training import Training
 from genzoo.training.initialization import Plan
 from genzoo.training.settings import Settings
 from genzoo.training.trainer import Trainer

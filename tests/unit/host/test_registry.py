@@ -10,11 +10,17 @@ import pytest
 from sites import HOOKS, Site
 
 import genzoo
-from genzoo import Architecture, Dataset, Game, Metric, Objective, Recipe, Schedule, Study
+from genzoo import Game
+from genzoo.comparison import Study
 from genzoo.components import Component
+from genzoo.data import Dataset
 from genzoo.errors import PluginError, SettingsError
+from genzoo.evaluation import Metric
+from genzoo.games import Objective, Schedule
 from genzoo.host.registry import GROUP, KINDS, discover, registry
+from genzoo.nn import Architecture
 from genzoo.runs.job import find_game, find_recipe
+from genzoo.training import Recipe
 
 
 @pytest.fixture

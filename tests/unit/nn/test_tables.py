@@ -9,25 +9,25 @@ import torch
 from hypothesis import assume, given, settings
 from torch import nn
 
-from genzoo import (
+from genzoo import SettingsError
+from genzoo.evaluation.cards import network_card
+from genzoo.nn import (
     BatchNorm,
     Conv,
-    DataSpec,
     Identity,
     LeakyReLU,
     Linear,
     Maxout,
     ReLU,
-    SettingsError,
     Sigmoid,
     TableCritic,
     TableDecoder,
     TableEncoder,
     TransposedConv,
 )
-from genzoo.evaluation.cards import network_card
 from genzoo.nn.stacks import build
 from genzoo.nn.tables import lay_out
+from genzoo.types import DataSpec
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25
 from genzoo_recipes.digits import DigitsNetworks

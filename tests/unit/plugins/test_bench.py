@@ -17,9 +17,12 @@ from torch import nn
 from torch.nn.functional import softplus
 
 import genzoo
-from genzoo import Batch, DataSpec, Decoder, Joint, Split, forward_macs
+from genzoo import Joint
 from genzoo.data.dataset import random_split
+from genzoo.evaluation import forward_macs
 from genzoo.host.registry import registry
+from genzoo.nn import Decoder
+from genzoo.types import Batch, DataSpec, Split
 from genzoo_bench import benchmark, measuring
 from genzoo_bench.benchmark import _start
 from genzoo_bench.eager_alternating import EagerAlternating
@@ -446,11 +449,11 @@ def test_batches_by_hand_are_shuffled_rows_of_which_an_epoch_holds_each_once():
     split = engine.stream.split
     rows = Rows(_start(engine))
     batches = [rows.draw() for _ in range(len(split.x) // 8)]
-    drawn, stored = torch.cat([batch.x for batch in batches]), genzoo.as_input(split.x)
+    drawn, stored = torch.cat([batch.x for batch in batches]), genzoo.data.as_input(split.x)
     assert drawn.dtype == torch.float32
     assert not torch.equal(drawn, stored)
     assert sorted(drawn.flatten(1).tolist()) == sorted(stored.flatten(1).tolist())
-    conditions = genzoo.condition(split.labels, engine.settings.dataset.spec)
+    conditions = genzoo.data.condition(split.labels, engine.settings.dataset.spec)
     for x, y in zip(drawn, torch.cat([batch.y for batch in batches]), strict=True):
         assert y.tolist() in conditions[(stored == x).flatten(1).all(1)].tolist()
     assert all(batch.z.shape == batch.noise.shape == (8, 32) for batch in batches)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from models import identity_model
 
-from genzoo import DataSpec, Split
+from genzoo.types import DataSpec, Split
 from genzoo_metrics.latent import Cycle, LatentMatch, PosteriorWidth, squared_mmd
 from genzoo_metrics.memory import NearestNeighbour
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 from models import Identity, Same, identity_model
 
-from genzoo import Mixture, Model, Networks, Score, Split
+from genzoo import Networks
+from genzoo.evaluation import Model, Score
 from genzoo.evaluation.metrics import evaluate_model
+from genzoo.types import Mixture, Split
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25
 from genzoo_metrics.modes import Modes

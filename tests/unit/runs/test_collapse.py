@@ -9,12 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from toy import TOY
 
-from genzoo import Split
 from genzoo.cli import progress
 from genzoo.runs.collapse import CollapseMonitor
 from genzoo.runs.engine import Engine
 from genzoo.storage.run_folder import Run
 from genzoo.training.trainer import Trainer
+from genzoo.types import Split
 from genzoo_data.mixture import Mixture25
 
 KINDS = {

@@ -4,9 +4,10 @@ import numpy
 import pytest
 import torch
 
-from genzoo import DataSpec, Split, StandardNormal
 from genzoo.data.labels import condition, label_frequencies
+from genzoo.games import StandardNormal
 from genzoo.training.batches import RowsAhead, Stream
+from genzoo.types import DataSpec, Split
 
 CLASSES = DataSpec(shape=(1, 4, 4), support="unit", class_names=tuple("abcde"))
 ATTRIBUTES = DataSpec(shape=(1, 4, 4), support="unit", attributes=("p", "q", "r"))

@@ -11,7 +11,6 @@ from stopping import StopAt, files_of
 from toy import TOY
 
 import genzoo
-from genzoo import DataSpec
 from genzoo.errors import GenzooWarning, InterruptedRun, SettingsError
 from genzoo.storage.run_folder import Run
 from genzoo.training import execution
@@ -20,7 +19,7 @@ from genzoo.training.execution import Captured, arithmetic, compiled_or_not
 from genzoo.training.initialization import Plan
 from genzoo.training.populations import Population
 from genzoo.training.trainer import Trainer
-from genzoo.types import Batch, Losses
+from genzoo.types import Batch, DataSpec, Losses
 from genzoo_ali.ali import ALI
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

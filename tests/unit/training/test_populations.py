@@ -13,11 +13,12 @@ from toy import TOY
 from trainers import doubled
 
 import genzoo
-from genzoo import AdversarialGame, Linear, ReLU, TableDecoder, api
+from genzoo import AdversarialGame, api
 from genzoo.comparison import cells
 from genzoo.errors import DivergedError, GenzooWarning, InterruptedRun
 from genzoo.games import game
 from genzoo.host.registry import registry
+from genzoo.nn import Linear, ReLU, TableDecoder
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine
 from genzoo.runs.job import resolve_job

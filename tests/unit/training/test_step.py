@@ -8,10 +8,7 @@ import pytest
 import torch
 from trainers import TRAINING, Poisoned, bits, doubled, learned, settings_of, trainer_of
 
-from genzoo import (
-    Alternating,
-    Simultaneous,
-)
+from genzoo.games import Alternating, Simultaneous
 from genzoo.training.nonfinite import Fault
 from genzoo_ali.ali import ALI
 from genzoo_gan.gan import GAN

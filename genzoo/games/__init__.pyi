@@ -1,0 +1,16 @@
+from .game import AdversarialGame as AdversarialGame
+from .game import Game as Game
+from .game import Gradients as Gradients
+from .game import Players as Players
+from .objectives import Hinge as Hinge
+from .objectives import LeastSquares as LeastSquares
+from .objectives import Minimax as Minimax
+from .objectives import NonSaturating as NonSaturating
+from .objectives import Objective as Objective
+from .objectives import Slopes as Slopes
+from .objectives import Wasserstein as Wasserstein
+from .priors import Prior as Prior
+from .priors import StandardNormal as StandardNormal
+from .schedules import Alternating as Alternating
+from .schedules import Schedule as Schedule
+from .schedules import Simultaneous as Simultaneous
