@@ -293,7 +293,8 @@ def test_a_listing_shows_odd_names_and_summaries_in_a_printable_line_each(site, 
 WRITES = {
     "in a generator": HOOKS + "@hookimpl\ndef genzoo_models():\n    print('loud')\n    yield lazy('loud', 'a:A', 'a')",
     "in a summary": "from genzoo.components import Component\n"
-    "class Loud(Component):\n    name = 'loud'\n    @classmethod\n    def summary(cls):\n        print('loud')\n        return ''\n"
+    "class Loud(Component):\n    name = 'loud'\n    @classmethod\n    def summary(cls):\n        print('loud')\n"
+    "        return ''\n" + hook("components", "return [Loud]"),
     + hook("components", "return [Loud]"),
     "past Python": "import os\nos.write(1, b'loud\\n')",
     "by a program": "import subprocess\nsubprocess.run(['echo', 'loud'])",
