@@ -295,7 +295,6 @@ WRITES = {
     "in a summary": "from genzoo.components import Component\n"
     "class Loud(Component):\n    name = 'loud'\n    @classmethod\n    def summary(cls):\n        print('loud')\n"
     "        return ''\n" + hook("components", "return [Loud]"),
-    + hook("components", "return [Loud]"),
     "past Python": "import os\nos.write(1, b'loud\\n')",
     "by a program": "import subprocess\nsubprocess.run(['echo', 'loud'])",
 }
