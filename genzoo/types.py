@@ -18,6 +18,7 @@ __all__ = [
     "Round",
     "Sees",
     "Split",
+    "SplitName",
     "Splits",
     "Support",
     "Verdict",
@@ -85,6 +86,9 @@ class Split(NamedTuple):
     """(N, *shape): uint8 in 0…255 for `unit` support (read as x/255), else float32."""
     labels: "Tensor | None" = None
     """(N,) int64 class indices, or (N, attributes) uint8 of 0/1, or nothing."""
+
+
+SplitName = Literal["train", "validation", "test"]
 
 
 class Splits(NamedTuple):

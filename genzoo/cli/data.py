@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genzoo import api
 from genzoo.cli import options
 from genzoo.cli.output import columns, result, result_json, status
 from genzoo.cli.progress import counting
+from genzoo.data.root import data_root
 from genzoo.errors import GenzooError, SettingsError
 from genzoo.host.registry import registry
 
@@ -40,7 +40,7 @@ def fetch_command(name: str, source: str | None, offline: bool, data: str | None
     """Get the files of data set NAME (or of a recipe's), checked against their hashes; go on where it was stopped."""
     from genzoo.data import downloads, prepared
 
-    dataset, root = _dataset(name), api.data_folder(data)
+    dataset, root = _dataset(name), data_root(data)
     if dataset.by_hand and source is None:
         _say_by_hand(dataset, as_json)
         return
@@ -81,7 +81,7 @@ def prepare_command(
     """Decode data set NAME (or a recipe's) into one file that training maps into memory; go on where it was stopped."""
     from genzoo.data import prepared
 
-    dataset, root = _dataset(name, assignments), api.data_folder(data)
+    dataset, root = _dataset(name, assignments), data_root(data)
     began = time.monotonic()
     with counting(f"preparing {dataset.name}", "images") as report:
         card = prepared.prepare(
@@ -120,7 +120,7 @@ def status_command(check: bool, data: str | None, as_json: bool) -> None:
     from genzoo.data.dataset import Dataset
     from genzoo.data.prepared import PreparedDataset, downloaded
 
-    root = api.data_folder(data)
+    root = data_root(data)
     places = sorted(path.parent for path in root.glob(f"[!.]*/{preparing.CARD}"))
     found = [_prepared_row(place, check=check) for place in places]
     present = {row["dataset"] for row in found}

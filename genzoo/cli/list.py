@@ -91,13 +91,13 @@ def _summary(run: Run) -> dict[str, Any]:
             "scores": [],
         }
         return {"run": str(run.path), **nothing, "status": f"unreadable: {error}".partition("\n")[0]}
-    steps = record["settings"]["training"]["steps"]
+    steps = record.steps
     status = "running" if run.is_running else "done" if run.step >= steps else "stopped"
     return {
         "run": str(run.path),
-        "model": record["model"],
-        "recipe": record["recipe"],
-        "seed": record["seed"],
+        "model": record.model,
+        "recipe": record.recipe,
+        "seed": record.seed,
         "step": run.step,
         "steps": steps,
         "status": status,

@@ -13,6 +13,7 @@ from genzoo.cli.output import result, result_json, status
 from genzoo.errors import SettingsError
 from genzoo.storage import files
 from genzoo.storage.run_folder import Run
+from genzoo.types import SplitName
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +86,7 @@ def reconstruct_command(
     run: str,
     count: int | None,
     seed: int,
-    split: api.SplitName,
+    split: SplitName,
     out: str,
     raw: bool,
     device: str,
@@ -135,7 +136,7 @@ def interpolate_command(
     pairs: int,
     steps: int,
     seed: int,
-    split: api.SplitName,
+    split: SplitName,
     out: str,
     raw: bool,
     device: str,

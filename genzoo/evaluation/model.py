@@ -13,6 +13,7 @@ from genzoo.errors import SettingsError
 from genzoo.games.priors import Prior
 from genzoo.nn.interfaces import Networks
 from genzoo.randomness import generator
+from genzoo.training.settings import Settings
 from genzoo.types import Code, DataSpec, Split
 
 _ROWS_AT_ONCE = 500
@@ -35,6 +36,29 @@ class Model:
     step: int = 0
     weights: str = "raw"
     """`averaged` or `raw`."""
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        networks: Networks,
+        *,
+        device: torch.device,
+        label_frequencies: list[float] | None,
+        step: int = 0,
+        weights: str = "raw",
+    ) -> "Model":
+        """Return the networks of a training with these settings, which are on `device`, as a model to look at."""
+        return cls(
+            networks=networks,
+            data=settings.dataset.spec,
+            prior=settings.prior,
+            latent=settings.architecture.latent,
+            label_frequencies=label_frequencies,
+            device=device,
+            step=step,
+            weights=weights,
+        )
 
     def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
         """Return `count` decoded prior draws; a conditional model draws y from its label frequencies."""

@@ -1,1 +1,4 @@
 from .callbacks import Callback as Callback
+from .opening import new_trainer as new_trainer
+from .request import TrainingRequest as TrainingRequest
+from .session import train_together as train_together

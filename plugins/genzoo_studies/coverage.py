@@ -6,9 +6,11 @@ from typing import ClassVar
 
 import numpy
 
-from genzoo.comparison import Study, Trial
+from genzoo.comparison import Study
+from genzoo.runs import TrainingRequest
 
 PUBLISHED = {"ali": "13.4 ± 5.8 (8–25)", "gan": "10.4 ± 9.2 (1–22)"}
+RECIPE = "mixture25"
 STEPS = {"quick": 3000, "paper": 200_000}
 _RATES = {"quick": (1e-4, 1e-2), "paper": (1e-5, 1e-3)}
 SEEDS = "training and held-out data come from different seeds; the released script used one for both"
@@ -44,11 +46,11 @@ class ModeCoverage(Study):
         steps = self.steps or STEPS[self.budget]
         settings = [_draw(number, low, high) for number in range(self.runs)]
         trials = [
-            Trial(model=model, seed=number, steps=steps, overrides=drawn)
+            TrainingRequest(recipe=RECIPE, model=model, seed=number, steps=steps, overrides=drawn)
             for number, drawn in enumerate(settings)
             for model in ("ali", "gan")
         ]
-        runs = lab.train("mixture25", trials)
+        runs = lab.train(trials)
         rows = [_row(trial, run) for trial, run in zip(trials, runs, strict=True)]
         models = {model: _summary([row for row in rows if row["model"] == model]) for model in ("ali", "gan")}
         deviations = [DEVIATIONS[0].format(low=low, high=high), *DEVIATIONS[1:]]

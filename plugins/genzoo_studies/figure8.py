@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from genzoo import SettingsError
-from genzoo.comparison import Study, Trial
-from genzoo_studies.coverage import SEEDS, SHORT, STEPS
+from genzoo.comparison import Study
+from genzoo.runs import TrainingRequest
+from genzoo_studies.coverage import RECIPE, SEEDS, SHORT, STEPS
 
 _COLUMNS = ("(a) ALI", "(b) GAN + inverse mapping", "(c) GAN + post-hoc ALI", "(d) VAE")
 _ROWS = ("x ~ q(x)", "ẑ ~ q(z|x)", "x̂ = Gx(ẑ)", "z ~ p(z)", "x̃ = Gx(z)")
@@ -34,11 +35,10 @@ class Figure8(Study):
         if ali is None or gan is None:
             raise SettingsError("the ALI or GAN that figure 8 is drawn from diverged", "see the study's folder")
         inverse, post_hoc, vae = lab.train(
-            "mixture25",
             [
-                Trial(model="inverse-mapping", steps=steps, source=gan),
-                Trial(model="post-hoc-ali", steps=steps, source=gan),
-                Trial(model="vae", steps=steps),
+                TrainingRequest(recipe=RECIPE, model="inverse-mapping", steps=steps, from_run=gan),
+                TrainingRequest(recipe=RECIPE, model="post-hoc-ali", steps=steps, from_run=gan),
+                TrainingRequest(recipe=RECIPE, model="vae", steps=steps),
             ],
         )
         columns = dict(zip(_COLUMNS, (ali, inverse, post_hoc, vae), strict=True))
@@ -59,8 +59,8 @@ class Figure8(Study):
             if None not in names:
                 runs = [lab.run("ali/mode-coverage", name) for name in names]
                 return *runs, "the best ALI and GAN of ali/mode-coverage"
-        runs = lab.train("mixture25", [Trial(model="ali", steps=steps), Trial(model="gan", steps=steps)])
-        return *runs, "one ALI and one GAN on the recipe's settings, as no coverage study was found"
+        requests = [TrainingRequest(recipe=RECIPE, model=model, steps=steps) for model in ("ali", "gan")]
+        return *lab.train(requests), "one ALI and one GAN on the recipe's settings, as no coverage study was found"
 
 
 def _draw(lab, columns, path):
