@@ -1,6 +1,7 @@
 """The rules of the house, read from the syntax trees."""
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -182,6 +183,12 @@ ORDER = [
 
 def test_the_order_holds_every_package_and_module_and_no_other():
     assert sorted(ORDER) == sorted({package_of(module) for module in MODULES} - {"genzoo"})
+
+
+def test_the_design_page_lists_the_packages_in_this_order():
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    section = page.partition("## The packages, in order\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\* `(\w+)`: ", section, re.MULTILINE) == ORDER
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
