@@ -134,7 +134,8 @@ class ToyImageNetworks(Architecture):
     def encoder(self, data, *, posterior=None, condition=0):
         chosen = self.choose(posterior)
         head = (Linear(width=2 * self.latent if chosen == "gaussian" else self.latent),)
-        body = (Conv(width=4, kernel=4, stride=2, batch_norm=NORM, nonlinearity=ReLU()),)
+        convolution = Conv(width=4, kernel=4, stride=2, batch_norm=NORM, nonlinearity=ReLU())
+        body = (convolution, Linear(width=8, batch_norm=NORM, nonlinearity=ReLU()))
         return TableEncoder(data, latent=self.latent, posterior=chosen, body=body, head=head, condition=condition)
 
     def decoder(self, data, *, condition=0):

@@ -7,10 +7,19 @@ import numpy
 import pytest
 import torch
 from numpy_step import Reference, assert_equal_to, losses_and_gradients, small_state
-from toy_components import GAMES, TRAINING, ToyNetworks, WithEncoder, WithoutEncoder
-from trainers import Poisoned, bits, doubled, learned, settings_of, trainer_of
+from toy_components import (
+    GAMES,
+    TRAINING,
+    ToyImageNetworks,
+    ToyImages,
+    ToyNetworks,
+    WithEncoder,
+    WithoutEncoder,
+)
+from trainers import Poisoned, bits, doubled, equal, learned, settings_of, state_of, trainer_of
 
 from genzoo.games import Alternating, Simultaneous
+from genzoo.randomness import preserved
 from genzoo.training.nonfinite import Fault
 
 
@@ -205,3 +214,21 @@ def test_finite_steps_pass_the_guard_unchanged():
 
 def test_simultaneous_is_the_default_schedule():
     assert WithEncoder().schedule == WithoutEncoder().schedule == Simultaneous()
+
+
+def test_what_a_network_draws_inside_is_a_function_of_seed_and_step():
+    # the critic of images has dropout: a step must not depend on what was drawn before it, anywhere
+    settings = settings_of(WithoutEncoder(), dataset=ToyImages(), architecture=ToyImageNetworks())
+    quiet, noisy = trainer_of(settings), trainer_of(settings)
+    with preserved():
+        for _ in range(3):
+            quiet.take_step()
+            torch.rand(11)
+    with preserved():
+        for _ in range(3):
+            noisy.take_step()
+    assert equal(state_of(quiet.networks), state_of(noisy.networks))
+    other = trainer_of(replace(settings, architecture=ToyImageNetworks(dropout=0.0)))
+    with preserved():
+        first = other.take_step().players["critic"]
+    assert first != trainer_of(settings).take_step().players["critic"]
