@@ -23,7 +23,7 @@ from genzoo.training.trainer import Trainer
 SERVER = """
 import json, os, resource, sys, traceback
 import torch
-import genzoo, genzoo.api, genzoo.cli.training
+import genzoo, genzoo.api, genzoo.cli.train
 import genzoo_gan.gan, genzoo_recipes.mixture25
 from genzoo.evaluation.cards import memory_estimate
 from genzoo.runs.engine import Engine

@@ -552,7 +552,10 @@ def test_a_process_reads_its_place_among_the_launched(monkeypatch, environment, 
 
 
 def test_a_process_reads_its_place_without_torch():
-    code = "import sys, genzoo.launch as it; print(it.size(), it.rank(), it.local_rank(), 'torch' in sys.modules)"
+    code = (
+        "import sys; from genzoo.training.torchrun import local_rank, rank, size\n"
+        "print(size(), rank(), local_rank(), 'torch' in sys.modules)"
+    )
     environment = {**os.environ, "WORLD_SIZE": "3", "RANK": "2", "LOCAL_RANK": "1"}
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)

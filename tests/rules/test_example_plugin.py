@@ -28,7 +28,8 @@ def site(tmp_path_factory):
 
 
 def genzoo(site, folder, *arguments):
-    environment = os.environ | {"PYTHONPATH": str(site)}
+    folders = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
     command = [sys.executable, "-m", "genzoo", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
 

@@ -485,7 +485,7 @@ def test_an_interruption_of_the_last_steps_is_made_good(tmp_path, monkeypatch, f
     def begin(count, total):
         done.append(count)
         if count == total:  # everything is decoded; the last steps begin
-            patch.setattr(f"genzoo.preparing.{call}", failing)
+            patch.setattr(f"genzoo.data.preparing.{call}", failing)
 
     with monkeypatch.context() as patch, pytest.raises((ResourceError, KeyboardInterrupt)):
         make(contents, tmp_path / "toy", skip_corrupt=True, report=begin)
@@ -797,7 +797,7 @@ def test_what_cannot_be_meant_is_told(source, data, arguments, code, text):
 def unseen(monkeypatch):
     """Leave out pictures and scores, which take most of the time of a short training."""
     for name in ("pictures.save_samples", "pictures.save_reconstructions", "metrics.evaluate_model"):
-        monkeypatch.setattr(f"genzoo.{name}", lambda *arguments, **more: [])
+        monkeypatch.setattr(f"genzoo.evaluation.{name}", lambda *arguments, **more: [])
 
 
 def told(text, beginning):

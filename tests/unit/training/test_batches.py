@@ -1,4 +1,4 @@
-"""Batches: the same function of (seed, step), whether rows lie on the device or are read ahead of it."""
+"""Batches: a function of seed and step, whether rows lie on the device or are read ahead of it."""
 
 import numpy
 import pytest
@@ -13,6 +13,7 @@ CLASSES = DataSpec(shape=(1, 4, 4), support="unit", class_names=tuple("abcde"))
 ATTRIBUTES = DataSpec(shape=(1, 4, 4), support="unit", attributes=("p", "q", "r"))
 PLAIN = DataSpec(shape=(1, 4, 4), support="unit")
 ROWS = 23
+CPU = torch.device("cpu")
 
 
 def split_of(spec):
@@ -31,7 +32,7 @@ def stream_of(spec, *, ahead, seed=3):
         prior=StandardNormal(),
         latent=2,
         seed=seed,
-        device=torch.device("cpu"),
+        device=CPU,
         ahead=ahead,
     )
 
@@ -88,3 +89,76 @@ def test_frequencies_count_classes_and_attributes():
     assert label_frequencies(labels, CLASSES) == [0.5, 0, 0, 0.25, 0.25]
     assert label_frequencies(torch.tensor([[1, 0, 1], [1, 0, 0]], dtype=torch.uint8), ATTRIBUTES) == [1, 0, 0.5]
     assert label_frequencies(None, PLAIN) is None
+
+
+# What a batch holds
+
+
+def numbered(*, seed=0, rows=22, batch_size=8, labels=None):
+    split = Split(torch.arange(2.0 * rows).view(rows, 2), labels)
+    spec = DataSpec(shape=(2,), support="real", class_names=("even", "odd"))
+    return Stream(split, spec, batch_size=batch_size, prior=StandardNormal(), latent=2, seed=seed, device=CPU)
+
+
+def rows_of(batch):
+    return (batch.x[:, 0] / 2).long().tolist()
+
+
+@pytest.mark.parametrize(("rows", "batch_size", "sizes"), [(22, 8, [8, 8, 6]), (24, 8, [8, 8, 8]), (5, 8, [5])])
+def test_every_row_occurs_once_per_epoch_and_the_last_partial_batch_is_kept(rows, batch_size, sizes):
+    stream = numbered(rows=rows, batch_size=batch_size)
+    assert (stream.order.steps_per_epoch, stream.smallest_batch) == (len(sizes), sizes[-1])
+    for epoch in range(3):
+        batches = [stream.batch(epoch * len(sizes) + position) for position in range(len(sizes))]
+        assert [len(batch.x) for batch in batches] == sizes
+        assert [len(batch.z) for batch in batches] == [len(batch.noise) for batch in batches] == sizes
+        assert sorted(row for batch in batches for row in rows_of(batch)) == list(range(rows))
+
+
+def epoch_order(stream, epoch):
+    return [row for position in range(3) for row in rows_of(stream.batch(3 * epoch + position))]
+
+
+def test_the_order_is_a_function_of_seed_and_epoch():
+    walked, asked = numbered(), numbered()
+    orders = [epoch_order(walked, epoch) for epoch in range(4)]
+    assert epoch_order(asked, 3) == orders[3]
+    assert epoch_order(asked, 1) == orders[1]
+    assert len({tuple(order) for order in orders}) == 4
+    assert epoch_order(numbered(seed=1), 0) != orders[0]
+    assert all(order != sorted(order) for order in orders)
+
+
+def test_a_batch_is_a_function_of_seed_and_step():
+    walked, asked = numbered(), numbered()
+    walk = [walked.batch(step) for step in range(7)]
+    for step in (6, 0, 4, 4):
+        found = asked.batch(step)
+        assert all(torch.equal(a, b) for a, b in zip(found[:3], walk[step][:3], strict=True))
+    draws = [batch.z[0].tolist() for batch in walk] + [batch.noise[0].tolist() for batch in walk]
+    assert len({tuple(draw) for draw in draws}) == 14
+    assert not torch.equal(numbered(seed=1).batch(0).z, walk[0].z)
+
+
+def test_prior_draws_and_noise_are_standard_normal():
+    stream = numbered(rows=500, batch_size=500)
+    draws = torch.cat([torch.cat([batch.z, batch.noise]) for batch in (stream.batch(step) for step in range(50))])
+    # 100,000 draws: five standard errors of the mean and of the variance
+    assert abs(draws.mean().item()) < 5 / 100_000**0.5
+    assert abs(draws.var().item() - 1) < 5 * (2 / 100_000) ** 0.5
+
+
+def test_labels_travel_with_their_rows():
+    labels = torch.arange(22) % 2
+    batch = numbered(labels=labels).batch(1)
+    assert batch.y.tolist() == [[1.0, 0.0] if row % 2 == 0 else [0.0, 1.0] for row in rows_of(batch)]
+    assert numbered().batch(1).y is None
+
+
+def test_images_stored_as_bytes_are_divided_by_255():
+    spec = DataSpec(shape=(1, 8, 8), support="unit")
+    stored = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 1, 8, 8)
+    stream = Stream(Split(stored), spec, batch_size=3, prior=StandardNormal(), latent=2, seed=0, device=CPU)
+    x = stream.batch(0).x
+    assert x.dtype == torch.float32
+    assert sorted(x[:, 0, 0, 0].tolist()) == pytest.approx([0.0, 0.2, 1.0])

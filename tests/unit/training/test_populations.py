@@ -579,8 +579,8 @@ def job(model="ali", *, seed=0, steps=4, recipe="mixture25", precision="fp32", *
 
 
 def teams(*jobs, together=True, waiting=None):
-    cells = [cells.Cell(contestant=cells.Contestant(label="x", jobs=(one,)), job=one, run=Run("none")) for one in jobs]
-    return cells._teams(cells, range(len(jobs)) if waiting is None else waiting, together)
+    listed = [cells.Cell(contestant=cells.Contestant(label="x", jobs=(job,)), job=job, run=Run("none")) for job in jobs]
+    return cells._teams(listed, range(len(jobs)) if waiting is None else waiting, together)
 
 
 def test_cells_that_differ_in_seed_and_optimizer_share_a_process():

@@ -1,4 +1,4 @@
-"""The step: against a reference in numpy that shares no code with genzoo, and under every non-finite number."""
+"""A training step: against a reference in numpy, averaged, in bfloat16, and under every non-finite number."""
 
 import math
 from dataclasses import replace
@@ -6,164 +6,26 @@ from dataclasses import replace
 import numpy
 import pytest
 import torch
-from trainers import TRAINING, Poisoned, bits, doubled, learned, settings_of, trainer_of
+from numpy_step import Reference, assert_equal_to, losses_and_gradients, small_state
+from toy_components import (
+    GAMES,
+    TRAINING,
+    ToyImageNetworks,
+    ToyImages,
+    ToyNetworks,
+    WithEncoder,
+    WithoutEncoder,
+)
+from trainers import Poisoned, bits, doubled, equal, learned, settings_of, state_of, trainer_of
 
 from genzoo.games import Alternating, Simultaneous
+from genzoo.randomness import preserved
 from genzoo.training.nonfinite import Fault
-from genzoo_ali.ali import ALI
-from genzoo_gan.gan import GAN
-from genzoo_recipes.mixture25 import Mixture25Networks
-from genzoo_vae.vae import VAE
-
-TOY = Mixture25Networks()
-
-
-# The reference: the toy networks, both losses, their gradients and Adam, written out by hand.
-
-HIDDEN = {
-    "encoder": ["encoder.body.layers.0", "encoder.body.layers.1"],
-    "decoder": [f"decoder.stack.layers.{number}" for number in range(4)],
-}
-OUTPUT = {"encoder": "encoder.head.layers.0", "decoder": "decoder.stack.layers.4"}
-MAXOUT = [f"critic.joint.layers.{number}" for number in range(3)]
-LOGIT = "critic.joint.layers.3"
-EPSILON = 1e-4
-
-
-def forward_mlp(state, part, h):
-    """Run linear → batch norm over the minibatch → ReLU, some times, then linear; keep what backward needs."""
-    kept = []
-    for name in HIDDEN[part]:
-        a = h @ state[f"{name}.0.weight"].T
-        mean, variance = a.mean(0), ((a - a.mean(0)) ** 2).mean(0)
-        normal = (a - mean) / numpy.sqrt(variance + EPSILON)
-        b = state[f"{name}.1.weight"] * normal + state[f"{name}.1.bias"]
-        kept.append((h, normal, variance, b, mean))
-        h = numpy.maximum(b, 0)
-    name = f"{OUTPUT[part]}.0"
-    return h @ state[f"{name}.weight"].T + state[f"{name}.bias"], (kept, h)
-
-
-def backward_mlp(state, part, kept, slope):
-    kept, last = kept
-    name = f"{OUTPUT[part]}.0"
-    gradients = {f"{name}.weight": slope.T @ last, f"{name}.bias": slope.sum(0)}
-    slope = slope @ state[f"{name}.weight"]
-    for name, (h, normal, variance, b, _) in reversed(list(zip(HIDDEN[part], kept, strict=True))):
-        slope = slope * (b > 0)
-        gradients[f"{name}.1.weight"] = (slope * normal).sum(0)
-        gradients[f"{name}.1.bias"] = slope.sum(0)
-        slope = slope * state[f"{name}.1.weight"]
-        slope = (slope - slope.mean(0) - normal * (slope * normal).mean(0)) / numpy.sqrt(variance + EPSILON)
-        gradients[f"{name}.0.weight"] = slope.T @ h
-        slope = slope @ state[f"{name}.0.weight"]
-    return gradients
-
-
-def forward_critic(state, pairs):
-    h, kept = pairs, []
-    for name in MAXOUT:
-        a = h @ state[f"{name}.0.weight"].T + state[f"{name}.0.bias"]
-        pieces = a.reshape(len(a), -1, 5)
-        kept.append((h, pieces.argmax(2)))
-        h = pieces.max(2)
-    logits = h @ state[f"{LOGIT}.0.weight"].T + state[f"{LOGIT}.0.bias"]
-    return logits[:, 0], (kept, h)
-
-
-def backward_critic(state, kept, slope):
-    """Return the gradients of the critic's parameters and of its input, for a slope per logit."""
-    kept, last = kept
-    slope = slope[:, None]
-    gradients = {f"{LOGIT}.0.weight": slope.T @ last, f"{LOGIT}.0.bias": slope.sum(0)}
-    slope = slope @ state[f"{LOGIT}.0.weight"]
-    for name, (h, winners) in reversed(list(zip(MAXOUT, kept, strict=True))):
-        spread = numpy.zeros((*slope.shape, 5))
-        numpy.put_along_axis(spread, winners[:, :, None], slope[:, :, None], axis=2)
-        spread = spread.reshape(len(slope), -1)
-        gradients[f"{name}.0.weight"] = spread.T @ h
-        gradients[f"{name}.0.bias"] = spread.sum(0)
-        slope = spread @ state[f"{name}.0.weight"]
-    return gradients, slope
-
-
-def sp(t):
-    return numpy.log1p(numpy.exp(t))
-
-
-def sigmoid(t):
-    return 1 / (1 + numpy.exp(-t))
-
-
-def losses_and_gradients(state, x, z, noise):
-    """Return L_d, L_g and every gradient of a round of ALI (equation 4), all at `state`."""
-    rows = len(x)
-    codes, encoder_kept = forward_mlp(state, "encoder", numpy.concatenate([x, noise], 1))
-    samples, decoder_kept = forward_mlp(state, "decoder", z)
-    pairs = numpy.concatenate([numpy.concatenate([x, codes], 1), numpy.concatenate([samples, z], 1)])
-    logits, critic_kept = forward_critic(state, pairs)
-    q, p = logits[:rows], logits[rows:]
-    losses = {"critic": sp(-q).mean() + sp(p).mean(), "generator": sp(q).mean() + sp(-p).mean()}
-    critic, _ = backward_critic(state, critic_kept, numpy.concatenate([-sigmoid(-q), sigmoid(p)]) / rows)
-    _, by_pairs = backward_critic(state, critic_kept, numpy.concatenate([sigmoid(q), -sigmoid(-p)]) / rows)
-    encoder = backward_mlp(state, "encoder", encoder_kept, by_pairs[:rows, 2:])
-    decoder = backward_mlp(state, "decoder", decoder_kept, by_pairs[rows:, :2])
-    statistics = {
-        name: (mean, variance * rows / (rows - 1))
-        for part, kept in (("encoder", encoder_kept), ("decoder", decoder_kept))
-        for name, (_, _, variance, _, mean) in zip(HIDDEN[part], kept[0], strict=True)
-    }
-    return losses, {"critic": critic, "generator": {**encoder, **decoder}}, statistics
-
-
-class Reference:
-    """ALI on the toy networks with an Adam per player, in numpy."""
-
-    def __init__(self, networks):
-        self.state = {name: tensor.numpy().copy() for name, tensor in networks.state_dict().items()}
-        self.moments = {}
-
-    def take_step(self, batch, movers=("critic", "generator")):
-        losses, gradients, statistics = losses_and_gradients(self.state, *(part.numpy() for part in batch[:3]))
-        for name, (mean, variance) in statistics.items():
-            for key, value in (("running_mean", mean), ("running_var", variance)):
-                key = f"{name}.1.{key}"
-                self.state[key] = 0.95 * self.state[key] + 0.05 * value
-            self.state[f"{name}.1.num_batches_tracked"] += 1
-        for player in movers:
-            for name, gradient in gradients[player].items():
-                self._adam(f"{player}/{name}", name, gradient)
-        return losses
-
-    def _adam(self, key, name, g):
-        m, v, t = self.moments.get(key, (0.0, 0.0, 0))
-        m, v, t = 0.5 * m + 0.5 * g, 0.999 * v + 0.001 * g**2, t + 1
-        self.moments[key] = (m, v, t)
-        self.state[name] = self.state[name] - 1e-3 * (m / (1 - 0.5**t)) / (numpy.sqrt(v / (1 - 0.999**t)) + 1e-8)
-
-
-def assert_equal_to(reference, trainer):
-    """Compare networks and Adam states to 1e-9 of the largest element of each tensor."""
-    state = trainer.state()
-    assert state["networks"].keys() == reference.state.keys()
-    for name, expected in reference.state.items():
-        close(state["networks"][name].numpy(), expected, name)
-    moments = state["optimizers"]
-    assert {key.rpartition("/")[0] for key in moments} >= reference.moments.keys()
-    for key, (m, v, t) in reference.moments.items():
-        close(moments[f"{key}/exp_avg"].numpy(), m, key)
-        close(moments[f"{key}/exp_avg_sq"].numpy(), v, key)
-        assert moments[f"{key}/step"].item() == t
-
-
-def close(found, expected, name):
-    assert found.shape == numpy.shape(expected)
-    assert numpy.abs(found - expected).max() <= 1e-9 * numpy.abs(expected).max(), name
 
 
 @pytest.mark.parametrize("init_std", [0.02, 0.1], ids=["at the paper's start", "far from equilibrium"])
-def test_one_simultaneous_step_of_ali_equals_the_reference(init_std):
-    trainer = doubled(trainer_of(settings_of(ALI(), architecture=replace(TOY, init_std=init_std))))
+def test_one_simultaneous_step_equals_the_reference(init_std):
+    trainer = doubled(trainer_of(settings_of(WithEncoder(), architecture=ToyNetworks(init_std=init_std))))
     reference = Reference(trainer.networks)
     expected = reference.take_step(trainer.stream.batch(0))
     losses = trainer.take_step()
@@ -171,28 +33,6 @@ def test_one_simultaneous_step_of_ali_equals_the_reference(init_std):
         assert losses.players[player].item() == pytest.approx(expected[player], rel=1e-12)
     assert len(reference.moments) == len(list(trainer.networks.parameters())) == 3 + 3 + 2 + 3 * 4 + 2 + 8
     assert_equal_to(reference, trainer)
-
-
-def small_state(random, hidden=6, units=4):
-    """Return random parameters for the reference's networks, with few units."""
-    state = {}
-
-    def linear(name, given, gives, bias):
-        state[f"{name}.0.weight"] = random.normal(size=(gives, given)) / given**0.5
-        if bias:
-            state[f"{name}.0.bias"] = random.normal(size=gives)
-
-    for part, given in (("encoder", 4), ("decoder", 2)):
-        for name in HIDDEN[part]:
-            linear(name, given, hidden, bias=False)
-            state[f"{name}.1.weight"] = random.normal(size=hidden)
-            state[f"{name}.1.bias"] = random.normal(size=hidden)
-            given = hidden
-        linear(OUTPUT[part], hidden, 2, bias=True)
-    for number, name in enumerate(MAXOUT):
-        linear(name, units if number else 4, 5 * units, bias=True)
-    linear(LOGIT, units, 1, bias=True)
-    return state
 
 
 def test_the_reference_itself_agrees_with_finite_differences():
@@ -212,7 +52,7 @@ def test_the_reference_itself_agrees_with_finite_differences():
 
 
 def test_four_simultaneous_steps_with_a_partial_batch_equal_the_reference():
-    trainer = doubled(trainer_of(settings_of(ALI(), architecture=TOY)))
+    trainer = doubled(trainer_of(settings_of(WithEncoder())))
     reference = Reference(trainer.networks)
     sizes = []
     for step in range(4):
@@ -225,7 +65,7 @@ def test_four_simultaneous_steps_with_a_partial_batch_equal_the_reference():
 
 
 def test_alternating_steps_equal_the_reference_move_by_move():
-    trainer = doubled(trainer_of(settings_of(ALI(schedule=Alternating(critic_steps=2)), architecture=TOY)))
+    trainer = doubled(trainer_of(settings_of(WithEncoder(schedule=Alternating(critic_steps=2)))))
     reference = Reference(trainer.networks)
     for step, movers in enumerate([("critic",), ("critic",), ("generator",), ("critic",)]):
         reference.take_step(trainer.stream.batch(step), movers)
@@ -236,7 +76,7 @@ def test_alternating_steps_equal_the_reference_move_by_move():
 
 def test_every_player_has_its_own_learning_rate_and_betas():
     training = replace(TRAINING, players={"critic": replace(TRAINING.of("critic"), learning_rate=0.0)})
-    trainer = trainer_of(settings_of(ALI(), training=training))
+    trainer = trainer_of(settings_of(WithEncoder(), training=training))
     before = {name: tensor.clone() for name, tensor in trainer.networks.named_parameters()}
     trainer.take_step()
     moved = {
@@ -251,7 +91,7 @@ def test_every_player_has_its_own_learning_rate_and_betas():
 
 
 def test_averaged_weights_follow_the_formula():
-    trainer = doubled(trainer_of(settings_of(ALI(), training=replace(TRAINING, averaging=0.3))))
+    trainer = doubled(trainer_of(settings_of(WithEncoder(), training=replace(TRAINING, averaging=0.3))))
     average = {name: tensor.detach().clone() for name, tensor in trainer.networks.named_parameters()}
     for step in range(1, 5):
         trainer.take_step()
@@ -263,13 +103,13 @@ def test_averaged_weights_follow_the_formula():
         torch.testing.assert_close(state["averaged"][name], expected, rtol=0, atol=1e-15)
         assert not torch.equal(state["averaged"][name], state["networks"][name])
     buffers = state["networks"].keys() - average.keys()
-    assert len(buffers) == 3 * 3
+    assert len(buffers) == 3 * (2 + 4)
     for name in buffers:
         assert torch.equal(state["averaged"][name], state["networks"][name])
 
 
 def test_looking_at_averaged_weights_puts_the_raw_ones_back():
-    trainer = trainer_of(settings_of(ALI(), training=replace(TRAINING, averaging=0.5)))
+    trainer = trainer_of(settings_of(WithEncoder(), training=replace(TRAINING, averaging=0.5)))
     trainer.take_step()
     raw = trainer.state()["networks"]
     with trainer.weights_to_show() as shown:
@@ -281,13 +121,13 @@ FIRST = "decoder.stack.layers.0.0.weight"
 
 
 def test_no_average_is_kept_unless_asked_for():
-    assert set(trainer_of(settings_of(ALI())).state()) == {"networks", "optimizers"}
+    assert set(trainer_of(settings_of(WithEncoder())).state()) == {"networks", "optimizers"}
 
 
 # Precision
 
 
-@pytest.mark.parametrize("game", [ALI(), GAN(), VAE()], ids=lambda game: game.name)
+@pytest.mark.parametrize("game", GAMES, ids=lambda game: game.name)
 def test_bf16_computes_in_bf16_and_keeps_losses_and_weights_in_float32(game):
     trainer = trainer_of(settings_of(game), precision="bf16")
     seen = []
@@ -303,7 +143,7 @@ def test_bf16_computes_in_bf16_and_keeps_losses_and_weights_in_float32(game):
 
 
 def test_bf16_and_float32_start_from_the_same_loss():
-    full, half = (trainer_of(settings_of(ALI()), precision=name).take_step() for name in ("fp32", "bf16"))
+    full, half = (trainer_of(settings_of(WithEncoder()), precision=name).take_step() for name in ("fp32", "bf16"))
     for player in ("critic", "generator"):
         # logits are within 0.03 of 0 here, and bfloat16 keeps 8 bits
         assert half.players[player].item() == pytest.approx(full.players[player].item(), abs=0.03 * 2**-7)
@@ -366,11 +206,29 @@ def test_a_restored_trainer_counts_faults_from_the_first_step_of_the_run():
 
 def test_finite_steps_pass_the_guard_unchanged():
     gradients = torch.tensor([1e-38, 3e38, -0.0, 5.0])
-    trainer = trainer_of(settings_of(ALI()))
+    trainer = trainer_of(settings_of(WithEncoder()))
     trainer._guard.inspect({"critic": torch.tensor(1.0)}, {"critic": [gradients]})
     assert torch.equal(bits(gradients), bits(torch.tensor([1e-38, 3e38, -0.0, 5.0])))
     assert trainer.fault() is None
 
 
 def test_simultaneous_is_the_default_schedule():
-    assert ALI().schedule == GAN().schedule == Simultaneous()
+    assert WithEncoder().schedule == WithoutEncoder().schedule == Simultaneous()
+
+
+def test_what_a_network_draws_inside_is_a_function_of_seed_and_step():
+    # the critic of images has dropout: a step must not depend on what was drawn before it, anywhere
+    settings = settings_of(WithoutEncoder(), dataset=ToyImages(), architecture=ToyImageNetworks())
+    quiet, noisy = trainer_of(settings), trainer_of(settings)
+    with preserved():
+        for _ in range(3):
+            quiet.take_step()
+            torch.rand(11)
+    with preserved():
+        for _ in range(3):
+            noisy.take_step()
+    assert equal(state_of(quiet.networks), state_of(noisy.networks))
+    other = trainer_of(replace(settings, architecture=ToyImageNetworks(dropout=0.0)))
+    with preserved():
+        first = other.take_step().players["critic"]
+    assert first != trainer_of(settings).take_step().players["critic"]
