@@ -32,7 +32,7 @@ _quiet = click.option("--quiet", is_flag=True, help="No talk while training.")
 
 @click.command("train")
 @click.argument("model", type=options.Name("models"))
-@click.option("--recipe", type=options.Name("recipes"), metavar="R", help="Recipe; mixture25 if left out.")
+@options.recipe
 @options.seed
 @_steps
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")
@@ -68,8 +68,8 @@ def train_command(
     """Train MODEL on a recipe, in a new folder below runs/.
 
     \b
-    genzoo train ali
-    genzoo train gan --recipe digits --seed 1 --set training.learning_rate=2e-4
+    genzoo train MODEL
+    genzoo train MODEL --recipe R --seed 1 --set training.learning_rate=2e-4
     """
     overrides = options.parse_settings(assignments)
     _train_and_show(

@@ -15,6 +15,7 @@ from genzoo.data.labels import label_frequencies
 from genzoo.errors import PluginError, SettingsError, UnreadableError
 from genzoo.games.game import Game
 from genzoo.host.registry import Registry
+from genzoo.host.registry import registry as installed_registry
 from genzoo.storage.run_folder import Run, Source
 from genzoo.training import torchrun
 from genzoo.training.devices import choose_precision
@@ -22,8 +23,6 @@ from genzoo.training.execution import Execution, Precision
 from genzoo.training.initialization import Plan
 from genzoo.training.settings import MAY_CHANGE, Recipe, Settings, differences, resolve_settings, with_steps
 from genzoo.types import Splits
-
-DEFAULT_RECIPE = "mixture25"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +105,7 @@ def resolve_job(
     if recipe is None and source is not None:
         base, recipe_name = _settings_of(registry, source.record), source.record["recipe"]
     else:
-        base = find_recipe(registry, recipe or DEFAULT_RECIPE)
+        base = find_recipe(registry, recipe if isinstance(recipe, Recipe) else registry.recipe_or_default(recipe))
         recipe_name = base.name
     texts = {path: to_text(value) for path, value in overrides.items()}
     settings = resolve_settings(game, base, list(texts.items()), resolve=registry.resolve)
@@ -156,6 +155,11 @@ def find_game(registry: Registry, model: str | Game) -> Game:
     game = from_json(Game, {"name": model}, resolve=registry.resolve, path="game")
     assert isinstance(game, Game)
     return game
+
+
+def default_recipe() -> str:
+    """Return the name of the recipe of a training that names none; raise `SettingsError` where no plugin offers one."""
+    return installed_registry().recipe_or_default(None)
 
 
 def find_recipe(registry: Registry, recipe: str | Recipe) -> Recipe:
