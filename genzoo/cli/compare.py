@@ -217,7 +217,9 @@ def _baselines(
     found = []
     if models:
         some = comparing.held_out(next(iter(models.values())), splits)
-        found.append(_baseline("held-out samples", some, splits, only=("modes", "nearest-neighbour")))
+        measured = [metric.name for metric in api.applicable_metrics(some) if metric.measures_held_out]
+        if measured:
+            found.append(_baseline("held-out samples", some, splits, only=measured))
     for one in contestants:
         if one.run is not None or one.jobs[0].plan.source is not None:
             continue

@@ -267,7 +267,7 @@ def _wrong_in(record: dict[str, Any], kinds: _Kinds) -> str | None:
 
 
 def claim(root: Path, label: str) -> Run:
-    """Make and return the next numbered run folder below `root`, such as runs/0012-ali-mixture25-s0."""
+    """Make and return the next numbered run folder below `root`, such as runs/0012-MODEL-RECIPE-s0."""
     from filelock import FileLock
 
     with files.storage(root):
@@ -332,6 +332,7 @@ def _is_score(score: Any) -> bool:
         and abs(score.get("value") or 0) < 2**1023
         and isinstance(score.get("step"), int)
         and isinstance(score.get("protocol"), dict)
+        and isinstance(score.get("headline", False), bool)
     )
 
 
