@@ -37,7 +37,7 @@ def runs_command(root: str, as_json: bool) -> None:
         result_json({"runs": found})
         return
     if not found:
-        status(f"no runs below {root}; begin one with: genzoo train ali")
+        status(f"no runs below {root}; begin one with: {options.train_command_for()}")
         return
     rows = [
         (

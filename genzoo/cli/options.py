@@ -75,6 +75,14 @@ class Name(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.
         ]
 
 
+def train_command_for(recipe: str | None = None) -> str:
+    """Return a command that trains the first installed model on `recipe`, by default on the default recipe."""
+    model = next((entry.name for entry in registry().of("models")), "MODEL")
+    if recipe is None and registry().default_recipe is None:
+        recipe = next((entry.name for entry in registry().of("recipes")), "RECIPE")
+    return f"genzoo train {model}" if recipe is None else f"genzoo train {model} --recipe {recipe}"
+
+
 recipe = click.option("--recipe", cls=_Recipe, type=Name("recipes"), metavar="R")
 
 
