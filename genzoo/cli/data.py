@@ -198,12 +198,8 @@ def _dataset(name: str, assignments: tuple[str, ...] = ()) -> "PreparedDataset":
     for path, value in options.parse_settings(assignments).items():
         chosen = override(chosen, path, value, resolve=resolve)
     if not isinstance(chosen.dataset, PreparedDataset):
-        remedy = (
-            f"type: {options.train_command_for(name)}"
-            if _is_recipe(name)
-            else "recipes are listed by: genzoo list recipes"
-        )
-        raise SettingsError(f"'{name}' needs nothing from elsewhere", remedy)
+        train_it, list_them = f"type: {options.train_command_for(name)}", "recipes are listed by: genzoo list recipes"
+        raise SettingsError(f"'{name}' needs nothing from elsewhere", train_it if _is_recipe(name) else list_them)
     return chosen.dataset
 
 

@@ -797,7 +797,7 @@ def test_what_cannot_be_meant_is_told(source, data, arguments, code, text):
 def unseen(monkeypatch):
     """Leave out pictures and scores, which take most of the time of a short training."""
     for name in ("pictures.save_samples", "pictures.save_reconstructions", "metrics.evaluate_model"):
-        monkeypatch.setattr(f"genzoo.{name}", lambda *arguments, **more: [])
+        monkeypatch.setattr(f"genzoo.evaluation.{name}", lambda *arguments, **more: [])
 
 
 def told(text, beginning):
