@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from genzoo import __version__
+from genzoo.cli import options
 from genzoo.cli.output import status
 from genzoo.errors import (
     DivergedError,
@@ -76,6 +77,14 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(self._summaries(ctx))
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """End with the commands of a first session, of names that the installed plugins offer."""
+        recipe = registry().default_recipe
+        steps = [options.train_command_for(), "genzoo list", *([f"genzoo show {recipe}"] if recipe else [])]
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(f"First steps:  {'  ·  '.join(steps)}")
+
     def _summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
         ours = {name: self.get_command(ctx, name) for name in _COMMANDS}
         told = [(name, command.get_short_help_str(limit=80)) for name, command in ours.items() if command]
@@ -91,7 +100,6 @@ def _plugin_commands() -> dict[str, str]:
     cls=_Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="First steps:  genzoo train ali  ·  genzoo list  ·  genzoo show mixture25",
 )
 @click.version_option(__version__, message="genzoo %(version)s")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")

@@ -25,8 +25,8 @@ def data_command() -> None:
     """Fetch and prepare the data sets that do not come with the package.
 
     \b
-    genzoo data fetch cifar10 && genzoo data prepare cifar10
-    genzoo data prepare folder64 --source PHOTOGRAPHS
+    genzoo data fetch NAME && genzoo data prepare NAME
+    genzoo data prepare NAME --source PATH
     """
 
 
@@ -104,10 +104,10 @@ def prepare_command(
     counts = ", ".join(f"{split} {count:,}" for split, count in rows.items())
     left_out = f"; {facts['left_out']:,} unreadable ones left out" if facts["left_out"] else ""
     status(f"{counts} images{left_out}")
-    named = name if _is_recipe(name) else f"a recipe that uses {dataset.name}"
     at = "" if data is None else f" --data {shlex.quote(str(data))}"
     at += "".join(f" --set {shlex.quote(assignment)}" for assignment in assignments)
-    status(f"next, type: genzoo train ali --recipe {named}{at}" if _is_recipe(name) else f"ready for {named}")
+    next_step = f"next, type: {options.train_command_for(name)}{at}"
+    status(next_step if _is_recipe(name) else f"ready for a recipe that uses {dataset.name}")
 
 
 @data_command.command("status")
@@ -198,7 +198,8 @@ def _dataset(name: str, assignments: tuple[str, ...] = ()) -> "PreparedDataset":
     for path, value in options.parse_settings(assignments).items():
         chosen = override(chosen, path, value, resolve=resolve)
     if not isinstance(chosen.dataset, PreparedDataset):
-        raise SettingsError(f"'{name}' needs nothing from elsewhere", f"type: genzoo train ali --recipe {name}")
+        train_it, list_them = f"type: {options.train_command_for(name)}", "recipes are listed by: genzoo list recipes"
+        raise SettingsError(f"'{name}' needs nothing from elsewhere", train_it if _is_recipe(name) else list_them)
     return chosen.dataset
 
 

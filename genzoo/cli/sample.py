@@ -59,7 +59,10 @@ def sample_command(
     path = _checked(out)
     model = api.load(run, device=device, raw=raw)
     if not model.networks.is_conditional and any(one is not None for one in (condition, sweep, grid)):
-        raise SettingsError("this model takes no condition: it was trained without labels", "try: conditional-ali")
+        raise SettingsError(
+            "this model takes no condition: it was trained without labels",
+            "train a conditional one; models are listed by: genzoo list models",
+        )
     if grid is not None and (condition is not None or sweep is not None):
         raise SettingsError("--grid says all conditions itself: leave out --condition and --sweep")
     facts: dict[str, object] = {"seed": seed, "step": model.step, "weights": model.weights}

@@ -31,7 +31,7 @@ _quiet = click.option("--quiet", is_flag=True, help="No talk while training.")
 
 @click.command("train")
 @click.argument("model", type=options.Name("models"))
-@click.option("--recipe", type=options.Name("recipes"), metavar="R", help="Recipe; mixture25 if left out.")
+@options.recipe
 @options.seed
 @_steps
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")
@@ -53,8 +53,8 @@ def train_command(assignments: tuple[str, ...], as_json: bool, quiet: bool, **op
     """Train MODEL on a recipe, in a new folder below runs/.
 
     \b
-    genzoo train ali
-    genzoo train gan --recipe digits --seed 1 --set training.learning_rate=2e-4
+    genzoo train MODEL
+    genzoo train MODEL --recipe R --seed 1 --set training.learning_rate=2e-4
     """
     request = TrainingRequest(overrides=options.parse_settings(assignments), **options_of_request)
     _train_and_show(lambda callback: session.train(request, callback), as_json=as_json, quiet=quiet)

@@ -22,8 +22,9 @@ def baselines_of(contestants: Mapping[str, Cell], models: Mapping[str, Model], s
     baselines = []
     if models:
         rows = held_out(next(iter(models.values())), splits)
-        metrics = [metric for metric in applicable_metrics(rows) if metric.name in ("modes", "nearest-neighbour")]
-        baselines.append(_baseline("held-out samples", rows, splits, metrics))
+        metrics = [metric for metric in applicable_metrics(rows) if metric.measures_held_out]
+        if metrics:
+            baselines.append(_baseline("held-out samples", rows, splits, metrics))
     for label, cell in contestants.items():
         if cell.request is not None and cell.job.plan.source is None:
             model = untrained(cell, splits)

@@ -22,7 +22,7 @@ from genzoo.evaluation.scoring import metrics_with_obstacles
 from genzoo.games.game import Game
 from genzoo.host.registry import registry
 from genzoo.runs import session
-from genzoo.runs.job import recipe_name
+from genzoo.runs.job import find_recipe
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
 from genzoo.training.devices import choose_device
@@ -149,7 +149,7 @@ def _recipe_of(contestant: Contestant, common: TrainingRequest) -> str:
     named = request.recipe or common.recipe
     if source is not None and (named is None or isinstance(contestant, Run)):
         return Run.at(source).record.recipe
-    return recipe_name(registry(), named)
+    return find_recipe(registry(), named).name
 
 
 def _cells(contestants: Mapping[str, Contestant], common: TrainingRequest, seeds: int, folder: Path) -> list[Cell]:

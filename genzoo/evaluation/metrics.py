@@ -4,7 +4,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from genzoo.components import Component
 from genzoo.errors import GenzooError, GenzooWarning
@@ -22,11 +22,16 @@ class Score:
     protocol: dict[str, Any] = field(default_factory=dict)
     better: Literal["higher", "lower"] | None = None
     """Which values are better, where either are."""
+    headline: bool = False
+    """Whether `genzoo runs` shows it before other scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(Component):
     """A way to measure a model."""
+
+    measures_held_out: ClassVar[bool] = False
+    """Whether it measures samples alone, so that held-out rows can be measured in their place."""
 
     @abstractmethod
     def obstacle(self, model: Model) -> str | None:

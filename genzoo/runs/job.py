@@ -13,6 +13,7 @@ from genzoo.data.labels import label_frequencies
 from genzoo.errors import PluginError, SettingsError, UnreadableError
 from genzoo.games.game import Game
 from genzoo.host.registry import Registry
+from genzoo.host.registry import registry as installed_registry
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.record import RunRecord, SourceRecord
 from genzoo.storage.run_folder import Run
@@ -22,8 +23,6 @@ from genzoo.training.execution import Execution, Precision
 from genzoo.training.initialization import Plan
 from genzoo.training.settings import MAY_CHANGE, Recipe, Settings, differences, resolve_settings, with_steps
 from genzoo.types import Splits
-
-DEFAULT_RECIPE = "mixture25"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +97,7 @@ def resolve_job(registry: Registry, request: TrainingRequest, source: SourceReco
     if request.recipe is None and source is not None:
         base, recipe_name = _settings_of(registry, source), source.recipe
     else:
-        base = find_recipe(registry, request.recipe or DEFAULT_RECIPE)
+        base = find_recipe(registry, request.recipe)
         recipe_name = base.name
     texts = {path: to_text(value) for path, value in request.overrides.items()}
     settings = resolve_settings(game, base, list(texts.items()), resolve=registry.resolve)
@@ -146,19 +145,20 @@ def find_game(registry: Registry, model: str | Game) -> Game:
     return game
 
 
-def recipe_name(registry: Registry, recipe: str | Recipe | None) -> str:
-    """Return the name of a recipe, None standing for the default."""
-    return find_recipe(registry, recipe or DEFAULT_RECIPE).name
+def default_recipe() -> str:
+    """Return the name of the recipe of a training that names none; raise `SettingsError` where no plugin offers one."""
+    return installed_registry().recipe_or_default(None)
 
 
-def find_recipe(registry: Registry, recipe: str | Recipe) -> Recipe:
-    """Return the recipe called `recipe`, or the recipe itself."""
+def find_recipe(registry: Registry, recipe: str | Recipe | None) -> Recipe:
+    """Return the recipe of that name, the recipe itself, or the plugins' default for None."""
     if isinstance(recipe, Recipe):
         return recipe
-    found = registry.load("recipes", recipe)
-    if not isinstance(found, Recipe):
-        raise PluginError(f"what is registered as the recipe '{recipe}' is not a Recipe: {found!r}")
-    return found
+    name = registry.recipe_or_default(recipe)
+    loaded = registry.load("recipes", name)
+    if not isinstance(loaded, Recipe):
+        raise PluginError(f"what is registered as the recipe '{name}' is not a Recipe: {loaded!r}")
+    return loaded
 
 
 def refuse_differences(run: Run, record: RunRecord, job: Job, registry: Registry) -> None:

@@ -218,7 +218,7 @@ class Run:
 
 
 def claim(root: Path, label: str) -> Run:
-    """Make and return the next numbered run folder below `root`, such as runs/0012-ali-mixture25-s0."""
+    """Make and return the next numbered run folder below `root`, such as runs/0012-MODEL-RECIPE-s0."""
     from filelock import FileLock
 
     with files.storage(root):
@@ -283,6 +283,7 @@ def _is_score(score: Any) -> bool:
         and abs(score.get("value") or 0) < 2**1023
         and isinstance(score.get("step"), int)
         and isinstance(score.get("protocol"), dict)
+        and isinstance(score.get("headline", False), bool)
     )
 
 

@@ -7,6 +7,7 @@ import torch
 from genzoo import new_trainer
 from genzoo.data import condition
 from genzoo.evaluation import forward_macs
+from genzoo.runs import default_recipe
 from genzoo_bench.eager_alternating import EagerAlternating
 from genzoo_bench.eager_same_maths import EagerSameMaths
 from genzoo_bench.loop import Start
@@ -43,7 +44,7 @@ def benchmark(model, *, recipe, steps, overrides, device, precision, execution, 
     peak = peak_flops(engine.device, torch.bfloat16 if engine.precision == "bf16" else torch.float32)
     found = {
         "model": model,
-        "recipe": recipe or "mixture25",
+        "recipe": recipe or default_recipe(),
         "batch_size": batch,
         "steps_per_second": rates.median("engine"),
         "images_per_second": rates.median("engine") * batch,

@@ -12,7 +12,7 @@ BASELINES = ("eager-alternating", "eager-same-maths")
 
 @click.command("bench", short_help="Time a model's steps beside loops written by hand.")
 @click.argument("model")
-@click.option("--recipe", metavar="R", help="Recipe; mixture25 if left out.")
+@click.option("--recipe", metavar="R", help="Recipe; the default one if left out.")
 @click.option(
     "--steps",
     type=click.IntRange(min=1),

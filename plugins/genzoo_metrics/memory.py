@@ -18,6 +18,7 @@ class NearestNeighbour(Metric):
     """
 
     name: ClassVar[str] = "nearest-neighbour"
+    measures_held_out: ClassVar[bool] = True
     samples: int = 1000
     training_rows: int = 20_000
 

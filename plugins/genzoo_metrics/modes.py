@@ -18,6 +18,7 @@ class Modes(Metric):
     """
 
     name: ClassVar[str] = "modes"
+    measures_held_out: ClassVar[bool] = True
     samples: int = 10_000
 
     def obstacle(self, model):
@@ -39,6 +40,7 @@ class Modes(Metric):
                 value=float(len(nearest.unique())),
                 protocol=protocol | {"covered": "any sample whose nearest mean it is"},
                 better="higher",
+                headline=True,
             ),
             Score(
                 metric="modes/strict",

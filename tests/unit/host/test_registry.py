@@ -19,6 +19,7 @@ from genzoo.evaluation import Metric
 from genzoo.games import Objective, Schedule
 from genzoo.host.registry import GROUP, KINDS, discover, registry
 from genzoo.nn import Architecture
+from genzoo.runs import default_recipe
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.training import Recipe
 
@@ -422,3 +423,70 @@ def test_every_lazy_entry_leads_to_what_it_says(entry):
 
 def test_every_kind_has_an_entry_of_its_own():
     assert {entry.kind for entry in OWN} == set(KINDS)
+
+
+# The default recipe
+
+DEFAULT = (
+    HOOKS
+    + """
+@hookimpl
+def genzoo_recipes():
+    return [lazy("{name}", "{module}:Nothing", "a recipe")]
+
+@hookimpl
+def genzoo_default_recipe():
+    return {answer}
+"""
+)
+
+
+def offer(site, distribution, answer=None, **more):
+    answer = repr(distribution) if answer is None else answer
+    site.install(distribution, DEFAULT.replace("{name}", distribution).replace("{answer}", answer), **more)
+
+
+def test_without_an_offer_there_is_no_default_recipe_and_the_remedy_names_one(site):
+    site.good("zoo-a")
+    found = site.discover()
+    assert found.default_recipe is None
+    assert found.recipe_or_default("digits") == "digits"
+    with pytest.raises(SettingsError) as caught:
+        found.recipe_or_default(None)
+    assert caught.value.found == "no recipe was named, and no installed plugin offers a default one"
+    assert caught.value.remedy == "choose one: --recipe R; recipes are listed by: genzoo list recipes"
+
+
+def test_the_default_recipe_is_that_of_the_first_distribution_and_genzoos_own_comes_last(site):
+    own = discover(entry_points(group=GROUP)).default_recipe
+    assert own == "mixture25"
+    offer(site, "zoo-b", points={"a": "zoo_b"})
+    assert discover([*entry_points(group=GROUP), *site.points]).default_recipe == "zoo-b"
+    assert site.discover().default_recipe == "zoo-b"
+    offer(site, "zoo-a", points={"z": "zoo_a"})
+    found = site.discover()
+    assert (found.default_recipe, found.recipe_or_default(None), found.warnings) == ("zoo-a", "zoo-a", [])
+
+
+def test_a_default_recipe_that_no_plugin_offers_is_passed_over_with_one_warning(site):
+    offer(site, "zoo-a", "'recipe-of-nobody'")
+    offer(site, "zoo-b")
+    found = site.discover()
+    assert found.default_recipe == "zoo-b"
+    assert found.warnings == [
+        "plugin zoo_a of zoo-a names the default recipe 'recipe-of-nobody', which no plugin offers"
+    ]
+
+
+@pytest.mark.parametrize("answer", ["3", "['zoo-a']", "lazy('zoo-a', 'zoo_a:Nothing', 'a recipe')"])
+def test_a_default_recipe_that_is_no_name_makes_the_plugin_a_broken_one(site, answer):
+    offer(site, "zoo-a", answer)
+    found = site.discover()
+    (broken,) = found.broken
+    assert "expected the name of a recipe" in broken.cause
+    assert names(found, "recipes") == []
+
+
+def test_the_default_recipe_of_an_installation_is_the_toy_task():
+    assert registry().default_recipe == "mixture25"
+    assert default_recipe() == "mixture25"
