@@ -1,6 +1,7 @@
 from .architecture import Architecture as Architecture
 from .architecture import LinearEmbedder as LinearEmbedder
 from .interfaces import Decoder as Decoder
+from .interfaces import Embedder as Embedder
 from .interfaces import Encoder as Encoder
 from .interfaces import JointCritic as JointCritic
 from .interfaces import Networks as Networks
@@ -10,6 +11,7 @@ from .table_networks import TableCritic as TableCritic
 from .table_networks import TableDecoder as TableDecoder
 from .table_networks import TableEncoder as TableEncoder
 from .tables import BatchNorm as BatchNorm
+from .tables import Bias as Bias
 from .tables import Conv as Conv
 from .tables import Identity as Identity
 from .tables import LeakyReLU as LeakyReLU

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from genzoo.components import Component
 from genzoo.errors import SettingsError
-from genzoo.nn.interfaces import Decoder, Encoder, JointCritic, Networks
+from genzoo.nn.interfaces import Decoder, Embedder, Encoder, JointCritic, Networks
 from genzoo.types import DataSpec, Posterior, Sees
 
 
@@ -42,11 +42,8 @@ class Architecture(Component):
     def critic(self, data: DataSpec, *, sees: Sees = "xz", condition: int = 0, outputs: int = 1) -> JointCritic:
         """Return a critic of the parts that it `sees`, with `outputs` logits per row."""
 
-    def embedder(self, data: DataSpec) -> nn.Module:
-        """Return the map from y (N, condition_size) to its embedding, one for all networks of a game.
-
-        Its attribute `out_features` is the size that the other parts take as `condition`. The default passes y on.
-        """
+    def embedder(self, data: DataSpec) -> Embedder:
+        """Return the map from y to its embedding, one for all networks of a game; the default leaves y as it is."""
         return PassOn(data)
 
     def initialise(self, networks: Networks, images: Tensor) -> None:
@@ -64,7 +61,7 @@ class Architecture(Component):
         return chosen
 
 
-class LinearEmbedder(nn.Linear):
+class LinearEmbedder(nn.Linear, Embedder):
     """One linear map from y (N, condition_size) to `size` numbers; its weights stay as drawn unless `trained`."""
 
     def __init__(self, data: DataSpec, size: int, *, trained: bool = True) -> None:
@@ -72,7 +69,7 @@ class LinearEmbedder(nn.Linear):
         self.requires_grad_(trained)
 
 
-class PassOn(nn.Module):
+class PassOn(Embedder):
     """The embedding that leaves y as it is."""
 
     def __init__(self, data: DataSpec) -> None:
