@@ -11,3 +11,4 @@ from .downloads import Download as Download
 from .labels import condition as condition
 from .prepared import PreparedDataset as PreparedDataset
 from .preparing import Contents as Contents
+from .preparing import Labels as Labels

@@ -20,6 +20,7 @@ from .tables import Maxout as Maxout
 from .tables import Nonlinearity as Nonlinearity
 from .tables import ReLU as ReLU
 from .tables import Row as Row
+from .tables import Shape as Shape
 from .tables import Sigmoid as Sigmoid
 from .tables import Table as Table
 from .tables import TransposedConv as TransposedConv

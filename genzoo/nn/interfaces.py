@@ -11,7 +11,7 @@ from genzoo.errors import SettingsError
 from genzoo.types import Code, Joint, Support, Verdict
 
 _ModuleClass = TypeVar("_ModuleClass", bound=type[nn.Module])
-_Found = TypeVar("_Found")
+_Answer = TypeVar("_Answer")
 
 _ROW_WISE: set[type[nn.Module]] = {
     nn.Sequential,
@@ -87,7 +87,7 @@ class JointCritic(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, joint: Joint) -> Verdict:
-        """Return the verdict on every row of `joint`."""
+        """Return the logits and features of the N rows of `joint`; parts that the critic does not see may be None."""
 
     @cached_property
     def couples_rows(self) -> bool:
@@ -107,7 +107,10 @@ class Embedder(nn.Module, ABC):
 
 
 class Networks(nn.Module):
-    """The networks of one game; parts that it does not have are None, further parts go by any name."""
+    """The networks of one game; parts that it does not have are None, further parts go by any name.
+
+    A method that needs a part which is None raises `SettingsError`.
+    """
 
     encoder: Encoder | None
     decoder: Decoder | None
@@ -132,8 +135,8 @@ class Networks(nn.Module):
             self.add_module(name, part)
         self._frozen: tuple[str, ...] = ()
 
-    def call(self, rule: Callable[..., _Found], *values: Any) -> _Found:
-        """Return `rule(networks, *values)`: the seam at which a step is compiled, or played by many at once."""
+    def call(self, rule: Callable[..., _Answer], *values: Any) -> _Answer:
+        """Return `rule(networks, *values)`; what stands in for networks may compile the rule, or batch it."""
         return rule(self, *values)
 
     @property
@@ -142,15 +145,18 @@ class Networks(nn.Module):
         return self.embedder is not None
 
     def encode(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Code:
-        """Return the encoder's code of `x`, given the condition vectors `y` (N, condition_size)."""
+        """Return the encoder's code of `x` (N, *shape), drawn with standard normal `noise` (N, latent).
+
+        A conditional model needs the condition vectors `y` (N, condition_size); any other leaves them unread.
+        """
         return _present(self.encoder, "encoder")(x, noise, self._condition(y))  # type: ignore[no-any-return]
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the decoder's x for `z`, given the condition vectors `y` (N, condition_size)."""
+        """Return the decoder's x (N, *shape) for `z` (N, latent); `y` as in `encode`."""
         return _present(self.decoder, "decoder")(z, self._condition(y))  # type: ignore[no-any-return]
 
     def decode_logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return `decode` before its output nonlinearity."""
+        """Return x (N, *shape) as `decode` does, before the output nonlinearity."""
         return _present(self.decoder, "decoder").logits(z, self._condition(y))
 
     def judge(self, joint: Joint) -> Verdict:
@@ -168,7 +174,7 @@ class Networks(nn.Module):
         return embedder(y)  # type: ignore[no-any-return]
 
     def freeze(self, name: str, part: nn.Module) -> None:
-        """Put `part` in as the network called `name`, never to be trained nor to leave inference mode."""
+        """Set the network called `name` to `part`; it is not trained, and stays in inference mode."""
         setattr(self, name, part.requires_grad_(False))
         self._frozen = (*self._frozen, name)
         self.train(self.training)
