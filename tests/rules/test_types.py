@@ -1,6 +1,7 @@
 """Types: every function of the library, of its plugins and of the examples says what it takes and returns."""
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -15,9 +16,9 @@ def label(path):
     return str(path.relative_to(ROOT))
 
 
-def functions(path):
-    """Yield every function of a file and whether it is bound, so that its first argument is the class's or object's."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def functions(text):
+    """Yield every function in a source and whether it is bound: then its first argument is the class or the object."""
+    tree = ast.parse(text)
     methods = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for inner in node.body}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -36,9 +37,21 @@ def without_annotation(function, *, is_bound):
 
 @pytest.mark.parametrize("path", FILES, ids=label)
 def test_every_argument_and_result_is_annotated(path):
-    for function, is_bound in functions(path):
+    for function, is_bound in functions(path.read_text(encoding="utf-8")):
         bare = without_annotation(function, is_bound=is_bound)
         assert bare == [], f"{label(path)}:{function.lineno} {function.name}"
+
+
+def test_what_is_shown_to_authors_of_plugins_is_annotated_too():
+    page = (ROOT / "docs" / "writing-a-plugin.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    shown = [
+        (function.name, without_annotation(function, is_bound=is_bound))
+        for block in blocks
+        for function, is_bound in functions(block)
+    ]
+    assert len(shown) >= 8
+    assert [name for name, bare in shown if bare] == []
 
 
 def test_the_rule_sees_what_is_missing():
