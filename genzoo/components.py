@@ -24,6 +24,7 @@ class Component(ABC):
     """
 
     name: ClassVar[str]
+    """What it goes by on the command line and in JSON."""
 
     @classmethod
     def summary(cls) -> str:

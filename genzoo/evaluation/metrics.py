@@ -18,8 +18,10 @@ class Score:
     """A number and how it came about; scores whose protocols differ must not be ranked together."""
 
     metric: str
+    """Its name: the metric's, with `/…` behind it for further scores of the same metric."""
     value: float
     protocol: dict[str, Any] = field(default_factory=dict)
+    """How it was measured, as JSON data."""
     better: Literal["higher", "lower"] | None = None
     """Which values are better, where either are."""
     headline: bool = False
@@ -35,7 +37,7 @@ class Metric(Component):
 
     @abstractmethod
     def obstacle(self, model: Model) -> str | None:
-        """Return why the model or its data cannot be measured, such as `has no encoder`, or None."""
+        """Return why the model or its data cannot be measured, such as `it has no encoder`, or None."""
 
     @abstractmethod
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:

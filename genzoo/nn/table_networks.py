@@ -64,7 +64,10 @@ class TableEncoder(Encoder):
 
 @row_wise
 class TableDecoder(Decoder):
-    """A decoder of one table that reads z joined with y; its last row prints the sigmoid of `unit` support."""
+    """A decoder of one table that reads z joined with y.
+
+    The last row has to end in `Sigmoid` for data of `unit` support, and in `Identity` for `real` ones.
+    """
 
     def __init__(self, data: DataSpec, *, latent: int, table: Table, condition: int = 0) -> None:
         super().__init__(support=data.support)
