@@ -233,7 +233,7 @@ def scores_of(value):
 
 
 WRITERS = {
-    "run.json": ("write_record", lambda run: run.record["seed"]),
+    "run.json": ("write_record", lambda run: run.record.seed),
     "evaluation.json": ("write_scores", lambda run: run.scores[0]["value"]),
     "metrics.jsonl, a line": ("log", lambda run: [entry["step"] for entry in run.read_log()]),
     "metrics.jsonl, rewound": ("rewind_log", lambda run: [entry["step"] for entry in run.read_log()]),
@@ -445,7 +445,7 @@ def fail_everywhere(root, operations, tmp_path, *, made_folders_are_kept=True):
             found = tmp_path / "found"
             disk.after_failure(found, choose)
             newest, _ = checkpoints.newest(found / "run" / "checkpoints")
-            yield newest is not None and newest.step >= disk.saved and Run(found / "run").record["model"] == "gan"
+            yield newest is not None and newest.step >= disk.saved and Run(found / "run").record.model == "gan"
             shutil.rmtree(found)
 
 

@@ -379,7 +379,7 @@ def test_ranks_that_were_stopped_and_killed_go_on_bitwise_as_if_they_had_not_bee
 def test_two_ranks_leave_the_files_that_one_process_does_and_say_how_many_they_were(story, tmp_path):
     alone = genzoo.train("ali", overrides=TOY, steps=story.steps, run=tmp_path / "alone")
     assert files_below(story.whole.path) == files_below(alone.path)
-    assert (story.whole.record["ranks"], alone.record["ranks"]) == (2, 1)
+    assert (story.whole.record.ranks, alone.record.ranks) == (2, 1)
     assert len(story.whole.read_log()) == len(alone.read_log())
 
 

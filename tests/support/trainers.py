@@ -88,3 +88,13 @@ def equal(left, right):
 
 def bits(tensor):
     return tensor.contiguous().view(torch.int32)
+
+
+def new_trainer(model, *, split=None, **chosen):
+    """Return the trainer of a request in memory, on random rows unless there is a `split`."""
+    return runs.new_trainer(TrainingRequest(model=model, **chosen), split=split)
+
+
+def job_of_request(model, *, precision="fp32", **chosen):
+    """Return the job that a request resolves to."""
+    return resolve_job(registry(), TrainingRequest(model=model, precision=precision, **chosen))

@@ -604,8 +604,8 @@ def test_a_post_hoc_game_trains_from_a_run_and_goes_on_without_it(registered, tm
             assert all(torch.equal(state[name], origin[name]) for name in decoder)
 
     assert_inherited()
-    assert run.record["from"]["sha256"] == source.newest_checkpoint()[0].sha256
-    assert run.record["recipe"] == "mixture25"
+    assert run.record.source.sha256 == source.newest_checkpoint()[0].sha256
+    assert run.record.recipe == "mixture25"
     source.path.rename(tmp_path / "elsewhere")
     genzoo.resume(run, steps=6)
     assert run.newest_checkpoint()[0].step == 6
