@@ -16,7 +16,7 @@ from genzoo.randomness import reseed
 from genzoo.storage.tensors import fill
 from genzoo.text import nearest
 from genzoo.training.batches import Stream
-from genzoo.training.distributed import Ranks
+from genzoo.training.distributed import Ranks, SingleProcess
 from genzoo.training.ema import EMA
 from genzoo.training.execution import Execution, GradientRule, Movers, Precision, Step, StepRule, compiled_or_not
 from genzoo.training.initialization import Plan, initial_networks
@@ -43,7 +43,7 @@ class Trainer:
         self.settings = settings
         self.precision = precision
         self.execution = execution
-        self.ranks = ranks or Ranks()
+        self.ranks = ranks or SingleProcess()
         self.seed = seed
         self.device = device
         self.step = 0
