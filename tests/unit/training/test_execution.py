@@ -87,7 +87,7 @@ def assert_compiled_is_eager(model, *, recipe="mixture25", steps=4, **overrides)
         warnings.simplefilter("error", GenzooWarning)
         found = advanced(compiled, steps)
     assert found == [pytest.approx(losses, rel=1e-9) for losses in advanced(eager, steps)]
-    assert compiled._played is not compiled.networks
+    assert compiled._step.networks is not compiled.networks
     assert apart(compiled, eager) <= 1e-8
 
 
@@ -133,7 +133,6 @@ def test_a_rehearsal_that_fails_leaves_the_networks_as_they_are_and_no_trace():
 
     def rehearse(networks):
         assert networks is not trainer.networks
-        assert networks.critic is trainer.networks.critic
         trainer.networks.decode(torch.randn(8, 2))
         torch.manual_seed(1)
         raise ValueError("no such thing\nand more of it")
@@ -172,7 +171,7 @@ def test_every_rule_is_compiled_once(monkeypatch):
     monkeypatch.setattr(torch, "compile", compile)
     trainer, eager = trainer_of("ali", how="compiled"), trainer_of("ali")
     advanced(trainer, 3)
-    assert compiled == ["_show", "_judge", "_weigh"]
+    assert compiled == ["_draw", "_logits", "_weigh"]
     advanced(eager, 3)
     assert same(trainer, eager)
 
@@ -411,7 +410,7 @@ def test_a_captured_step_is_the_eager_one_masks_and_partial_batches_included(mod
     captured, eager = (on_gpu(model, recipe, overrides, how=how) for how in ("captured", "eager"))
     found, expected = advanced(captured, STEPS), advanced(eager, STEPS)
     kinds = 1 if captured.settings.game.movers(0, ("a", "b")) == ("a", "b") else 2
-    assert graphs_of(captured._run) == 2 * kinds
+    assert graphs_of(captured._step._run) == 2 * kinds
     # the same kernels: what differs is the algorithm that cuDNN chose, and the order in which atomics added
     assert found == [pytest.approx(losses, rel=1e-4, abs=1e-4) for losses in expected]
     assert apart(captured, eager) <= 1e-4
@@ -483,7 +482,7 @@ def test_a_captured_population_is_its_trainings_alone(model, recipe):
     assert population.obstacle() is None
     for _ in range(STEPS):
         losses = population.take_step()
-    assert graphs_of(population._run) == 2
+    assert graphs_of(population._step._run) == 2
     for ours, one, other in zip(losses, together, alone, strict=True):
         assert advanced(other, STEPS)[-1] == pytest.approx(
             {name: value.item() for name, value in ours.players.items()}, rel=1e-3, abs=1e-3
@@ -544,10 +543,10 @@ def test_training_on_a_gpu_leaves_the_callers_arithmetic():
 def test_a_gpu_and_a_cpu_begin_with_the_same_losses():
     one, other = trainer_of("ali"), trainer_of("ali", device="cuda")
     batch = one.stream.batch(0)
-    found = other._gradients(
+    found = other._step.gradients(
         other.networks, Batch(*(None if part is None else part.cuda() for part in batch)), other.movers()
     )
-    expected = one._gradients(one.networks, batch, one.movers())
+    expected = one._step.gradients(one.networks, batch, one.movers())
     for name, value in expected[0].players.items():
         assert found[0].players[name].item() == pytest.approx(value.item(), rel=1e-5)
 

@@ -13,7 +13,7 @@ from toy import TOY
 from trainers import doubled
 
 import genzoo
-from genzoo import AdversarialGame, api
+from genzoo import api
 from genzoo.comparison import cells
 from genzoo.errors import DivergedError, GenzooWarning, InterruptedRun
 from genzoo.games import game
@@ -248,14 +248,19 @@ def test_one_backward_serves_both_players_of_all_replicas(monkeypatch, model, re
 
     def counted(losses, movers):
         passes.append(tuple(movers))
-        return one_by_one(losses, movers)
+        return per_player(losses, movers)
 
-    one_by_one = game.one_by_one
-    monkeypatch.setattr(game, "one_by_one", counted)
-    once, twice = ([trainer_of(model, seed, recipe=recipe, double=True) for seed in range(3)] for _ in range(2))
+    per_player = game.per_player
+    monkeypatch.setattr(game, "per_player", counted)
+    once, twice = (
+        [
+            trainer_of(model, seed, recipe=recipe, double=True, overrides={"training.one_backward": one_backward})
+            for seed in range(3)
+        ]
+        for one_backward in (True, False)
+    )
     lost = played(once)
     assert passes == []
-    monkeypatch.setattr(AdversarialGame, "_one_backward_may_serve", lambda *_: False)
     assert [numbers(one) for one in played(twice)] == about([numbers(one) for one in lost], 1e-9)
     assert passes == [("critic", "generator")] * (STEPS + 1)  # the rehearsal is one
     assert_same(once, twice, bitwise=False)
