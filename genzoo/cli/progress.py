@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from genzoo.cli.output import columns, status
+from genzoo.cli.output import columns, gradients_text, status
 from genzoo.errors import InterruptedRun
 from genzoo.runs.signals import Stop, StopOnSignal, stop_on_signals
 from genzoo.storage.run_folder import Run
@@ -237,7 +237,7 @@ def describe(run: Run) -> str:
     how = [f"seed {record.seed}", record.device, record.precision]
     how += [record.execution] if record.execution != "eager" else []
     how += [f"{record.ranks} ranks"] if record.ranks > 1 else []
-    rows = [("run", f"{run.path}  ({', '.join(how)})")]
+    rows = [("run", f"{run.path}  ({', '.join(how)})"), ("gradients", gradients_text(record.per_player_reason))]
     for root, value in record.settings.items():
         fields = {key: item for key, item in value.items() if key != "name"}
         shown = "  ".join(f"{key}={_short(item)}" for key, item in fields.items())

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar, TypeVarTuple
 
 from torch import Tensor, nn
 
@@ -12,6 +12,7 @@ from genzoo.types import Code, Joint, Support, Verdict
 
 _ModuleClass = TypeVar("_ModuleClass", bound=type[nn.Module])
 _Answer = TypeVar("_Answer")
+_Values = TypeVarTuple("_Values")
 
 _ROW_WISE: set[type[nn.Module]] = {
     nn.Sequential,
@@ -85,6 +86,9 @@ class Decoder(nn.Module, ABC):
 class JointCritic(nn.Module, ABC):
     """Tells the data side (high logits) from the prior side of a joint sample."""
 
+    outputs: int = 1
+    """Logits per row: verdicts have logits (N,) for 1 and (N, K) for K."""
+
     @abstractmethod
     def forward(self, joint: Joint) -> Verdict:
         """Return the logits and features of the N rows of `joint`; parts that the critic does not see may be None."""
@@ -135,8 +139,8 @@ class Networks(nn.Module):
             self.add_module(name, part)
         self._frozen: tuple[str, ...] = ()
 
-    def call(self, rule: Callable[..., _Answer], *values: Any) -> _Answer:
-        """Return `rule(networks, *values)`; what stands in for networks may compile the rule, or batch it."""
+    def call(self, rule: "Callable[[Networks, *_Values], _Answer]", *values: *_Values) -> _Answer:
+        """Return `rule(self, *values)`; what stands in for networks may compile the rule, or batch it."""
         return rule(self, *values)
 
     @property
@@ -189,6 +193,13 @@ class Networks(nn.Module):
         for name in self._frozen:
             self.get_submodule(name).eval()
         return self
+
+
+class GameNetworks(Protocol):
+    """Networks as a game's gradients are taken through them: as they are, compiled, or of many replicas at once."""
+
+    def call(self, rule: Callable[[Networks, *_Values], _Answer], *values: *_Values) -> _Answer:
+        """Return `rule(networks, *values)`; of R replicas, every tensor in `values` and answer has R in front."""
 
 
 _Part = TypeVar("_Part", bound=nn.Module)

@@ -111,6 +111,7 @@ class TableCritic(JointCritic):
         outputs: int = 1,
     ) -> None:
         super().__init__()
+        self.outputs = outputs
         self.x = build(x_table, data.shape) if "x" in sees else None
         self.z = build(z_table, _as_input(z_table, latent)) if "z" in sees else None
         seen = [prod(tower.output) for tower in (self.x, self.z) if tower is not None]

@@ -19,7 +19,7 @@ from genzoo.storage.record import RunRecord, SourceRecord
 from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun
 from genzoo.training.devices import choose_precision
-from genzoo.training.execution import Execution, Precision
+from genzoo.training.execution import Execution, Precision, gradients_record
 from genzoo.training.initialization import Plan
 from genzoo.training.settings import MAY_CHANGE, Recipe, Settings, differences, resolve_settings, with_steps
 from genzoo.types import Splits
@@ -63,6 +63,7 @@ class Job:
         data: str | None,
         device: torch.device,
         execution: Execution,
+        per_player_reason: str | None,
         created: str,
     ) -> RunRecord:
         """Return the record of its run."""
@@ -78,6 +79,7 @@ class Job:
             data=data,
             device=str(device),
             execution=execution,
+            **gradients_record(per_player_reason),
             ranks=torchrun.size(),
             versions={
                 "genzoo": __version__,
@@ -163,9 +165,12 @@ def find_recipe(registry: Registry, recipe: str | Recipe | None) -> Recipe:
 
 def refuse_differences(run: Run, record: RunRecord, job: Job, registry: Registry) -> None:
     """Raise `SettingsError` listing every difference between a run and a job that is to continue it."""
-    old = {"settings": record.settings, "seed": record.seed, "precision": record.precision, "ranks": record.ranks}
-    settings = to_json(job.settings, name_of=registry.name_of)
-    new = {"settings": settings, "seed": job.seed, "precision": job.precision, "ranks": torchrun.size()}
+    # Read again, so that a setting which the record is too old to have stands at its default.
+    before, now = (
+        to_json(settings, name_of=registry.name_of) for settings in (plan_of(registry, record).settings, job.settings)
+    )
+    old = {"settings": before, "seed": record.seed, "precision": record.precision, "ranks": record.ranks}
+    new = {"settings": now, "seed": job.seed, "precision": job.precision, "ranks": torchrun.size()}
     lines = [line.removeprefix("settings.") for line in differences(old, new)]
     former, present = (None if source is None else source.sha256 for source in (record.source, job.source))
     if former != present:

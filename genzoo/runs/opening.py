@@ -85,6 +85,7 @@ def engine_of(
             data=fingerprint,
             device=trainer.device,
             execution=execution,
+            per_player_reason=trainer.per_player_reason,
             created=run.record.created if run.exists else now(),
         )
     )

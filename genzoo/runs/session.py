@@ -92,8 +92,7 @@ def train_together(
     deviation of the initial weights. Where they cannot be played together, one warning says why, and they are trained
     one after the other. Every run is as if it had been trained alone, to rounding and to what networks draw inside.
     """
-    from genzoo.runs.engine import train_in_turn
-    from genzoo.runs.engine import train_together as train_as_one
+    from genzoo.runs.engine import run_to_end, train_in_turn
     from genzoo.training.populations import Population, difference
 
     with ExitStack() as stack:
@@ -101,7 +100,7 @@ def train_together(
         trainers = [engine.trainer for engine in engines]
         population = None if (obstacle := difference(trainers)) else Population(trainers)
         if population is not None and (obstacle := population.obstacle()) is None:
-            failed = train_as_one(engines, population)
+            failed = run_to_end(engines, population.take_step)
         else:
             warn([f"{len(engines)} runs are trained one after the other and not together: {obstacle}"])
             failed = train_in_turn(engines)

@@ -69,6 +69,10 @@ class RunRecord:
     """Version by distribution."""
     created: str
     """UTC, to the second."""
+    gradients: str | None = None
+    """`one-backward` or `per-player`; None in records from before this was stored."""
+    per_player_reason: str | None = None
+    """Why each player has a backward pass of its own; None where one of the critic serves both."""
 
     @property
     def steps(self) -> int:
@@ -77,15 +81,16 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of run.json."""
-        values = {key: getattr(self, _FIELDS.get(key, key)) for key in _RUN_KEYS}
+        values = {key: getattr(self, _FIELDS.get(key, key)) for key in (*_RUN_KEYS, *_LATER_KEYS)}
         return values | {"from": None if self.source is None else self.source.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "RunRecord":
         """Return the record that checked JSON data describe; keys of later versions are left out."""
         values = {_FIELDS.get(key, key): data[key] for key in _RUN_KEYS}
+        later = {key: data.get(key) for key in _LATER_KEYS}
         source = None if data["from"] is None else SourceRecord.from_json(data["from"])
-        return cls(**values | {"source": source})
+        return cls(**values | later | {"source": source})
 
 
 _FIELDS = {"from": "source"}
@@ -112,11 +117,14 @@ _RUN_KEYS: _Kinds = {
     "plugins": dict,
     "created": str,
 }
+_LATER_KEYS: _Kinds = {"gradients": str | None, "per_player_reason": str | None}
+"""Keys that older records lack."""
 
 
 def wrong_key(data: Mapping[str, Any]) -> str | None:
     """Return which key of a run's record is missing or of another type, or None."""
-    return _wrong_key(data, _RUN_KEYS)
+    wrong_later = (key for key, kind in _LATER_KEYS.items() if not isinstance(data.get(key), kind))
+    return _wrong_key(data, _RUN_KEYS) or next(wrong_later, None)
 
 
 def _wrong_key(data: Mapping[str, Any], kinds: _Kinds) -> str | None:

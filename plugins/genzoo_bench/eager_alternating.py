@@ -3,7 +3,6 @@
 from genzoo import AdversarialGame, Game, Joint
 from genzoo_bench.loop import Rows, Start
 
-_RULES = ("losses", "critic_loss", "generator_loss", "players")
 _PLAYERS = ("critic", "generator")
 
 
@@ -17,7 +16,7 @@ class EagerAlternating:
         """Return why a game cannot be played this way, or None."""
         if not isinstance(game, AdversarialGame):
             return "it has no critic"
-        if any(getattr(type(game), rule) is not getattr(AdversarialGame, rule) for rule in _RULES):
+        if game.has_own_losses:
             return "it has losses, such as a penalty, that this loop has not"
         if game.movers(0, _PLAYERS) != _PLAYERS:
             return "its players take turns: a step of the engine moves one of them"

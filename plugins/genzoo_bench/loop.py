@@ -1,5 +1,6 @@
 """What every loop here starts from: the engine's own networks at step 0, and the same rows."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import NamedTuple, Protocol
 
@@ -38,7 +39,7 @@ class Start(NamedTuple):
         """Return an Adam for every player."""
         return {name: self._optimizer(name, parameters, fused) for name, parameters in self.players.items()}
 
-    def _optimizer(self, player: str, parameters: list[torch.nn.Parameter], fused: bool | None) -> torch.optim.Adam:
+    def _optimizer(self, player: str, parameters: Sequence[torch.Tensor], fused: bool | None) -> torch.optim.Adam:
         chosen = asdict(self.training.of(player))
         return torch.optim.Adam(
             parameters,

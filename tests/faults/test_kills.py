@@ -11,7 +11,7 @@ import pytest
 import torch
 from contents import tensors_of
 from fork_server import INTERVAL, STEPS, Server
-from toy import RECORD
+from toy import RECORD, record
 
 from genzoo.host.registry import registry
 from genzoo.storage import checkpoints
@@ -252,7 +252,7 @@ def as_run(path):
 
 def written_run(path):
     run = Run(path)
-    run.write_record(RECORD | {"seed": 1})
+    run.write_record(record(seed=1))
     run.write_scores(scores_of(1.0))
     for step in (1, 2):
         run.log({"step": step})

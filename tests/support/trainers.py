@@ -8,7 +8,11 @@ from typing import ClassVar
 import torch
 from toy_components import TRAINING, ToyMixture, ToyNetworks, WithEncoder
 
+from genzoo import runs
 from genzoo.games import StandardNormal
+from genzoo.host.registry import registry
+from genzoo.runs import TrainingRequest
+from genzoo.runs.job import resolve_job
 from genzoo.training.ema import EMA
 from genzoo.training.initialization import Plan
 from genzoo.training.settings import Settings
