@@ -68,7 +68,7 @@ class CIFAR10(PreparedDataset):
 
 
 class _Pickled(TypedDict):
-    """What is used of a batch's pickle."""
+    """What is used of a batch's file."""
 
     data: Pixels
     """(N, 3072): the channels of a row one after the other."""
