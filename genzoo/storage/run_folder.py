@@ -51,7 +51,7 @@ class Run:
             raise UnreadableError(f"{self.path} is not a run: it has no {RECORD}", "runs are listed by: genzoo runs")
         remedy = "restore it from a copy, or train again with another --run"
         record = files.read_sealed(self.path / RECORD, "a run's record", remedy=remedy)
-        if wrong := _wrong_in(record, _RECORD_KEYS):
+        if wrong := _wrong_in_record(record, _RECORD_KEYS):
             raise UnreadableError(f"{self.path / RECORD} is not a run's record: {wrong} is missing or wrong", remedy)
         return record
 
@@ -124,7 +124,7 @@ class Run:
 
     def write_scores(self, scores: list[dict[str, Any]]) -> None:
         """Put the scores in place, keeping earlier ones of other metrics, protocols or steps."""
-        kept = [old for old in self.scores if all(_label(old) != _label(new) for new in scores)]
+        kept = [old for old in self.scores if all(_identity_of(old) != _identity_of(new) for new in scores)]
         document = {"schema_version": files.SCHEMA_VERSION, "run": self.name, "scores": kept + scores}
         files.write_sealed(self.path / "evaluation.json", document)
 
@@ -244,7 +244,7 @@ _RECORD_KEYS: _Kinds = {
 }
 
 
-def _wrong_in(record: dict[str, Any], kinds: _Kinds) -> str | None:
+def _wrong_in_record(record: dict[str, Any], kinds: _Kinds) -> str | None:
     """Return what in a record is missing or of another type; fields of settings are left to those who build them."""
     for key, kind in kinds.items():
         if not isinstance(record.get(key, ...), kind):
@@ -262,7 +262,7 @@ def _wrong_in(record: dict[str, Any], kinds: _Kinds) -> str | None:
     if source.keys() != _SOURCE_KEYS.keys():
         return "from"
     wrong = next((key for key, kind in _SOURCE_KEYS.items() if not isinstance(source[key], kind)), None)
-    wrong = wrong or _wrong_in(source["record"], _INHERITED_KEYS)
+    wrong = wrong or _wrong_in_record(source["record"], _INHERITED_KEYS)
     return wrong and f"from.{wrong}"
 
 
@@ -336,5 +336,5 @@ def _is_score(score: Any) -> bool:
     )
 
 
-def _label(score: dict[str, Any]) -> tuple[Any, ...]:
+def _identity_of(score: dict[str, Any]) -> tuple[Any, ...]:
     return score.get("metric"), score.get("step"), json.dumps(score.get("protocol"), sort_keys=True)
