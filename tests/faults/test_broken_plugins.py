@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from processes import python_path
 from sites import HOOKS, Site
 from toy import TOY
 
@@ -168,7 +169,7 @@ def ask(site, say):
 
 def start(path, *arguments, folder, **environment):
     """Run a command in a process of its own that finds distributions on `path`."""
-    environment = {**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": "1", **environment}
+    environment = {**os.environ, "PYTHONPATH": python_path(path), "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(
         [sys.executable, "-m", "genzoo", *arguments],
         capture_output=True,
@@ -649,7 +650,7 @@ print(codes)
 
 def in_order(folders, folder):
     """Return all that a process says that finds the distributions in these folders, one after the other."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders)), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": python_path(*folders), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", INSIDE]
     done = subprocess.run(
         command, capture_output=True, encoding="utf-8", cwd=folder, env=environment, check=True, timeout=120
