@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 
 def python_path(*folders):
@@ -13,6 +14,15 @@ def python_path(*folders):
 def python(script, *arguments, **environment):
     command = [sys.executable, "-c", script, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
+
+
+def wait_for(condition, *, process=None, seconds=30):
+    """Return once the condition holds; fail after some seconds, or if the process ends before."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process is None or process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 WITHOUT_TORCH = """
