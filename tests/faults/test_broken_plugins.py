@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from processes import python_path
-from sites import HOOKS, Site
+from sites import HOOKS, Site, on_the_path
 from toy import TOY
 
 import genzoo
@@ -142,18 +142,14 @@ def install(site, name, kind):
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
+def site(tmp_path):
     """A folder on the path of this process, whose registry is made anew."""
-    before = set(sys.modules)
     folder = tmp_path / "site"
     folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    registry.cache_clear()
-    yield Site(folder)
-    registry.cache_clear()
-    for name in set(sys.modules) - before:
-        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+    with on_the_path(folder) as found:
+        registry.cache_clear()
+        yield found
+        registry.cache_clear()
 
 
 @pytest.fixture

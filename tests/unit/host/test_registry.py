@@ -1,40 +1,22 @@
 """The plugin host: what it finds, what it sets aside, and what a name then means."""
 
-import inspect
 import sys
 from dataclasses import replace
-from importlib.metadata import entry_points
 
-import click
 import pytest
-from sites import HOOKS, Site
+from sites import HOOKS, names, on_the_path
 
 import genzoo
-from genzoo import Game
-from genzoo.comparison import Study
-from genzoo.components import Component
-from genzoo.data import Dataset
 from genzoo.errors import PluginError, SettingsError
-from genzoo.evaluation import Metric
 from genzoo.games import Objective, Schedule
-from genzoo.host.registry import GROUP, KINDS, discover, registry
-from genzoo.nn import Architecture
+from genzoo.host.registry import discover, registry
 from genzoo.runs.job import find_game, find_recipe
-from genzoo.training import Recipe
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield Site(tmp_path)
-    for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
-
-
-def names(found, kind):
-    return [entry.name for entry in found.of(kind)]
+def site(tmp_path):
+    with on_the_path(tmp_path) as found:
+        yield found
 
 
 # A good plugin
@@ -69,14 +51,14 @@ def test_a_plugin_may_offer_classes_and_recipes_themselves(site):
         """
         from genzoo import hookimpl
         from genzoo.games.objectives import Hinge
-        from genzoo_recipes.mixture25 import QUICK
+        from toy_components import RECIPE
         from dataclasses import replace
 
         class Soft(Hinge):
             '''A softer hinge.'''
             name = "soft"
 
-        MINE = replace(QUICK, name="mine", summary="my own")
+        MINE = replace(RECIPE, name="mine", summary="my own")
 
         @hookimpl
         def genzoo_components():
@@ -360,65 +342,3 @@ def test_a_narrowing_name_that_is_not_installed_is_one_warning(site):
     found = site.discover(only="zoo_a,zoo_z")
     assert found.warnings == ["GENZOO_PLUGINS names 'zoo_z', which is not installed"]
     assert names(found, "models") == ["zoo-a"]
-
-
-@pytest.mark.parametrize(
-    ("only", "expected"),
-    [
-        ("", []),
-        ("genzoo_gan", ["conditional-gan", "gan", "wgan-gp"]),
-        ("genzoo_gan,genzoo_vae", ["conditional-gan", "conditional-vae", "gan", "vae", "wgan-gp"]),
-    ],
-)
-def test_the_environment_narrows_the_registry(monkeypatch, only, expected):
-    monkeypatch.setenv("GENZOO_PLUGINS", only)
-    registry.cache_clear()
-    try:
-        assert names(registry(), "models") == expected
-    finally:
-        registry.cache_clear()
-
-
-# The plugins that come with genzoo
-
-OWN = [entry for entry in discover(entry_points(group=GROUP)).entries if entry.plugin.distribution == "genzoo"]
-BASES = {
-    "models": Game,
-    "datasets": Dataset,
-    "architectures": Architecture,
-    "metrics": Metric,
-    "studies": Study,
-    "components": Component,
-}
-
-
-def test_every_plugin_that_comes_with_genzoo_loads():
-    own = [plugin for plugin in discover(entry_points(group=GROUP)).plugins if plugin.distribution == "genzoo"]
-    assert {plugin.name for plugin in own} == {"genzoo", *(f"genzoo_{part}" for part in PARTS)}
-    assert [plugin.cause for plugin in own] == [None] * len(own)
-    assert all(plugin.summary for plugin in own)
-    assert {plugin.version for plugin in own} == {genzoo.__version__}
-
-
-PARTS = ("ali", "gan", "vae", "data", "recipes", "metrics", "studies", "bench")
-
-
-@pytest.mark.parametrize("entry", OWN, ids=lambda entry: f"{entry.kind}-{entry.name}")
-def test_every_lazy_entry_leads_to_what_it_says(entry):
-    found = entry.load()
-    assert found.name == entry.name
-    assert 0 < len(entry.summary) <= 90
-    if entry.kind == "recipes":
-        assert isinstance(found, Recipe)
-        assert found.summary == entry.summary
-    elif entry.kind == "commands":
-        assert isinstance(found, click.Command)
-        assert found.get_short_help_str(200) == entry.summary
-    else:
-        assert issubclass(found, BASES[entry.kind])
-        assert not inspect.isabstract(found)
-        assert registry().resolve(BASES[entry.kind], entry.name) is found
-
-
-def test_every_kind_has_an_entry_of_its_own():
-    assert {entry.kind for entry in OWN} == set(KINDS)
