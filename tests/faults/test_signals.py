@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 from contents import tensors_of
-from fork_server import Server
 from photographs import write_pngs
 from processes import wait_for
 
@@ -49,12 +48,10 @@ def training(*, run="run", number_of_steps=STEPS, **settings):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    found = Server()
+def server(bare_server, tmp_path_factory):
     run = tmp_path_factory.mktemp("imports") / "run"
-    found.run("modules", run=run, model="gan", recipe="mixture25", overrides=SETTINGS)
-    yield found
-    found.close()
+    bare_server.run("modules", run=run, model="gan", recipe="mixture25", overrides=SETTINGS)
+    return bare_server
 
 
 class Ended:
