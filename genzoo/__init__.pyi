@@ -10,10 +10,10 @@ from . import training as training
 from . import types as types
 from .api import evaluate as evaluate
 from .api import load as load
-from .api import new_trainer as new_trainer
 from .api import resume as resume
 from .api import train as train
-from .api import train_together as train_together
+from .comparison import compare as compare
+from .comparison import reproduce as reproduce
 from .errors import BusyError as BusyError
 from .errors import DivergedError as DivergedError
 from .errors import GenzooError as GenzooError

@@ -24,6 +24,7 @@ class Component(ABC):
     """
 
     name: ClassVar[str]
+    """What it goes by on the command line and in JSON."""
 
     @classmethod
     def summary(cls) -> str:
@@ -56,6 +57,8 @@ def to_json(value: Any, *, name_of: NameOf = plain_name) -> Any:
 
 def from_json(kind: Any, data: Any, *, resolve: Resolve, path: str = "") -> Any:
     """Return the value of type `kind` that `data` describes; raise `SettingsError` naming `path` otherwise."""
+    if kind is Any:
+        return data
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         return _from_union(kind, data, resolve, path)

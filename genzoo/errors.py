@@ -1,5 +1,8 @@
 """What genzoo says when something is wrong: the finding, the remedy and the exit code of the command line."""
 
+import errno
+import warnings
+from collections.abc import Iterable
 from typing import ClassVar
 
 from genzoo.text import text_of
@@ -89,5 +92,32 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
 
 
+def explain(error: Exception) -> GenzooError:
+    """Return any error as one that a user can act on: out of memory, a full disk, or else unexpected (exit 1)."""
+    if isinstance(error, GenzooError):
+        return error
+    text = text_of(error).strip().partition("\n")[0]
+    if is_out_of_memory(error):
+        return ResourceError(f"out of memory: {text}", "try a smaller batch: --set training.batch_size=…")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ResourceError(f"the disk is full: {text}", "free some space, then type the same again")
+    remedy = "for a traceback, type the same command after: genzoo --debug"
+    return GenzooError(f"{type(error).__name__}: {text}", remedy)
+
+
+def of_exit_code(code: int, found: str, remedy: str | None = None) -> GenzooError:
+    """Return the error that another process ended with."""
+    if code > 128:
+        return InterruptedRun(found, remedy, signal_number=code - 128)
+    kinds = (SettingsError, UnreadableError, PluginError, DivergedError, ResourceError, BusyError)
+    return next((kind for kind in kinds if kind.exit_code == code), GenzooError)(found, remedy)
+
+
 class GenzooWarning(UserWarning):
     """Something that goes on differently from what one might expect; the command line prints it in one line."""
+
+
+def warn(lines: Iterable[str]) -> None:
+    """Issue a `GenzooWarning` for each line."""
+    for line in lines:
+        warnings.warn(line, GenzooWarning, stacklevel=3)

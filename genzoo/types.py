@@ -18,6 +18,7 @@ __all__ = [
     "Round",
     "Sees",
     "Split",
+    "SplitName",
     "Splits",
     "Support",
     "Verdict",
@@ -30,7 +31,7 @@ Posterior = Literal["gaussian", "point", "implicit"]
 """How an encoder draws z: mean + exp(log σ)·noise, a point, or any function of (x, noise)."""
 
 Sees = Literal["x", "z", "xz"]
-"""Which parts of a joint sample a critic is shown."""
+"""Which parts of a joint sample a critic is shown: x alone, z alone, or both."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +50,12 @@ class ConditionGrid:
 
     name: str
     rows: tuple[tuple[str, ...], ...]
+    """Each condition as text, such as `class=3` or `Male,Smiling`; all rows are of one length."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    """What is known of a data set before any of it is read."""
+    """What one x of a data set and its labels are, known before any of it is read."""
 
     shape: tuple[int, ...]
     """The shape of one x: (C, H, W) for images, (D,) for vectors."""
@@ -87,6 +89,9 @@ class Split(NamedTuple):
     """(N,) int64 class indices, or (N, attributes) uint8 of 0/1, or nothing."""
 
 
+SplitName = Literal["train", "validation", "test"]
+
+
 class Splits(NamedTuple):
     """A data set's three parts; no row is in two of them."""
 
@@ -114,17 +119,22 @@ class Joint(NamedTuple):
     """What the critic is shown of one side; a part it does not see is None."""
 
     x: "Tensor | None" = None
+    """(N, *shape)."""
     z: "Tensor | None" = None
+    """(N, latent)."""
     y: "Tensor | None" = None
-    """The embedded condition."""
+    """The embedded condition, (N, out_features of the embedder)."""
 
 
 class Code(NamedTuple):
     """An encoder's answer: z, and the mean and log σ it was drawn with, where there are such."""
 
     z: "Tensor"
+    """(N, latent)."""
     mean: "Tensor | None" = None
+    """(N, latent); None for an implicit posterior."""
     log_std: "Tensor | None" = None
+    """(N, latent), log σ; None for any but a Gaussian posterior."""
 
 
 class Verdict(NamedTuple):
@@ -140,7 +150,9 @@ class Round(NamedTuple):
     """One round of an adversarial game: both joint samples, the verdicts on them, and what the critic was shown."""
 
     q: Joint
+    """The data side, N rows."""
     p: Joint
+    """The prior side, N rows."""
     shown: Joint
     """Both sides in one, q rows first."""
     on_q: Verdict
@@ -148,7 +160,9 @@ class Round(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """One scalar per player that moves, and what else is worth logging (detached, on the device)."""
+    """One loss per player that moves, and what else is worth logging."""
 
     players: "dict[str, Tensor]"
+    """The scalar that each player minimises, by its name."""
     watch: "dict[str, Tensor]"
+    """Scalars for the log, by name: detached, on the device."""

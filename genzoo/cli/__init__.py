@@ -1,6 +1,5 @@
 """The command line: it parses, calls one function of the library, and prints; faults become exit codes here."""
 
-import errno
 import os
 import sys
 import traceback
@@ -12,27 +11,25 @@ import click
 from click.shell_completion import CompletionItem
 
 from genzoo import __version__
+from genzoo.cli import options
 from genzoo.cli.output import status
-from genzoo.cli.signals import KEPT, end_on_signals
 from genzoo.errors import (
     DivergedError,
-    GenzooError,
     GenzooWarning,
     Interrupted,
     InterruptedRun,
     PluginError,
-    ResourceError,
     SettingsError,
-    is_out_of_memory,
+    explain,
 )
 from genzoo.host.registry import registry
-from genzoo.text import in_a_line, text_of
+from genzoo.runs.signals import KEPT, end_on_signals
+from genzoo.text import in_a_line
 from genzoo.training import torchrun
 
 _COMMANDS = {
     "train": "genzoo.cli.train",
     "resume": "genzoo.cli.train",
-    "train-together": "genzoo.cli.train",
     "sample": "genzoo.cli.sample",
     "reconstruct": "genzoo.cli.sample",
     "interpolate": "genzoo.cli.sample",
@@ -46,14 +43,11 @@ _COMMANDS = {
 }
 
 
-_HIDDEN = ("train-together",)
-
-
 class _Commands(click.Group):
     """A group whose commands are imported when they are used: ours in the order of a first session, then plugins'."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*(name for name in _COMMANDS if name not in _HIDDEN), *_plugin_commands()]
+        return [*_COMMANDS, *_plugin_commands()]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -83,8 +77,16 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(self._summaries(ctx))
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """End with the commands of a first session, of names that the installed plugins offer."""
+        recipe = registry().default_recipe
+        steps = [options.train_command_for(), "genzoo list", *([f"genzoo show {recipe}"] if recipe else [])]
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(f"First steps:  {'  ·  '.join(steps)}")
+
     def _summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
-        ours = {name: self.get_command(ctx, name) for name in _COMMANDS if name not in _HIDDEN}
+        ours = {name: self.get_command(ctx, name) for name in _COMMANDS}
         told = [(name, command.get_short_help_str(limit=80)) for name, command in ours.items() if command]
         return [*told, *_plugin_commands().items()]
 
@@ -98,7 +100,6 @@ def _plugin_commands() -> dict[str, str]:
     cls=_Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="First steps:  genzoo train ali  ·  genzoo list  ·  genzoo show mixture25",
 )
 @click.version_option(__version__, message="genzoo %(version)s")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
@@ -166,24 +167,13 @@ def _report(error: Exception) -> int:
 
 def _translate(error: Exception) -> tuple[str, str | None, int]:
     """Return what was found, what to do about it, and the exit code."""
-    if isinstance(error, GenzooError):
-        return error.found, error.remedy, error.exit_code
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "genzoo"
         return error.format_message(), f"type: {command} --help", 2
     if isinstance(error, click.ClickException):
         return error.format_message(), None, 2
-    text = text_of(error).strip().partition("\n")[0]
-    if is_out_of_memory(error):
-        return (
-            f"out of memory: {text}",
-            "try a smaller batch: --set training.batch_size=…",
-            ResourceError.exit_code,
-        )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full: {text}", "free some space, then type the same again", ResourceError.exit_code
-    remedy = "for a traceback, type the same command after: genzoo --debug"
-    return f"{type(error).__name__}: {text}", remedy, 1
+    explained = explain(error)
+    return explained.found, explained.remedy, explained.exit_code
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:

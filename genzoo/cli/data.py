@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genzoo import api
 from genzoo.cli import options
 from genzoo.cli.output import columns, result, result_json, status
 from genzoo.cli.progress import counting
+from genzoo.data.root import data_root
 from genzoo.errors import GenzooError, SettingsError
 from genzoo.host.registry import registry
 
@@ -25,8 +25,8 @@ def data_command() -> None:
     """Fetch and prepare the data sets that do not come with the package.
 
     \b
-    genzoo data fetch cifar10 && genzoo data prepare cifar10
-    genzoo data prepare folder64 --source PHOTOGRAPHS
+    genzoo data fetch NAME && genzoo data prepare NAME
+    genzoo data prepare NAME --source PATH
     """
 
 
@@ -40,7 +40,7 @@ def fetch_command(name: str, source: str | None, offline: bool, data: str | None
     """Get the files of data set NAME (or of a recipe's), checked against their hashes; go on where it was stopped."""
     from genzoo.data import downloads, prepared
 
-    dataset, root = _dataset(name), api.data_folder(data)
+    dataset, root = _dataset(name), data_root(data)
     if dataset.by_hand and source is None:
         _say_by_hand(dataset, as_json)
         return
@@ -81,7 +81,7 @@ def prepare_command(
     """Decode data set NAME (or a recipe's) into one file that training maps into memory; go on where it was stopped."""
     from genzoo.data import prepared
 
-    dataset, root = _dataset(name, assignments), api.data_folder(data)
+    dataset, root = _dataset(name, assignments), data_root(data)
     began = time.monotonic()
     with counting(f"preparing {dataset.name}", "images") as report:
         card = prepared.prepare(
@@ -104,10 +104,10 @@ def prepare_command(
     counts = ", ".join(f"{split} {count:,}" for split, count in rows.items())
     left_out = f"; {facts['left_out']:,} unreadable ones left out" if facts["left_out"] else ""
     status(f"{counts} images{left_out}")
-    named = name if _is_recipe(name) else f"a recipe that uses {dataset.name}"
     at = "" if data is None else f" --data {shlex.quote(str(data))}"
     at += "".join(f" --set {shlex.quote(assignment)}" for assignment in assignments)
-    status(f"next, type: genzoo train ali --recipe {named}{at}" if _is_recipe(name) else f"ready for {named}")
+    next_step = f"next, type: {options.train_command_for(name)}{at}"
+    status(next_step if _is_recipe(name) else f"ready for a recipe that uses {dataset.name}")
 
 
 @data_command.command("status")
@@ -120,7 +120,7 @@ def status_command(check: bool, data: str | None, as_json: bool) -> None:
     from genzoo.data.dataset import Dataset
     from genzoo.data.prepared import PreparedDataset, downloaded
 
-    root = api.data_folder(data)
+    root = data_root(data)
     places = sorted(path.parent for path in root.glob(f"[!.]*/{preparing.CARD}"))
     found = [_prepared_row(place, check=check) for place in places]
     present = {row["dataset"] for row in found}
@@ -198,7 +198,8 @@ def _dataset(name: str, assignments: tuple[str, ...] = ()) -> "PreparedDataset":
     for path, value in options.parse_settings(assignments).items():
         chosen = override(chosen, path, value, resolve=resolve)
     if not isinstance(chosen.dataset, PreparedDataset):
-        raise SettingsError(f"'{name}' needs nothing from elsewhere", f"type: genzoo train ali --recipe {name}")
+        train_it, list_them = f"type: {options.train_command_for(name)}", "recipes are listed by: genzoo list recipes"
+        raise SettingsError(f"'{name}' needs nothing from elsewhere", train_it if _is_recipe(name) else list_them)
     return chosen.dataset
 
 

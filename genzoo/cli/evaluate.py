@@ -8,6 +8,7 @@ from genzoo import api
 from genzoo.cli import options
 from genzoo.cli.output import result_json, show_scores
 from genzoo.storage.run_folder import Run
+from genzoo.types import SplitName
 
 
 @click.command("evaluate", short_help="Measure RUN's model and keep the scores.")
@@ -29,7 +30,7 @@ from genzoo.storage.run_folder import Run
 def evaluate_command(
     run: str,
     metrics: tuple[str, ...],
-    split: api.SplitName,
+    split: SplitName,
     seed: int,
     raw: bool,
     device: str,

@@ -37,7 +37,7 @@ def runs_command(root: str, as_json: bool) -> None:
         result_json({"runs": found})
         return
     if not found:
-        status(f"no runs below {root}; begin one with: genzoo train ali")
+        status(f"no runs below {root}; begin one with: {options.train_command_for()}")
         return
     rows = [
         (
@@ -91,13 +91,13 @@ def _summary(run: Run) -> dict[str, Any]:
             "scores": [],
         }
         return {"run": str(run.path), **nothing, "status": f"unreadable: {error}".partition("\n")[0]}
-    steps = record["settings"]["training"]["steps"]
+    steps = record.steps
     status = "running" if run.is_running else "done" if run.step >= steps else "stopped"
     return {
         "run": str(run.path),
-        "model": record["model"],
-        "recipe": record["recipe"],
-        "seed": record["seed"],
+        "model": record.model,
+        "recipe": record.recipe,
+        "seed": record.seed,
         "step": run.step,
         "steps": steps,
         "status": status,
@@ -106,9 +106,9 @@ def _summary(run: Run) -> dict[str, Any]:
 
 
 def _newest_score(item: dict[str, Any]) -> str:
-    """Return the first score by name of the newest step, as training measured it."""
+    """Return the headline score of the newest step, or its first by name, as training measured it."""
     newest = max((score["step"] for score in item["scores"]), default=None)
     own = [score for score in item["scores"] if score["step"] == newest]
     own = [score for score in own if score["protocol"].get("seed") == item["seed"]] or own
-    own.sort(key=lambda score: (score["metric"] != "modes", str(score["metric"])))
+    own.sort(key=lambda score: (not score.get("headline"), score["metric"]))
     return f"{own[0]['metric']} {number(own[0]['value'])}" if own else ""

@@ -31,6 +31,18 @@ together = click.option(
     default=None,
     help="Play trainings that differ in seed and optimizer alone as one program, or apart; on GPUs together.",
 )
+
+
+class _Recipe(click.Option):
+    """The option that names a recipe; its help says which is the default, which a plugin offers."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option and its help."""
+        default = registry().default_recipe
+        self.help = "Recipe." if default is None else f"Recipe; {default} if left out."
+        return super().get_help_record(ctx)
+
+
 run = click.argument("run", metavar="RUN", callback=lambda context, parameter, value: _by_number(value))
 
 
@@ -61,6 +73,17 @@ class Name(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.
         return [
             CompletionItem(entry.name, help=entry.summary) for entry in entries if entry.name.startswith(incomplete)
         ]
+
+
+def train_command_for(recipe: str | None = None) -> str:
+    """Return a command that trains the first installed model on `recipe`, by default on the default recipe."""
+    model = next((entry.name for entry in registry().of("models")), "MODEL")
+    if recipe is None and registry().default_recipe is None:
+        recipe = next((entry.name for entry in registry().of("recipes")), "RECIPE")
+    return f"genzoo train {model}" if recipe is None else f"genzoo train {model} --recipe {recipe}"
+
+
+recipe = click.option("--recipe", cls=_Recipe, type=Name("recipes"), metavar="R")
 
 
 def parse_settings(assignments: Sequence[str]) -> dict[str, str]:

@@ -54,6 +54,11 @@ def show_scores(scores: Sequence[dict[str, Any]]) -> None:
     result(columns(rows, header=("score", "value", "how it was measured"), right=(1,)))
 
 
+def gradients_text(per_player_reason: str | None) -> str:
+    """Return how a run takes its gradients."""
+    return "one backward pass" if per_player_reason is None else f"a backward pass per player: {per_player_reason}"
+
+
 def number(value: float | None) -> str:
     """Return a score's value with six digits."""
     return "not finite" if value is None else f"{value:.6g}"

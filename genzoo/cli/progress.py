@@ -4,50 +4,24 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from genzoo.cli.output import columns, status
-from genzoo.cli.signals import Stop, stop_on_signals
-from genzoo.errors import Interrupted, InterruptedRun
-from genzoo.runs.callbacks import Callback
+from genzoo.cli.output import columns, gradients_text, status
+from genzoo.errors import InterruptedRun
+from genzoo.runs.signals import Stop, StopOnSignal, stop_on_signals
 from genzoo.storage.run_folder import Run
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from genzoo.comparison.progress import ComparisonCallback
+
 _SECONDS_BETWEEN_LINES = 5.0
 
 
-class Quiet(Callback):
-    """Says nothing; passes signals on."""
-
-    def __init__(self, stop: Stop) -> None:
-        self._stop = stop
-        self.run: Run | None = None
-
-    def on_start(self, run: Run, step: int, steps: int) -> None:
-        """Have signals wait until all is saved."""
-        self.run = run
-        self._stop.deferred = True
-
-    def on_end(self) -> None:
-        """Let a signal end the process at once from here on: everything is saved."""
-        self._stop.deferred = False
-        if self._stop.number is not None:
-            raise Interrupted(self._stop.number)
-
-    def stop_signal(self) -> int | None:
-        """Return the signal that came, if one did."""
-        return self._stop.number
-
-    def wants_save(self) -> bool:
-        """Return whether SIGUSR1 came since this was last asked."""
-        wanted, self._stop.save = self._stop.save, False
-        return wanted
-
-
-class Lines(Quiet):
+class Lines(StopOnSignal):
     """Writes a plain line at most every few seconds."""
 
     def __init__(self, stop: Stop) -> None:
@@ -72,7 +46,7 @@ class Lines(Quiet):
             status(f"step {entry['step']:,}/{self._steps:,}  {_numbers(entry)}  {_left(entry, self._steps)}")
 
 
-class Bar(Quiet):
+class Bar(StopOnSignal):
     """Draws a bar with the latest losses, speed and time left."""
 
     def __init__(self, stop: Stop) -> None:
@@ -132,18 +106,33 @@ def counting(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]
 
 
 @contextmanager
-def watching(labels: Sequence[str]) -> Iterator[Callable[[Mapping[int, tuple[int, int]]], None]]:
-    """Yield a function that is told (step, steps) of several trainings by number: a bar each, or a line now and then.
+def watching() -> "Iterator[ComparisonCallback]":
+    """Yield the callback of a comparison that draws a bar for each training, or writes a line now and then.
 
     It raises `InterruptedRun` when a signal has asked to stop.
     """
-    with stop_on_signals() as stop, _Bars(labels) if _can_draw() else _Progresses(labels) as shown:
+    from genzoo.comparison.progress import ComparisonCallback
 
-        def report(steps: Mapping[int, tuple[int, int]]) -> None:
-            shown.show(steps)
-            _end_if_asked(stop, "the comparison was stopped; every training is saved")
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
 
-        yield report
+        class Watching(ComparisonCallback):
+            shown: _Bars | _Progresses
+
+            def on_start(self, folder: Path, labels: Sequence[str], done: int, replaces: Sequence[str]) -> None:
+                status(f"{len(labels)} trainings, {done} of them done; report: {folder}")
+                if replaces:
+                    status(
+                        f"it takes the place of the report on {', '.join(replaces)}; to keep both, add: --report DIR"
+                    )
+                self.shown = _Bars(labels) if _can_draw() else _Progresses(labels)
+                stack.enter_context(self.shown)
+
+            def on_progress(self, steps: Mapping[int, tuple[int, int]]) -> None:
+                self.shown.show(steps)
+                _end_if_asked(stop, "the comparison was stopped; every training is saved")
+
+        yield Watching()
 
 
 def _end_if_asked(stop: Stop, found: str) -> None:
@@ -229,10 +218,10 @@ class _CountingBar(_Drawn):
         self._progress.update(self._task, completed=done, total=total)
 
 
-def choose_callback(stop: Stop, *, quiet: bool) -> Quiet:
+def choose_callback(stop: Stop, *, quiet: bool) -> StopOnSignal:
     """Return a bar on a terminal that can draw one, lines elsewhere, nothing if `quiet`."""
     if quiet:
-        return Quiet(stop)
+        return StopOnSignal(stop)
     return Bar(stop) if _can_draw() else Lines(stop)
 
 
@@ -245,11 +234,11 @@ def tell_warnings(entry: dict[str, Any]) -> None:
 def describe(run: Run) -> str:
     """Return the run's place and resolved settings, one line per root."""
     record = run.record
-    how = [f"seed {record['seed']}", record["device"], record["precision"]]
-    how += [record["execution"]] if record["execution"] != "eager" else []
-    how += [f"{record['ranks']} ranks"] if record["ranks"] > 1 else []
-    rows = [("run", f"{run.path}  ({', '.join(how)})")]
-    for root, value in record["settings"].items():
+    how = [f"seed {record.seed}", record.device, record.precision]
+    how += [record.execution] if record.execution != "eager" else []
+    how += [f"{record.ranks} ranks"] if record.ranks > 1 else []
+    rows = [("run", f"{run.path}  ({', '.join(how)})"), ("gradients", gradients_text(record.per_player_reason))]
+    for root, value in record.settings.items():
         fields = {key: item for key, item in value.items() if key != "name"}
         shown = "  ".join(f"{key}={_short(item)}" for key, item in fields.items())
         rows.append((root, f"{value['name']}  {shown}" if "name" in value else shown))

@@ -1,26 +1,16 @@
 """`genzoo reproduce`."""
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from genzoo import api
 from genzoo.cli import options
-from genzoo.cli.compare import command_of, pass_on_warnings, plays_together
 from genzoo.cli.output import columns, result, result_json, status
 from genzoo.cli.progress import watching
+from genzoo.data.root import data_root
 from genzoo.errors import PluginError, UnreadableError
-from genzoo.host.isolation import stdout_to_stderr
 from genzoo.host.registry import registry
-from genzoo.storage import files
-
-if TYPE_CHECKING:
-    from genzoo.comparison.cells import Cell, Outcome
-    from genzoo.comparison.studies import Trial
-    from genzoo.runs.job import Job
 
 
 @click.command("reproduce", short_help="Carry out a paper's STUDY beside what was published.")
@@ -34,64 +24,24 @@ if TYPE_CHECKING:
 @options.data
 @options.as_json
 def reproduce_command(
-    study: str | None,
-    budget: str,
-    jobs: int | None,
-    together: bool | None,
-    assignments: tuple[str, ...],
-    report: Path,
-    device: str,
-    data: str | None,
-    as_json: bool,
+    study: str | None, assignments: tuple[str, ...], data: str | None, as_json: bool, **chosen: Any
 ) -> None:
     """Carry out STUDY of a paper and set it beside what was published; without STUDY, list those there are.
 
     What is trained already is not trained again.
     """
-    from genzoo.comparison.studies import Choice, Lab, Study
-    from genzoo.components import from_json, override
+    from genzoo.comparison.reproduction import reproduce
 
     if study is None:
-        _list_studies(api.data_folder(data), as_json)
+        _list_studies(data_root(data), as_json)
         return
-    resolve = registry().resolve
-    registry().find("studies", study)
-    chosen = Choice(study=from_json(Study, {"name": study, "budget": budget}, resolve=resolve, path="study"))
-    for path, value in options.parse_settings(assignments).items():
-        chosen = override(chosen, path, value, resolve=resolve)
-
-    def train(cells: "Sequence[Cell]") -> "list[Outcome]":
-        from genzoo.comparison.cells import train_cells
-
-        status(f"{len(cells)} trainings, {sum(cell.is_done for cell in cells)} of them done; in {report / study}")
-        at_once = jobs or max(1, min(len(cells), os.cpu_count() or 1))
-        with watching([f"{cell.job.model} {cell.job.seed}" for cell in cells]) as progress:
-            outcomes = train_cells(
-                cells,
-                lambda some: command_of(some, device, data),
-                jobs=at_once,
-                together=plays_together(together, device),
-                progress=progress,
-            )
-        pass_on_warnings(outcomes)
-        return outcomes
-
-    def order(recipe: str, trial: "Trial") -> "Job":
-        from genzoo.runs.job import resolve_job
-
-        source = None if trial.source is None else trial.source.as_source()
-        return resolve_job(
-            registry(), trial.model, recipe, trial.seed, trial.steps, "auto", trial.overrides, source, device=device
-        )
-
-    lab = Lab(report, study, order=order, train=train, load=api.load, data=lambda run: api.load_data(run, data=data))
-    with stdout_to_stderr():
-        table = chosen.study.carry_out(lab)
-    files.write(lab.folder / "table.md", (table + "\n").encode())
+    overrides = options.parse_settings(assignments)
+    with watching() as callback:
+        reproduction = reproduce(study, overrides=overrides, data=data, callback=callback, **chosen)
     if as_json:
-        result_json(lab.found_by(study) or {})
+        result_json(dict(reproduction.document))
         return
-    result(f"{chosen.study.published}\n\n{table}\n\n{lab.folder / 'results.json'}")
+    result(f"{reproduction.study.published}\n\n{reproduction.table}\n\n{reproduction.folder / 'results.json'}")
 
 
 def _list_studies(root: Path, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from genzoo.cli.output import result, result_json, status
 from genzoo.errors import SettingsError
 from genzoo.storage import files
 from genzoo.storage.run_folder import Run
+from genzoo.types import SplitName
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +59,10 @@ def sample_command(
     path = _checked(out)
     model = api.load(run, device=device, raw=raw)
     if not model.networks.is_conditional and any(one is not None for one in (condition, sweep, grid)):
-        raise SettingsError("this model takes no condition: it was trained without labels", "try: conditional-ali")
+        raise SettingsError(
+            "this model takes no condition: it was trained without labels",
+            "train a conditional one; models are listed by: genzoo list models",
+        )
     if grid is not None and (condition is not None or sweep is not None):
         raise SettingsError("--grid says all conditions itself: leave out --condition and --sweep")
     facts: dict[str, object] = {"seed": seed, "step": model.step, "weights": model.weights}
@@ -85,7 +89,7 @@ def reconstruct_command(
     run: str,
     count: int | None,
     seed: int,
-    split: api.SplitName,
+    split: SplitName,
     out: str,
     raw: bool,
     device: str,
@@ -135,7 +139,7 @@ def interpolate_command(
     pairs: int,
     steps: int,
     seed: int,
-    split: api.SplitName,
+    split: SplitName,
     out: str,
     raw: bool,
     device: str,

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from genzoo.cli import options
-from genzoo.cli.output import columns, result, result_json
+from genzoo.cli.output import columns, gradients_text, result, result_json
 from genzoo.errors import PluginError, SettingsError
 from genzoo.host.registry import KINDS, Entry, registry
 
@@ -88,6 +88,8 @@ def _render_recipe(card: dict[str, Any]) -> str:
         if card[root] is not None:
             fields = "  ".join(f"{key}={_value(value)}" for key, value in card[root].items())
             lines.append(textwrap.fill(f"{root}: {fields}", 110, subsequent_indent="  ", break_on_hyphens=False))
+    if card["model"]:
+        lines.append(f"gradients: {gradients_text(card['per_player_reason'])}")
     lines.append(f"data: {card['data']['name']}, {_data(card['data'])}")
     if card["notes"]:
         lines += ["", "where it departs from what was printed, and why:"]

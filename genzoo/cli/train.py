@@ -1,21 +1,20 @@
 """`genzoo train` and `genzoo resume`."""
 
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from genzoo import api
 from genzoo.cli import options
 from genzoo.cli.output import result, result_json, show_scores, status
-from genzoo.cli.progress import Bar, Quiet, choose_callback
-from genzoo.cli.signals import stop_on_signals
+from genzoo.cli.progress import Bar, choose_callback
 from genzoo.errors import Interrupted, InterruptedRun
 from genzoo.host.isolation import stdout_to_stderr
+from genzoo.runs import session
 from genzoo.runs.callbacks import Callback
+from genzoo.runs.request import ExecutionName, TrainingRequest
+from genzoo.runs.signals import stop_on_signals
 from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun
 
@@ -32,7 +31,7 @@ _quiet = click.option("--quiet", is_flag=True, help="No talk while training.")
 
 @click.command("train")
 @click.argument("model", type=options.Name("models"))
-@click.option("--recipe", type=options.Name("recipes"), metavar="R", help="Recipe; mixture25 if left out.")
+@options.recipe
 @options.seed
 @_steps
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")
@@ -50,46 +49,15 @@ _quiet = click.option("--quiet", is_flag=True, help="No talk while training.")
 @options.data
 @options.as_json
 @_quiet
-def train_command(
-    model: str,
-    recipe: str | None,
-    seed: int,
-    steps: int | None,
-    assignments: tuple[str, ...],
-    device: str,
-    precision: api.PrecisionName,
-    execution: api.ExecutionName,
-    run: str | None,
-    from_run: str | None,
-    data: str | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def train_command(assignments: tuple[str, ...], as_json: bool, quiet: bool, **options_of_request: Any) -> None:
     """Train MODEL on a recipe, in a new folder below runs/.
 
     \b
-    genzoo train ali
-    genzoo train gan --recipe digits --seed 1 --set training.learning_rate=2e-4
+    genzoo train MODEL
+    genzoo train MODEL --recipe R --seed 1 --set training.learning_rate=2e-4
     """
-    overrides = options.parse_settings(assignments)
-    _train_and_show(
-        lambda callback: api.train(
-            model,
-            recipe=recipe,
-            seed=seed,
-            steps=steps,
-            overrides=overrides,
-            device=device,
-            precision=precision,
-            execution=execution,
-            run=run,
-            from_run=from_run,
-            data=data,
-            callback=callback,
-        ),
-        as_json=as_json,
-        quiet=quiet,
-    )
+    request = TrainingRequest(overrides=options.parse_settings(assignments), **options_of_request)
+    _train_and_show(lambda callback: session.train(request, callback), as_json=as_json, quiet=quiet)
 
 
 @click.command("resume", short_help="Continue RUN as if it had never stopped.")
@@ -104,35 +72,19 @@ def resume_command(
     run: str,
     steps: int | None,
     device: str,
-    execution: api.ExecutionName,
+    execution: ExecutionName,
     data: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Continue RUN from its newest whole checkpoint, exactly as if it had never stopped."""
     _train_and_show(
-        lambda callback: api.resume(run, steps=steps, device=device, execution=execution, data=data, callback=callback),
+        lambda callback: session.resume(
+            run, steps=steps, device=device, execution=execution, data=data, callback=callback
+        ),
         as_json=as_json,
         quiet=quiet,
     )
-
-
-@click.command("train-together", hidden=True)
-@options.device
-@_execution
-@options.data
-def train_together_command(device: str, execution: api.ExecutionName, data: str | None) -> None:
-    """Train several runs of one game as one program: a JSON list of the arguments of `genzoo.train` on stdin."""
-    trainings = json.load(sys.stdin)
-    with stop_on_signals() as stop:
-        ends = api.train_together(
-            trainings, device=device, execution=execution, data=data, callback=lambda: Quiet(stop)
-        )
-    failed = {path: end for path, end in ends.items() if end is not None}
-    for path, end in failed.items():
-        status(f"error: {path}: {end.found}")
-    if failed:
-        raise next(iter(failed.values()))
 
 
 def _train_and_show(start: Callable[[Callback], Run], *, as_json: bool, quiet: bool) -> None:
@@ -181,7 +133,7 @@ def _show_result(run: Run, *, as_json: bool) -> None:
 
 
 def _is_of_training(score: dict[str, Any], run: Run) -> bool:
-    return bool(score["protocol"].get("seed") == run.record["seed"])
+    return bool(score["protocol"].get("seed") == run.record.seed)
 
 
 def _next_commands(run: Run) -> list[str]:

@@ -2,31 +2,24 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from genzoo.comparison.cells import Cell, Contestant, Outcome, environment, run_of, write_results
+from genzoo.comparison.cells import Cell, cell_of
+from genzoo.comparison.results import environment, write_results
+from genzoo.comparison.worker import Outcome
 from genzoo.components import Component
+from genzoo.errors import DivergedError
 from genzoo.evaluation.model import Model
-from genzoo.runs.job import Job
+from genzoo.runs import session
+from genzoo.runs.opening import data_of
+from genzoo.runs.request import TrainingRequest
 from genzoo.storage import files
 from genzoo.storage.run_folder import Run
 from genzoo.types import Splits
 
 Budget = Literal["quick", "paper"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """One training that a study asks for."""
-
-    model: str
-    seed: int = 0
-    steps: int | None = None
-    overrides: Mapping[str, object] = field(default_factory=dict)
-    source: Run | None = None
-    """The run whose networks it inherits."""
 
 
 class Lab:
@@ -37,32 +30,36 @@ class Lab:
         root: Path,
         study: str,
         *,
-        order: Callable[[str, Trial], Job],
-        train: Callable[[Sequence[Cell]], Sequence[Outcome]],
-        load: Callable[[Run], Model],
-        data: Callable[[Run], Splits],
+        train: Callable[[Sequence[Cell], Path], Sequence[Outcome]],
+        device: str = "auto",
+        data: str | Path | None = None,
     ) -> None:
         self.folder = root / study
         self._root = root
-        self._order = order
         self._train = train
-        self.load = load
-        self.data = data
+        self._device = device
+        self._data = data
 
-    def train(self, recipe: str, trials: Sequence[Trial]) -> list[Run | None]:
-        """Train what is not trained yet, several at a time; None stands for a training that failed."""
-        jobs = [self._order(recipe, trial) for trial in trials]
-        cells = [
-            Cell(
-                contestant=Contestant(label=job.model, jobs=(job,)),
-                job=job,
-                run=run_of(job, self.folder),
-                source=trial.source,
-            )
-            for job, trial in zip(jobs, trials, strict=True)
-        ]
-        outcomes = self._train(cells)
-        return [cell.run if outcome.code == 0 else None for cell, outcome in zip(cells, outcomes, strict=True)]
+    def train(self, requests: Sequence[TrainingRequest]) -> list[Run | None]:
+        """Train what is not trained yet, several at a time; None stands for a training that diverged.
+
+        Any other failure is no result of a study: it is raised once all have ended.
+        """
+        requests = [replace(request, device=self._device, data=self._data) for request in requests]
+        cells = [cell_of(f"{request.model} {request.seed}", request, self.folder) for request in requests]
+        outcomes = self._train(cells, self.folder)
+        for outcome in outcomes:
+            if outcome.code not in (0, DivergedError.exit_code) and outcome.error is not None:
+                raise outcome.error
+        return [None if outcome.code else cell.run for cell, outcome in zip(cells, outcomes, strict=True)]
+
+    def load(self, run: Run) -> Model:
+        """Return a run's model."""
+        return session.load(run)
+
+    def data(self, run: Run) -> Splits:
+        """Return the data that a run was trained on."""
+        return data_of(run.record, self._data)
 
     def write(self, document: Mapping[str, Any]) -> None:
         """Put results.json in place, with the versions and the machine."""
@@ -70,7 +67,7 @@ class Lab:
 
     def found_by(self, study: str) -> dict[str, Any] | None:
         """Return what another study found here, or None where it was not carried out."""
-        return _read(self._root / study)
+        return read_document(self._root / study)
 
     def run(self, study: str, name: str) -> Run:
         """Return the run of that name that a study trained."""
@@ -95,12 +92,13 @@ class Study(Component):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class StudyRoot:
     """A study to be carried out: the root that `--set study.…` reaches."""
 
     study: Study
 
 
-def _read(folder: Path) -> dict[str, Any] | None:
+def read_document(folder: Path) -> dict[str, Any] | None:
+    """Return the results.json that a study wrote, or None where there is none."""
     path = folder / "results.json"
     return files.read_json(path, "a study's results") if path.exists() else None

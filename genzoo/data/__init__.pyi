@@ -3,6 +3,7 @@ from .dataset import as_input as as_input
 from .decoding import Block as Block
 from .decoding import Fault as Fault
 from .decoding import ImageTransform as ImageTransform
+from .decoding import Pixels as Pixels
 from .decoding import image_names as image_names
 from .decoding import in_blocks as in_blocks
 from .decoding import listing as listing
@@ -10,3 +11,4 @@ from .downloads import Download as Download
 from .labels import condition as condition
 from .prepared import PreparedDataset as PreparedDataset
 from .preparing import Contents as Contents
+from .preparing import Labels as Labels

@@ -30,11 +30,11 @@ class Dataset(Component):
         """
 
     def with_found_classes(self, root: Path) -> "Dataset":
-        """Return the data set with what only its files tell, such as class names, filled in; the default needs none."""
+        """Return the data set with what only its files say, such as class names, filled in; the default is itself."""
         return self
 
     def facts(self) -> dict[str, Any]:
-        """Return what its card says of it: source, counts, how an x is made; the default says nothing."""
+        """Return source, counts and how an x is made as JSON data, for its card; the default says nothing."""
         return {}
 
     def fingerprint(self, root: Path) -> str | None:
@@ -43,7 +43,7 @@ class Dataset(Component):
 
 
 def as_input(x: Tensor) -> Tensor:
-    """Return stored data as networks see them: float, uint8 images divided by 255."""
+    """Return stored rows as networks read them: uint8 as float32 x/255, in [0, 1], and others unchanged."""
     return x.float() / 255 if x.dtype == torch.uint8 else x
 
 

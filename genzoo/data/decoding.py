@@ -19,6 +19,7 @@ from genzoo.errors import UnreadableError
 from genzoo.storage.files import readable
 
 Pixels = numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.uint8]]
+"""Values in 0…255: (C, H, W) for one image, (rows, C, H, W) for several."""
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -33,13 +34,16 @@ class Fault(NamedTuple):
     row: int
     """Counted within its block."""
     name: str
+    """Of the image file."""
     cause: str
+    """In one line."""
 
 
 class Block(ABC):
     """Some neighbouring rows of a data set that one worker reads at a time; it travels between processes."""
 
     rows: int
+    """How many."""
 
     @abstractmethod
     def read(self, out: Pixels) -> list[Fault]:
@@ -53,11 +57,13 @@ class ImageTransform:
     size: tuple[int, int]
     """Width and height of the result."""
     channels: Literal[1, 3] = 3
+    """1: grey, 3: RGB."""
     fit: Literal["given", "crop", "resize"] = "given"
     """`given`: it must have that size; `crop`: the largest centred part of that shape, resized; or see `resized`."""
     resized: tuple[int, int] | None = None
     """For `resize`: the size an image is brought to before the part at `corner` is cut out."""
     corner: tuple[int, int] = (0, 0)
+    """For `resize`: column and row of the upper left pixel of the part cut out."""
     upright: bool = False
     """Turn photographs as their EXIF orientation says."""
 
@@ -120,8 +126,8 @@ class ImageFiles(Block):
         return faults
 
 
-def in_blocks(place: Path, names: list[str], transform: ImageTransform, *, rows: int = 64) -> tuple[ImageFiles, ...]:
-    """Return the named image files as blocks of up to `rows`."""
+def in_blocks(place: Path, names: list[str], transform: ImageTransform, *, rows: int = 64) -> tuple[Block, ...]:
+    """Return image files, by their names below a folder or in a ZIP archive, as blocks of up to `rows` each."""
     return tuple(
         ImageFiles(place=place, names=tuple(names[start : start + rows]), transform=transform)
         for start in range(0, len(names), rows)
@@ -147,7 +153,7 @@ def _cannot_be_listed(error: OSError) -> None:
 
 
 def listing(place: Path, names: list[str]) -> str:
-    """Return a hash of the files' names, sizes and times, or of an archive's and the names taken from it."""
+    """Return a hash of the files' names, sizes and times; of a ZIP archive, its size and time and the names in it."""
     known = hashlib.sha256()
     for path in [place] if place.is_file() else [place / name for name in names]:
         with readable(path):

@@ -32,6 +32,7 @@ class Download:
     """A file of a data set, where it is published and by what hash it is known."""
 
     file: str
+    """Its name in the folder of downloads."""
     urls: tuple[str, ...] = ()
     """Mirrors, the first tried first; none where a person has to fetch it."""
     md5: str | None = None

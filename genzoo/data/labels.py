@@ -7,7 +7,10 @@ from genzoo.types import DataSpec
 
 
 def condition(labels: Tensor | None, spec: DataSpec) -> Tensor | None:
-    """Return labels (N,) or (N, attributes) as condition vectors y (N, condition_size), one-hot for classes."""
+    """Return labels (N,) or (N, attributes) as condition vectors y (N, condition_size), float32; None for None.
+
+    Class indices become one-hot vectors, attributes stay 0 or 1.
+    """
     if labels is None:
         return None
     if labels.ndim == 1:

@@ -110,7 +110,7 @@ class PreparedDataset(Dataset):
         fetch = f"genzoo data fetch {self.name}, then: " if self.downloads or self.by_hand else ""
         return (
             f"type: {fetch}genzoo data prepare {self.name}{from_where}{settings}\n"
-            "recipes that need no data from elsewhere: mixture25, digits"
+            "data sets that need nothing from elsewhere are listed by: genzoo data status"
         )
 
 

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy
 from filelock import FileLock
+from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from genzoo.data.decoding import Block, Fault
@@ -47,7 +48,8 @@ _NAMED = 100
 Report = Callable[[int, int], None]
 """Is told how many rows of how many are decoded; may raise to stop."""
 
-Labels = numpy.ndarray[Any, Any]
+Labels = NDArray[numpy.int64] | NDArray[numpy.uint8]
+"""(N,) int64 class indices, or (N, attributes) uint8 of 0/1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +60,9 @@ class Contents:
     splits: dict[str, int]
     """Rows of `train`, `validation` and `test`, in this order."""
     labels: Labels | None = None
-    """(N,) int64 class indices, −1 where unknown, or (N, attributes) uint8 of 0/1."""
+    """For every row; a class index is −1 where it is unknown."""
     class_names: tuple[str, ...] = ()
+    """One name per class, in the order of the indices; empty without classes."""
     identity: str
     """A hash of what lies there, so that a preparation is only continued on the same files."""
 

@@ -14,7 +14,7 @@ from genzoo.nn.interfaces import Networks
 from genzoo.nn.stacks import Stack
 from genzoo.nn.tables import LayerCard
 from genzoo.randomness import preserved
-from genzoo.training.execution import buffers_kept
+from genzoo.training.execution import buffers_kept, gradients_record
 from genzoo.training.settings import Recipe, Settings
 from genzoo.training.trainer import Trainer
 from genzoo.types import DataSpec
@@ -23,17 +23,20 @@ from genzoo.types import DataSpec
 def recipe_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
     """Return what a recipe is, with the networks of `settings`' game, or of its architecture without a game."""
     shown = recipe if settings is None else settings
+    networks = networks_of(shown)
+    gradients = {} if settings is None else gradients_record(settings.per_player_reason(networks))
     return {
         "kind": "recipe",
         "name": recipe.name,
         "summary": recipe.summary,
         "model": None if settings is None else settings.game.name,
-        "networks": networks_card(networks_of(recipe if settings is None else settings)),
+        "networks": networks_card(networks),
         "data": dataset_card(shown.dataset),
         "game": None if settings is None else to_json(settings.game),
         "architecture": to_json(shown.architecture),
         "prior": to_json(shown.prior),
         "training": to_json(shown.training),
+        **gradients,
         "notes": list(recipe.notes),
         "settings": [] if settings is None else list(paths(settings)),
     }

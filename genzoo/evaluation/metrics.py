@@ -4,7 +4,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from genzoo.components import Component
 from genzoo.errors import GenzooError, GenzooWarning
@@ -18,19 +18,26 @@ class Score:
     """A number and how it came about; scores whose protocols differ must not be ranked together."""
 
     metric: str
+    """Its name: the metric's, with `/…` behind it for further scores of the same metric."""
     value: float
     protocol: dict[str, Any] = field(default_factory=dict)
+    """How it was measured, as JSON data."""
     better: Literal["higher", "lower"] | None = None
     """Which values are better, where either are."""
+    headline: bool = False
+    """Whether `genzoo runs` shows it before other scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric(Component):
     """A way to measure a model."""
 
+    measures_held_out: ClassVar[bool] = False
+    """Whether it measures samples alone, so that held-out rows can be measured in their place."""
+
     @abstractmethod
     def obstacle(self, model: Model) -> str | None:
-        """Return why the model or its data cannot be measured, such as `has no encoder`, or None."""
+        """Return why the model or its data cannot be measured, such as `it has no encoder`, or None."""
 
     @abstractmethod
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:

@@ -13,6 +13,7 @@ from genzoo.errors import SettingsError
 from genzoo.games.priors import Prior
 from genzoo.nn.interfaces import Networks
 from genzoo.randomness import generator
+from genzoo.training.settings import Settings
 from genzoo.types import Code, DataSpec, Split
 
 _ROWS_AT_ONCE = 500
@@ -23,21 +24,49 @@ class Model:
     """Networks that are only looked at: batch norm uses its running statistics, dropout is off.
 
     Every draw depends on the given seed alone, and is the same on every device. x is (N, *shape), in [0, 1] for
-    images; z is (N, latent); y, for a conditional model, is (N, condition_size).
+    images; z is (N, latent); y, for a conditional model, is (N, condition_size). An x or y of the wrong shape, a
+    condition that the model does not take, and a network that it does not have raise `SettingsError`.
     """
 
     networks: Networks = field(repr=False)
     data: DataSpec
+    """What it was trained on."""
     prior: Prior
     latent: int
+    """The length of z."""
     label_frequencies: list[float] | None
+    """How often the training data had each class or attribute, in [0, 1]; None without labels."""
     device: torch.device
     step: int = 0
+    """How many steps it was trained for."""
     weights: str = "raw"
     """`averaged` or `raw`."""
 
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        networks: Networks,
+        *,
+        device: torch.device,
+        label_frequencies: list[float] | None,
+        step: int = 0,
+        weights: str = "raw",
+    ) -> "Model":
+        """Return the networks of a training with these settings, which are on `device`, as a model to look at."""
+        return cls(
+            networks=networks,
+            data=settings.dataset.spec,
+            prior=settings.prior,
+            latent=settings.architecture.latent,
+            label_frequencies=label_frequencies,
+            device=device,
+            step=step,
+            weights=weights,
+        )
+
     def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
-        """Return `count` decoded prior draws; a conditional model draws y from its label frequencies."""
+        """Return (count, *shape) decoded prior draws; y None is drawn from the label frequencies."""
         z = self.draw_z(count, seed=seed)
         if self.networks.is_conditional and y is None:
             y = self.draw_y(count, seed=seed)
@@ -65,12 +94,12 @@ class Model:
         return draw_conditions(self.label_frequencies, self.data, count, source).to(self.device)
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the decoder's x for `z`."""
+        """Return the decoder's x (N, *shape) for `z` (N, latent)."""
         self._check_condition(y, len(z))
         return torch.cat([self._decode(part, own) for part, own in self._in_parts(z, y)])
 
     def encode(self, x: Tensor, *, y: Tensor | None = None, seed: int = 0) -> Code:
-        """Return the codes of `x` (a tensor or array; uint8 images are divided by 255), with z sampled."""
+        """Return the codes of `x` (N, *shape), a tensor or array, with z sampled; uint8 is divided by 255."""
         self.require("encoder")
         x = as_input(torch.as_tensor(x)).float()
         if tuple(x.shape[1:]) != self.data.shape:
@@ -87,7 +116,7 @@ class Model:
         return Code(z, mean, log_std)
 
     def reconstruct(self, x: Tensor, *, y: Tensor | None = None, seed: int = 0) -> Tensor:
-        """Return the decoder's x for sampled codes of `x`."""
+        """Return the decoder's x (N, *shape) for sampled codes of `x` (N, *shape)."""
         self.require("decoder")
         return self.decode(self.encode(x, y=y, seed=seed).z, y)
 

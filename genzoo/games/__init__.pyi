@@ -1,4 +1,4 @@
-from .game import AdversarialGame as AdversarialGame
+from .adversarial import AdversarialGame as AdversarialGame
 from .game import Game as Game
 from .game import Gradients as Gradients
 from .game import Players as Players

@@ -37,8 +37,16 @@ class Objective(Component):
         """Return the scalar that encoder and decoder minimise."""
 
     def slopes(self, on_q: Tensor, on_p: Tensor) -> Slopes | None:
-        """Return the losses' slopes at these logits, or None where their ratio may be undefined."""
+        """Return the losses' slopes at logits (N,), or always None if their ratio may be undefined."""
         return None
+
+    def accuracies(self, on_q: Tensor, on_p: Tensor) -> dict[str, Tensor]:
+        """Return `data_accuracy` and `sample_accuracy`, if the (detached) logits say how probable each side is.
+
+        Each is a scalar (): the critic's mean probability of the right answer on the rows of its side. The collapse
+        monitor reads both. Scores that are no log-odds, as most objectives' are, have no such probability.
+        """
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +73,10 @@ class NonSaturating(Objective):
         critic = (-on_q).sigmoid() / -len(on_q), on_p.sigmoid() / len(on_p)
         return Slopes(critic, ratio=(-on_q.exp(), -(-on_p).exp()))
 
+    def accuracies(self, on_q: Tensor, on_p: Tensor) -> dict[str, Tensor]:
+        """Return E σ(s_q) and E σ(−s_p)."""
+        return _accuracies_of_log_odds(on_q, on_p)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Minimax(Objective):
@@ -84,6 +96,10 @@ class Minimax(Objective):
         """Return −σ(−s_q)/N and σ(s_p)/N, and the ratio −1."""
         critic = (-on_q).sigmoid() / -len(on_q), on_p.sigmoid() / len(on_p)
         return Slopes(critic, ratio=_opposite(on_q, on_p))
+
+    def accuracies(self, on_q: Tensor, on_p: Tensor) -> dict[str, Tensor]:
+        """Return E σ(s_q) and E σ(−s_p)."""
+        return _accuracies_of_log_odds(on_q, on_p)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +150,13 @@ class Wasserstein(Objective):
         """Return −1/N and 1/N, and the ratio −1."""
         critic = torch.full_like(on_q, -1 / len(on_q)), torch.full_like(on_p, 1 / len(on_p))
         return Slopes(critic, ratio=_opposite(on_q, on_p))
+
+
+def _accuracies_of_log_odds(on_q: Tensor, on_p: Tensor) -> dict[str, Tensor]:
+    """Return the accuracies of a critic whose one logit per row is the log-odds of the data side; else none."""
+    if on_q.ndim != 1:
+        return {}
+    return {"data_accuracy": on_q.sigmoid().mean(), "sample_accuracy": on_p.neg().sigmoid().mean()}
 
 
 def _opposite(on_q: Tensor, on_p: Tensor) -> tuple[Tensor, Tensor]:

@@ -48,6 +48,14 @@ def genzoo_recipes() -> Offers:  # type: ignore[empty-body]
 
 
 @hookspec
+def genzoo_default_recipe() -> str:  # type: ignore[empty-body]
+    """Return the name of the recipe of a training that names none.
+
+    Of several plugins that offer one, the first by the name of its distribution counts, genzoo's own after all others.
+    """
+
+
+@hookspec
 def genzoo_metrics() -> Offers:  # type: ignore[empty-body]
     """Return the metrics (`Metric` subclasses)."""
 

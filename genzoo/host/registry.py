@@ -21,6 +21,8 @@ from genzoo.host.isolation import plugin_errors, removal, stdout_to_stderr
 from genzoo.text import in_a_line, nearest, printable
 
 GROUP = "genzoo"
+CORE = "genzoo"
+"""The distribution of the core and of the plugins that come with it."""
 
 Kind = Literal["models", "recipes", "datasets", "architectures", "metrics", "studies", "components", "commands"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -37,6 +39,8 @@ class Plugin:
     distribution: str
     version: str
     summary: str = ""
+    default_recipe: str | None = None
+    """What it offers as the recipe of a training that names none."""
     cause: str | None = None
     trace: str = ""
 
@@ -112,6 +116,26 @@ class Registry:
     def of(self, kind: Kind) -> list[Entry]:
         """Return the entries of one kind, by name."""
         return sorted((entry for entry in self.entries if entry.kind == kind), key=lambda entry: entry.name)
+
+    @property
+    def default_recipe(self) -> str | None:
+        """The recipe of a training that names none: the first offer by distribution, genzoo's own after all others."""
+        offers = [plugin for plugin in self.plugins if plugin.default_recipe and self._is_recipe(plugin.default_recipe)]
+        first = min(offers, key=lambda plugin: (plugin.distribution == CORE, plugin.distribution), default=None)
+        return None if first is None else first.default_recipe
+
+    def _is_recipe(self, name: str) -> bool:
+        return any(name in (entry.name, entry.qualified) for entry in self.of("recipes"))
+
+    def recipe_or_default(self, name: str | None) -> str:
+        """Return `name`, or the default recipe; raise `SettingsError` where no plugin offers one."""
+        chosen = name or self.default_recipe
+        if chosen is None:
+            raise SettingsError(
+                "no recipe was named, and no installed plugin offers a default one",
+                "choose one: --recipe R; recipes are listed by: genzoo list recipes",
+            )
+        return chosen
 
     def find(self, kind: Kind, name: str) -> Entry:
         """Return the entry called `name` or `distribution:name`; raise `SettingsError` or `PluginError`."""
@@ -225,7 +249,7 @@ def discover(found: Iterable[EntryPoint], *, only: str | None = None) -> Registr
     result = Registry()
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(genzoo.host.hooks)
-    core = Plugin(name="genzoo", distribution="genzoo", version=_own_version(), summary="the core")
+    core = Plugin(name=CORE, distribution=CORE, version=_own_version(), summary="the core")
     _collect(result, manager, core, genzoo.host.builtin)
     wanted = None if only is None else {name.strip() for name in only.split(",") if name.strip()}
     by_owner = sorted(found, key=lambda point: (point.name, point.value, _owner(point)), reverse=True)
@@ -236,6 +260,7 @@ def discover(found: Iterable[EntryPoint], *, only: str | None = None) -> Registr
     for name in sorted((wanted or set()) - {point.name for point in points}):
         result.warnings.append(f"GENZOO_PLUGINS names '{name}', which is not installed")
     _warn_of_duplicates(result)
+    _warn_of_missing_defaults(result)
     return result
 
 
@@ -266,9 +291,10 @@ def _collect(result: Registry, manager: pluggy.PluginManager, plugin: Plugin, mo
         callers = manager.get_hookcallers(module) or []
         unknown = [caller.name for caller in callers if not caller.has_spec()]
         if unknown:
-            specified = [f"genzoo_{kind}" for kind in KINDS]
+            specified = [*(f"genzoo_{kind}" for kind in KINDS), "genzoo_default_recipe"]
             raise PluginError(f"unknown hook {unknown[0]}{nearest(unknown[0], specified)}")
         entries = [entry for kind in KINDS for entry in _entries_of(manager, plugin, module, kind)]
+        plugin = replace(plugin, default_recipe=_default_recipe_of(manager, module))
     except BaseException:
         manager.unregister(module)
         raise
@@ -277,19 +303,33 @@ def _collect(result: Registry, manager: pluggy.PluginManager, plugin: Plugin, mo
 
 
 def _entries_of(manager: pluggy.PluginManager, plugin: Plugin, module: object, kind: Kind) -> list[Entry]:
-    others = [other for other in manager.get_plugins() if other is not module]
-    hook = manager.subset_hook_caller(f"genzoo_{kind}", remove_plugins=others)
     found: dict[str, Entry] = {}
-    for answer in hook():
-        if inspect.iscoroutine(answer):
-            answer.close()
-            raise PluginError(f"genzoo_{kind} is a coroutine, expected a function that returns offers")
+    for answer in _answers(manager, module, f"genzoo_{kind}"):
         for offer in answer:
             name, summary = _label(offer, kind)
             if name in found:
                 raise PluginError(f"it offers the {_ONE[kind]} '{name}' twice")
             found[name] = Entry(kind=kind, name=printable(name), summary=in_a_line(summary), plugin=plugin, offer=offer)
     return list(found.values())
+
+
+def _default_recipe_of(manager: pluggy.PluginManager, module: object) -> str | None:
+    for answer in _answers(manager, module, "genzoo_default_recipe"):
+        if not isinstance(answer, str):
+            raise PluginError(f"genzoo_default_recipe returned {answer!r}, expected the name of a recipe")
+        return printable(answer)
+    return None
+
+
+def _answers(manager: pluggy.PluginManager, module: object, hook: str) -> list[Any]:
+    """Return what one plugin alone answers to a hook."""
+    others = [other for other in manager.get_plugins() if other is not module]
+    answers: list[Any] = manager.subset_hook_caller(hook, remove_plugins=others)()
+    for answer in answers:
+        if inspect.iscoroutine(answer):
+            answer.close()
+            raise PluginError(f"{hook} is a coroutine, expected a function that returns offers")
+    return answers
 
 
 def _label(offer: object, kind: Kind) -> tuple[str, str]:
@@ -312,6 +352,14 @@ def _warn_of_duplicates(result: Registry) -> None:
             if len(entries) > 1:
                 choices = " or ".join(entry.qualified for entry in entries)
                 result.warnings.append(f"{len(entries)} plugins offer the {_ONE[kind]} '{name}': say {choices}")
+
+
+def _warn_of_missing_defaults(result: Registry) -> None:
+    names = {name for entry in result.of("recipes") for name in (entry.name, entry.qualified)}
+    for plugin in result.plugins:
+        if plugin.default_recipe is not None and plugin.default_recipe not in names:
+            what = f"the default recipe '{plugin.default_recipe}', which no plugin offers"
+            result.warnings.append(f"plugin {plugin.name} of {plugin.distribution} names {what}")
 
 
 def _own_version() -> str:

@@ -1,6 +1,7 @@
 from .architecture import Architecture as Architecture
 from .architecture import LinearEmbedder as LinearEmbedder
 from .interfaces import Decoder as Decoder
+from .interfaces import Embedder as Embedder
 from .interfaces import Encoder as Encoder
 from .interfaces import JointCritic as JointCritic
 from .interfaces import Networks as Networks
@@ -10,6 +11,7 @@ from .table_networks import TableCritic as TableCritic
 from .table_networks import TableDecoder as TableDecoder
 from .table_networks import TableEncoder as TableEncoder
 from .tables import BatchNorm as BatchNorm
+from .tables import Bias as Bias
 from .tables import Conv as Conv
 from .tables import Identity as Identity
 from .tables import LeakyReLU as LeakyReLU
@@ -18,6 +20,7 @@ from .tables import Maxout as Maxout
 from .tables import Nonlinearity as Nonlinearity
 from .tables import ReLU as ReLU
 from .tables import Row as Row
+from .tables import Shape as Shape
 from .tables import Sigmoid as Sigmoid
 from .tables import Table as Table
 from .tables import TransposedConv as TransposedConv

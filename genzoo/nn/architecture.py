@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from genzoo.components import Component
 from genzoo.errors import SettingsError
-from genzoo.nn.interfaces import Decoder, Encoder, JointCritic, Networks
+from genzoo.nn.interfaces import Decoder, Embedder, Encoder, JointCritic, Networks
 from genzoo.types import DataSpec, Posterior, Sees
 
 
@@ -17,12 +17,12 @@ class Architecture(Component):
     """A family of networks; a game asks it for the parts that it plays with."""
 
     posteriors: ClassVar[tuple[Posterior, ...]]
-    """The posteriors that its encoder offers, its own first."""
+    """The posteriors that its encoder offers; the first is the default."""
 
     latent: int
-    """The size of z."""
+    """The length of z, at least 1."""
     init_std: float | None = None
-    """Weights of linear maps and convolutions start as N(0, init_std²), their biases as 0; None: each layer's own."""
+    """Weights of linear maps and convolutions start as N(0, init_std²), their biases as 0; None: as torch does."""
 
     def __post_init__(self) -> None:
         if self.latent < 1:
@@ -32,29 +32,29 @@ class Architecture(Component):
 
     @abstractmethod
     def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> Encoder:
-        """Return an encoder; `posterior` None is the architecture's own, `condition` the embedded y's size."""
+        """Return an encoder; `posterior` None is the default one, `condition` the embedded y's length (0: no y)."""
 
     @abstractmethod
     def decoder(self, data: DataSpec, *, condition: int = 0) -> Decoder:
-        """Return a decoder whose output has the data's shape and support."""
+        """Return a decoder whose output has the data's shape and support; `condition` as for `encoder`."""
 
     @abstractmethod
     def critic(self, data: DataSpec, *, sees: Sees = "xz", condition: int = 0, outputs: int = 1) -> JointCritic:
-        """Return a critic of the parts that it `sees`, with `outputs` logits per row."""
+        """Return a critic of the parts that it `sees`, with `outputs` logits per row; `condition` as for `encoder`."""
 
-    def embedder(self, data: DataSpec) -> nn.Module:
-        """Return the map from y (N, condition_size) to its embedding, one for all networks of a game.
-
-        Its attribute `out_features` is the size that the other parts take as `condition`. The default passes y on.
-        """
+    def embedder(self, data: DataSpec) -> Embedder:
+        """Return the map from y to its embedding, one for all networks of a game; the default leaves y as it is."""
         return PassOn(data)
 
     def initialise(self, networks: Networks, images: Tensor) -> None:
-        """Start the networks from the data: `images` are up to 500 training rows; called once. Default: nothing."""
+        """Set initial weights that depend on the data; the default does nothing.
+
+        Called once before training; `images` (M, *shape) are up to 500 training rows, as networks read them.
+        """
 
     @final
     def choose(self, posterior: Posterior | None) -> Posterior:
-        """Return the posterior asked for, or the architecture's own; refuse one that it does not offer."""
+        """Return `posterior`, or the default where it is None; raise `SettingsError` for one that is not offered."""
         chosen = posterior or self.posteriors[0]
         if chosen not in self.posteriors:
             raise SettingsError(
@@ -64,7 +64,7 @@ class Architecture(Component):
         return chosen
 
 
-class LinearEmbedder(nn.Linear):
+class LinearEmbedder(nn.Linear, Embedder):
     """One linear map from y (N, condition_size) to `size` numbers; its weights stay as drawn unless `trained`."""
 
     def __init__(self, data: DataSpec, size: int, *, trained: bool = True) -> None:
@@ -72,7 +72,7 @@ class LinearEmbedder(nn.Linear):
         self.requires_grad_(trained)
 
 
-class PassOn(nn.Module):
+class PassOn(Embedder):
     """The embedding that leaves y as it is."""
 
     def __init__(self, data: DataSpec) -> None:

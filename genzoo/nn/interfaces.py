@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar, TypeVarTuple
 
 from torch import Tensor, nn
 
@@ -11,7 +11,8 @@ from genzoo.errors import SettingsError
 from genzoo.types import Code, Joint, Support, Verdict
 
 _ModuleClass = TypeVar("_ModuleClass", bound=type[nn.Module])
-_Found = TypeVar("_Found")
+_Answer = TypeVar("_Answer")
+_Values = TypeVarTuple("_Values")
 
 _ROW_WISE: set[type[nn.Module]] = {
     nn.Sequential,
@@ -85,9 +86,12 @@ class Decoder(nn.Module, ABC):
 class JointCritic(nn.Module, ABC):
     """Tells the data side (high logits) from the prior side of a joint sample."""
 
+    outputs: int = 1
+    """Logits per row: verdicts have logits (N,) for 1 and (N, K) for K."""
+
     @abstractmethod
     def forward(self, joint: Joint) -> Verdict:
-        """Return the verdict on every row of `joint`."""
+        """Return the logits and features of the N rows of `joint`; parts that the critic does not see may be None."""
 
     @cached_property
     def couples_rows(self) -> bool:
@@ -95,13 +99,27 @@ class JointCritic(nn.Module, ABC):
         return any(type(module) not in _ROW_WISE for module in self.modules())
 
 
+class Embedder(nn.Module, ABC):
+    """Maps a condition vector to the embedding that the networks of a game are given in its place."""
+
+    out_features: int
+    """The size of the embedding: what encoder, decoder and critic take as `condition`."""
+
+    @abstractmethod
+    def forward(self, y: Tensor) -> Tensor:
+        """Return the embedding (N, out_features) of `y` (N, condition_size)."""
+
+
 class Networks(nn.Module):
-    """The networks of one game; parts that it does not have are None, further parts go by any name."""
+    """The networks of one game; parts that it does not have are None, further parts go by any name.
+
+    A method that needs a part which is None raises `SettingsError`.
+    """
 
     encoder: Encoder | None
     decoder: Decoder | None
     critic: JointCritic | None
-    embedder: nn.Module | None
+    embedder: Embedder | None
 
     def __init__(
         self,
@@ -109,7 +127,7 @@ class Networks(nn.Module):
         encoder: Encoder | None = None,
         decoder: Decoder | None = None,
         critic: JointCritic | None = None,
-        embedder: nn.Module | None = None,
+        embedder: Embedder | None = None,
         **parts: nn.Module,
     ) -> None:
         super().__init__()
@@ -121,8 +139,8 @@ class Networks(nn.Module):
             self.add_module(name, part)
         self._frozen: tuple[str, ...] = ()
 
-    def call(self, rule: Callable[..., _Found], *values: Any) -> _Found:
-        """Return `rule(networks, *values)`: the seam at which a step is compiled, or played by many at once."""
+    def call(self, rule: "Callable[[Networks, *_Values], _Answer]", *values: *_Values) -> _Answer:
+        """Return `rule(self, *values)`; what stands in for networks may compile the rule, or batch it."""
         return rule(self, *values)
 
     @property
@@ -131,34 +149,43 @@ class Networks(nn.Module):
         return self.embedder is not None
 
     def encode(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Code:
-        """Return the encoder's code of `x`, given the condition vectors `y` (N, condition_size)."""
-        return _present(self.encoder, "encoder")(x, noise, self.embed(y))  # type: ignore[no-any-return]
+        """Return the encoder's code of `x` (N, *shape), drawn with standard normal `noise` (N, latent).
+
+        A conditional model needs the condition vectors `y` (N, condition_size); any other leaves them unread.
+        """
+        return _present(self.encoder, "encoder")(x, noise, self._condition(y))  # type: ignore[no-any-return]
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the decoder's x for `z`, given the condition vectors `y` (N, condition_size)."""
-        return _present(self.decoder, "decoder")(z, self.embed(y))  # type: ignore[no-any-return]
+        """Return the decoder's x (N, *shape) for `z` (N, latent); `y` as in `encode`."""
+        return _present(self.decoder, "decoder")(z, self._condition(y))  # type: ignore[no-any-return]
 
     def decode_logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return `decode` before its output nonlinearity."""
-        return _present(self.decoder, "decoder").logits(z, self.embed(y))
+        """Return x (N, *shape) as `decode` does, before the output nonlinearity."""
+        return _present(self.decoder, "decoder").logits(z, self._condition(y))
 
     def judge(self, joint: Joint) -> Verdict:
         """Return the critic's verdict on `joint`, whose y is embedded already."""
         return _present(self.critic, "critic")(joint)  # type: ignore[no-any-return]
 
-    def embed(self, y: Tensor | None) -> Tensor | None:
-        """Return the embedding of `y`; None for an unconditional model."""
-        if self.embedder is None:
-            return None
+    def embed(self, y: Tensor | None) -> Tensor:
+        """Return the embedding (N, out_features) of the condition vectors `y` (N, condition_size).
+
+        Raises `SettingsError` for networks without an embedder, and where `y` is None.
+        """
+        embedder = _present(self.embedder, "embedder")
         if y is None:
             raise SettingsError("a conditional model needs labels, and none are given")
-        return self.embedder(y)  # type: ignore[no-any-return]
+        return embedder(y)  # type: ignore[no-any-return]
 
     def freeze(self, name: str, part: nn.Module) -> None:
-        """Put `part` in as the network called `name`, never to be trained nor to leave inference mode."""
+        """Set the network called `name` to `part`; it is not trained, and stays in inference mode."""
         setattr(self, name, part.requires_grad_(False))
         self._frozen = (*self._frozen, name)
         self.train(self.training)
+
+    def _condition(self, y: Tensor | None) -> Tensor | None:
+        """Return the embedding of `y` for a conditional model, and None for any other."""
+        return self.embed(y) if self.is_conditional else None
 
     def train(self, mode: bool = True) -> "Networks":
         """Set training mode for every network but the frozen ones."""
@@ -166,6 +193,13 @@ class Networks(nn.Module):
         for name in self._frozen:
             self.get_submodule(name).eval()
         return self
+
+
+class GameNetworks(Protocol):
+    """Networks as a game's gradients are taken through them: as they are, compiled, or of many replicas at once."""
+
+    def call(self, rule: Callable[[Networks, *_Values], _Answer], *values: *_Values) -> _Answer:
+        """Return `rule(networks, *values)`; of R replicas, every tensor in `values` and answer has R in front."""
 
 
 _Part = TypeVar("_Part", bound=nn.Module)

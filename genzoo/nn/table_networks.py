@@ -64,7 +64,10 @@ class TableEncoder(Encoder):
 
 @row_wise
 class TableDecoder(Decoder):
-    """A decoder of one table that reads z joined with y; its last row prints the sigmoid of `unit` support."""
+    """A decoder of one table that reads z joined with y.
+
+    The last row has to end in `Sigmoid` for data of `unit` support, and in `Identity` for `real` ones.
+    """
 
     def __init__(self, data: DataSpec, *, latent: int, table: Table, condition: int = 0) -> None:
         super().__init__(support=data.support)
@@ -108,6 +111,7 @@ class TableCritic(JointCritic):
         outputs: int = 1,
     ) -> None:
         super().__init__()
+        self.outputs = outputs
         self.x = build(x_table, data.shape) if "x" in sees else None
         self.z = build(z_table, _as_input(z_table, latent)) if "z" in sees else None
         seen = [prod(tower.output) for tower in (self.x, self.z) if tower is not None]

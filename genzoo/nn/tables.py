@@ -16,19 +16,24 @@ from genzoo.errors import SettingsError
 from genzoo.nn.layers import MaxoutLayer
 
 Shape = tuple[int, ...]
+"""The shape of one row of a batch: (C, H, W) or (units,)."""
+
 Bias = Literal["none", "tied", "untied"]
+"""`tied`: one bias per map; `untied`: one per map and position."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchNorm:
-    """Batch normalisation over rows (and positions); `momentum` is the weight of the newest batch."""
+    """Batch normalisation over rows (and positions)."""
 
     eps: float = 1e-5
+    """Added to the variance."""
     momentum: float = 0.1
+    """The weight of the newest batch in the running statistics."""
 
 
 class Nonlinearity(ABC):
-    """What a row ends with."""
+    """What a row ends with: a function of each number, or of neighbouring channels."""
 
     def map_width(self, width: int) -> int:
         """Return how many channels the linear map of a row of this printed `width` has."""
@@ -75,6 +80,7 @@ class LeakyReLU(Nonlinearity):
     """max(slope·t, t)."""
 
     slope: float
+    """Of the function for t < 0."""
 
     def module(self) -> nn.Module:
         """Return it as a module."""
@@ -105,6 +111,7 @@ class Maxout(Nonlinearity):
     """
 
     pieces: int
+    """How many channels each maximum is taken over, at least 1."""
     counted: Literal["before", "after"] = "after"
 
     def __post_init__(self) -> None:
@@ -132,7 +139,7 @@ class Row(ABC):
     """One line of a layer table: dropout on the input, a linear map, BN, dropout, a nonlinearity."""
 
     width: int
-    """Maps or units, as the table prints them (`Maxout` says whether before or after its maximum)."""
+    """Maps or units, as the table prints them; with `Maxout`, see its `counted`."""
     batch_norm: BatchNorm | None = None
     input_dropout: float = 0.0
     """Probability of dropping each element of the row's input."""
@@ -159,7 +166,7 @@ class Row(ABC):
 
     @abstractmethod
     def map_shape(self, given: Shape) -> Shape:
-        """Return the shape after the linear map; raise `ValueError` saying what fits where it does not."""
+        """Return the shape after the linear map; raise `ValueError` naming sizes that fit where `given` does not."""
 
     @abstractmethod
     def macs(self, given: Shape) -> int:
@@ -167,10 +174,10 @@ class Row(ABC):
 
     @abstractmethod
     def linear_map(self, given: Shape, *, bias: bool) -> nn.Module:
-        """Return the linear map as a module."""
+        """Return the linear map for inputs of shape `given` as a module."""
 
     def output_shape(self, given: Shape) -> Shape:
-        """Return the shape that leaves the row."""
+        """Return the shape after the whole row, for an input of shape `given`."""
         return (self.nonlinearity.output_width(self.width), *self.map_shape(given)[1:])
 
     @property
@@ -202,8 +209,10 @@ class Linear(Row):
 @dataclass(frozen=True, kw_only=True)
 class _Convolution(Row):
     kernel: int
+    """The side of the square kernel."""
     stride: int = 1
     padding: int = 0
+    """Zeros added at each side; a transposed convolution takes as many positions away."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -226,7 +235,7 @@ class _Convolution(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class Conv(_Convolution):
-    """A convolution row."""
+    """A convolution row; a side becomes (side + 2·padding − kernel)/stride + 1, and the division must be exact."""
 
     def map_shape(self, given: Shape) -> Shape:
         """Return (maps, height, width) after the convolution."""
@@ -252,7 +261,7 @@ class Conv(_Convolution):
 
 @dataclass(frozen=True, kw_only=True)
 class TransposedConv(_Convolution):
-    """A transposed convolution row."""
+    """A transposed convolution row; a side becomes (side − 1)·stride + kernel − 2·padding."""
 
     _label = "transposed conv"
 
@@ -274,6 +283,7 @@ class TransposedConv(_Convolution):
 
 
 Table = tuple[Row, ...]
+"""The rows of a network in order, input first."""
 
 
 class LayerCard(NamedTuple):

@@ -1,1 +1,5 @@
 from .callbacks import Callback as Callback
+from .job import default_recipe as default_recipe
+from .opening import new_trainer as new_trainer
+from .request import TrainingRequest as TrainingRequest
+from .session import train_together as train_together

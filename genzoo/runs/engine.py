@@ -25,7 +25,6 @@ from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.run_folder import Run
 from genzoo.storage.tensors import pack, unpack
 from genzoo.training import torchrun
-from genzoo.training.populations import Population
 from genzoo.training.trainer import Trainer
 from genzoo.types import Losses, Splits
 
@@ -72,18 +71,16 @@ class Engine:
 
     def train(self) -> None:
         """Take the remaining steps and evaluate; leave the caller's random state alone."""
-        self._begin()
-        with preserved(), _memory_explained(self.trainer):
-            while not self._is_done:
-                losses = self.trainer.take_step()
-                self._took(losses, self._asked())
-        self._finish()
+        failed = run_to_end([self], lambda: [self.trainer.take_step()])
+        if failed:
+            raise failed[self]
 
     @property
-    def _is_done(self) -> bool:
+    def is_done(self) -> bool:
+        """Whether all steps are taken."""
         return self.trainer.step >= self._training.steps
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Start the clock, and drop what was logged of the steps that will be taken again."""
         trainer = self.trainer
         self._callback.on_start(self.run, trainer.step, self._training.steps)
@@ -92,15 +89,16 @@ class Engine:
             self.run.rewind_log(trainer.step)
             checkpoints.prune(self.run.checkpoints, keep=self._training.keep_checkpoints)
 
-    def _asked(self) -> "_Asked":
-        return _Asked(self.trainer.ranks.agree_on_signal(self._callback.stop_signal()), self._callback.wants_save())
+    def requests(self) -> "Requests":
+        """Return what its callback asks for since the step before, agreed upon by all ranks."""
+        return Requests(self.trainer.ranks.agree_on_signal(self._callback.stop_signal()), self._callback.wants_save())
 
-    def _took(self, losses: Losses, asked: "_Asked") -> None:
-        """Do what is due after a step; raise where it is the last one, but for the end."""
-        trainer, steps, signal = self.trainer, self._training.steps, asked.signal
+    def after_step(self, losses: Losses, requests: "Requests") -> None:
+        """Log, draw, save and measure what is due; raise `DivergedError` or `InterruptedRun` if the run ends here."""
+        trainer, steps, signal = self.trainer, self._training.steps, requests.signal
         self._meter.add(losses)
-        self._after_step(trainer.step, asked, last=self._is_done)
-        if signal and not self._is_done:
+        self._do_what_is_due(trainer.step, requests, last=self.is_done)
+        if signal and not self.is_done:
             trainer.ranks.barrier()  # an end of the others would have the launcher end the first one, which saves
             raise InterruptedRun(
                 f"stopped after step {trainer.step:,} of {steps:,}; all of it is saved",
@@ -108,7 +106,8 @@ class Engine:
                 signal_number=signal,
             )
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Evaluate, after the last step."""
         self._callback.on_end()
         if self._writes:
             self._measure()
@@ -116,22 +115,20 @@ class Engine:
     def model(self, networks: Networks) -> Model:
         """Return the trainer's `networks` as a model to look at."""
         settings = self.trainer.settings
-        return Model(
-            networks=networks,
-            data=settings.dataset.spec,
-            prior=settings.prior,
-            latent=settings.architecture.latent,
-            label_frequencies=self._frequencies,
+        return Model.of(
+            settings,
+            networks,
             device=self.trainer.device,
+            label_frequencies=self._frequencies,
             step=self.trainer.step,
             weights="raw" if self._training.averaging is None else "averaged",
         )
 
-    def _after_step(self, step: int, asked: "_Asked", *, last: bool) -> None:
-        training, signal = self._training, asked.signal
+    def _do_what_is_due(self, step: int, requests: "Requests", *, last: bool) -> None:
+        training, signal = self._training, requests.signal
         self._callback.on_step(step)
         draw = step % training.picture_every == 0 or last
-        save = step % training.checkpoint_every == 0 or last or signal or asked.save
+        save = step % training.checkpoint_every == 0 or last or signal or requests.save
         measure = training.evaluate_every is not None and step % training.evaluate_every == 0 and not last
         # Nothing after a fault is drawn, saved or measured: the log entry of a fault ends the run.
         if step % training.log_every == 0 or last or signal or ((draw or save or measure) and self.trainer.fault()):
@@ -221,42 +218,41 @@ class Engine:
         return path / f"{step:07d}.png"
 
 
-class _Asked(NamedTuple):
+class Requests(NamedTuple):
     """What was asked for since the step before."""
 
     signal: int | None
+    """Of the operating system, to save and stop."""
     save: bool
 
 
-def train_together(engines: Sequence[Engine], population: Population) -> dict[Engine, GenzooError]:
-    """Take the remaining steps of all engines, whose trainers are the population's, and evaluate; return what failed.
+def run_to_end(engines: Sequence[Engine], take_step: Callable[[], Sequence[Losses]]) -> dict[Engine, GenzooError]:
+    """Take the remaining steps of engines, all by one `take_step`, and evaluate; return what failed.
 
-    One that diverges does not stop the others; a signal stops and saves them all.
+    `take_step` returns the losses of each. An engine that diverges does not stop the others; a signal stops and saves
+    them all.
     """
     for engine in engines:
-        engine._begin()
+        engine.begin()
     failed: dict[Engine, GenzooError] = {}
     with preserved(), _memory_explained(engines[0].trainer, replicas=len(engines)):
-        while not engines[0]._is_done:
-            taken = population.take_step()
-            wishes = [engine._asked() for engine in engines]
-            asked = _Asked(next((one.signal for one in wishes if one.signal), None), any(one.save for one in wishes))
-            for engine, losses in zip(engines, taken, strict=True):
+        while not engines[0].is_done and len(failed) < len(engines):
+            losses_of_each = take_step()
+            requests = _united([engine.requests() for engine in engines])
+            for engine, losses in zip(engines, losses_of_each, strict=True):
                 if engine not in failed:
                     try:
-                        engine._took(losses, asked)
+                        engine.after_step(losses, requests)
                     except (DivergedError, InterruptedRun) as end:
                         failed[engine] = end
-            if len(failed) == len(engines) or any(isinstance(end, InterruptedRun) for end in failed.values()):
-                return failed
     for engine in engines:
         if engine not in failed:
-            engine._finish()
+            engine.finish()
     return failed
 
 
 def train_in_turn(engines: Sequence[Engine]) -> dict[Engine, GenzooError]:
-    """Train engines one after the other and return what failed, as `train_together` does."""
+    """Train engines one after the other and return what failed, as `run_to_end` does."""
     failed: dict[Engine, GenzooError] = {}
     for engine in engines:
         try:
@@ -266,6 +262,12 @@ def train_in_turn(engines: Sequence[Engine]) -> dict[Engine, GenzooError]:
         except InterruptedRun as end:
             return failed | {engine: end}
     return failed
+
+
+def _united(requests: Sequence[Requests]) -> Requests:
+    """Return what any of several asks for."""
+    signals = [request.signal for request in requests if request.signal]
+    return Requests(signals[0] if signals else None, any(request.save for request in requests))
 
 
 @contextmanager
@@ -288,7 +290,7 @@ def _memory_explained(trainer: Trainer, *, replicas: int = 1) -> Iterator[None]:
 
 
 class Meter:
-    """EMA what steps report; nothing leaves the device until it is read."""
+    """Averages what steps report; nothing leaves the device until it is read."""
 
     def __init__(self) -> None:
         self._losses: dict[str, list[Tensor]] = defaultdict(list)

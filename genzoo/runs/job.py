@@ -1,10 +1,8 @@
 """Jobs: what a run is to be, between the names on a command line and the record in a run folder."""
 
 import platform
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy
 import torch
@@ -15,15 +13,16 @@ from genzoo.data.labels import label_frequencies
 from genzoo.errors import PluginError, SettingsError, UnreadableError
 from genzoo.games.game import Game
 from genzoo.host.registry import Registry
-from genzoo.storage.run_folder import Run, Source
+from genzoo.host.registry import registry as installed_registry
+from genzoo.runs.request import TrainingRequest
+from genzoo.storage.record import RunRecord, SourceRecord
+from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun
 from genzoo.training.devices import choose_precision
-from genzoo.training.execution import Execution, Precision
+from genzoo.training.execution import Execution, Precision, gradients_record
 from genzoo.training.initialization import Plan
 from genzoo.training.settings import MAY_CHANGE, Recipe, Settings, differences, resolve_settings, with_steps
 from genzoo.types import Splits
-
-DEFAULT_RECIPE = "mixture25"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,7 @@ class Job:
     precision: Precision
     plan: Plan
     overrides: dict[str, str]
-    source: Source | None = None
+    source: SourceRecord | None = None
 
     @property
     def settings(self) -> Settings:
@@ -49,8 +48,11 @@ class Job:
         return f"{self.model}-{self.recipe}-s{self.seed}"
 
     def with_found_classes(self, root: Path) -> "Job":
-        """Return the job with what only the data set's files tell filled in."""
-        settings = replace(self.settings, dataset=self.settings.dataset.with_found_classes(root))
+        """Return the job with what only the data set's files below `root` tell, such as class names, filled in."""
+        return self.with_settings(replace(self.settings, dataset=self.settings.dataset.with_found_classes(root)))
+
+    def with_settings(self, settings: Settings) -> "Job":
+        """Return the job with other settings."""
         return replace(self, plan=replace(self.plan, settings=settings))
 
     def record(
@@ -61,91 +63,78 @@ class Job:
         data: str | None,
         device: torch.device,
         execution: Execution,
+        per_player_reason: str | None,
         created: str,
-    ) -> dict[str, Any]:
-        """Return the content of its run.json."""
-        return {
-            "model": self.model,
-            "recipe": self.recipe,
-            "seed": self.seed,
-            "precision": self.precision,
-            "settings": to_json(self.settings, name_of=registry.name_of),
-            "overrides": self.overrides,
-            "from": None if self.source is None else self.source.to_record(),
-            "label_frequencies": label_frequencies(splits.train.labels, self.settings.dataset.spec),
-            "data": data,
-            "device": str(device),
-            "execution": execution,
-            "ranks": torchrun.size(),
-            "versions": {
+    ) -> RunRecord:
+        """Return the record of its run."""
+        return RunRecord(
+            model=self.model,
+            recipe=self.recipe,
+            seed=self.seed,
+            precision=self.precision,
+            settings=to_json(self.settings, name_of=registry.name_of),
+            overrides=self.overrides,
+            source=self.source,
+            label_frequencies=label_frequencies(splits.train.labels, self.settings.dataset.spec),
+            data=data,
+            device=str(device),
+            execution=execution,
+            **gradients_record(per_player_reason),
+            ranks=torchrun.size(),
+            versions={
                 "genzoo": __version__,
                 "torch": torch.__version__,
                 "numpy": numpy.__version__,
                 "python": platform.python_version(),
             },
-            "plugins": {plugin.distribution: plugin.version for plugin in registry.plugins if not plugin.cause},
-            "created": created,
-        }
+            plugins={plugin.distribution: plugin.version for plugin in registry.plugins if not plugin.cause},
+            created=created,
+        )
 
 
-def resolve_job(
-    registry: Registry,
-    model: str | Game,
-    recipe: str | Recipe | None,
-    seed: int,
-    steps: int | None,
-    precision: str,
-    overrides: Mapping[str, object],
-    source: Source | None,
-    *,
-    device: str = "auto",
-) -> Job:
-    """Return the job that names and overrides describe; without a recipe, on the source's settings."""
-    game = find_game(registry, model)
+def resolve_job(registry: Registry, request: TrainingRequest, source: SourceRecord | None = None) -> Job:
+    """Return the job that a request describes; `source` is the run it inherits from, and its recipe the default."""
+    game = find_game(registry, request.model)
     base: Recipe | Settings
-    if recipe is None and source is not None:
-        base, recipe_name = _settings_of(registry, source.record), source.record["recipe"]
+    if request.recipe is None and source is not None:
+        base, recipe_name = _settings_of(registry, source), source.recipe
     else:
-        base = find_recipe(registry, recipe or DEFAULT_RECIPE)
+        base = find_recipe(registry, request.recipe)
         recipe_name = base.name
-    texts = {path: to_text(value) for path, value in overrides.items()}
+    texts = {path: to_text(value) for path, value in request.overrides.items()}
     settings = resolve_settings(game, base, list(texts.items()), resolve=registry.resolve)
     return Job(
         model=registry.name_of(game),
         recipe=recipe_name,
-        seed=seed,
-        precision=choose_precision(precision, device, settings.dataset.spec),
+        seed=request.seed,
+        precision=choose_precision(request.precision, request.device, settings.dataset.spec),
         plan=Plan(
-            settings=settings if steps is None else with_steps(settings, steps),
-            source=None if source is None else plan_of(registry, source.record),
+            settings=settings if request.steps is None else with_steps(settings, request.steps),
+            source=None if source is None else plan_of(registry, source),
         ),
         overrides=texts,
         source=source,
     )
 
 
-def job_of(registry: Registry, record: dict[str, Any]) -> Job:
+def job_of(registry: Registry, record: RunRecord) -> Job:
     """Return the job that a run's record describes."""
-    source = record["from"]
     return Job(
-        model=record["model"],
-        recipe=record["recipe"],
-        seed=record["seed"],
-        precision="bf16" if record["precision"] == "bf16" else "fp32",
+        model=record.model,
+        recipe=record.recipe,
+        seed=record.seed,
+        precision="bf16" if record.precision == "bf16" else "fp32",
         plan=plan_of(registry, record),
-        overrides=record["overrides"],
-        source=None if source is None else Source(**source),
+        overrides=record.overrides,
+        source=record.source,
     )
 
 
-def plan_of(registry: Registry, record: dict[str, Any]) -> Plan:
+def plan_of(registry: Registry, record: RunRecord | SourceRecord) -> Plan:
     """Return what the networks of a recorded run are made from."""
-    source = record["from"]
-    registry = registry.preferring(record.get("plugins", ()))  # not those that took a name meanwhile
-    return Plan(
-        settings=_settings_of(registry, record),
-        source=None if source is None else plan_of(registry, source["record"]),
-    )
+    registry = registry.preferring(record.plugins)  # not those that took a name meanwhile
+    source = record.source
+    return Plan(settings=_settings_of(registry, record), source=None if source is None else plan_of(registry, source))
 
 
 def find_game(registry: Registry, model: str | Game) -> Game:
@@ -158,24 +147,33 @@ def find_game(registry: Registry, model: str | Game) -> Game:
     return game
 
 
-def find_recipe(registry: Registry, recipe: str | Recipe) -> Recipe:
-    """Return the recipe called `recipe`, or the recipe itself."""
+def default_recipe() -> str:
+    """Return the name of the recipe of a training that names none; raise `SettingsError` where no plugin offers one."""
+    return installed_registry().recipe_or_default(None)
+
+
+def find_recipe(registry: Registry, recipe: str | Recipe | None) -> Recipe:
+    """Return the recipe of that name, the recipe itself, or the plugins' default for None."""
     if isinstance(recipe, Recipe):
         return recipe
-    found = registry.load("recipes", recipe)
-    if not isinstance(found, Recipe):
-        raise PluginError(f"what is registered as the recipe '{recipe}' is not a Recipe: {found!r}")
-    return found
+    name = registry.recipe_or_default(recipe)
+    loaded = registry.load("recipes", name)
+    if not isinstance(loaded, Recipe):
+        raise PluginError(f"what is registered as the recipe '{name}' is not a Recipe: {loaded!r}")
+    return loaded
 
 
-def refuse_differences(run: Run, record: dict[str, Any], job: Job, registry: Registry) -> None:
+def refuse_differences(run: Run, record: RunRecord, job: Job, registry: Registry) -> None:
     """Raise `SettingsError` listing every difference between a run and a job that is to continue it."""
-    kept = {"seed": record["seed"], "precision": record["precision"], "ranks": record["ranks"]}
-    old = {"settings": record["settings"], **kept}
-    settings = to_json(job.settings, name_of=registry.name_of)
-    new = {"settings": settings, "seed": job.seed, "precision": job.precision, "ranks": torchrun.size()}
+    # Read again, so that a setting which the record is too old to have stands at its default.
+    before, now = (
+        to_json(settings, name_of=registry.name_of) for settings in (plan_of(registry, record).settings, job.settings)
+    )
+    old = {"settings": before, "seed": record.seed, "precision": record.precision, "ranks": record.ranks}
+    new = {"settings": now, "seed": job.seed, "precision": job.precision, "ranks": torchrun.size()}
     lines = [line.removeprefix("settings.") for line in differences(old, new)]
-    if (record["from"] or {}).get("sha256") != (None if job.source is None else job.source.sha256):
+    former, present = (None if source is None else source.sha256 for source in (record.source, job.source))
+    if former != present:
         lines.append("--from: another source")
     refused = [line for line in lines if line.partition(":")[0] not in MAY_CHANGE]
     if refused:
@@ -185,9 +183,9 @@ def refuse_differences(run: Run, record: dict[str, Any], job: Job, registry: Reg
         )
 
 
-def _settings_of(registry: Registry, record: dict[str, Any]) -> Settings:
+def _settings_of(registry: Registry, record: RunRecord | SourceRecord) -> Settings:
     try:
-        settings = from_json(Settings, record["settings"], resolve=registry.resolve)
+        settings = from_json(Settings, record.settings, resolve=registry.resolve)
     except SettingsError as error:
         raise UnreadableError(
             f"the run's record does not fit the installed plugins: {error.found}", error.remedy

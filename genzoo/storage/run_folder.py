@@ -6,17 +6,17 @@ import re
 import shlex
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
 from genzoo.errors import BusyError, SettingsError, UnreadableError
 from genzoo.storage import checkpoints, files
 from genzoo.storage.checkpoints import Checkpoint
+from genzoo.storage.record import RunRecord, SourceRecord, wrong_key
 
 RECORD = "run.json"
 _LOG_LIMIT = 2**31
@@ -31,6 +31,11 @@ class Run:
 
     path: Path
 
+    @classmethod
+    def at(cls, run: "str | Path | Run") -> "Run":
+        """Return the run itself, or the one in the folder of that path."""
+        return run if isinstance(run, Run) else cls(Path(run))
+
     @property
     def name(self) -> str:
         """The folder's name, as text."""
@@ -43,17 +48,17 @@ class Run:
             return (self.path / RECORD).exists()
 
     @property
-    def record(self) -> dict[str, Any]:
-        """The content of run.json: model, recipe, settings, seed, versions; raise `UnreadableError`."""
+    def record(self) -> RunRecord:
+        """The content of run.json; raise `UnreadableError`."""
         if not self.path.is_dir():
             raise UnreadableError(f"there is no run folder {self.path}", "runs are listed by: genzoo runs")
         if not self.exists:
             raise UnreadableError(f"{self.path} is not a run: it has no {RECORD}", "runs are listed by: genzoo runs")
         remedy = "restore it from a copy, or train again with another --run"
-        record = files.read_sealed(self.path / RECORD, "a run's record", remedy=remedy)
-        if wrong := _wrong_in(record, _RECORD_KEYS):
+        data = files.read_sealed(self.path / RECORD, "a run's record", remedy=remedy)
+        if wrong := wrong_key(data):
             raise UnreadableError(f"{self.path / RECORD} is not a run's record: {wrong} is missing or wrong", remedy)
-        return record
+        return RunRecord.from_json(data)
 
     @property
     def checkpoints(self) -> Path:
@@ -106,21 +111,28 @@ class Run:
     def _command(self) -> str:
         """Return the command that began the run."""
         record = self.record
-        parts = ["genzoo", "train", record["model"], "--recipe", record["recipe"], "--seed", str(record["seed"])]
-        parts += ["--steps", str(record["settings"]["training"]["steps"])]
-        for path, value in record["overrides"].items():
+        parts = ["genzoo", "train", record.model, "--recipe", record.recipe, "--seed", str(record.seed)]
+        parts += ["--steps", str(record.steps)]
+        for path, value in record.overrides.items():
             parts += ["--set", f"{path}={value}"]
         return shlex.join([*parts, "--run", str(self.path)])
 
-    def as_source(self) -> "Source":
+    def as_source(self) -> SourceRecord:
         """Return the run as one that another run inherits from."""
         record, (checkpoint, _) = self.record, self.newest_checkpoint()
-        kept = {key: record[key] for key in _INHERITED_KEYS}
-        return Source(run=self.name, step=checkpoint.step, sha256=checkpoint.sha256, record=kept, found=checkpoint)
+        return SourceRecord(
+            run=self.name,
+            step=checkpoint.step,
+            sha256=checkpoint.sha256,
+            recipe=record.recipe,
+            settings=record.settings,
+            source=record.source,
+            checkpoint=checkpoint,
+        )
 
-    def write_record(self, record: dict[str, Any]) -> None:
+    def write_record(self, record: RunRecord) -> None:
         """Put the run's record in place."""
-        files.write_sealed(self.path / RECORD, {"schema_version": files.SCHEMA_VERSION, **record})
+        files.write_sealed(self.path / RECORD, {"schema_version": files.SCHEMA_VERSION, **record.to_json()})
 
     def write_scores(self, scores: list[dict[str, Any]]) -> None:
         """Put the scores in place, keeping earlier ones of other metrics, protocols or steps."""
@@ -205,69 +217,8 @@ class Run:
             return {}  # it is being written, or was never there: only a message is poorer for it
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """The run that another one inherits from (`--from`)."""
-
-    run: str
-    step: int
-    sha256: str
-    """Hash of the manifest of the checkpoint that was inherited."""
-    record: dict[str, Any]
-    """Its recipe, settings and own source, enough to build its networks again."""
-    found: Checkpoint | None = None
-    """The checkpoint itself, while the source is at hand; a run that goes on does not need it."""
-
-    def to_record(self) -> dict[str, Any]:
-        """Return what an inheriting run's record keeps."""
-        return {"run": self.run, "step": self.step, "sha256": self.sha256, "record": self.record}
-
-
-_Kinds = Mapping[str, type | UnionType]
-
-_INHERITED_KEYS: _Kinds = {"recipe": str, "settings": dict, "from": dict | None}
-_SOURCE_KEYS: _Kinds = {"run": str, "step": int, "sha256": str, "record": dict}
-_RECORD_KEYS: _Kinds = {
-    **_INHERITED_KEYS,
-    "model": str,
-    "seed": int,
-    "precision": str,
-    "overrides": dict,
-    "label_frequencies": list | None,
-    "data": str | None,
-    "device": str,
-    "execution": str,
-    "ranks": int,
-    "plugins": dict,
-    "versions": dict,
-    "created": str,
-}
-
-
-def _wrong_in(record: dict[str, Any], kinds: _Kinds) -> str | None:
-    """Return what in a record is missing or of another type; fields of settings are left to those who build them."""
-    for key, kind in kinds.items():
-        if not isinstance(record.get(key, ...), kind):
-            return key
-    training = record["settings"].get("training")
-    if not isinstance(training, dict) or not isinstance(training.get("steps"), int):
-        return "settings.training.steps"
-    if not all(isinstance(value, str) for value in record.get("overrides", {}).values()):
-        return "overrides"
-    if not all(isinstance(value, float | int) for value in record.get("label_frequencies") or ()):
-        return "label_frequencies"
-    source = record["from"]
-    if source is None:
-        return None
-    if source.keys() != _SOURCE_KEYS.keys():
-        return "from"
-    wrong = next((key for key, kind in _SOURCE_KEYS.items() if not isinstance(source[key], kind)), None)
-    wrong = wrong or _wrong_in(source["record"], _INHERITED_KEYS)
-    return wrong and f"from.{wrong}"
-
-
 def claim(root: Path, label: str) -> Run:
-    """Make and return the next numbered run folder below `root`, such as runs/0012-ali-mixture25-s0."""
+    """Make and return the next numbered run folder below `root`, such as runs/0012-MODEL-RECIPE-s0."""
     from filelock import FileLock
 
     with files.storage(root):
@@ -332,6 +283,7 @@ def _is_score(score: Any) -> bool:
         and abs(score.get("value") or 0) < 2**1023
         and isinstance(score.get("step"), int)
         and isinstance(score.get("protocol"), dict)
+        and isinstance(score.get("headline", False), bool)
     )
 
 

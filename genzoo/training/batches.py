@@ -10,7 +10,7 @@ from genzoo.data.labels import condition
 from genzoo.errors import SettingsError
 from genzoo.games.priors import Prior
 from genzoo.randomness import generator, number
-from genzoo.training.distributed import Ranks
+from genzoo.training.distributed import Ranks, SingleProcess
 from genzoo.types import Batch, DataSpec, Split
 
 
@@ -33,7 +33,7 @@ class Stream:
         channels_last: bool = False,
         ahead: bool | None = None,
     ) -> None:
-        self._ranks = ranks or Ranks()
+        self._ranks = ranks or SingleProcess()
         self.order = EpochOrder(len(split.x), batch_size=batch_size, seed=seed, ranks=self._ranks)
         read_ahead = not _fits(split, device) if ahead is None else ahead
         self._rows = RowsAhead(split, self.order, device) if read_ahead else RowsOnDevice(split, self.order, device)
@@ -82,7 +82,7 @@ class EpochOrder:
         self.rows = rows
         self.batch_size = batch_size
         self._seed = seed
-        self._ranks = ranks or Ranks()
+        self._ranks = ranks or SingleProcess()
         if self._ranks.size > 1 and (batch_size % self._ranks.size or batch_size > rows):
             raise SettingsError(
                 f"training.batch_size is the batch of all {self._ranks.size} ranks: {batch_size} rows of {rows:,} "

@@ -1,6 +1,7 @@
 """Ranks: the processes that train one run together, each on its share of every batch."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,11 +18,11 @@ _PATIENCE = timedelta(hours=2)
 """How long the others wait while the first rank evaluates; a rank that dies is noticed at once."""
 
 
-class Ranks:
-    """One process alone, for which nothing here does anything."""
+class Ranks(ABC):
+    """The ranks that train one run, as one of them sees them."""
 
-    rank = 0
-    size = 1
+    rank: int
+    size: int
 
     @property
     def is_first(self) -> bool:
@@ -30,25 +31,52 @@ class Ranks:
 
     def local_rows(self, rows: int) -> slice:
         """Return which of a global batch's rows are this process's; `size` divides `rows`."""
-        own = rows // self.size
-        return slice(self.rank * own, (self.rank + 1) * own)
+        share = rows // self.size
+        return slice(self.rank * share, (self.rank + 1) * share)
 
+    @abstractmethod
     def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Return the means over all ranks."""
-        return list(tensors)
+        """Return the means over all ranks, each shaped as its tensor."""
 
+    @abstractmethod
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
-        """Give every rank's tensors the first one's values."""
+        """Give every rank's tensors the first rank's values."""
 
+    @abstractmethod
     def broadcast_json(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Return what the first rank tells all."""
-        return document
+        """Return the first rank's document."""
 
+    @abstractmethod
     def barrier(self) -> None:
         """Wait until every rank is here."""
 
+    @abstractmethod
     def agree_on_signal(self, signal: int | None) -> int | None:
-        """Return the signal that came to some rank, to all ranks after the same step."""
+        """Return a signal that came to some rank, on all ranks after the same step."""
+
+
+class SingleProcess(Ranks):
+    """A process that trains its run alone."""
+
+    rank = 0
+    size = 1
+
+    def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return the tensors."""
+        return list(tensors)
+
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
+        """Leave the tensors as they are."""
+
+    def broadcast_json(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return the document."""
+        return document
+
+    def barrier(self) -> None:
+        """Go on."""
+
+    def agree_on_signal(self, signal: int | None) -> int | None:
+        """Return the signal."""
         return signal
 
 
@@ -112,9 +140,9 @@ class Group(Ranks):
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """Yield the group of ranks that this process was launched in, or `Ranks` where it was launched alone."""
+    """Yield the group of ranks that this process was launched in, or `SingleProcess` where it was launched alone."""
     if torchrun.size() == 1:
-        yield Ranks()
+        yield SingleProcess()
         return
     group = Group(device)
     try:

@@ -8,13 +8,14 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, TypeVarTuple
 
 import torch
 from torch import Tensor, nn
 
 from genzoo.errors import GenzooWarning
-from genzoo.nn.interfaces import JointCritic, Networks
+from genzoo.games.game import Gradients, Players
+from genzoo.nn.interfaces import GameNetworks, Networks
 from genzoo.randomness import preserved
 from genzoo.types import Batch, Losses
 
@@ -22,10 +23,25 @@ Execution = Literal["eager", "captured", "compiled"]
 Precision = Literal["fp32", "bf16"]
 Movers = tuple[str, ...]
 StepRule = Callable[[Batch, Movers], Losses]
-"""What a step does on the device: gradients, guard and updates, with nothing fetched and no state kept on the host."""
+"""What a step does on the device: gradients, guard and updates, with nothing fetched and no state kept on the host.
+
+Batch and losses of R replicas have R in front of every tensor: losses are (), or (R,).
+"""
+GradientRule = Callable[[GameNetworks, Batch, Players], tuple[Losses, Gradients]]
+"""`Game.gradients` or `Game.shared_gradients`."""
+UpdateRule = Callable[[Losses, Gradients], Losses]
+"""Moves every mover along its gradient, and returns the losses to report."""
+
+
+def gradients_record(per_player_reason: str | None) -> dict[str, str | None]:
+    """Return as JSON how a run takes its gradients, and why each player has its own backward pass, if it has."""
+    way = "one-backward" if per_player_reason is None else "per-player"
+    return {"gradients": way, "per_player_reason": per_player_reason}
+
 
 _WARM_UP = 3
-_Found = TypeVar("_Found")
+_Answer = TypeVar("_Answer")
+_Values = TypeVarTuple("_Values")
 
 
 @contextmanager
@@ -48,8 +64,48 @@ def arithmetic(device: torch.device) -> Iterator[None]:
         products.fp32_precision, convolutions.fp32_precision, torch.backends.cudnn.benchmark = before
 
 
+class Step:
+    """One step: every mover's gradient at the old parameters, then every mover's update.
+
+    A trainer has one, and so has a population, whose `networks` are those of all its replicas.
+    """
+
+    def __init__(
+        self,
+        networks: GameNetworks,
+        players: Players,
+        *,
+        gradients: GradientRule,
+        update: UpdateRule,
+        autocast: torch.autocast,
+        device: torch.device,
+        name: str,
+        captured: bool,
+    ) -> None:
+        self.networks = networks
+        self._players = players
+        self._gradients = gradients
+        self._update = update
+        self._autocast = autocast
+        self._device = device
+        self._run: StepRule = Captured(self._as_written, name=name) if captured else self._as_written
+
+    def __call__(self, batch: Batch, movers: Movers) -> Losses:
+        """Take the step and return its losses."""
+        return self._run(batch, movers)
+
+    def gradients(self, networks: GameNetworks, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
+        """Return the losses and gradients that the step would have with `networks`, and update nothing."""
+        with arithmetic(self._device), self._autocast:
+            return self._gradients(networks, batch, {name: self._players[name] for name in movers})
+
+    def _as_written(self, batch: Batch, movers: Movers) -> Losses:
+        losses, gradients = self.gradients(self.networks, batch, movers)
+        return self._update(losses, gradients)
+
+
 class Compiled:
-    """Networks as a game's rules see them, every rule that reads them compiled with torch.compile."""
+    """Networks as a game's gradients see them, every rule that reads them compiled with torch.compile."""
 
     def __init__(self, networks: Networks) -> None:
         # Two players may go backwards through one compiled graph, so its buffers must outlive the first.
@@ -57,29 +113,24 @@ class Compiled:
         self._networks = networks
         self._rules: dict[str, Callable[..., Any]] = {}
 
-    @property
-    def critic(self) -> JointCritic | None:
-        """The critic, to be asked what it is, not what it thinks."""
-        return self._networks.critic
-
-    def call(self, rule: Callable[..., _Found], *values: Any) -> _Found:
+    def call(self, rule: Callable[[Networks, *_Values], _Answer], *values: *_Values) -> _Answer:
         """Return `rule(networks, *values)`."""
         if rule.__name__ not in self._rules:
             self._rules[rule.__name__] = torch.compile(rule, dynamic=False)
-        found: _Found = self._rules[rule.__name__](self._networks, *values)
-        return found
+        answer: _Answer = self._rules[rule.__name__](self._networks, *values)
+        return answer
 
 
-def compiled_or_not(networks: Networks, rehearse: Callable[[Networks], object], *, name: str) -> Networks:
+def compiled_or_not(networks: Networks, rehearse: Callable[[GameNetworks], object], *, name: str) -> GameNetworks:
     """Return `networks` compiled, or as they are where the rehearsal of a step fails; it leaves no trace in either."""
-    compiled: Any = Compiled(networks)
+    compiled = Compiled(networks)
     try:
         with preserved(), buffers_kept(networks):
             rehearse(compiled)
     except Exception as cause:  # whatever a third party's module makes of it; it is named, and the step runs without
         _warn(f"torch.compile cannot take the step of {name}, which runs as it is written", cause)
         return networks
-    return compiled  # type: ignore[no-any-return]
+    return compiled
 
 
 class Captured:

@@ -1,23 +1,24 @@
 """Populations: trainings of one game that differ in seed and optimizer, played as one batched program."""
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar, TypeVarTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.utils import _pytree as pytree
 
-from genzoo.games.game import Gradients
-from genzoo.nn.interfaces import JointCritic
+from genzoo.games.game import Gradients, Players
+from genzoo.nn.interfaces import Networks
 from genzoo.randomness import preserved
-from genzoo.training.execution import Captured, Movers, arithmetic
+from genzoo.training.execution import Step
 from genzoo.training.settings import apart_from_optimizers, differences
-from genzoo.training.trainer import Trainer
+from genzoo.training.trainer import Trainer, take_step
 from genzoo.types import Batch, Losses
 
-_Found = TypeVar("_Found")
+_Answer = TypeVar("_Answer")
+_Values = TypeVarTuple("_Values")
 
 
 def difference(trainers: Sequence[Trainer]) -> str | None:
@@ -47,46 +48,46 @@ class Population:
         self._parameters = _stacked([dict(trainer.networks.named_parameters()) for trainer in trainers])
         self._buffers = _stacked([dict(trainer.networks.named_buffers()) for trainer in trainers])
         names = {id(parameter): f"networks.{name}" for name, parameter in first.networks.named_parameters()}
-        self._players = {
+        players: Players = {
             player: [self._parameters[names[id(parameter)]] for parameter in parameters]
             for player, parameters in first.players.items()
         }
         for trainer in trainers:
             trainer.build_optimizers()
         self._rule = _Rule(copy.deepcopy(first.networks).to("meta"))
-        captured = first.execution != "eager" and first.device.type == "cuda"
-        self._step_rule = Captured(self._play, name=first.settings.game.name) if captured else self._play
+        self._step = Step(
+            self,
+            players,
+            gradients=first.gradient_rule,
+            update=self._update,
+            autocast=first.autocast,
+            device=first.device,
+            name=first.settings.game.name,
+            captured=first.execution != "eager" and first.device.type == "cuda",
+        )
 
-    @property
-    def critic(self) -> JointCritic | None:
-        """The critic of any replica, to be asked what it is, not what it thinks."""
-        critic: JointCritic | None = self._rule.networks.critic
-        return critic
-
-    def call(self, rule: Callable[..., _Found], *values: Any) -> _Found:
-        """Return `rule(networks, *values)` of every replica; all tensors have the replicas in front."""
-        leaves, shape = pytree.tree_flatten(values)
+    def call(self, rule: Callable[[Networks, *_Values], _Answer], *values: *_Values) -> _Answer:
+        """Return `rule(networks, *values)` of all R replicas; in `values` and answer, tensors have R in front."""
+        leaves, structure = pytree.tree_flatten(values)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        answered: list[Any] = []
+        answers: list[tuple[list[Any], pytree.TreeSpec]] = []
 
-        def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], *own: Tensor) -> list[Tensor]:
-            rest = iter(own)
-            inner = pytree.tree_unflatten([next(rest) if isinstance(leaf, Tensor) else leaf for leaf in leaves], shape)
-            found, answer = pytree.tree_flatten(functional_call(self._rule, parameters | buffers, (rule, *inner)))
-            answered[:] = [answer, found]
-            return [leaf for leaf in found if isinstance(leaf, Tensor)]
+        def replica(parameters: dict[str, Tensor], buffers: dict[str, Tensor], *tensors: Tensor) -> list[Tensor]:
+            """Return the tensors in one replica's answer; vmap hides R from everything inside."""
+            inner = pytree.tree_unflatten(_with_tensors(leaves, tensors), structure)
+            answers.append(pytree.tree_flatten(functional_call(self._rule, parameters | buffers, (rule, *inner))))
+            return [leaf for leaf in answers[-1][0] if isinstance(leaf, Tensor)]
 
-        stacked = iter(vmap(one, randomness="different")(self._parameters, self._buffers, *tensors))
-        answer, found = answered
-        filled = [next(stacked) if isinstance(leaf, Tensor) else leaf for leaf in found]
-        return pytree.tree_unflatten(filled, answer)  # type: ignore[no-any-return]
+        stacked = vmap(replica, randomness="different")(self._parameters, self._buffers, *tensors)
+        answer: _Answer = pytree.tree_unflatten(_with_tensors(answers[-1][0], stacked), answers[-1][1])
+        return answer
 
     def obstacle(self) -> str | None:
         """Return why this game cannot be played by replicas together, or None; leave no trace in them."""
         kept = {name: buffer.clone() for name, buffer in self._buffers.items()}
         try:
             with preserved():
-                self._gradients(self._batch(), self.trainers[0].movers())
+                self._step.gradients(self, self._batch(), self.trainers[0].movers())
         except Exception as cause:  # whatever a rule does that cannot be batched; it is named, and each is played alone
             return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]:.200}"
         finally:
@@ -96,48 +97,41 @@ class Population:
 
     def take_step(self) -> list[Losses]:
         """Take one step of every replica and return the losses of each."""
-        first = self.trainers[0]
-        batch = self._batch()
-        with arithmetic(first.device):
-            first.reseed()
-            losses = self._step_rule(batch, first.movers())
-        for trainer in self.trainers:
-            trainer.count_step()
-        return _apart(losses, len(self.trainers))
+        return _apart(take_step(self.trainers, self._step, self._batch()), len(self.trainers))
 
     def _batch(self) -> Batch:
+        """Return the replicas' batches as one whose tensors are (R, N, …)."""
         drawn = [trainer.stream.batch(trainer.step) for trainer in self.trainers]
         parts = zip(*drawn, strict=True)
         return Batch(*(None if part[0] is None else torch.stack(part) for part in parts))  # type: ignore[arg-type]
 
-    def _play(self, batch: Batch, movers: Movers) -> Losses:
-        losses, gradients = self._gradients(batch, movers)
-        own = {name: list(zip(*(one.unbind() for one in part), strict=True)) for name, part in gradients.items()}
+    def _update(self, losses: Losses, gradients: Gradients) -> Losses:
+        """Have every replica apply its slices of losses (R,) and gradients (R, *shape of the parameter)."""
+        apart = {name: list(zip(*(one.unbind() for one in part), strict=True)) for name, part in gradients.items()}
         for number, (trainer, lost) in enumerate(zip(self.trainers, _apart(losses, len(self.trainers)), strict=True)):
-            trainer.apply_gradients(lost, {name: part[number] for name, part in own.items()})
+            trainer.apply_gradients(lost, {name: slices[number] for name, slices in apart.items()})
         return losses
-
-    def _gradients(self, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
-        first = self.trainers[0]
-        players: Any = {name: self._players[name] for name in movers}
-        networks: Any = self
-        with first.autocast:
-            return first.settings.game.gradients(networks, batch, players)
 
 
 class _Rule(nn.Module):
     """Networks without values of their own, whose rules are called with a replica's."""
 
-    def __init__(self, networks: nn.Module) -> None:
+    def __init__(self, networks: Networks) -> None:
         super().__init__()
-        self.networks: Any = networks
+        self.networks = networks
 
-    def forward(self, rule: Callable[..., _Found], *values: Any) -> _Found:
+    def forward(self, rule: Callable[..., _Answer], *values: Any) -> _Answer:
         return rule(self.networks, *values)
 
 
+def _with_tensors(leaves: Sequence[Any], tensors: Iterable[Tensor]) -> list[Any]:
+    """Return leaves with `tensors`, in order, in the place of theirs."""
+    rest = iter(tensors)
+    return [next(rest) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+
+
 def _stacked(replicas: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return every tensor of the replicas stacked, by its name below `networks`, and make the replicas' its slices."""
+    """Return every tensor of the replicas stacked, (R, …), by its name below `networks`, and make theirs its slices."""
     found = {}
     for name, some in replicas[0].items():
         own = [replica[name] for replica in replicas]
@@ -149,6 +143,7 @@ def _stacked(replicas: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _apart(losses: Losses, count: int) -> list[Losses]:
+    """Return the losses () of each replica, given those of all (R,)."""
     values = [{name: value.unbind() for name, value in part.items()} for part in losses]
     return [
         Losses(*({name: value[number] for name, value in part.items()} for part in values)) for number in range(count)

@@ -11,6 +11,7 @@ from genzoo.errors import GenzooWarning, SettingsError
 from genzoo.games.game import Game
 from genzoo.games.priors import Prior, StandardNormal
 from genzoo.nn.architecture import Architecture
+from genzoo.nn.interfaces import Networks
 
 
 def _check(value: float | None, name: str, least: float, below: float = float("inf")) -> None:
@@ -50,6 +51,8 @@ class Training:
     """Exceptions for single players, by name."""
     averaging: float | None = None
     """Decay per step of the exponential average of the weights (such as 0.999); none: no average is kept."""
+    one_backward: bool = True
+    """Whether one backward pass of the critic serves both players where that is exact."""
     batch_statistics: Literal["sync", "local"] = "sync"
     """Over which rows batch norm takes its statistics on several ranks: those of all, or a rank's own."""
     log_every: int = 100
@@ -113,6 +116,15 @@ class Settings:
     architecture: Architecture
     prior: Prior
     training: Training
+
+    def per_player_reason(self, networks: Networks) -> str | None:
+        """Return why a run with these networks takes a backward pass per player; None: one of the critic serves both.
+
+        Asked once, before the first step: of `training.one_backward`, then of the game (`Game.per_player_reason`).
+        """
+        if not self.training.one_backward:
+            return "training.one_backward is false"
+        return self.game.per_player_reason(networks)
 
 
 Override = tuple[str, str]

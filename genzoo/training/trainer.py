@@ -1,7 +1,7 @@
 """One training in memory: its networks, players and batches, and the step that moves them."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 
@@ -16,9 +16,9 @@ from genzoo.randomness import reseed
 from genzoo.storage.tensors import fill
 from genzoo.text import nearest
 from genzoo.training.batches import Stream
-from genzoo.training.distributed import Ranks
+from genzoo.training.distributed import Ranks, SingleProcess
 from genzoo.training.ema import EMA
-from genzoo.training.execution import Captured, Execution, Movers, Precision, arithmetic, compiled_or_not
+from genzoo.training.execution import Execution, GradientRule, Movers, Precision, Step, StepRule, compiled_or_not
 from genzoo.training.initialization import Plan, initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
 from genzoo.types import Batch, Losses, Split
@@ -43,7 +43,7 @@ class Trainer:
         self.settings = settings
         self.precision = precision
         self.execution = execution
-        self.ranks = ranks or Ranks()
+        self.ranks = ranks or SingleProcess()
         self.seed = seed
         self.device = device
         self.step = 0
@@ -76,11 +76,25 @@ class Trainer:
         trained = [parameter for group in self.players.values() for parameter in group]
         decay = settings.training.averaging
         self._ema = None if decay is None else EMA(trained, decay=decay)
-        self._played = self.networks
+        self.per_player_reason = settings.per_player_reason(self.networks)
+        self._step = Step(
+            self.networks,
+            self.players,
+            gradients=self.gradient_rule,
+            update=self.apply_gradients,
+            autocast=self.autocast,
+            device=device,
+            name=settings.game.name,
+            captured=device.type == "cuda" and execution != "eager" and self.ranks.size == 1,
+        )
         self._to_compile = execution == "compiled"
         self._rehearsed: set[Movers] = set()
-        capturable = device.type == "cuda" and execution != "eager" and self.ranks.size == 1
-        self._step_rule = Captured(self._play, name=settings.game.name) if capturable else self._play
+
+    @property
+    def gradient_rule(self) -> GradientRule:
+        """How the game's gradients are taken: by one backward pass where `per_player_reason` is None."""
+        game = self.settings.game
+        return game.shared_gradients if self.per_player_reason is None else game.gradients
 
     def build_optimizers(self) -> None:
         """Give gradients and moments the order in memory that the parameters have now."""
@@ -95,14 +109,10 @@ class Trainer:
 
     def take_step(self) -> Losses:
         """Take one step: every mover's gradient at the old parameters, then every mover's update."""
-        batch, movers = self.stream.batch(self.step), self.movers()
-        with arithmetic(self.device):
-            if self._to_compile and movers not in self._rehearsed:
-                self._compile(batch, movers)
-            self.reseed()
-            losses = self._step_rule(batch, movers)
-        self.count_step()
-        return losses
+        batch = self.stream.batch(self.step)
+        if self._to_compile and self.movers() not in self._rehearsed:
+            self._compile(batch, self.movers())
+        return take_step([self], self._step, batch)
 
     def movers(self) -> Movers:
         """Return who moves in the coming step."""
@@ -161,19 +171,14 @@ class Trainer:
         with nullcontext() if self._ema is None else self._ema.shown():
             yield self.networks
 
-    def _play(self, batch: Batch, movers: Movers) -> Losses:
-        return self.apply_gradients(*self._gradients(self._played, batch, movers))
-
-    def _gradients(self, networks: Networks, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
-        with self.autocast:
-            return self.settings.game.gradients(networks, batch, {name: self.players[name] for name in movers})
-
     def _compile(self, batch: Batch, movers: Movers) -> None:
         self._rehearsed.add(movers)
-        self._played = compiled_or_not(
-            self.networks, lambda networks: self._gradients(networks, batch, movers), name=self.settings.game.name
+        self._step.networks = compiled_or_not(
+            self.networks,
+            lambda networks: self._step.gradients(networks, batch, movers),
+            name=self.settings.game.name,
         )
-        self._to_compile = self._played is not self.networks
+        self._to_compile = self._step.networks is not self.networks
 
     def _of_all_ranks(self, losses: Losses, gradients: Gradients) -> tuple[Losses, Gradients]:
         if self.ranks.size == 1:
@@ -283,6 +288,15 @@ class Trainer:
                 "single row, and batch statistics need two",
                 "choose another batch size: --set training.batch_size=…",
             )
+
+
+def take_step(trainers: Sequence[Trainer], step: StepRule, batch: Batch) -> Losses:
+    """Take the coming step of trainers that `step` moves together, from where the first one's draws begin."""
+    trainers[0].reseed()
+    losses = step(batch, trainers[0].movers())
+    for trainer in trainers:
+        trainer.count_step()
+    return losses
 
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

@@ -4,7 +4,7 @@ from genzoo import hookimpl, lazy
 
 
 @hookimpl
-def genzoo_models():
+def genzoo_models() -> list[lazy]:
     """Return ALI, its conditional and deterministic forms, and inference after the fact."""
     return [
         lazy("ali", "genzoo_ali.ali:ALI", "adversarially learned inference: a GAN with an encoder, on (x, z)"),

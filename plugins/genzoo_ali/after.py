@@ -1,13 +1,14 @@
 """Inference after the fact: an encoder for the frozen decoder of another run (paper, section 4.5)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
 from genzoo import Game, Losses, Networks
-from genzoo.nn import at_least_float32
-from genzoo.types import Posterior
+from genzoo.nn import Architecture, at_least_float32
+from genzoo.types import Batch, DataSpec, Posterior
 from genzoo_ali.ali import ALI
 
 
@@ -18,7 +19,7 @@ class PostHocALI(ALI):
     name: ClassVar[str] = "post-hoc-ali"
     inherits: ClassVar[tuple[str, ...]] = ("decoder",)
 
-    def build(self, architecture, data):
+    def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return encoder and critic; the decoder comes from the other run."""
         return Networks(
             encoder=architecture.encoder(data, posterior=self.posterior),
@@ -35,11 +36,11 @@ class InverseMapping(Game):
     posterior: Posterior | None = None
     """None: the architecture's own, as ALI's."""
 
-    def build(self, architecture, data):
+    def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return an encoder; the decoder comes from the other run."""
         return Networks(encoder=architecture.encoder(data, posterior=self.posterior))
 
-    def losses(self, networks, batch, movers):
+    def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return the squared distance, summed over z and averaged over rows."""
         with torch.no_grad():
             x = networks.decode(batch.z)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from genzoo import AdversarialGame, Joint, Networks
-from genzoo.types import Posterior
+from genzoo.nn import Architecture
+from genzoo.types import Batch, DataSpec, Posterior
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,7 @@ class ALI(AdversarialGame):
     posterior: Posterior | None = None
     """None: the architecture's own."""
 
-    def build(self, architecture, data):
+    def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return encoder, decoder and a critic of (x, z)."""
         return Networks(
             encoder=architecture.encoder(data, posterior=self.posterior),
@@ -23,10 +24,10 @@ class ALI(AdversarialGame):
             critic=architecture.critic(data, sees="xz"),
         )
 
-    def q(self, networks, batch):
+    def q(self, networks: Networks, batch: Batch) -> Joint:
         """Draw (x, ẑ) with ẑ from the encoder."""
         return Joint(x=batch.x, z=networks.encode(batch.x, batch.noise).z)
 
-    def p(self, networks, batch):
+    def p(self, networks: Networks, batch: Batch) -> Joint:
         """Draw (x̃, z) with x̃ from the decoder."""
         return Joint(x=networks.decode(batch.z), z=batch.z)

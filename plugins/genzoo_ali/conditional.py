@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from genzoo import AdversarialGame, Joint, Networks
-from genzoo.types import Posterior
+from genzoo.nn import Architecture
+from genzoo.types import Batch, DataSpec, Posterior
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class ConditionalALI(AdversarialGame):
     posterior: Posterior | None = None
     """None: the architecture's own."""
 
-    def build(self, architecture, data):
+    def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return encoder, decoder, a critic of (x, z, y), and the embedding that they share."""
         embedder = architecture.embedder(data)
         size = embedder.out_features
@@ -29,11 +30,11 @@ class ConditionalALI(AdversarialGame):
             embedder=embedder,
         )
 
-    def q(self, networks, batch):
+    def q(self, networks: Networks, batch: Batch) -> Joint:
         """Draw (x, ẑ, y) with ẑ from the encoder."""
         z = networks.encode(batch.x, batch.noise, batch.y).z
         return Joint(x=batch.x, z=z, y=networks.embed(batch.y).detach())
 
-    def p(self, networks, batch):
+    def p(self, networks: Networks, batch: Batch) -> Joint:
         """Draw (x̃, z, y) with x̃ from the decoder."""
         return Joint(x=networks.decode(batch.z, batch.y), z=batch.z, y=networks.embed(batch.y).detach())

@@ -1,30 +1,94 @@
 """A benchmark: the engine and its rivals made ready on the same random rows, and what was measured of them."""
 
 import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, TypedDict, final
 
 import torch
 
-from genzoo import new_trainer
 from genzoo.data import condition
 from genzoo.evaluation import forward_macs
+from genzoo.runs import TrainingRequest, default_recipe, new_trainer
+from genzoo.training import Trainer
 from genzoo_bench.eager_alternating import EagerAlternating
 from genzoo_bench.eager_same_maths import EagerSameMaths
-from genzoo_bench.loop import Start
+from genzoo_bench.loop import Contestant, Start
 from genzoo_bench.measuring import Rates, peak_flops, peak_memory, synchronisations
 
-LOOPS = {loop.name: loop for loop in (EagerAlternating, EagerSameMaths)}
+LOOPS: dict[str, type[EagerAlternating] | type[EagerSameMaths]] = {
+    loop.name: loop for loop in (EagerAlternating, EagerSameMaths)
+}
 _SECONDS = 10.0
 """How long each loop is timed for, about, unless a number of steps is asked for."""
 
 
-def benchmark(model, *, recipe, steps, overrides, device, precision, execution, against, say):
+@final
+class Obstacle(TypedDict):
+    """Why a loop by hand was not timed."""
+
+    obstacle: str
+
+
+@final
+class Baseline(TypedDict):
+    """What was measured of a loop by hand."""
+
+    steps_per_second: float
+    images_per_second: float
+    ratio: float
+    """The engine's rate over the loop's: the median over blocks."""
+    ratio_quartiles: list[float]
+    """Lower quartile, median, upper quartile."""
+
+
+class Benchmark(TypedDict):
+    """What `genzoo bench --json` prints."""
+
+    model: str
+    recipe: str
+    batch_size: int
+    steps_per_second: float
+    images_per_second: float
+    flops_per_step: int | None
+    """None: some layers are in no layer table."""
+    flops_per_second: float | None
+    peak_flops_per_second: float
+    utilisation: float | None
+    """Of the peak, in 0…1."""
+    memory_bytes: int
+    syncs_per_step: float
+    baselines: dict[str, Baseline | Obstacle]
+    blocks: int
+    device: str
+    threads: int
+    precision: str
+    execution: str
+    torch: str
+    x: list[int]
+    """The shape of one x."""
+
+
+def benchmark(
+    model: str,
+    *,
+    recipe: str | None,
+    steps: int | None,
+    overrides: Mapping[str, object],
+    device: str,
+    precision: Literal["auto", "fp32", "bf16"],
+    execution: Literal["auto", "eager", "captured", "compiled"],
+    against: Sequence[str],
+    say: Callable[[str], None],
+) -> Benchmark:
     """Return what `genzoo bench --json` prints; tell `say` what it is about to do."""
     engine = new_trainer(
-        model, recipe=recipe, overrides=overrides, device=device, precision=precision, execution=execution
+        TrainingRequest(
+            model=model, recipe=recipe, overrides=overrides, device=device, precision=precision, execution=execution
+        )
     )
     settings, spec = engine.settings, engine.settings.dataset.spec
     batch = settings.training.batch_size
-    contestants = {"engine": engine}
+    contestants: dict[str, Contestant] = {"engine": engine}
     obstacles = {name: LOOPS[name].obstacle(settings.game) for name in against}
     for name in against:
         if obstacles[name] is None:
@@ -41,9 +105,9 @@ def benchmark(model, *, recipe, steps, overrides, device, precision, execution, 
     # Forward, and as much again for the gradients by inputs and for those by weights.
     flops = None if macs is None else 2 * 3 * macs
     peak = peak_flops(engine.device, torch.bfloat16 if engine.precision == "bf16" else torch.float32)
-    found = {
+    measured: Benchmark = {
         "model": model,
-        "recipe": recipe or "mixture25",
+        "recipe": recipe or default_recipe(),
         "batch_size": batch,
         "steps_per_second": rates.median("engine"),
         "images_per_second": rates.median("engine") * batch,
@@ -63,20 +127,23 @@ def benchmark(model, *, recipe, steps, overrides, device, precision, execution, 
         "x": list(spec.shape),
     }
     for name in against:
-        if obstacles[name] is not None:
-            found["baselines"][name] = {"obstacle": obstacles[name]}
-            continue
-        ratio = rates.ratio("engine", name)
-        found["baselines"][name] = {
-            "steps_per_second": rates.median(name),
-            "images_per_second": rates.median(name) * batch,
-            "ratio": ratio[1],
-            "ratio_quartiles": ratio,
-        }
-    return found
+        measured["baselines"][name] = _baseline(rates, name, batch, obstacles[name])
+    return measured
 
 
-def _start(engine):
+def _baseline(rates: Rates, name: str, batch: int, obstacle: str | None) -> Baseline | Obstacle:
+    if obstacle is not None:
+        return {"obstacle": obstacle}
+    quartiles = rates.ratio("engine", name)
+    return {
+        "steps_per_second": rates.median(name),
+        "images_per_second": rates.median(name) * batch,
+        "ratio": quartiles[1],
+        "ratio_quartiles": quartiles,
+    }
+
+
+def _start(engine: Trainer) -> Start:
     """Return what a loop by hand begins with: copies of the engine's networks, in torch's default layout."""
     settings, split = engine.settings, engine.stream.split
     labels = None if split.labels is None else split.labels.to(engine.device)

@@ -2,17 +2,21 @@
 
 import json
 import os
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from genzoo import SettingsError
+
+if TYPE_CHECKING:
+    from genzoo_bench.benchmark import Benchmark
 
 BASELINES = ("eager-alternating", "eager-same-maths")
 
 
 @click.command("bench", short_help="Time a model's steps beside loops written by hand.")
 @click.argument("model")
-@click.option("--recipe", metavar="R", help="Recipe; mixture25 if left out.")
+@click.option("--recipe", metavar="R", help="Recipe; the default one if left out.")
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
@@ -27,7 +31,17 @@ BASELINES = ("eager-alternating", "eager-same-maths")
 )
 @click.option("--against", multiple=True, type=click.Choice(BASELINES), help="Loop by hand; both if left out.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
-def bench(model, recipe, steps, assignments, device, precision, execution, against, as_json):
+def bench(
+    model: str,
+    recipe: str | None,
+    steps: int | None,
+    assignments: tuple[str, ...],
+    device: str,
+    precision: Literal["auto", "fp32", "bf16"],
+    execution: Literal["auto", "eager", "captured", "compiled"],
+    against: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Time the engine's steps of MODEL on a recipe, beside loops written by hand, on random rows on the device.
 
     eager-alternating is the loop of a tutorial, eager-same-maths the engine's mathematics without its shortcuts.
@@ -35,7 +49,7 @@ def bench(model, recipe, steps, assignments, device, precision, execution, again
     from genzoo_bench.benchmark import benchmark
 
     overrides = dict(_assignment(text) for text in assignments)
-    found = benchmark(
+    result = benchmark(
         model,
         recipe=recipe,
         steps=steps,
@@ -46,50 +60,51 @@ def bench(model, recipe, steps, assignments, device, precision, execution, again
         against=against or BASELINES,
         say=lambda line: click.echo(line, err=True),
     )
-    click.echo(json.dumps({"schema_version": 1, **found}, indent=2) if as_json else _table(found))
+    click.echo(json.dumps({"schema_version": 1, **result}, indent=2) if as_json else _table(result))
 
 
-def _assignment(text):
+def _assignment(text: str) -> tuple[str, str]:
     path, equals, value = text.partition("=")
     if not equals:
         raise SettingsError(f"--set {text}: expected PATH=VALUE, such as training.batch_size=64")
     return path.strip(), value
 
 
-def _table(found):
-    where = found["device"] if found["device"] != "cpu" else f"cpu, {found['threads']} of {os.cpu_count()} threads"
+def _table(result: "Benchmark") -> str:
+    where = result["device"] if result["device"] != "cpu" else f"cpu, {result['threads']} of {os.cpu_count()} threads"
     lines = [
-        f"{found['model']} on {found['recipe']}: batch {found['batch_size']}, {where}, {found['precision']}, "
-        f"{found['execution']}, torch {found['torch']}",
+        f"{result['model']} on {result['recipe']}: batch {result['batch_size']}, {where}, {result['precision']}, "
+        f"{result['execution']}, torch {result['torch']}",
         f"{'':18}{'steps/s':>10}{'images/s':>11}   engine is … times as fast (median over blocks)",
-        f"{'engine':18}{_rate(found['steps_per_second']):>10}{_rate(found['images_per_second']):>11}",
+        f"{'engine':18}{_rate(result['steps_per_second']):>10}{_rate(result['images_per_second']):>11}",
     ]
-    for name, one in found["baselines"].items():
+    for name, one in result["baselines"].items():
         if "obstacle" in one:
             lines.append(f"{name:18}{'–':>10}{'–':>11}   {one['obstacle']}")
             continue
         low, _, high = one["ratio_quartiles"]
         lines.append(
             f"{name:18}{_rate(one['steps_per_second']):>10}{_rate(one['images_per_second']):>11}   "
-            f"{one['ratio']:.3f} (quartiles {low:.3f}–{high:.3f} of {found['blocks']} blocks)"
+            f"{one['ratio']:.3f} (quartiles {low:.3f}–{high:.3f} of {result['blocks']} blocks)"
         )
-    lines.append(_arithmetic(found))
-    whose = "this process" if found["device"] == "cpu" else "the device"
+    lines.append(_arithmetic(result))
+    whose = "this process" if result["device"] == "cpu" else "the device"
     lines.append(
-        f"memory of {whose}: {found['memory_bytes'] / 2**20:,.0f} MiB; "
-        f"host synchronisations per step: {found['syncs_per_step']:g} (outside the log)"
+        f"memory of {whose}: {result['memory_bytes'] / 2**20:,.0f} MiB; "
+        f"host synchronisations per step: {result['syncs_per_step']:g} (outside the log)"
     )
     return "\n".join(lines)
 
 
-def _rate(value):
+def _rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
-def _arithmetic(found):
-    if found["flops_per_step"] is None:
+def _arithmetic(result: "Benchmark") -> str:
+    if result["flops_per_step"] is None or result["flops_per_second"] is None or result["utilisation"] is None:
         return "FLOPs per step: unknown, as some layers are in no layer table"
     return (
-        f"FLOPs per step: {found['flops_per_step']:.3g}; {found['flops_per_second'] / 1e9:,.4g} GFLOP/s, "
-        f"{found['utilisation']:.1%} of the {found['peak_flops_per_second'] / 1e9:,.4g} that matrix products reach here"
+        f"FLOPs per step: {result['flops_per_step']:.3g}; {result['flops_per_second'] / 1e9:,.4g} GFLOP/s, "
+        f"{result['utilisation']:.1%} of the {result['peak_flops_per_second'] / 1e9:,.4g} that matrix products "
+        "reach here"
     )

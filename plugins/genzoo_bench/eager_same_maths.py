@@ -1,8 +1,10 @@
 """The engine's mathematics by hand: every loss from one forward pass, every gradient before anyone steps."""
 
 import torch
+from torch import Tensor
 
-from genzoo_bench.loop import Rows
+from genzoo import Game
+from genzoo_bench.loop import Rows, Start
 
 
 class EagerSameMaths:
@@ -11,10 +13,11 @@ class EagerSameMaths:
     name = "eager-same-maths"
 
     @staticmethod
-    def obstacle(game):
+    def obstacle(game: Game) -> str | None:
         """Return why a game cannot be played this way: any can."""
+        return None
 
-    def __init__(self, start):
+    def __init__(self, start: Start) -> None:
         self._game = start.game
         self._networks = start.networks
         self._players = start.players
@@ -22,9 +25,9 @@ class EagerSameMaths:
         self._rows = Rows(start)
         self._optimizers = start.optimizers(fused=True)
         self._autocast = torch.autocast(start.rows.device.type, dtype=torch.bfloat16, enabled=start.bf16)
-        self.losses = []
+        self.losses: list[dict[str, Tensor]] = []
 
-    def take_step(self):
+    def take_step(self) -> None:
         """Take one step of the players whose turn it is."""
         movers = self._game.movers(self._step, tuple(self._players))
         self._step += 1

@@ -1,12 +1,23 @@
 """What every loop here starts from: the engine's own networks at step 0, and the same rows."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import NamedTuple, Protocol
 
 import torch
 
 from genzoo import Game, Networks
 from genzoo.data import as_input
+from genzoo.games import Players
+from genzoo.training import Training
 from genzoo.types import Batch
+
+
+class Contestant(Protocol):
+    """What is timed: the engine's trainer, or a loop by hand."""
+
+    def take_step(self) -> object:
+        """Take one step."""
 
 
 class Start(NamedTuple):
@@ -15,38 +26,38 @@ class Start(NamedTuple):
     game: Game
     networks: Networks
     """The loop's own, with the weights that the engine begins with."""
-    players: dict[str, list[torch.nn.Parameter]]
+    players: Players
     rows: torch.Tensor
     """(N, *shape) as stored, on the device."""
     y: torch.Tensor | None
     """(N, condition_size) conditions, on the device."""
     latent: int
-    training: Any
-    """The recipe's settings: batch_size, learning rates, betas."""
+    training: Training
     bf16: bool
 
-    def optimizers(self, **options):
+    def optimizers(self, *, fused: bool | None = None) -> dict[str, torch.optim.Adam]:
         """Return an Adam for every player."""
-        return {
-            name: torch.optim.Adam(
-                parameters,
-                lr=self.training.of(name).learning_rate,
-                betas=(self.training.of(name).beta1, self.training.of(name).beta2),
-                eps=self.training.epsilon,
-                **options,
-            )
-            for name, parameters in self.players.items()
-        }
+        return {name: self._optimizer(name, parameters, fused) for name, parameters in self.players.items()}
+
+    def _optimizer(self, player: str, parameters: Sequence[torch.Tensor], fused: bool | None) -> torch.optim.Adam:
+        chosen = asdict(self.training.of(player))
+        return torch.optim.Adam(
+            parameters,
+            lr=chosen["learning_rate"],
+            betas=(chosen["beta1"], chosen["beta2"]),
+            eps=self.training.epsilon,
+            fused=fused,
+        )
 
 
 class Rows:
     """Shuffled batches, as a loop by hand draws them."""
 
-    def __init__(self, start):
+    def __init__(self, start: Start) -> None:
         self._start = start
         self._position = len(start.rows)
 
-    def draw(self):
+    def draw(self) -> Batch:
         """Return the next batch."""
         size, rows, device = self._start.training.batch_size, self._start.rows, self._start.rows.device
         if self._position + size > len(rows):

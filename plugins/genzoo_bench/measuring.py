@@ -4,10 +4,17 @@ import resource
 import statistics
 import time
 import warnings
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
 
 import torch
+from torch import Tensor
+from torch._ops import OpOverload
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from genzoo_bench.loop import Contestant
 
 _WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique_dim", "_unique2"}
 """Operators whose answer the host needs before it can go on."""
@@ -16,13 +23,13 @@ _WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_sel
 class Rates:
     """Steps per second of several contestants, taken in turns so that a drifting machine disturbs all alike."""
 
-    def __init__(self, contestants, device):
+    def __init__(self, contestants: Mapping[str, Contestant], device: torch.device) -> None:
         self._contestants = contestants
         self._device = device
-        self.blocks = {name: [] for name in contestants}
+        self.blocks: dict[str, list[float]] = {name: [] for name in contestants}
         """Steps per second of every block, by contestant."""
 
-    def warm_up(self, seconds):
+    def warm_up(self, seconds: float) -> float:
         """Take at least five steps of each, for about that long, and return the seconds of the slowest's step."""
         slowest = 0.0
         for contestant in self._contestants.values():
@@ -32,45 +39,46 @@ class Rates:
             slowest = max(slowest, one)
         return slowest
 
-    def measure(self, *, blocks, steps):
+    def measure(self, *, blocks: int, steps: int) -> None:
         """Time `blocks` blocks of `steps` steps of each, every other time in reverse order."""
         for block in range(blocks):
             turns = list(self._contestants)
             for name in turns if block % 2 else reversed(turns):
                 self.blocks[name].append(steps / self._seconds(self._contestants[name], steps))
 
-    def median(self, name):
+    def median(self, name: str) -> float:
         """Return a contestant's steps per second."""
         return statistics.median(self.blocks[name])
 
-    def ratio(self, name, other):
+    def ratio(self, name: str, other: str) -> list[float]:
         """Return the quartiles of the ratio of two contestants' rates, block by block: lower, median, upper."""
         ratios = [mine / theirs for mine, theirs in zip(self.blocks[name], self.blocks[other], strict=True)]
         return quartiles(ratios)
 
-    def _seconds(self, contestant, steps):
+    def _seconds(self, contestant: Contestant, steps: int) -> float:
         if self._device.type != "cuda":
-            began = time.perf_counter()
+            start = time.perf_counter()
             for _ in range(steps):
                 contestant.take_step()
-            return time.perf_counter() - began
-        began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            return time.perf_counter() - start
+        began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         began.record()
         for _ in range(steps):
             contestant.take_step()
         ended.record()
         ended.synchronize()
-        return began.elapsed_time(ended) / 1000
+        milliseconds: float = began.elapsed_time(ended)
+        return milliseconds / 1000
 
 
-def quartiles(values):
+def quartiles(values: Sequence[float]) -> list[float]:
     """Return lower quartile, median and upper quartile."""
     if len(values) == 1:
         return [values[0]] * 3
     return statistics.quantiles(values, n=4, method="inclusive")
 
 
-def synchronisations(contestant, device, *, steps):
+def synchronisations(contestant: Contestant, device: torch.device, *, steps: int) -> float:
     """Return how often in a step the host waits for the device, or would if there were one."""
     if device.type == "cuda":
         with warnings.catch_warnings(record=True) as caught:
@@ -88,33 +96,42 @@ def synchronisations(contestant, device, *, steps):
     return counting.found / steps
 
 
-class _Counting(TorchDispatchMode):
-    def __init__(self):
-        super().__init__()
+class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found = 0
         self._asleep = False
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         # What an optimizer counts of its own steps lies on the host wherever the networks are.
         self._hooks = [
             register_optimizer_step_pre_hook(lambda *call: setattr(self, "_asleep", True)),
             register_optimizer_step_post_hook(lambda *call: setattr(self, "_asleep", False)),
         ]
-        return super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
 
-    def __exit__(self, *fault):
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for hook in self._hooks:
             hook.remove()
-        return super().__exit__(*fault)
+        super().__exit__(kind, fault, trace)  # type: ignore[no-untyped-call]
 
-    def __torch_dispatch__(self, operator, types, arguments=(), keywords=None):
+    def __torch_dispatch__(
+        self,
+        operator: OpOverload,
+        types: tuple[type, ...],
+        arguments: tuple[Any, ...] = (),
+        keywords: dict[str, Any] | None = None,
+    ) -> Any:
         name = operator.overloadpacket.__name__
         masked = name == "index" and any(part is not None and part.dtype == torch.bool for part in arguments[1])
         self.found += not self._asleep and (masked or name in _WAITING)
         return operator(*arguments, **(keywords or {}))
 
 
-def peak_flops(device, dtype):
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
     """Return the floating-point operations per second that square matrix products reach here, the best of several."""
     sizes = (4096, 8192, 16384) if device.type == "cuda" else (1024, 2048)
     best = 0.0
@@ -128,15 +145,15 @@ def peak_flops(device, dtype):
 
 
 class _Product:
-    def __init__(self, left, right):
+    def __init__(self, left: Tensor, right: Tensor) -> None:
         self._left, self._right = left, right
         self._out = torch.empty_like(left)
 
-    def take_step(self):
+    def take_step(self) -> None:
         torch.matmul(self._left, self._right, out=self._out)
 
 
-def peak_memory(device):
+def peak_memory(device: torch.device) -> int:
     """Return the largest memory in use so far, in bytes: of the device, or of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

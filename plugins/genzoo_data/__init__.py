@@ -4,7 +4,7 @@ from genzoo import hookimpl, lazy
 
 
 @hookimpl
-def genzoo_datasets():
+def genzoo_datasets() -> list[lazy]:
     """Return the data sets."""
     return [
         lazy("mixture25", "genzoo_data.mixture:Mixture25", "25 Gaussians on a 5 × 5 grid, the paper's toy data"),

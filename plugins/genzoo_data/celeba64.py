@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy
@@ -98,16 +99,16 @@ class CelebA64(PreparedDataset):
     rows: ClassVar[dict[str, int]] = {"train": 162_770, "validation": 19_867, "test": 19_962}
 
     @property
-    def spec(self):
+    def spec(self) -> DataSpec:
         """Three channels of 64×64 in [0, 1]; forty attributes."""
         return DataSpec(shape=(3, 64, 64), support="unit", attributes=ATTRIBUTES, grids=(FIGURE7,))
 
     @property
-    def transform(self):
+    def transform(self) -> ImageTransform:
         """178×218 to 64×78 with an antialiasing filter, of which rows 7…70 are kept."""
         return ImageTransform(size=(64, 64), fit="resize", resized=(64, 78), corner=(0, 7))
 
-    def contents(self, source):
+    def contents(self, source: Path) -> Contents:
         """Return the images of the archive, or of the folder img_align_celeba, in the order of the official split."""
         place = source / _IMAGES if (source / _IMAGES).is_file() else source / "img_align_celeba"
         if not place.exists():
@@ -136,7 +137,7 @@ class CelebA64(PreparedDataset):
         )
 
 
-def _lines(path, *, skip=0):
+def _lines(path: Path, *, skip: int = 0) -> list[list[str]]:
     try:
         return [line.split() for line in path.read_text().splitlines()[skip:] if line.strip()]
     except (OSError, UnicodeDecodeError) as error:

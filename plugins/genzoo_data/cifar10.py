@@ -6,12 +6,12 @@ import pickle
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 import numpy
 
 from genzoo import UnreadableError
-from genzoo.data import Block, Contents, Download, ImageTransform, PreparedDataset
+from genzoo.data import Block, Contents, Download, Fault, ImageTransform, Pixels, PreparedDataset
 from genzoo.types import DataSpec
 
 _ROOT = "cifar-10-batches-py"
@@ -38,17 +38,17 @@ class CIFAR10(PreparedDataset):
     rows: ClassVar[dict[str, int]] = {"train": 45_000, "validation": 5_000, "test": 10_000}
 
     @property
-    def spec(self):
+    def spec(self) -> DataSpec:
         """Three channels of 32×32 in [0, 1]; ten classes."""
         names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
         return DataSpec(shape=(3, 32, 32), support="unit", class_names=names)
 
     @property
-    def transform(self):
+    def transform(self) -> ImageTransform:
         """As given."""
         return ImageTransform(size=(32, 32))
 
-    def contents(self, source):
+    def contents(self, source: Path) -> Contents:
         """Return the batches in the archive, whose hash has to be the published one: batches are pickles."""
         path = source / self.downloads[0].file if source.is_dir() else source
         archive = _checked(path, self.downloads[0].md5)
@@ -67,40 +67,50 @@ class CIFAR10(PreparedDataset):
         )
 
 
+class _Pickled(TypedDict):
+    """What is used of a batch's pickle."""
+
+    data: Pixels
+    """(N, 3072): the channels of a row one after the other."""
+    labels: list[int]
+
+
 class _Batch(Block):
     """One batch: rows of 3 × 32 × 32 numbers."""
 
-    def __init__(self, data):
+    def __init__(self, data: Pixels) -> None:
         self.data = data
         self.rows = len(data)
 
-    def read(self, out):
+    def read(self, out: Pixels) -> list[Fault]:
         """Copy the rows."""
         out[:] = self.data.reshape(out.shape)
         return []
 
 
-def _checked(path: Path, md5: str) -> bytes:
+def _checked(path: Path, published: str | None) -> bytes:
     """Return the archive's content, the very bytes that were hashed."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read: {error.strerror}", "type: genzoo data fetch cifar10") from error
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != md5:
+    if found != published:
         raise UnreadableError(
-            f"{path} is not CIFAR10's archive: its MD5 is {found}, published: {md5}; its pickles are not opened",
+            f"{path} is not CIFAR10's archive: its MD5 is {found}, published: {published}; its pickles are not opened",
             f"remove it and fetch it again: rm {path}; genzoo data fetch cifar10",
         )
     return content
 
 
-def _batch(archive: bytes, name: str) -> dict:
+def _batch(archive: bytes, name: str) -> _Pickled:
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
         member = tar.getmember(f"{_ROOT}/{name}")
-        if not member.isfile() or member.size > _BATCH_LIMIT:
+        file = tar.extractfile(member) if member.isfile() else None
+        if file is None or member.size > _BATCH_LIMIT:
             raise UnreadableError(
                 f"{name} in CIFAR10's archive is no file of at most {_BATCH_LIMIT:,} bytes",
                 "remove the archive and fetch it again: genzoo data fetch cifar10",
             )
-        return pickle.loads(tar.extractfile(member).read(), encoding="latin1")
+        batch: _Pickled = pickle.loads(file.read(), encoding="latin1")
+    return batch

@@ -1,6 +1,7 @@
 """Handwritten digits that come with scikit-learn."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -19,11 +20,11 @@ class Digits(Dataset):
     name: ClassVar[str] = "digits"
 
     @property
-    def spec(self):
+    def spec(self) -> DataSpec:
         """One channel of 8 × 8 in [0, 1]; ten classes."""
         return DataSpec(shape=(1, 8, 8), support="unit", class_names=tuple("0123456789"))
 
-    def load(self, root):
+    def load(self, root: Path) -> Splits:
         """Return the three splits, from the file inside scikit-learn."""
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split

@@ -2,7 +2,8 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy
 
@@ -29,35 +30,35 @@ class Folder(PreparedDataset):
     classes: tuple[str, ...] = ()
     """The sub-folders that are classes, as found; filled in by itself."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 1 <= self.size <= 1024:
             raise ValueError(f"size is {self.size}, expected 1 ≤ size ≤ 1024")
 
     @property
-    def place(self):
+    def place(self) -> str:
         """One folder per size and colour."""
         return f"folder-{self.size}-{'grey' if self.channels == 1 else 'rgb'}"
 
     @property
-    def spec(self):
+    def spec(self) -> DataSpec:
         """A square in [0, 1]; classes where all images lie in sub-folders."""
         shape = (self.channels, self.size, self.size)
         return DataSpec(shape=shape, support="unit", class_names=self.classes)
 
     @property
-    def transform(self):
+    def transform(self) -> ImageTransform:
         """The largest centred square, upright."""
         return ImageTransform(size=(self.size, self.size), channels=self.channels, fit="crop", upright=True)
 
-    def about(self):
+    def about(self) -> dict[str, Any]:
         """Return what decides the pixels: not the classes, which are found."""
         return replace(self, classes=()).about() if self.classes else super().about()
 
-    def with_found_classes(self, root):
+    def with_found_classes(self, root: Path) -> "Folder":
         """Return the data set with the classes that were found."""
         return replace(self, classes=tuple(self.card(root)["class_names"]))
 
-    def contents(self, source):
+    def contents(self, source: Path) -> Contents:
         """Return the images below `source`, hidden folders left out."""
         names = image_names(source)
         if len(names) < _LEAST:

@@ -1,6 +1,7 @@
 """ILSVRC2012 at 64×64, from its class folders."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy
@@ -24,16 +25,16 @@ class ImageNet64(PreparedDataset):
     rows: ClassVar[dict[str, int]] = {"train": 1_281_167, "validation": 50_000, "test": 100_000}
 
     @property
-    def spec(self):
+    def spec(self) -> DataSpec:
         """Three channels of 64×64 in [0, 1]; a thousand classes, numbered in the order of their folders' names."""
         return DataSpec(shape=(3, 64, 64), support="unit", class_names=tuple(str(number) for number in range(1000)))
 
     @property
-    def transform(self):
+    def transform(self) -> ImageTransform:
         """The paper says centre crop and 64×64; filter and order are ours."""
         return ImageTransform(size=(64, 64), fit="crop")
 
-    def contents(self, source):
+    def contents(self, source: Path) -> Contents:
         """Return the images below train, val and test; without a test folder, every other image of val tests."""
         names = {part: image_names(source, part) for part in ("train", "val", "test")}
         for part in ("train", "val"):

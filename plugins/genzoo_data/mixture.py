@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -10,6 +11,7 @@ from genzoo.data import Dataset
 from genzoo.types import DataSpec, Mixture, Split, Splits
 
 _GRID = (-4.0, -2.0, 0.0, 2.0, 4.0)
+_MIXTURE = Mixture(means=tuple(product(_GRID, _GRID)), std=0.05)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +33,16 @@ class Mixture25(Dataset):
             raise ValueError("rows and held_out_rows must be at least 1")
 
     @property
-    def spec(self):
+    def spec(self) -> DataSpec:
         """Two unbounded coordinates; the class of a point is its component."""
         return DataSpec(
             shape=(2,),
             support="real",
             class_names=tuple(f"{x:g},{y:g}" for x, y in product(_GRID, _GRID)),
-            mixture=Mixture(means=tuple(product(_GRID, _GRID)), std=0.05),
+            mixture=_MIXTURE,
         )
 
-    def load(self, root):
+    def load(self, root: Path) -> Splits:
         """Draw the three splits."""
         return Splits(
             train=self._draw(self.rows, seed=1),
@@ -48,9 +50,8 @@ class Mixture25(Dataset):
             test=self._draw(self.held_out_rows, seed=3),
         )
 
-    def _draw(self, rows, *, seed):
+    def _draw(self, rows: int, *, seed: int) -> Split:
         source = torch.Generator().manual_seed(seed)
-        mixture = self.spec.mixture
-        labels = torch.randint(len(mixture.means), (rows,), generator=source)
+        labels = torch.randint(len(_MIXTURE.means), (rows,), generator=source)
         noise = torch.randn(rows, 2, generator=source)
-        return Split(torch.tensor(mixture.means)[labels] + mixture.std * noise, labels)
+        return Split(torch.tensor(_MIXTURE.means)[labels] + _MIXTURE.std * noise, labels)

@@ -2,12 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy
+from numpy.typing import NDArray
 
 from genzoo import UnreadableError
-from genzoo.data import Block, Contents, Download, ImageTransform, PreparedDataset
+from genzoo.data import Block, Contents, Download, Fault, ImageTransform, Pixels, PreparedDataset
 from genzoo.types import DataSpec
 
 _BASE = "http://ufldl.stanford.edu/housenumbers/"
@@ -28,16 +30,16 @@ class SVHN(PreparedDataset):
     rows: ClassVar[dict[str, int]] = {"train": 531_131, "validation": 73_257, "test": 26_032}
 
     @property
-    def spec(self):
+    def spec(self) -> DataSpec:
         """Three channels of 32×32 in [0, 1]; ten classes."""
         return DataSpec(shape=(3, 32, 32), support="unit", class_names=tuple("0123456789"))
 
     @property
-    def transform(self):
+    def transform(self) -> ImageTransform:
         """As given."""
         return ImageTransform(size=(32, 32))
 
-    def contents(self, source):
+    def contents(self, source: Path) -> Contents:
         """Return the three files; label 10 is the digit 0."""
         paths = [source / name for name in _FILES]
         labels = [_read(path, "y").reshape(-1).astype(numpy.int64) % 10 for path in paths]
@@ -57,22 +59,23 @@ class SVHN(PreparedDataset):
 class _File(Block):
     """One file: X is 32 × 32 × 3 × N."""
 
-    def __init__(self, path, rows):
+    def __init__(self, path: Path, rows: int) -> None:
         self.path = path
         self.rows = rows
 
-    def read(self, out):
+    def read(self, out: Pixels) -> list[Fault]:
         """Read X and put its rows first."""
         out[:] = _read(self.path, "X").transpose(3, 2, 0, 1)
         return []
 
 
-def _read(path, name):
+def _read(path: Path, name: str) -> NDArray[numpy.uint8]:
     from scipy.io import loadmat
 
     try:
-        return loadmat(path, variable_names=[name])[name]
+        values: NDArray[numpy.uint8] = loadmat(path, variable_names=[name])[name]
     except FileNotFoundError as error:
         raise UnreadableError(f"{path} is missing", "type: genzoo data fetch svhn") from error
     except Exception as error:  # scipy's reader raises anything for a damaged file
         raise UnreadableError(f"{path} is not one of SVHN's .mat files: {error}", f"remove it: rm {path}") from error
+    return values

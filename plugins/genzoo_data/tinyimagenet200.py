@@ -2,6 +2,7 @@
 
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy
@@ -34,16 +35,16 @@ class TinyImageNet200(PreparedDataset):
     rows: ClassVar[dict[str, int]] = {"train": 100_000, "validation": 10_000, "test": 10_000}
 
     @property
-    def spec(self):
+    def spec(self) -> DataSpec:
         """Three channels of 64×64 in [0, 1]; 200 classes, numbered in the order of wnids.txt."""
         return DataSpec(shape=(3, 64, 64), support="unit", class_names=tuple(str(number) for number in range(200)))
 
     @property
-    def transform(self):
+    def transform(self) -> ImageTransform:
         """As given; grey images become RGB."""
         return ImageTransform(size=(64, 64))
 
-    def contents(self, source):
+    def contents(self, source: Path) -> Contents:
         """Return the images in the archive, which is read where it is and never unpacked."""
         path = source / _FILE if source.is_dir() else source
         try:
@@ -57,7 +58,8 @@ class TinyImageNet200(PreparedDataset):
             raise UnreadableError(f"{path} is not Tiny ImageNet's archive: {error}", f"remove it: rm {path}") from error
         number = {name: index for index, name in enumerate(classes)}
         of_image = {line.split("\t")[0]: line.split("\t")[1] for line in annotations if "\t" in line}
-        parts, labels = {}, []
+        parts: dict[str, list[str]] = {}
+        labels: list[int] = []
         for split, folder in (("train", "train"), ("validation", "val"), ("test", "test")):
             parts[split] = [name for name in names if name.startswith(f"{_ROOT}/{folder}/") and name.endswith(".JPEG")]
             for name in parts[split]:
@@ -77,7 +79,7 @@ class TinyImageNet200(PreparedDataset):
         )
 
 
-def _text(archive, name):
+def _text(archive: zipfile.ZipFile, name: str) -> str:
     entry = archive.getinfo(f"{_ROOT}/{name}")
     if entry.file_size > _LIST_LIMIT:
         raise ValueError(f"{name} has {entry.file_size:,} bytes")

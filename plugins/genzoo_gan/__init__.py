@@ -4,7 +4,7 @@ from genzoo import hookimpl, lazy
 
 
 @hookimpl
-def genzoo_models():
+def genzoo_models() -> list[lazy]:
     """Return GAN, its conditional form, and WGAN-GP."""
     return [
         lazy("gan", "genzoo_gan.gan:GAN", "a decoder against a critic of x; no encoder"),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from genzoo import AdversarialGame, Joint, Networks
+from genzoo.nn import Architecture
+from genzoo.types import Batch, DataSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +17,7 @@ class ConditionalGAN(AdversarialGame):
 
     name: ClassVar[str] = "conditional-gan"
 
-    def build(self, architecture, data):
+    def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return a decoder, a critic of (x, y), and the embedding that they share."""
         embedder = architecture.embedder(data)
         size = embedder.out_features
@@ -25,10 +27,10 @@ class ConditionalGAN(AdversarialGame):
             embedder=embedder,
         )
 
-    def q(self, networks, batch):
+    def q(self, networks: Networks, batch: Batch) -> Joint:
         """Draw (x, y) from the data."""
         return Joint(x=batch.x, y=networks.embed(batch.y).detach())
 
-    def p(self, networks, batch):
+    def p(self, networks: Networks, batch: Batch) -> Joint:
         """Draw (x̃, y) with x̃ from the decoder."""
         return Joint(x=networks.decode(batch.z, batch.y), y=networks.embed(batch.y).detach())

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from genzoo import AdversarialGame, Joint, Networks
+from genzoo.nn import Architecture
+from genzoo.types import Batch, DataSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,14 +14,14 @@ class GAN(AdversarialGame):
 
     name: ClassVar[str] = "gan"
 
-    def build(self, architecture, data):
+    def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return a decoder and a critic of x."""
         return Networks(decoder=architecture.decoder(data), critic=architecture.critic(data, sees="x"))
 
-    def q(self, networks, batch):
+    def q(self, networks: Networks, batch: Batch) -> Joint:
         """Draw x from the data."""
         return Joint(x=batch.x)
 
-    def p(self, networks, batch):
+    def p(self, networks: Networks, batch: Batch) -> Joint:
         """Draw x̃ from the decoder."""
         return Joint(x=networks.decode(batch.z))

@@ -4,7 +4,7 @@ from genzoo import hookimpl, lazy
 
 
 @hookimpl
-def genzoo_metrics():
+def genzoo_metrics() -> list[lazy]:
     """Return the metrics."""
     return [
         lazy(

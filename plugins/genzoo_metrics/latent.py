@@ -4,24 +4,26 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
-from genzoo.evaluation import Metric, Score
+from genzoo.evaluation import Metric, Model, Score
+from genzoo.types import Split
 
 
-def missing(model, *parts):
+def missing(model: Model, *parts: str) -> str | None:
     """Return which of the networks a model lacks, as an obstacle, or None."""
     lacking = [part for part in parts if getattr(model.networks, part) is None]
     return f"it has no {lacking[0]}" if lacking else None
 
 
-def squared_mmd(a, b, *, variance):
+def squared_mmd(a: Tensor, b: Tensor, *, variance: float) -> float:
     """Return the unbiased squared maximum mean discrepancy of rows a (N, D) and b (M, D).
 
     Kernel exp(−‖u − v‖²/(2·variance)); Gretton et al., 2012, equation 3. It may be negative, and is 0 on average where
     both have one distribution.
     """
 
-    def kernel(left, right):
+    def kernel(left: Tensor, right: Tensor) -> Tensor:
         return (-torch.cdist(left.double(), right.double()).square() / (2 * variance)).exp()
 
     within = [(kernel(rows, rows).sum() - len(rows)) / (len(rows) * (len(rows) - 1)) for rows in (a, b)]
@@ -39,11 +41,11 @@ class LatentMatch(Metric):
     name: ClassVar[str] = "latent-match"
     rows: int = 2000
 
-    def obstacle(self, model):
+    def obstacle(self, model: Model) -> str | None:
         """Say no to models without an encoder."""
         return missing(model, "encoder")
 
-    def measure(self, model, split, *, train, seed):
+    def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Encode the first rows of the split, and draw as many z."""
         x, y = model.rows(split, self.rows)
         codes, prior = model.encode(x, y=y, seed=seed).z, model.draw_z(len(x), seed=seed)
@@ -69,11 +71,11 @@ class Cycle(Metric):
     name: ClassVar[str] = "cycle"
     rows: int = 1000
 
-    def obstacle(self, model):
+    def obstacle(self, model: Model) -> str | None:
         """Say no to models without an encoder or a decoder."""
         return missing(model, "encoder", "decoder")
 
-    def measure(self, model, split, *, train, seed):
+    def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Decode draws from the prior and encode them again."""
         z = model.draw_z(self.rows, seed=seed)
         y = model.draw_y(self.rows, seed=seed) if model.networks.is_conditional else None
@@ -96,11 +98,11 @@ class PosteriorWidth(Metric):
     rows: int = 500
     draws: int = 8
 
-    def obstacle(self, model):
+    def obstacle(self, model: Model) -> str | None:
         """Say no to models without an encoder."""
         return missing(model, "encoder")
 
-    def measure(self, model, split, *, train, seed):
+    def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Encode the first rows of the split several times."""
         x, y = model.rows(split, self.rows)
         codes = torch.stack([model.encode(x, y=y, seed=seed + draw).z for draw in range(self.draws)])

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from genzoo.data import as_input
-from genzoo.evaluation import Metric, Score
+from genzoo.evaluation import Metric, Model, Score
+from genzoo.types import Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,14 +20,15 @@ class NearestNeighbour(Metric):
     """
 
     name: ClassVar[str] = "nearest-neighbour"
+    measures_held_out: ClassVar[bool] = True
     samples: int = 1000
     training_rows: int = 20_000
 
-    def obstacle(self, model):
+    def obstacle(self, model: Model) -> str | None:
         """Say no to models without a decoder."""
         return "it has no decoder" if model.networks.decoder is None else None
 
-    def measure(self, model, split, *, train, seed):
+    def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Compare samples and held-out rows with the first training rows."""
         known = as_input(train.x[: self.training_rows]).flatten(1).to(model.device)
         held_out = as_input(split.x[: self.samples]).flatten(1).to(model.device)
@@ -38,5 +41,5 @@ class NearestNeighbour(Metric):
         ]
 
 
-def _median_distance(rows, known):
-    return torch.cat([torch.cdist(part, known).amin(1) for part in rows.split(100)]).median().item()
+def _median_distance(rows: Tensor, known: Tensor) -> float:
+    return torch.cat([torch.cdist(part, known).amin(1) for part in torch.split(rows, 100)]).median().item()

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 import torch
 
-from genzoo.evaluation import Metric, Score
+from genzoo.evaluation import Metric, Model, Score
+from genzoo.types import Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,35 +19,36 @@ class Modes(Metric):
     """
 
     name: ClassVar[str] = "modes"
+    measures_held_out: ClassVar[bool] = True
     samples: int = 10_000
 
-    def obstacle(self, model):
+    def obstacle(self, model: Model) -> str | None:
         """Say no to data whose true modes are unknown."""
         if model.networks.decoder is None:
             return "it has no decoder to sample from"
         return None if model.data.mixture else "the modes of its data are not known"
 
-    def measure(self, model, split, *, train, seed):
+    def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Count the components, from 0 to as many as there are."""
         x = model.sample(self.samples, seed=seed).double().cpu()
         x = x[x.isfinite().all(dim=1)]
-        distance, nearest = torch.cdist(x, self._means(model)).min(dim=1)
-        close = distance <= 3 * model.data.mixture.std
+        mixture = model.data.mixture
+        assert mixture is not None
+        distance, nearest = torch.cdist(x, torch.tensor(mixture.means, dtype=torch.float64)).min(dim=1)
+        close = distance <= 3 * mixture.std
         protocol = {"samples": self.samples, "split": None}
         return [
             Score(
                 metric="modes",
-                value=float(len(nearest.unique())),
+                value=float(len(set(nearest.tolist()))),
                 protocol=protocol | {"covered": "any sample whose nearest mean it is"},
                 better="higher",
+                headline=True,
             ),
             Score(
                 metric="modes/strict",
-                value=float(len(nearest[close].unique())),
+                value=float(len(set(nearest[close].tolist()))),
                 protocol=protocol | {"covered": "any sample within 3 standard deviations"},
                 better="higher",
             ),
         ]
-
-    def _means(self, model):
-        return torch.tensor(model.data.mixture.means, dtype=torch.float64)

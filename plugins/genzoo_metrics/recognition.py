@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
+import numpy
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from genzoo import SettingsError
 from genzoo.data import as_input, condition
-from genzoo.evaluation import Metric, Score
+from genzoo.evaluation import Metric, Model, Score
+from genzoo.types import Split
 
 _LARGEST = 1024
 """Numbers per x beyond which distances between pixels say little."""
@@ -26,11 +30,11 @@ class Recognition(Metric):
     neighbours: int = 5
     samples: int = 1000
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if min(self.neighbours, self.samples) < 1:
             raise ValueError("neighbours and samples are expected to be at least 1")
 
-    def obstacle(self, model):
+    def obstacle(self, model: Model) -> str | None:
         """Say no to models that are not given classes."""
         if not model.networks.is_conditional:
             return "it is not conditional"
@@ -38,11 +42,11 @@ class Recognition(Metric):
             return "its data have no classes"
         return "its x are too large to compare by their pixels" if prod(model.data.shape) > _LARGEST else None
 
-    def measure(self, model, split, *, train, seed):
+    def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Classify as many samples of every class, and the split's real rows."""
         from sklearn.neighbors import KNeighborsClassifier
 
-        if split.labels is None:
+        if split.labels is None or train.labels is None:
             raise SettingsError("this split has no labels", "choose another: --split …")
         neighbours = min(self.neighbours, len(train.x))
         classifier = KNeighborsClassifier(neighbours).fit(_pixels(as_input(train.x)), train.labels.numpy())
@@ -62,5 +66,6 @@ class Recognition(Metric):
         ]
 
 
-def _pixels(x):
-    return x.flatten(1).cpu().numpy()
+def _pixels(x: Tensor) -> NDArray[numpy.float32]:
+    pixels: NDArray[numpy.float32] = x.flatten(1).cpu().numpy()
+    return pixels

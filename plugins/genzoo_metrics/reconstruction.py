@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genzoo.evaluation import Metric, Score
+from genzoo.evaluation import Metric, Model, Score
+from genzoo.types import Split
 from genzoo_metrics.latent import missing
 
 
@@ -17,11 +18,11 @@ class Reconstruction(Metric):
 
     name: ClassVar[str] = "reconstruction"
 
-    def obstacle(self, model):
+    def obstacle(self, model: Model) -> str | None:
         """Say no to models without an encoder or a decoder."""
         return missing(model, "encoder", "decoder")
 
-    def measure(self, model, split, *, train, seed):
+    def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Reconstruct the whole split."""
         x, y = model.rows(split)
         again = model.reconstruct(x, y=y, seed=seed)

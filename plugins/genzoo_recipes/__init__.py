@@ -4,7 +4,7 @@ from genzoo import hookimpl, lazy
 
 
 @hookimpl
-def genzoo_architectures():
+def genzoo_architectures() -> list[lazy]:
     """Return the networks of the paper, and those of the digits."""
     return [
         lazy("mixture25", "genzoo_recipes.mixture25:Mixture25Networks", "the paper's fully connected toy networks"),
@@ -19,7 +19,13 @@ def genzoo_architectures():
 
 
 @hookimpl
-def genzoo_recipes():
+def genzoo_default_recipe() -> str:
+    """Return the toy task, which needs no data from elsewhere and takes two minutes."""
+    return "mixture25"
+
+
+@hookimpl
+def genzoo_recipes() -> list[lazy]:
     """Return the recipes."""
     return [
         lazy("mixture25", "genzoo_recipes.mixture25:QUICK", "the paper's toy task, two minutes on two CPU cores"),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from genzoo.nn import Conv, TransposedConv
+from genzoo.nn import Conv, Table, TransposedConv
 from genzoo.training import Recipe
 from genzoo_data.celeba64 import CelebA64
 from genzoo_recipes.paper import PaperNetworks, biased, normed, schedule
@@ -20,27 +20,27 @@ class CelebA64Networks(PaperNetworks):
     x_rows: Literal["code", "printed"] = "code"
     """D(x) with a bias in row 1 and dropout 0.2 (the code), or with BN in row 1 and no dropout (the table)."""
 
-    def encoder_body(self):
+    def encoder_body(self) -> Table:
         """Return rows 1–5 of the encoder."""
         return normed(Conv, _SLOPE, *_X_SHAPES)
 
-    def decoder_body(self):
+    def decoder_body(self) -> Table:
         """Return rows 1–5 of the decoder."""
         shapes = (4, 1, 512), (7, 2, 256), (5, 2, 256), (7, 2, 128), (2, 1, 64)
         return normed(TransposedConv, _SLOPE, *shapes)
 
-    def x_table(self):
+    def x_table(self) -> Table:
         """Return D(x)."""
         if self.x_rows == "printed":
             return normed(Conv, _SLOPE, *_X_SHAPES)
         first, *others = _X_SHAPES
         return biased(_SLOPE, first, input_dropout=0.2) + normed(Conv, _SLOPE, *others, input_dropout=0.2)
 
-    def z_table(self):
+    def z_table(self) -> Table:
         """Return D(z)."""
         return biased(_SLOPE, (1, 1, 1024), (1, 1, 1024), bias="none", input_dropout=0.2)
 
-    def joint_table(self, outputs):
+    def joint_table(self, outputs: int) -> Table:
         """Return D(x, z)."""
         hidden = biased(_SLOPE, (1, 1, 2048), (1, 1, 2048), input_dropout=0.2)
         return (*hidden, Conv(width=outputs, kernel=1, input_dropout=0.2))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from genzoo.nn import Conv, Maxout, TransposedConv
+from genzoo.nn import Bias, Conv, Maxout, Table, TransposedConv
 from genzoo.training import Recipe
 from genzoo_data.cifar10 import CIFAR10
 from genzoo_recipes.paper import PaperNetworks, normed, schedule
@@ -25,21 +25,22 @@ class CIFAR10Networks(PaperNetworks):
     x_bias: Literal["tied", "untied", "first"] = "tied"
     """Biases of D(x): one per map, one per map and position, or one per map in the first layer alone."""
 
-    def encoder_body(self):
+    def encoder_body(self) -> Table:
         """Return rows 1–6 of the encoder."""
         shapes = (5, 1, 32), (4, 2, 64), (4, 1, 128), (4, 2, 256), (4, 1, 512), (1, 1, 512)
         return normed(Conv, _SLOPE, *shapes)
 
-    def decoder_body(self):
+    def decoder_body(self) -> Table:
         """Return rows 1–6 of the decoder."""
         shapes = (4, 1, 256), (4, 2, 128), (4, 1, 64), (4, 2, 32), (5, 1, 32)
         return normed(TransposedConv, _SLOPE, *shapes) + normed(Conv, _SLOPE, (1, 1, 32))
 
-    def x_table(self):
+    def x_table(self) -> Table:
         """Return D(x)."""
         shapes = (5, 1, 32), (4, 2, 64), (4, 1, 128), (4, 2, 256), (4, 1, 512)
-        biases = {"first": ("tied", *["none"] * 4)}.get(self.x_bias, [self.x_bias] * 5)
-        rows = [self._maxout(*shape, bias) for shape, bias in zip(shapes, biases, strict=True)]
+        first: Bias = "tied" if self.x_bias == "first" else self.x_bias
+        others: Bias = "none" if self.x_bias == "first" else self.x_bias
+        rows = [self._maxout(*shape, first if number == 0 else others) for number, shape in enumerate(shapes)]
         if self.dropout_pattern == "table":
             return tuple(replace(row, input_dropout=p) for row, p in zip(rows, (0.2, 0.5, 0.5, 0.5, 0.5), strict=True))
         return (
@@ -50,18 +51,18 @@ class CIFAR10Networks(PaperNetworks):
             replace(rows[4], input_dropout=0.5),
         )
 
-    def z_table(self):
+    def z_table(self) -> Table:
         """Return D(z)."""
         row = self._maxout(1, 1, 512, "none")
         return replace(row, input_dropout=0.2), replace(row, input_dropout=0.5)
 
-    def joint_table(self, outputs):
+    def joint_table(self, outputs: int) -> Table:
         """Return D(x, z)."""
         row = replace(self._maxout(1, 1, 1024, "tied"), input_dropout=0.5)
         return row, row, Conv(width=outputs, kernel=1, input_dropout=0.5)
 
-    def _maxout(self, kernel, stride, maps, bias):
-        counted = "before" if self.maxout_width == "pre" else "after"
+    def _maxout(self, kernel: int, stride: int, maps: int, bias: Bias) -> Conv:
+        counted: Literal["before", "after"] = "before" if self.maxout_width == "pre" else "after"
         return Conv(width=maps, kernel=kernel, stride=stride, nonlinearity=Maxout(pieces=2, counted=counted), bias=bias)
 
 

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
+from torch import Tensor
+
+from genzoo import Networks
 from genzoo.nn import (
     Architecture,
     BatchNorm,
@@ -11,23 +14,36 @@ from genzoo.nn import (
     Linear,
     LinearEmbedder,
     Sigmoid,
+    Table,
     TableCritic,
     TableDecoder,
     TableEncoder,
     TransposedConv,
 )
 from genzoo.training import Recipe, Training
-from genzoo.types import Posterior
+from genzoo.types import DataSpec, Posterior, Sees
 from genzoo_data.digits import Digits
 
 _BN = BatchNorm(eps=1e-4, momentum=0.05)
 _LRELU = LeakyReLU(0.1)
 
 
-def _rows(row, *shapes, **settings):
+def _rows(
+    row: type[Conv] | type[TransposedConv],
+    *shapes: tuple[int, int, int],
+    batch_norm: BatchNorm | None = None,
+    input_dropout: float = 0.0,
+) -> Table:
     """Return one row of the given class per (width, kernel, stride)."""
     return tuple(
-        row(width=width, kernel=kernel, stride=stride, nonlinearity=_LRELU, **settings)
+        row(
+            width=width,
+            kernel=kernel,
+            stride=stride,
+            batch_norm=batch_norm,
+            nonlinearity=_LRELU,
+            input_dropout=input_dropout,
+        )
         for width, kernel, stride in shapes
     )
 
@@ -47,12 +63,12 @@ class DigitsNetworks(Architecture):
     train_embedding: Literal["generator", "frozen"] = "generator"
     """Who trains the embedding, if anyone."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.embedding < 1:
             raise ValueError(f"embedding is {self.embedding}, expected at least 1")
 
-    def encoder(self, data, *, posterior=None, condition=0):
+    def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> TableEncoder:
         """Return two convolutions, one fully connected layer, and a linear head."""
         chosen = self.choose(posterior)
         outputs = 2 * self.latent if chosen == "gaussian" else self.latent
@@ -66,13 +82,13 @@ class DigitsNetworks(Architecture):
             condition=condition,
         )
 
-    def decoder(self, data, *, condition=0):
+    def decoder(self, data: DataSpec, *, condition: int = 0) -> TableDecoder:
         """Return the convolutions' mirror image, with an untied output bias."""
         output = Conv(width=data.shape[0], kernel=1, nonlinearity=Sigmoid(), bias="untied")
         table = _rows(TransposedConv, (128, 3, 1), (32, 4, 2), batch_norm=_BN)
         return TableDecoder(data, latent=self.latent, table=(*table, output), condition=condition)
 
-    def critic(self, data, *, sees="xz", condition=0, outputs=1):
+    def critic(self, data: DataSpec, *, sees: Sees = "xz", condition: int = 0, outputs: int = 1) -> TableCritic:
         """Return D(x), D(z) and D(x, z), with dropout on every input and no batch statistics."""
         dense = Linear(width=256, input_dropout=self.dropout, nonlinearity=_LRELU)
         return TableCritic(
@@ -86,11 +102,11 @@ class DigitsNetworks(Architecture):
             outputs=outputs,
         )
 
-    def embedder(self, data):
+    def embedder(self, data: DataSpec) -> LinearEmbedder:
         """Return one linear map for all three networks."""
         return LinearEmbedder(data, self.embedding, trained=self.train_embedding == "generator")
 
-    def initialise(self, networks, images):
+    def initialise(self, networks: Networks, images: Tensor) -> None:
         """Start the decoder's output bias at the log-odds of the mean image."""
         if isinstance(networks.decoder, TableDecoder):
             networks.decoder.start_at_mean(images)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from genzoo.nn import Conv, TransposedConv
+from genzoo.nn import Conv, Table, TransposedConv
 from genzoo.training import Recipe
 from genzoo_data.imagenet64 import ImageNet64
 from genzoo_data.tinyimagenet200 import TinyImageNet200
@@ -18,27 +18,27 @@ class ImageNet64Networks(PaperNetworks):
 
     name: ClassVar[str] = "imagenet64"
 
-    def encoder_body(self):
+    def encoder_body(self) -> Table:
         """Return rows 1–8 of the encoder."""
         shapes = (4, 2, 64), (4, 1, 64), (4, 2, 128), (4, 1, 128), (4, 2, 256), (4, 1, 256), (1, 1, 2048), (1, 1, 2048)
         return normed(Conv, _SLOPE, *shapes)
 
-    def decoder_body(self):
+    def decoder_body(self) -> Table:
         """Return rows 1–8 of the decoder."""
         shapes = (4, 1, 256), (4, 2, 128), (4, 1, 128), (4, 2, 64), (4, 1, 64), (4, 2, 64)
         return normed(Conv, _SLOPE, (1, 1, 2048), (1, 1, 256)) + normed(TransposedConv, _SLOPE, *shapes)
 
-    def x_table(self):
+    def x_table(self) -> Table:
         """Return D(x)."""
         shapes = (4, 1, 64), (4, 2, 128), (4, 1, 128), (4, 2, 256), (4, 1, 256)
         first = biased(_SLOPE, (4, 2, 64), input_dropout=0.2)
         return first + normed(Conv, _SLOPE, *shapes, input_dropout=0.2)
 
-    def z_table(self):
+    def z_table(self) -> Table:
         """Return D(z), which has biases here."""
         return biased(_SLOPE, (1, 1, 2048), (1, 1, 2048), input_dropout=0.2)
 
-    def joint_table(self, outputs):
+    def joint_table(self, outputs: int) -> Table:
         """Return D(x, z)."""
         hidden = biased(_SLOPE, (1, 1, 4096), (1, 1, 4096), input_dropout=0.2)
         return (*hidden, Conv(width=outputs, kernel=1, input_dropout=0.2))

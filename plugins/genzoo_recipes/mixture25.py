@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from genzoo.nn import Architecture, BatchNorm, Linear, Maxout, ReLU, TableCritic, TableDecoder, TableEncoder
 from genzoo.training import Recipe, Training
-from genzoo.types import Posterior
+from genzoo.types import DataSpec, Posterior, Sees
 from genzoo_data.mixture import Mixture25
 
 _HIDDEN = Linear(width=400, batch_norm=BatchNorm(eps=1e-4, momentum=0.05), nonlinearity=ReLU())
@@ -25,7 +25,7 @@ class Mixture25Networks(Architecture):
     latent: int = 2
     init_std: float | None = 0.02
 
-    def encoder(self, data, *, posterior=None, condition=0):
+    def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> TableEncoder:
         """Return two hidden layers of 400 and a linear head."""
         chosen = self.choose(posterior)
         outputs = 2 * self.latent if chosen == "gaussian" else self.latent
@@ -38,12 +38,12 @@ class Mixture25Networks(Architecture):
             condition=condition,
         )
 
-    def decoder(self, data, *, condition=0):
+    def decoder(self, data: DataSpec, *, condition: int = 0) -> TableDecoder:
         """Return four hidden layers of 400 and a linear output."""
         table = (_HIDDEN,) * 4 + (Linear(width=data.shape[0]),)
         return TableDecoder(data, latent=self.latent, table=table, condition=condition)
 
-    def critic(self, data, *, sees="xz", condition=0, outputs=1):
+    def critic(self, data: DataSpec, *, sees: Sees = "xz", condition: int = 0, outputs: int = 1) -> TableCritic:
         """Return three maxout layers of 200 on the plain concatenation of what the critic sees."""
         return TableCritic(
             data,

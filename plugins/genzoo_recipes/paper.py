@@ -4,9 +4,13 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from torch import Tensor
+
+from genzoo import Networks
 from genzoo.nn import (
     Architecture,
     BatchNorm,
+    Bias,
     Conv,
     LeakyReLU,
     LinearEmbedder,
@@ -15,31 +19,50 @@ from genzoo.nn import (
     TableCritic,
     TableDecoder,
     TableEncoder,
+    TransposedConv,
 )
 from genzoo.training import Training
-from genzoo.types import Posterior
+from genzoo.types import DataSpec, Posterior, Sees
 
+KernelStrideMaps = tuple[int, int, int]
+"""A row as the paper's tables print it: kernel size, stride, and maps."""
 BN = BatchNorm(eps=1e-4, momentum=0.05)
 """Blocks' batch normalisation: running statistics keep 0.95 of the old."""
 
 
-def normed(row, slope, *shapes, **settings):
+def normed(
+    row: type[Conv] | type[TransposedConv], slope: float, *shapes: KernelStrideMaps, input_dropout: float = 0.0
+) -> Table:
     """Return one row with BN and leaky ReLU, so without bias, per (kernel, stride, maps)."""
     return tuple(
-        row(width=maps, kernel=kernel, stride=stride, batch_norm=BN, nonlinearity=LeakyReLU(slope), **settings)
+        row(
+            width=maps,
+            kernel=kernel,
+            stride=stride,
+            batch_norm=BN,
+            nonlinearity=LeakyReLU(slope),
+            input_dropout=input_dropout,
+        )
         for kernel, stride, maps in shapes
     )
 
 
-def biased(slope, *shapes, bias="tied", **settings):
+def biased(slope: float, *shapes: KernelStrideMaps, bias: Bias = "tied", input_dropout: float = 0.0) -> Table:
     """Return one convolution with a bias and leaky ReLU, without BN, per (kernel, stride, maps)."""
     return tuple(
-        Conv(width=maps, kernel=kernel, stride=stride, nonlinearity=LeakyReLU(slope), bias=bias, **settings)
+        Conv(
+            width=maps,
+            kernel=kernel,
+            stride=stride,
+            nonlinearity=LeakyReLU(slope),
+            bias=bias,
+            input_dropout=input_dropout,
+        )
         for kernel, stride, maps in shapes
     )
 
 
-def schedule(*, epochs, rows, batch_size):
+def schedule(*, epochs: int, rows: int, batch_size: int) -> Training:
     """Return the paper's optimizer for that many epochs, the last partial batch of each included."""
     return Training(
         steps=epochs * -(-rows // batch_size),
@@ -69,7 +92,7 @@ class PaperNetworks(Architecture):
     train_embedding: Literal["generator", "frozen"] = "generator"
     """Who trains the embedding; the paper's code leaves it as it was drawn (`frozen`)."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.embedding < 1:
             raise ValueError(f"embedding is {self.embedding}, expected at least 1")
@@ -94,7 +117,7 @@ class PaperNetworks(Architecture):
     def joint_table(self, outputs: int) -> Table:
         """Return the critic's rows on both."""
 
-    def encoder(self, data, *, posterior=None, condition=0):
+    def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> TableEncoder:
         """Return the encoder; a Gaussian one ends in [μ, log σ]."""
         chosen = self.choose(posterior)
         maps = 2 * self.latent if chosen == "gaussian" else self.latent
@@ -107,12 +130,12 @@ class PaperNetworks(Architecture):
             condition=condition,
         )
 
-    def decoder(self, data, *, condition=0):
+    def decoder(self, data: DataSpec, *, condition: int = 0) -> TableDecoder:
         """Return the decoder, with one output bias per channel and pixel."""
         output = Conv(width=data.shape[0], kernel=1, nonlinearity=Sigmoid(), bias="untied")
         return TableDecoder(data, latent=self.latent, table=(*self.decoder_body(), output), condition=condition)
 
-    def critic(self, data, *, sees="xz", condition=0, outputs=1):
+    def critic(self, data: DataSpec, *, sees: Sees = "xz", condition: int = 0, outputs: int = 1) -> TableCritic:
         """Return D(x), D(z) and D(x, z)."""
         return TableCritic(
             data,
@@ -125,11 +148,11 @@ class PaperNetworks(Architecture):
             outputs=outputs,
         )
 
-    def embedder(self, data):
+    def embedder(self, data: DataSpec) -> LinearEmbedder:
         """Return one linear map for all three networks."""
         return LinearEmbedder(data, self.embedding, trained=self.train_embedding == "generator")
 
-    def initialise(self, networks, images):
+    def initialise(self, networks: Networks, images: Tensor) -> None:
         """Start the decoder's output bias at the log-odds of the mean image."""
         if isinstance(networks.decoder, TableDecoder):
             networks.decoder.start_at_mean(images)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genzoo.nn import Conv, TransposedConv
+from genzoo.nn import Conv, Table, TransposedConv
 from genzoo.training import Recipe
 from genzoo_data.svhn import SVHN
 from genzoo_recipes.paper import PaperNetworks, biased, normed, schedule
@@ -17,27 +17,27 @@ class SVHNNetworks(PaperNetworks):
 
     name: ClassVar[str] = "svhn"
 
-    def encoder_body(self):
+    def encoder_body(self) -> Table:
         """Return rows 1–6 of the encoder."""
         shapes = (5, 1, 32), (4, 2, 64), (4, 1, 128), (4, 2, 256), (4, 1, 512), (1, 1, 512)
         return normed(Conv, _SLOPE, *shapes)
 
-    def decoder_body(self):
+    def decoder_body(self) -> Table:
         """Return rows 1–6 of the decoder."""
         shapes = (4, 1, 256), (4, 2, 128), (4, 1, 64), (4, 2, 32), (5, 1, 32)
         return normed(TransposedConv, _SLOPE, *shapes) + normed(Conv, _SLOPE, (1, 1, 32))
 
-    def x_table(self):
+    def x_table(self) -> Table:
         """Return D(x)."""
         shapes = (4, 2, 64), (4, 1, 128), (4, 2, 256), (4, 1, 512)
         first = biased(_SLOPE, (5, 1, 32), input_dropout=0.2)
         return first + normed(Conv, _SLOPE, *shapes, input_dropout=0.2)
 
-    def z_table(self):
+    def z_table(self) -> Table:
         """Return D(z)."""
         return biased(_SLOPE, (1, 1, 512), (1, 1, 512), bias="none", input_dropout=0.2)
 
-    def joint_table(self, outputs):
+    def joint_table(self, outputs: int) -> Table:
         """Return D(x, z)."""
         hidden = biased(_SLOPE, (1, 1, 1024), (1, 1, 1024), input_dropout=0.2)
         return (*hidden, Conv(width=outputs, kernel=1, input_dropout=0.2))

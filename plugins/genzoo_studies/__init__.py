@@ -4,7 +4,7 @@ from genzoo import hookimpl, lazy
 
 
 @hookimpl
-def genzoo_studies():
+def genzoo_studies() -> list[lazy]:
     """Return the studies."""
     return [
         lazy(

@@ -1,14 +1,19 @@
 """Mode coverage: how many of 25 Gaussians ALI and GAN reach under random hyper-parameters."""
 
 import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, TypedDict
 
 import numpy
 
-from genzoo.comparison import Study, Trial
+from genzoo import Run
+from genzoo.comparison import Lab, Study
+from genzoo.runs import TrainingRequest
 
 PUBLISHED = {"ali": "13.4 ± 5.8 (8–25)", "gan": "10.4 ± 9.2 (1–22)"}
+RECIPE = "mixture25"
 STEPS = {"quick": 3000, "paper": 200_000}
 _RATES = {"quick": (1e-4, 1e-2), "paper": (1e-5, 1e-3)}
 SEEDS = "training and held-out data come from different seeds; the released script used one for both"
@@ -19,6 +24,42 @@ DEVIATIONS = (
     "ALI and GAN of one number share their draws; the paper does not say",
     SEEDS,
 )
+Drawn = TypedDict("Drawn", {"training.learning_rate": float, "training.beta1": float, "architecture.init_std": float})
+"""The hyper-parameters that a pair of runs is trained with, by path."""
+
+
+class Row(Drawn):
+    """One run of the study; its counts are None where it diverged."""
+
+    model: str
+    seed: int
+    run: str | None
+    modes: float | None
+    """Modes that any sample is nearest to, of 25."""
+    strict: float | None
+    """Modes with any sample within three standard deviations, of 25."""
+
+
+class Spread(TypedDict):
+    """Over the runs that did not diverge."""
+
+    mean: float
+    std: float
+    min: float
+    max: float
+
+
+class Summary(TypedDict):
+    """All runs of one model."""
+
+    runs: int
+    diverged: int
+    modes: Spread | None
+    strict: Spread | None
+    best: str | None
+    """The run that covers most."""
+
+
 SHORT = "{steps:,} steps of 100 in place of 200,000, with learning rates ten times as high"
 
 
@@ -38,18 +79,18 @@ class ModeCoverage(Study):
     steps: int | None = None
     """None: as the budget says."""
 
-    def carry_out(self, lab):
+    def carry_out(self, lab: Lab) -> str:
         """Train all, count, and return the table beside the paper's."""
         low, high = _RATES[self.budget]
         steps = self.steps or STEPS[self.budget]
         settings = [_draw(number, low, high) for number in range(self.runs)]
-        trials = [
-            Trial(model=model, seed=number, steps=steps, overrides=drawn)
+        requests = [
+            TrainingRequest(recipe=RECIPE, model=model, seed=number, steps=steps, overrides=drawn)
             for number, drawn in enumerate(settings)
             for model in ("ali", "gan")
         ]
-        runs = lab.train("mixture25", trials)
-        rows = [_row(trial, run) for trial, run in zip(trials, runs, strict=True)]
+        runs = lab.train(requests)
+        rows = [_row(request, settings[request.seed], run) for request, run in zip(requests, runs, strict=True)]
         models = {model: _summary([row for row in rows if row["model"] == model]) for model in ("ali", "gan")}
         deviations = [DEVIATIONS[0].format(low=low, high=high), *DEVIATIONS[1:]]
         if self.budget == "quick":
@@ -60,7 +101,7 @@ class ModeCoverage(Study):
         return _table(models, rows, deviations)
 
 
-def _draw(number, low, high):
+def _draw(number: int, low: float, high: float) -> Drawn:
     source = numpy.random.default_rng([2017, number])
     return {
         "training.learning_rate": float(f"{numpy.exp(source.uniform(numpy.log(low), numpy.log(high))):.3g}"),
@@ -69,39 +110,43 @@ def _draw(number, low, high):
     }
 
 
-def _row(trial, run):
+def _row(request: TrainingRequest, drawn: Drawn, run: Run | None) -> Row:
     scores = {} if run is None else {one["metric"]: one["value"] for one in run.scores if one["step"] == run.step}
     return {
-        "model": trial.model,
-        "seed": trial.seed,
-        **trial.overrides,
+        "model": str(request.model),
+        "seed": request.seed,
+        **drawn,
         "run": None if run is None else run.name,
         "modes": scores.get("modes"),
         "strict": scores.get("modes/strict"),
     }
 
 
-def _summary(rows):
+def _summary(rows: Sequence[Row]) -> Summary:
     """Return mean, standard deviation, least, most and the best run; a diverged run covers what it has: unknown."""
-    known = [row for row in rows if row["modes"] is not None]
-    found = {"runs": len(rows), "diverged": len(rows) - len(known)}
-    for name in ("modes", "strict"):
-        values = [row[name] for row in known]
-        found[name] = (
-            None
-            if not values
-            else {
-                "mean": statistics.fmean(values),
-                "std": statistics.stdev(values) if len(values) > 1 else 0.0,
-                "min": min(values),
-                "max": max(values),
-            }
-        )
-    best = max(known, key=lambda row: (row["modes"], row["strict"]), default=None)
-    return found | {"best": None if best is None else best["run"]}
+    whole = [row for row in rows if row["modes"] is not None]
+    best = max(whole, key=lambda row: (row["modes"] or 0.0, row["strict"] or 0.0), default=None)
+    return {
+        "runs": len(rows),
+        "diverged": len(rows) - len(whole),
+        "modes": _spread([row["modes"] for row in whole if row["modes"] is not None]),
+        "strict": _spread([row["strict"] for row in whole if row["strict"] is not None]),
+        "best": None if best is None else best["run"],
+    }
 
 
-def _draw_counts(rows, path):
+def _spread(values: Sequence[float]) -> Spread | None:
+    if not values:
+        return None
+    return {
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else 0.0,
+        "min": min(values),
+        "max": max(values),
+    }
+
+
+def _draw_counts(rows: Sequence[Row], path: Path) -> None:
     """Draw the modes of every run, the paper's count filled and the strict one open."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -110,17 +155,21 @@ def _draw_counts(rows, path):
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for across, model in enumerate(("ali", "gan")):
-        own = [row for row in rows if row["model"] == model and row["modes"] is not None]
-        places = [across + 0.03 * (row["seed"] - len(own) / 2) for row in own]
+        counts = [
+            (row["seed"], row["modes"], row["strict"])
+            for row in rows
+            if row["model"] == model and row["modes"] is not None and row["strict"] is not None
+        ]
+        places = [across + 0.03 * (seed - len(counts) / 2) for seed, _, _ in counts]
         colour = f"C{across}"
-        axes.scatter(places, [row["modes"] for row in own], color=colour, label=f"{model}, the paper's count")
-        axes.scatter(places, [row["strict"] for row in own], edgecolors=colour, facecolors="none", label="strict")
+        axes.scatter(places, [modes for _, modes, _ in counts], color=colour, label=f"{model}, the paper's count")
+        axes.scatter(places, [strict for _, _, strict in counts], edgecolors=colour, facecolors="none", label="strict")
     axes.set(xticks=[0, 1], xticklabels=["ALI", "GAN"], ylabel="modes of 25", ylim=(0, 26), xlim=(-0.5, 1.5))
     axes.legend(fontsize="small", frameon=False, loc="lower center", ncols=2)
     figure.savefig(path, dpi=110)
 
 
-def _table(models, rows, deviations):
+def _table(models: Mapping[str, Summary], rows: Sequence[Row], deviations: Sequence[str]) -> str:
     lines = ["| model | modes, here | the paper | strict, here | diverged |", "|---|---|---|---|---|"]
     for model, found in models.items():
         lines.append(
@@ -131,16 +180,16 @@ def _table(models, rows, deviations):
     lines.append("|---|---|---|---|---|---|---|---|")
     for ali, gan in zip(rows[::2], rows[1::2], strict=True):
         drawn = f"{ali['training.learning_rate']:g} | {ali['training.beta1']:g} | {ali['architecture.init_std']:g}"
-        counts = " | ".join(_count(row[name]) for row in (ali, gan) for name in ("modes", "strict"))
+        counts = " | ".join(_count(value) for row in (ali, gan) for value in (row["modes"], row["strict"]))
         lines.append(f"| {ali['seed']} | {drawn} | {counts} |")
     return "\n".join([*lines, "", "Where this differs from the paper:", "", *(f"* {line}" for line in deviations)])
 
 
-def _shown(found):
-    if found is None:
+def _shown(spread: Spread | None) -> str:
+    if spread is None:
         return "–"
-    return f"{found['mean']:.1f} ± {found['std']:.1f} ({found['min']:.0f}–{found['max']:.0f})"
+    return f"{spread['mean']:.1f} ± {spread['std']:.1f} ({spread['min']:.0f}–{spread['max']:.0f})"
 
 
-def _count(value):
+def _count(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}"

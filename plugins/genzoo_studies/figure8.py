@@ -1,11 +1,14 @@
 """Figure 8: inference by ALI, by two ways after the fact, and by a VAE, on 25 Gaussians."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
-from genzoo import SettingsError
-from genzoo.comparison import Study, Trial
-from genzoo_studies.coverage import SEEDS, SHORT, STEPS
+from genzoo import Run, SettingsError
+from genzoo.comparison import Lab, Study
+from genzoo.runs import TrainingRequest
+from genzoo_studies.coverage import RECIPE, SEEDS, SHORT, STEPS
 
 _COLUMNS = ("(a) ALI", "(b) GAN + inverse mapping", "(c) GAN + post-hoc ALI", "(d) VAE")
 _ROWS = ("x ~ q(x)", "ẑ ~ q(z|x)", "x̂ = Gx(ẑ)", "z ~ p(z)", "x̃ = Gx(z)")
@@ -27,18 +30,17 @@ class Figure8(Study):
     steps: int | None = None
     """None: as the budget says."""
 
-    def carry_out(self, lab):
+    def carry_out(self, lab: Lab) -> str:
         """Train what is missing, draw, and return what was used."""
         steps = self.steps or STEPS[self.budget]
         ali, gan, origin = self._best(lab, steps)
         if ali is None or gan is None:
             raise SettingsError("the ALI or GAN that figure 8 is drawn from diverged", "see the study's folder")
         inverse, post_hoc, vae = lab.train(
-            "mixture25",
             [
-                Trial(model="inverse-mapping", steps=steps, source=gan),
-                Trial(model="post-hoc-ali", steps=steps, source=gan),
-                Trial(model="vae", steps=steps),
+                TrainingRequest(recipe=RECIPE, model="inverse-mapping", steps=steps, from_run=gan),
+                TrainingRequest(recipe=RECIPE, model="post-hoc-ali", steps=steps, from_run=gan),
+                TrainingRequest(recipe=RECIPE, model="vae", steps=steps),
             ],
         )
         columns = dict(zip(_COLUMNS, (ali, inverse, post_hoc, vae), strict=True))
@@ -52,18 +54,18 @@ class Figure8(Study):
         lab.write(document | {"runs": runs, "scores": scores, "gan": gan.name})
         return _table(scores, origin, deviations)
 
-    def _best(self, lab, steps):
+    def _best(self, lab: Lab, steps: int) -> tuple[Run | None, Run | None, str]:
         found = lab.found_by("ali/mode-coverage")
         if found is not None and found["budget"] == self.budget and found["steps"] == steps:
             names = [found["models"][model]["best"] for model in ("ali", "gan")]
             if None not in names:
-                runs = [lab.run("ali/mode-coverage", name) for name in names]
-                return *runs, "the best ALI and GAN of ali/mode-coverage"
-        runs = lab.train("mixture25", [Trial(model="ali", steps=steps), Trial(model="gan", steps=steps)])
-        return *runs, "one ALI and one GAN on the recipe's settings, as no coverage study was found"
+                best_ali, best_gan = (lab.run("ali/mode-coverage", name) for name in names)
+                return best_ali, best_gan, "the best ALI and GAN of ali/mode-coverage"
+        ali, gan = lab.train([TrainingRequest(recipe=RECIPE, model=model, steps=steps) for model in ("ali", "gan")])
+        return ali, gan, "one ALI and one GAN on the recipe's settings, as no coverage study was found"
 
 
-def _draw(lab, columns, path):
+def _draw(lab: Lab, columns: Mapping[str, Run | None], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -76,6 +78,7 @@ def _draw(lab, columns, path):
             continue
         model = lab.load(run)
         test = lab.data(run).test
+        assert test.labels is not None
         x, _ = model.rows(test, _POINTS)
         codes = model.encode(x).z
         z = model.draw_z(_POINTS)
@@ -92,11 +95,11 @@ def _draw(lab, columns, path):
     figure.savefig(path, dpi=90)
 
 
-def _scores(run):
+def _scores(run: Run | None) -> dict[str, float]:
     return {} if run is None else {one["metric"]: one["value"] for one in run.scores if one["step"] == run.step}
 
 
-def _table(scores, origin, deviations):
+def _table(scores: Mapping[str, Mapping[str, float]], origin: str, deviations: Sequence[str]) -> str:
     names = ("modes", "modes/strict", "reconstruction", "reconstruction/ratio", "latent-match", "cycle")
     lines = [f"| score | {' | '.join(scores)} |", "|---" * (len(scores) + 1) + "|"]
     for name in names:

@@ -4,7 +4,7 @@ from genzoo import hookimpl, lazy
 
 
 @hookimpl
-def genzoo_models():
+def genzoo_models() -> list[lazy]:
     """VAE."""
     return [
         lazy("vae", "genzoo_vae.vae:VAE", "variational autoencoder: Gaussian encoder, likelihood, no critic"),

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from genzoo import Networks
+from genzoo.nn import Architecture
+from genzoo.types import DataSpec
 from genzoo_vae.vae import VAE
 
 
@@ -13,7 +15,7 @@ class ConditionalVAE(VAE):
 
     name: ClassVar[str] = "conditional-vae"
 
-    def build(self, architecture, data):
+    def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return a Gaussian encoder, a decoder, and the embedding that they share."""
         embedder = architecture.embedder(data)
         size = embedder.out_features

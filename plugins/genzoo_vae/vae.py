@@ -1,5 +1,6 @@
 """VAE: a one-player game of reconstruction against the prior."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import log, pi
 from typing import ClassVar
@@ -7,7 +8,8 @@ from typing import ClassVar
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from genzoo import Game, Losses, Networks
-from genzoo.nn import at_least_float32
+from genzoo.nn import Architecture, at_least_float32
+from genzoo.types import Batch, DataSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +21,16 @@ class VAE(Game):
     sigma: float = 0.1
     """Standard deviation of p(x|z) for data of real support; unit support is Bernoulli on the logits."""
 
-    def build(self, architecture, data):
+    def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return a Gaussian encoder and a decoder."""
         return Networks(encoder=architecture.encoder(data, posterior="gaussian"), decoder=architecture.decoder(data))
 
-    def losses(self, networks, batch, movers):
+    def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return the negative ELBO, averaged over rows."""
         code = networks.encode(batch.x, batch.noise, batch.y)
+        assert code.mean is not None
+        assert code.log_std is not None
+        assert networks.decoder is not None
         logits = at_least_float32(networks.decode_logits(code.z, batch.y))
         mean, log_std = at_least_float32(code.mean), at_least_float32(code.log_std)
         if networks.decoder.support == "unit":

@@ -9,7 +9,8 @@ from unittest.mock import patch
 
 import torch
 
-from genzoo import AdversarialGame, new_trainer
+from genzoo import AdversarialGame
+from genzoo.runs import TrainingRequest, new_trainer
 from genzoo.training.batches import Stream
 from genzoo.training.nonfinite import NonFiniteGuard
 from genzoo_bench.measuring import Rates
@@ -18,7 +19,7 @@ _ADAM, _STREAM = torch.optim.Adam, Stream.__init__
 
 
 def two_backwards():
-    return patch.object(AdversarialGame, "_one_backward_may_serve", lambda *call: False)
+    return patch.object(AdversarialGame, "per_player_reason", lambda *call: "it is switched off")
 
 
 def unfused():
@@ -63,7 +64,7 @@ class Within:
     def __init__(self, patched, options):
         self._patched = patched
         with patched():
-            self._trainer = new_trainer("ali", **options)
+            self._trainer = new_trainer(TrainingRequest(model="ali", **options))
 
     def take_step(self):
         with self._patched():

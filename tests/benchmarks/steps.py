@@ -46,17 +46,21 @@ def time_replicas(count, device, steps):
     """Print the seconds of a step of `count` replicas of the toy task, as one program and one after the other."""
     import torch
 
-    from genzoo import new_trainer
+    from genzoo.runs import TrainingRequest, new_trainer
     from genzoo.training.populations import Population
 
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     for model in ("ali", "gan"):
         settings = [{"training.learning_rate": 1e-4 * (1 + number)} for number in range(count)]
         trainers = [
-            new_trainer(model, seed=number, overrides=own, device=device) for number, own in enumerate(settings)
+            new_trainer(TrainingRequest(model=model, seed=number, overrides=own, device=device))
+            for number, own in enumerate(settings)
         ]
         together = Population(
-            [new_trainer(model, seed=number, overrides=own, device=device) for number, own in enumerate(settings)]
+            [
+                new_trainer(TrainingRequest(model=model, seed=number, overrides=own, device=device))
+                for number, own in enumerate(settings)
+            ]
         )
         seconds = {"together": [], "apart": []}
         for block in range(6):

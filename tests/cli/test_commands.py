@@ -17,6 +17,7 @@ from toy import TOY
 
 import genzoo
 from genzoo.host.registry import KINDS, registry
+from genzoo.storage import files
 
 COMMANDS = ("train", "resume", "sample", "reconstruct", "interpolate", "evaluate", "list", "show", "runs")
 TOY_OPTIONS = [part for path, value in TOY.items() for part in ("--set", f"{path}={value}")]
@@ -505,6 +506,16 @@ def test_a_run_that_was_stopped_is_listed_as_such(say, own_ali):
     shutil.rmtree(own_ali / "checkpoints" / "step-0000004")
     (item,) = say("runs", "--root", own_ali.parent, "--json").document["runs"]
     assert (item["step"], item["steps"], item["status"]) == (2, 4, "stopped")
+
+
+def test_a_run_is_listed_with_the_headline_score_of_its_newest_step(say, own_ali):
+    assert say("runs", "--root", own_ali.parent).out.splitlines()[1].split()[-2] == "modes"
+    document = json.loads((own_ali / "evaluation.json").read_text())
+    headlines = [(score.pop("headline"), score["metric"]) for score in document["scores"]]
+    assert sorted(name for is_headline, name in headlines if is_headline) == ["modes"]
+    # an evaluation of a genzoo whose scores had no headline yet
+    files.write_sealed(own_ali / "evaluation.json", {key: document[key] for key in ("schema_version", "run", "scores")})
+    assert say("runs", "--root", own_ali.parent).out.splitlines()[1].split()[-2] == "cycle"
 
 
 def test_without_runs_the_command_that_begins_one_is_told(say):

@@ -176,7 +176,7 @@ def test_every_conditional_model_is_trained_sampled_and_measured(say, runs, mode
     run = genzoo.Run(runs / model)
     assert run.step == 2
     assert {"recognition", "recognition/real"} <= {score["metric"] for score in run.scores}
-    assert sum(run.record["label_frequencies"]) == pytest.approx(1)
+    assert sum(run.record.label_frequencies) == pytest.approx(1)
     assert all(numpy.isfinite(value) for entry in run.read_log() for value in entry["losses"].values())
     assert say("sample", runs / model, "--condition", "7", "-n", 3, "--out", "a.npy").code == 0
     expected = genzoo.load(run).sample(3, y=class_of(7, 3))

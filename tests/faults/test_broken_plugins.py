@@ -456,7 +456,7 @@ def test_a_plugin_with_the_names_of_built_in_ones_leaves_both_within_reach_and_o
     assert said.err.endswith("say which: genzoo:gan or zoo-good:gan\n")
     ran = {name: ask("train", name, "--json", *TINY) for name in ("ali", "genzoo:gan", "zoo-good:gan")}
     assert {name: said.code for name, said in ran.items()} == dict.fromkeys(ran, 0)
-    models = [genzoo.Run(Path(said.document["run"])).record["model"] for said in ran.values()]
+    models = [genzoo.Run(Path(said.document["run"])).record.model for said in ran.values()]
     assert models == list(ran)
 
 
@@ -467,7 +467,7 @@ def test_a_run_of_a_built_in_model_goes_on_though_a_plugin_has_taken_its_name(go
     registry.cache_clear()
     assert ask("train", "gan", *TINY).code == 4
     assert ask("resume", run, "--steps", "3", "--json").document["step"] == 3
-    assert genzoo.Run(Path(run)).record["settings"]["game"]["name"] == "genzoo:gan"
+    assert genzoo.Run(Path(run)).record.settings["game"]["name"] == "genzoo:gan"
     assert ask("resume", run, "--steps", "4", "--json").document["step"] == 4
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from contents import tensors_of
 from fork_server import INTERVAL, STEPS
-from toy import RECORD
+from toy import RECORD, record
 
 from genzoo.host.registry import registry
 from genzoo.storage import checkpoints
@@ -231,7 +231,7 @@ def scores_of(value):
 
 
 WRITERS = {
-    "run.json": ("write_record", lambda run: run.record["seed"]),
+    "run.json": ("write_record", lambda run: run.record.seed),
     "evaluation.json": ("write_scores", lambda run: run.scores[0]["value"]),
     "metrics.jsonl, a line": ("log", lambda run: [entry["step"] for entry in run.read_log()]),
     "metrics.jsonl, rewound": ("rewind_log", lambda run: [entry["step"] for entry in run.read_log()]),
@@ -250,7 +250,7 @@ def as_run(path):
 
 def written_run(path):
     run = Run(path)
-    run.write_record(RECORD | {"seed": 1})
+    run.write_record(record(seed=1))
     run.write_scores(scores_of(1.0))
     for step in (1, 2):
         run.log({"step": step})
@@ -443,7 +443,7 @@ def fail_everywhere(root, operations, tmp_path, *, made_folders_are_kept=True):
             found = tmp_path / "found"
             disk.after_failure(found, choose)
             newest, _ = checkpoints.newest(found / "run" / "checkpoints")
-            yield newest is not None and newest.step >= disk.saved and Run(found / "run").record["model"] == "gan"
+            yield newest is not None and newest.step >= disk.saved and Run(found / "run").record.model == "gan"
             shutil.rmtree(found)
 
 

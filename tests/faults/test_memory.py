@@ -60,7 +60,7 @@ def command(job):
 
 def measure(job):
     def trainer(rows):
-        return genzoo.new_trainer(job["model"], recipe=job["recipe"], overrides={"training.batch_size": rows})
+        return new_trainer(job["model"], recipe=job["recipe"], overrides={"training.batch_size": rows})
     trainer(8).take_step()
     large = trainer(job["rows"])
     begun = status("VmRSS:")
@@ -183,7 +183,7 @@ def is_told(err, place, estimate):
 
 def is_kept(server, trained, path):
     """Return whether a run has its batch size and checkpoint yet, and ends bitwise where the uninterrupted one does."""
-    batch = Run(path).record["settings"]["training"]["batch_size"]
+    batch = Run(path).record.settings["training"]["batch_size"]
     found, faults = checkpoints.newest(path / "checkpoints")
     if batch != ROWS or faults or found.step != STEPS // 2 or files_of(path) != files_of(trained / "half"):
         return False
@@ -282,7 +282,7 @@ def test_a_batch_that_fits_nowhere_is_refused_by_its_first_step(server, tmp_path
     kept, step = (int(number.replace(",", "")) for number in re.findall(r"([\d,]+) bytes", found))
     assert kept < 2**30 < step
     assert f"--set training.batch_size={rows // 2} (it is never changed silently)" in remedy
-    assert Run(path).record["settings"]["training"]["batch_size"] == rows
+    assert Run(path).record.settings["training"]["batch_size"] == rows
     assert checkpoints.steps(path / "checkpoints") == []
     assert not list(path.glob("**/*.tmp"))
 

@@ -26,7 +26,7 @@ from genzoo.runs.job import find_recipe
 from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun
 from genzoo.training.batches import EpochOrder, Stream
-from genzoo.training.distributed import Ranks
+from genzoo.training.distributed import SingleProcess
 
 WORKER = str(Path(__file__).parents[1] / "support" / "rank_worker.py")
 PATIENCE = 100
@@ -137,7 +137,7 @@ def computed(tmp_path_factory):
     """Return what one process, and each of two ranks, computed."""
     folder = tmp_path_factory.mktemp("computed")
     with two_ranks(WORKER, "compute", folder) as process:
-        alone = rank_worker.compute(Ranks())
+        alone = rank_worker.compute(SingleProcess())
         end = ended(process)
     assert end.code == 0, end.err
     return SimpleNamespace(alone=alone, ranks=[torch.load(folder / f"{rank}.pt") for rank in range(2)])
@@ -212,7 +212,7 @@ def test_local_batch_statistics_keep_plain_batch_norms_that_see_a_rank_s_own_row
     assert any(not torch.equal(first["state"][name], synced[name]) for name in synced if name.startswith("optimizers/"))
 
 
-class Part(Ranks):
+class Part(SingleProcess):
     """One of several ranks, alone in its process."""
 
     def __init__(self, rank, size):
@@ -286,7 +286,7 @@ def test_the_batches_of_all_ranks_together_are_those_of_one_process(ahead):
 
 
 def test_one_process_is_a_group_of_one():
-    ranks, tensors = Ranks(), [torch.ones(2)]
+    ranks, tensors = SingleProcess(), [torch.ones(2)]
     assert (ranks.rank, ranks.size, ranks.is_first, ranks.local_rows(7)) == (0, 1, True, slice(0, 7))
     assert ranks.average(tensors)[0] is tensors[0]
     assert ranks.broadcast_json({"a": 1}) == {"a": 1}
@@ -379,7 +379,7 @@ def test_ranks_that_were_stopped_and_killed_go_on_bitwise_as_if_they_had_not_bee
 def test_two_ranks_leave_the_files_that_one_process_does_and_say_how_many_they_were(story, tmp_path):
     alone = genzoo.train("ali", overrides=TOY, steps=story.steps, run=tmp_path / "alone")
     assert files_below(story.whole.path) == files_below(alone.path)
-    assert (story.whole.record["ranks"], alone.record["ranks"]) == (2, 1)
+    assert (story.whole.record.ranks, alone.record.ranks) == (2, 1)
     assert len(story.whole.read_log()) == len(alone.read_log())
 
 

@@ -332,7 +332,7 @@ def test_sixteen_that_begin_at_once_get_folders_of_their_own_and_lose_no_line(se
             survived += (
                 end_of(done)[0] == STOPPED
                 and path.endswith(f"-gan-mixture25-s{seed}")
-                and Run(root / path).record["seed"] == seed
+                and Run(root / path).record.seed == seed
                 and [json.loads(line)["step"] for line in text.splitlines()] == [1, 2, 3, 4]
                 and text.endswith("\n")
                 and newest(root / path / "checkpoints")[0].step == 4

@@ -624,7 +624,9 @@ def test_every_model_can_be_built_on_every_image_recipe(recipe, model):
         code = networks.encode(x, z, y)
         assert code.z.shape == code.mean.shape == code.log_std.shape == z.shape
     if networks.critic is not None:
-        joint = Joint(x=x, z=None if networks.encoder is None else z, y=networks.embed(y))
+        joint = Joint(
+            x=x, z=None if networks.encoder is None else z, y=networks.embed(y) if networks.is_conditional else None
+        )
         assert networks.judge(joint).logits.shape == (3,)
 
 

@@ -244,9 +244,10 @@ def save(disk, *, folder, step, size):
 
 def method(disk, *, run, name, value):
     """Call a method of a run."""
+    from genzoo.storage.record import RunRecord
     from genzoo.storage.run_folder import Run
 
-    getattr(Run(Path(run)), name)(value)
+    getattr(Run(Path(run)), name)(RunRecord.from_json(value) if name == "write_record" else value)
 
 
 def save_for_ever(disk, *, folder, how, size):

@@ -13,13 +13,14 @@ from typing import ClassVar
 
 import torch
 from torch import nn
-from trainers import doubled
+from trainers import doubled, job_of_request
 
-from genzoo import api, cli
+from genzoo import cli
+from genzoo.data.root import data_root
 from genzoo.host.registry import registry
 from genzoo.nn import BatchNorm, Linear, Sigmoid, TableCritic, TableDecoder, TableEncoder
 from genzoo.nn.layers import GlobalBatchNorm
-from genzoo.runs.job import find_recipe, resolve_job
+from genzoo.runs.job import find_recipe
 from genzoo.storage import checkpoints
 from genzoo.training.distributed import joined
 from genzoo.training.trainer import Trainer
@@ -68,8 +69,8 @@ ROWS_1D, ROWS_2D = (12, 5), (6, 3, 4, 2)
 
 
 def trainer_of(model, recipe, overrides, ranks):
-    job = resolve_job(registry(), model, recipe, 3, None, "fp32", overrides, None, device="cpu")
-    splits = job.settings.dataset.load(api.data_folder(None))
+    job = job_of_request(model, recipe=recipe, seed=3, overrides=overrides, device="cpu")
+    splits = job.settings.dataset.load(data_root())
     return Trainer(job.plan, splits.train, seed=3, device=CPU, ranks=ranks)
 
 

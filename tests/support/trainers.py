@@ -8,7 +8,11 @@ from typing import ClassVar
 import torch
 from toy_components import TRAINING, ToyMixture, ToyNetworks, WithEncoder
 
+from genzoo import runs
 from genzoo.games import StandardNormal
+from genzoo.host.registry import registry
+from genzoo.runs import TrainingRequest
+from genzoo.runs.job import resolve_job
 from genzoo.training.ema import EMA
 from genzoo.training.initialization import Plan
 from genzoo.training.settings import Settings
@@ -88,3 +92,13 @@ def equal(left, right):
 
 def bits(tensor):
     return tensor.contiguous().view(torch.int32)
+
+
+def new_trainer(model, *, split=None, **chosen):
+    """Return the trainer of a request in memory, on random rows unless there is a `split`."""
+    return runs.new_trainer(TrainingRequest(model=model, **chosen), split=split)
+
+
+def job_of_request(model, *, precision="fp32", **chosen):
+    """Return the job that a request resolves to."""
+    return resolve_job(registry(), TrainingRequest(model=model, precision=precision, **chosen))

@@ -8,27 +8,59 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from genzoo.comparison import cells, report
+import genzoo
+from genzoo.comparison import (
+    ComparisonCallback,
+    LocalProcesses,
+    Results,
+    Row,
+    StoredScore,
+    Summary,
+    baselines,
+    cells,
+    progress,
+    report,
+    results,
+    worker,
+)
+from genzoo.comparison.progress import LogTail
+from genzoo.comparison.sections import Picture, Section
+from genzoo.components import to_json
+from genzoo.errors import SettingsError
 from genzoo.host.registry import registry
-from genzoo.runs.job import resolve_job
+from genzoo.runs import TrainingRequest
+from genzoo.runs.job import find_game, find_recipe, resolve_job
+from genzoo.storage import files
 from genzoo.storage.run_folder import Run
 from genzoo.training.trainer import Trainer
 
 SMALL = ("--set", "dataset.rows=200", "--set", "dataset.held_out_rows=2200", "--set", "training.batch_size=20")
 
 
-def job(model="ali", *, seed=0, steps=4, **overrides):
-    return resolve_job(registry(), model, "mixture25", seed, steps, "fp32", overrides, None)
+def request(model="ali", *, seed=0, steps=4, recipe="mixture25", precision="fp32", **overrides):
+    return TrainingRequest(
+        model=model, recipe=recipe, seed=seed, steps=steps, precision=precision, overrides=overrides, device="cpu"
+    )
 
 
-def contestant(label, model="ali", seeds=1, **overrides):
-    return cells.Contestant(label=label, jobs=tuple(job(model, seed=seed, **overrides) for seed in range(seeds)))
+def job(*arguments, **chosen):
+    return resolve_job(registry(), request(*arguments, **chosen))
+
+
+def cell(label, *arguments, folder=Path("none"), **chosen):
+    return cells.cell_of(label, request(*arguments, **chosen), folder)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +98,11 @@ def test_the_same_model_twice_needs_different_settings(say):
     assert "ali is named twice with the same settings" in said.err
     said = say("compare", "ali", "other=ali")
     assert said.code == 2
-    cells.refuse_unlike([contestant("ali"), contestant("hinge", **{"game.objective": "hinge"})])
+    cells.refuse_unlike([cell("ali"), cell("ali", seed=1), cell("hinge", **{"game.objective": "hinge"})])
+    with pytest.raises(SettingsError, match="other is named twice with the same settings"):
+        cells.refuse_unlike([cell("ali"), cell("other")])
+    with pytest.raises(SettingsError, match="ali is named twice"):
+        genzoo.compare(["ali", "ali"])
 
 
 def test_other_data_are_not_comparable(compared, say, tmp_path):
@@ -99,7 +135,7 @@ def test_every_cell_is_an_ordinary_run_with_the_same_batches_and_decoder(compare
     ]
     records = [Run(cell).record for cell in cells]
     for name in ("dataset", "architecture", "prior"):
-        assert all(record["settings"][name] == records[0]["settings"][name] for record in records)
+        assert all(record.settings[name] == records[0].settings[name] for record in records)
     assert all(Run(cell).step == 10 for cell in cells)
 
 
@@ -183,29 +219,38 @@ def test_two_cells_with_the_same_seed_see_the_same_batches_and_z_and_start_from_
 def test_statistics_are_over_seeds_at_the_last_step_and_best_is_over_the_way():
     def course(*values):
         return [
-            {"metric": "m", "value": value, "step": step, "protocol": {"seed": 1}, "better": "lower"}
+            StoredScore(metric="m", value=value, step=step, protocol={"seed": 1}, better="lower")
             for step, value in enumerate(values, start=1)
         ]
 
-    (found,) = cells._statistics([course(3.0, 1.0, 2.0), course(5.0, 4.0, 6.0)])
-    assert found["final"] == {"mean": 4.0, "std": statistics.stdev([2.0, 6.0]), "min": 2.0, "max": 6.0}
-    assert found["best"]["mean"] == 2.5
-    assert found["values"] == [2.0, 6.0]
+    (score,) = results.row_scores([course(3.0, 1.0, 2.0), course(5.0, 4.0, 6.0)])
+    assert score.final == Summary(mean=4.0, std=statistics.stdev([2.0, 6.0]), min=2.0, max=6.0)
+    assert score.best.mean == 2.5
+    assert score.values == (2.0, 6.0)
 
 
 def test_scores_of_another_protocol_are_kept_apart_and_not_ranked():
     def score(value, rows):
-        return {"metric": "m", "value": value, "step": 1, "protocol": {"rows": rows, "seed": 0}, "better": "lower"}
+        return StoredScore(metric="m", value=value, step=1, protocol={"rows": rows, "seed": 0}, better="lower")
 
-    found = [cells._statistics([[score(value, rows)]]) for value, rows in ((3.0, 10), (1.0, 20), (2.0, 10))]
-    rows = [
-        {"label": name, "seeds": [0], "scores": scores, "failed": [], "obstacles": [], "parameters": 1}
-        | {"macs_per_update": 1, "steps": 1, "images_seen": 1, "seconds": 1.0}
-        for name, scores in zip("abc", found, strict=True)
-    ]
-    (cells,) = report.Table({"rows": rows, "baselines": []}).rows
-    assert [cell["text"] for cell in cells] == ["3", "1 †", "2"]
-    assert [cell["best"] for cell in cells] == [False, False, True]
+    of_rows = [results.row_scores([[score(value, rows)]]) for value, rows in ((3.0, 10), (1.0, 20), (2.0, 10))]
+    cost = {"parameters": 1, "macs_per_update": 1, "steps": 1, "images_seen": 1, "seconds": 1.0}
+    rows = tuple(
+        Row(label=name, model="m", seeds=(0,), scores=scores, failed=(), settings={}, **cost)
+        for name, scores in zip("abc", of_rows, strict=True)
+    )
+    known = {
+        "recipe": "r",
+        "data": "d",
+        "baselines": (),
+        "cells": (),
+        "environment": {},
+        "command": "",
+        "vectors": True,
+    }
+    (entries,) = report.Table(Results(rows=rows, **known)).rows
+    assert [entry.text for entry in entries] == ["3", "1 †", "2"]
+    assert [entry.best for entry in entries] == [False, False, True]
 
 
 def test_what_a_model_cannot_do_is_a_dash_with_a_reason(compared):
@@ -255,14 +300,11 @@ def test_the_report_needs_no_network_and_no_script(compared):
 
 def test_third_party_text_is_escaped(compared, tmp_path):
     evil = "<script>alert(1)</script>$x_{"
-    results = results_of(compared)
-    for row in results["rows"]:
-        row["label"] += evil
-    for cell in results["cells"]:
-        cell["label"] += evil
-    results["command"] = evil
-    picture = report.Picture(evil, b"png")
-    report.write_report(tmp_path, results, [report.Section(evil, evil, (picture,))])
+    stored = Results.read(compared)
+    rows = tuple(replace(row, label=row.label + evil) for row in stored.rows)
+    of_cells = tuple(replace(cell, label=cell.label + evil) for cell in stored.cells)
+    changed = replace(stored, rows=rows, cells=of_cells, command=evil)
+    report.write_report(tmp_path, changed, [Section(evil, evil, (Picture(evil, b"png"),))])
     page = (tmp_path / "report.html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -295,15 +337,257 @@ def test_a_browser_draws_the_report(compared, tmp_path, width, scheme):
         assert len(colours) > 50  # text, lines and drawings, not a blank page
 
 
-def test_nothing_is_left_of_a_failed_start(tmp_path):
-    waiting = cells.cells_of([contestant("ali")], tmp_path)
-    (outcome,) = cells.train_cells(waiting, lambda some: cells.Command(["nonsense"]), jobs=1)
+# The worker, and where it runs
+
+
+def test_a_worker_that_ends_without_a_word_is_a_failure_with_its_last_words(tmp_path):
+    bad = replace(cell("ali", folder=tmp_path), request=replace(request(), model="nonsense", run=tmp_path / "run"))
+    with LocalProcesses(1) as executor:
+        (outcome,) = cells.train_cells([bad], executor, tasks=tmp_path / "tasks")
     assert outcome.code == 2
-    assert "nonsense" in outcome.said
-    assert list((tmp_path / "cells").iterdir()) == []
+    assert "nonsense" in outcome.found
+    assert not (tmp_path / "cells").exists()
+    assert not (tmp_path / "run").exists()
+
+
+class Killing(Executor):
+    """Runs nothing: its workers end by signal 9."""
+
+    def submit(self, fn, /, *args, **more):
+        (args[0] / worker.OUTPUT).write_text("Killed")
+        future = Future()
+        future.set_result(-9)
+        return future
+
+
+def test_a_worker_that_was_killed_is_told_from_one_that_failed(tmp_path):
+    (outcome,) = cells.train_cells([cell("ali", folder=tmp_path)], Killing(), tasks=tmp_path / "tasks")
+    assert outcome.code == 137
+    assert outcome.found == "its process was ended by signal 9 Killed"
+    assert (tmp_path / "tasks").is_dir()  # for a person to read
+
+
+SMALL_OVERRIDES = {"dataset.rows": 200, "dataset.held_out_rows": 2200, "training.batch_size": 20}
+
+
+def test_trainings_run_wherever_an_executor_runs_them(compared, tmp_path):
+    """The caller's own executor; in its threads, so that no other process is needed."""
+    with ThreadPoolExecutor(1) as executor:
+        comparison = genzoo.compare(
+            ["vae"], steps=10, seeds=2, overrides=SMALL_OVERRIDES, report=tmp_path, device="cpu", executor=executor
+        )
+    known = next(row for row in Results.read(compared).rows if row.label == "vae")
+    (row,) = comparison.rows
+    assert replace(row, seconds=0, settings={}) == replace(known, seconds=0, settings={})
+    assert [run.record.seed for run in comparison.runs["vae"]] == [0, 1]
+    assert not (tmp_path / "tasks").exists()
+
+
+def test_the_processes_of_this_machine_run_tasks_alone():
+    with LocalProcesses(1) as executor, pytest.raises(TypeError, match="runs tasks of comparisons alone"):
+        executor.submit(print, "anything")
+
+
+def test_a_request_crosses_to_a_worker_as_json_with_games_and_recipes_as_values():
+    recipe = replace(find_recipe(registry(), "mixture25"), name="nobody registers this")
+    game = find_game(registry(), "ali")
+    value = TrainingRequest(
+        model=game, recipe=recipe, overrides={"training.batch_size": "20"}, run="here", device="cpu", seed=3
+    )
+    stored = json.loads(json.dumps(value.to_json(name_of=registry().name_of)))
+    assert TrainingRequest.from_json(stored, resolve=registry().resolve) == value
+
+
+def test_a_recipe_that_no_plugin_registers_is_compared(tmp_path):
+    base = find_recipe(registry(), "mixture25")
+    mine = replace(base, name="mine", dataset=replace(base.dataset, rows=60, held_out_rows=2200))
+    comparison = genzoo.compare(["gan"], recipe=mine, steps=2, report=tmp_path, device="cpu")
+    assert comparison.results.recipe == "mine"
+    assert comparison.results.failures == []
+    assert comparison.runs["gan"][0].record.settings["dataset"]["rows"] == 60
+
+
+# As a library call
+
+
+def test_a_comparison_is_a_value_with_rows_scores_protocols_and_paths(compared, tmp_path):
+    heard = []
+
+    class Listener(ComparisonCallback):
+        def on_start(self, folder, labels, done, replaces):
+            heard.append((folder, labels, done, replaces))
+
+    comparison = genzoo.compare(
+        {"ali": "ali", "hinge": TrainingRequest(model="ali", overrides={"game.objective": "hinge"})},
+        steps=4,
+        overrides=SMALL_OVERRIDES,
+        report=tmp_path,
+        device="cpu",
+        callback=Listener(),
+    )
+    assert heard == [(tmp_path, ["ali seed 0", "hinge seed 0"], 0, [])]
+    assert [row.label for row in comparison.rows] == ["ali", "hinge"]
+    score = next(score for score in comparison.rows[0].scores if score.metric == "modes")
+    assert (score.n, score.better, score.protocol["samples"]) == (1, "higher", 10_000)
+    assert comparison.report.is_file()
+    assert comparison.table == (tmp_path / "table.md").read_text().rstrip("\n") == comparison._repr_markdown_()
+    assert comparison.runs["hinge"][0].record.settings["game"]["objective"]["name"] == "hinge"
+    assert Results.read(tmp_path) == comparison.results
+
+
+def test_results_return_from_their_file_as_they_were(compared):
+    stored = Results.read(compared)
+    assert {"schema_version": 1, **to_json(stored)} == results_of(compared)
+
+
+def test_an_exception_of_the_callback_ends_the_comparison_and_saves_what_runs(tmp_path):
+    class Stopped(Exception):
+        pass
+
+    class Stopping(ComparisonCallback):
+        def on_progress(self, steps):
+            if steps[0][0] > 0:
+                raise Stopped
+
+    overrides = SMALL_OVERRIDES | {"training.log_every": 10, "training.checkpoint_every": 10_000}
+    with pytest.raises(Stopped):
+        genzoo.compare(["gan"], steps=100_000, overrides=overrides, report=tmp_path, device="cpu", callback=Stopping())
+    (folder,) = (tmp_path / "cells").iterdir()
+    run = Run(folder)
+    assert not run.is_running
+    assert run.step == run.read_log()[-1]["step"] > 0
+
+
+def test_the_untrained_baseline_of_a_conditional_model_has_its_sample_scores(tmp_path):
+    splits = job("conditional-gan", recipe="digits").settings.dataset.load(None)
+    model = baselines.untrained(cell("conditional-gan", "conditional-gan", recipe="digits"), splits)
+    assert sum(model.label_frequencies) == pytest.approx(1)
+    assert model.sample(4).shape == (4, 1, 8, 8)
+
+
+# Progress
+
+
+def test_every_byte_of_a_log_is_read_once(tmp_path, monkeypatch):
+    run = Run(tmp_path)
+    tail, path = LogTail(run), tmp_path / "metrics.jsonl"
+    assert tail.step() == 0
+    read = []
+    real = progress.json.loads
+    monkeypatch.setattr(progress.json, "loads", lambda line: read.append(bytes(line)) or real(line))
+    path.write_bytes(b'{"step": 10}\n{"step": 20}\n{"st')
+    assert tail.step() == 20
+    assert tail.step() == 20
+    assert read == [b'{"step": 20}']
+    with path.open("ab") as file:
+        file.write(b'ep": 30}\n')
+    assert tail.step() == 30
+    files.write(path, b'{"step": 5}\n')  # as a run that goes on from a checkpoint writes its log anew
+    assert tail.step() == 5
+    path.unlink()
+    assert tail.step() == 5
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=30), st.data())
+def test_a_log_that_grows_in_pieces_has_the_step_of_its_last_whole_line(steps, data):
+    content = b"".join(json.dumps({"step": step, "losses": {}}).encode() + b"\n" for step in steps)
+    with tempfile.TemporaryDirectory() as folder:
+        path, tail, at = Path(folder) / "metrics.jsonl", LogTail(Run(Path(folder))), 0
+        while at < len(content):
+            end = data.draw(st.integers(at + 1, len(content)))
+            with path.open("ab") as file:
+                file.write(content[at:end])
+            at = end
+            whole = content[:at].count(b"\n")
+            assert tail.step() == (steps[whole - 1] if whole else 0)
 
 
 def test_the_summary_of_nothing_is_nothing():
-    assert cells.summary([]) is None
-    assert cells.summary([2.0]) == {"mean": 2.0, "std": 0.0, "min": 2.0, "max": 2.0}
-    assert math.isclose(cells.summary([1.0, 3.0])["std"], 2**0.5)
+    assert results.summary([]) is None
+    assert results.summary([2.0]) == Summary(mean=2.0, std=0.0, min=2.0, max=2.0)
+    assert math.isclose(results.summary([1.0, 3.0]).std, 2**0.5)
+
+
+# Together
+
+
+def teams(*jobs, together=True, waiting=None):
+    listed = [cells.Cell(label="x", job=job, run=Run(Path("none")), request=None) for job in jobs]
+    return list(cells.teams(listed, range(len(jobs)) if waiting is None else waiting, together))
+
+
+def test_cells_that_differ_in_seed_and_optimizer_share_a_process():
+    alike = [
+        job(),
+        job(seed=1),
+        job(**{"training.learning_rate": 1e-5}),
+        job(**{"training.beta1": 0.1, "training.beta2": 0.9, "training.epsilon": 1e-4}),
+        job(**{"training.players.critic.learning_rate": 1e-5}),
+        job(**{"training.averaging": 0.9}),
+        job(**{"architecture.init_std": 0.1}),
+    ]
+    assert teams(*alike) == [(0, 1, 2, 3, 4, 5, 6)]
+    assert teams(*alike, together=False) == [(0,), (1,), (2,), (3,), (4,), (5,), (6,)]
+    assert teams(*alike, waiting=[1, 4]) == [(1, 4)]
+
+
+def test_cells_that_differ_in_anything_else_do_not():
+    others = [
+        job(),
+        job("gan"),
+        job(steps=5),
+        job(precision="bf16"),
+        job(recipe="digits"),
+        job(**{"game.objective": "hinge"}),
+        job(**{"game.schedule": "alternating"}),
+        job(**{"training.batch_size": 50}),
+        job(**{"dataset.rows": 500}),
+        job(**{"architecture.latent": 3}),
+    ]
+    assert teams(*others) == [(number,) for number in range(len(others))]
+
+
+def test_teams_stand_in_the_order_of_their_first_cells():
+    assert teams(job(), job("gan"), job(seed=1), job("gan", seed=1), job("vae")) == [(0, 2), (1, 3), (4,)]
+
+
+def test_a_comparison_together_is_of_ordinary_runs_and_goes_on_from_what_is_there(say, tmp_path):
+    arguments = ("compare", "ali", "gan", "--seeds", 2, "--steps", 40, *SMALL, "--report", tmp_path / "one", "--json")
+    found = say(*arguments, "--together", "--jobs", 2).document
+    assert [(cell["label"], cell["seed"], cell["step"], cell["failure"]) for cell in found["cells"]] == [
+        (model, seed, 40, "") for seed in range(2) for model in ("ali", "gan")
+    ]
+    assert [row["seeds"] for row in found["rows"]] == [[0, 1], [0, 1]]
+    assert all(score["n"] == 2 for row in found["rows"] for score in row["scores"])
+    assert (tmp_path / "one" / "report.html").is_file()
+    for cell in found["cells"]:
+        run = Run(tmp_path / "one" / cell["run"])
+        assert run.record.seed == cell["seed"]
+        assert {score["step"] for score in run.scores} == {8, 16, 24, 32, 40}
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "one" / "cells").rglob("*.safetensors")}
+    assert stamps
+    assert say(*arguments, "--together").document["rows"] == found["rows"]
+    assert say(*arguments, "--apart").document["rows"] == found["rows"]
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+
+
+@pytest.mark.slow
+def test_a_study_is_carried_out_together(say, tmp_path):
+    chosen = ("--set", "study.runs=2", "--set", "study.steps=30", "--report", tmp_path, "--together", "--jobs", 2)
+    found = say("reproduce", "ali/mode-coverage", *chosen, "--json").document
+    assert [(row["model"], row["seed"], row["modes"] is not None) for row in found["runs"]] == [
+        (model, seed, True) for seed in range(2) for model in ("ali", "gan")
+    ]
+    assert len(list((tmp_path / "ali" / "mode-coverage" / "cells").glob("*/run.json"))) == 4
+
+
+@pytest.mark.slow
+def test_one_failed_training_of_a_team_is_named_beside_those_that_finished(say, tmp_path):
+    arguments = ("compare", "ali", "wild=ali", "--set", "wild:training.learning_rate=1e30", "--steps", 30, *SMALL)
+    said = say(*arguments, "--report", tmp_path / "wild", "--together", "--jobs", 1)
+    assert said.code == 5
+    rows = {row["label"]: row for row in json.loads((tmp_path / "wild" / "results.json").read_text())["rows"]}
+    assert rows["ali"]["failed"] == []
+    assert rows["ali"]["scores"]
+    assert rows["wild"]["failed"][0].startswith("exit 5: ")
+    assert "non-finite in step 2" in rows["wild"]["failed"][0]

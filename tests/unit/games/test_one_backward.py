@@ -2,13 +2,23 @@
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
+from unittest import mock
 
 import pytest
 import torch
 
-from genzoo import Joint
-from genzoo.games import Alternating, Hinge, LeastSquares, Minimax, NonSaturating, StandardNormal, Wasserstein
-from genzoo.games.game import one_by_one
+from genzoo import AdversarialGame, Joint, PluginError
+from genzoo.games import (
+    Alternating,
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Schedule,
+    StandardNormal,
+    Wasserstein,
+)
+from genzoo.games.game import per_player
 from genzoo.nn import BatchNorm, Linear, ReLU, TableCritic
 from genzoo.randomness import reseed
 from genzoo.training import Training
@@ -21,44 +31,44 @@ from genzoo_data.mixture import Mixture25
 from genzoo_gan.gan import GAN
 from genzoo_recipes.digits import DigitsNetworks
 from genzoo_recipes.mixture25 import Mixture25Networks
+from genzoo_vae.vae import VAE
 
 TOY = {"dataset": Mixture25(rows=40, held_out_rows=16), "architecture": Mixture25Networks()}
 IMAGES = {"dataset": Digits(), "architecture": DigitsNetworks()}
 WITH_RATIO = [NonSaturating(), Minimax(), Wasserstein()]
 
 
-def trainer_of(game, *, dataset, architecture):
+def trainer_of(game, *, dataset, architecture, **training):
     settings = Settings(
         game=game,
         dataset=dataset,
         architecture=architecture,
         prior=StandardNormal(),
-        training=Training(steps=4, batch_size=16, learning_rate=1e-3),
+        training=Training(steps=4, batch_size=16, learning_rate=1e-3, **training),
     )
     return Trainer(Plan(settings=settings, source=None), dataset.load(None).train, seed=5, device=torch.device("cpu"))
 
 
 def both_ways(trainer, *, dtype=torch.float64, autocast=False):
-    """Return the gradients as the game takes them, those by a backward pass per player, and the game's losses twice."""
+    """Return the gradients as the run takes them, those by a backward pass per player, and the losses of both."""
     game, networks, players = trainer.settings.game, trainer.networks.to(dtype), trainer.players
     batch = trainer.stream.batch(0)
     batch = batch._replace(x=batch.x.to(dtype), z=batch.z.to(dtype), noise=batch.noise.to(dtype))
     batch = batch._replace(y=None if batch.y is None else batch.y.to(dtype))
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         reseed(1)
-        losses, fast = game.gradients(networks, batch, players)
+        losses, fast = trainer.gradient_rule(networks, batch, players)
         reseed(1)
         separate = game.losses(networks, batch, players)
-        slow = one_by_one(separate, players)
+        slow = per_player(separate, players)
     return fast, slow, losses.players, separate.players
 
 
 def backward_passes(trainer):
-    """Return how often the game's gradients went backward through the critic's last row."""
+    """Return how often the run's gradients went backward through the critic's last row."""
     seen = []
     trainer.networks.critic.joint.layers[-1].register_full_backward_hook(lambda *_: seen.append(1))
-    game, networks = trainer.settings.game, trainer.networks
-    game.gradients(networks, trainer.stream.batch(0), trainer.players)
+    trainer.gradient_rule(trainer.networks, trainer.stream.batch(0), trainer.players)
     return len(seen)
 
 
@@ -169,30 +179,157 @@ class NormedCritic(Mixture25Networks):
         return TableCritic(data, latent=2, x_table=(), z_table=(), joint_table=table, sees=sees, condition=condition)
 
 
-@pytest.mark.parametrize(
-    ("game", "setting"),
-    [
-        (OwnCriticLoss(), TOY),
-        (OwnLosses(), TOY),
-        (ALI(objective=Hinge()), TOY),
-        (ALI(objective=LeastSquares()), TOY),
-        (ALI(), TOY | {"architecture": NormedCritic()}),
-    ],
-    ids=["own critic loss", "own losses", "hinge", "least squares", "coupled rows"],
-)
-def test_elsewhere_every_player_has_its_own_backward(game, setting):
-    fast, slow, _, _ = both_ways(trainer_of(game, **setting))
+@dataclass(frozen=True, kw_only=True)
+class OwnGeneratorLoss(ALI):
+    """ALI whose generator minimises something of its own."""
+
+    name: ClassVar[str] = "own-generator-loss"
+
+    def generator_loss(self, networks, batch, round):
+        return super().generator_loss(networks, batch, round) + round.p.x.square().mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnGradients(ALI):
+    """ALI that takes its gradients in a way of its own."""
+
+    name: ClassVar[str] = "own-gradients"
+
+    def gradients(self, networks, batch, movers):
+        return super().gradients(networks, batch, movers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnPlayers(ALI):
+    """ALI that lists its players itself."""
+
+    name: ClassVar[str] = "own-players"
+
+    def players(self, networks):
+        return dict(reversed(super().players(networks).items()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heir(OwnCriticLoss):
+    """A game that inherits a loss of its own, and overrides none."""
+
+    name: ClassVar[str] = "heir"
+
+
+OWN = "the game has losses, players or gradients of its own"
+ELSEWHERE = {
+    "own critic loss": (OwnCriticLoss(), {}, OWN),
+    "inherited critic loss": (Heir(), {}, OWN),
+    "own generator loss": (OwnGeneratorLoss(), {}, OWN),
+    "own losses": (OwnLosses(), {}, OWN),
+    "own gradients": (OwnGradients(), {}, OWN),
+    "own players": (OwnPlayers(), {}, OWN),
+    "hinge": (ALI(objective=Hinge()), {}, "the objective hinge has no slopes"),
+    "least squares": (ALI(objective=LeastSquares()), {}, "the objective least-squares has no slopes"),
+    "coupled rows": (ALI(), {"architecture": NormedCritic()}, "the critic couples rows"),
+    "switched off": (ALI(), {"one_backward": False}, "training.one_backward is false"),
+}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_elsewhere_every_player_has_its_own_backward_and_the_reason_is_told(case):
+    game, different, reason = ELSEWHERE[case]
+    trainer = trainer_of(game, **TOY | different)
+    assert trainer.per_player_reason == reason
+    fast, slow, _, _ = both_ways(trainer)
     assert_close(fast, slow, 1e-12)
-    assert backward_passes(trainer_of(game, **setting)) == 2
+    assert backward_passes(trainer_of(game, **TOY | different)) == 2
 
 
-def test_a_player_that_moves_alone_has_a_plain_backward():
-    trainer = trainer_of(ALI(schedule=Alternating()), **TOY)
-    assert trainer.settings.game.movers(0, ("critic", "generator")) == ("critic",)
-    losses, found = trainer.settings.game.gradients(
-        trainer.networks, trainer.stream.batch(0), {"critic": trainer.players["critic"]}
-    )
+@pytest.mark.parametrize("game", [ALI(), GAN(), ConditionalALI()], ids=lambda game: game.name)
+def test_where_nothing_speaks_against_it_there_is_no_reason(game):
+    assert not game.has_own_losses
+    assert trainer_of(game, **IMAGES).per_player_reason is None
+
+
+def test_players_that_take_turns_have_a_plain_backward():
+    trainer = trainer_of(ALI(schedule=Alternating(critic_steps=3)), **TOY)
+    assert trainer.per_player_reason == "the players take turns"
+    assert trainer.movers() == ("critic",)
+    alone = {"critic": trainer.players["critic"]}
+    losses, found = trainer.gradient_rule(trainer.networks, trainer.stream.batch(0), alone)
     assert set(losses.players) == set(found) == {"critic"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticFirst(Schedule):
+    """The critic alone for two steps, then both."""
+
+    name: ClassVar[str] = "critic-first"
+
+    def movers(self, step, players):
+        return ("critic",) if step < 2 else tuple(players)
+
+
+def test_players_that_move_together_at_times_share_a_backward_then_and_only_then():
+    trainer = trainer_of(ALI(schedule=CriticFirst()), **TOY)
+    assert trainer.per_player_reason is None
+    passes = []
+    trainer.networks.critic.joint.layers[-1].register_full_backward_hook(lambda *_: passes.append(trainer.step))
+    losses = [trainer.take_step() for _ in range(4)]
+    assert passes == [0, 1, 2, 3]
+    assert [tuple(step.players) for step in losses] == [("critic",)] * 2 + [("critic", "generator")] * 2
+    before = trainer_of(ALI(schedule=CriticFirst()), one_backward=False, **TOY)
+    for step in losses:
+        expected = before.take_step().players
+        for name, value in step.players.items():
+            assert value.item() == pytest.approx(expected[name].item(), rel=1e-3)
+
+
+def test_a_game_without_a_critic_says_so():
+    assert trainer_of(VAE(), **TOY).per_player_reason == "the game has no critic"
+
+
+def test_the_way_is_decided_once():
+    trainer, asked = trainer_of(ALI(), **TOY), []
+    with mock.patch.object(AdversarialGame, "per_player_reason", lambda *call: asked.append(call)):
+        for _ in range(3):
+            trainer.take_step()
+    assert asked == []
+
+
+@pytest.mark.parametrize("one_backward", [True, False])
+def test_both_ways_draw_through_q_and_p_and_weigh_with_the_objective(one_backward):
+    reached = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class Telling(ALI):
+        """ALI that tells when its two sides are drawn."""
+
+        name: ClassVar[str] = "telling"
+
+        def q(self, networks, batch):
+            reached.append("q")
+            return super().q(networks, batch)
+
+        def p(self, networks, batch):
+            reached.append("p")
+            return super().p(networks, batch)
+
+    @dataclass(frozen=True, kw_only=True)
+    class TellingObjective(NonSaturating):
+        """The standard objective, which tells when it is asked for a loss."""
+
+        name: ClassVar[str] = "telling"
+
+        def critic(self, on_q, on_p):
+            reached.append("critic")
+            return super().critic(on_q, on_p)
+
+        def generator(self, on_q, on_p):
+            reached.append("generator")
+            return super().generator(on_q, on_p)
+
+    trainer = trainer_of(Telling(objective=TellingObjective()), one_backward=one_backward, **TOY)
+    trainer.networks.critic.register_forward_hook(lambda *_: reached.append("judge"))
+    trainer.take_step()
+    assert reached == ["q", "p", "judge", "critic", "generator"]
+    assert (trainer.per_player_reason is None) == one_backward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +346,17 @@ class TwoOutputs(ALI):
 
 def test_rows_with_several_logits_have_two_backwards():
     trainer = trainer_of(TwoOutputs(), **TOY)
+    assert trainer.per_player_reason == "the critic gives several logits per row"
+    assert trainer.take_step().watch == {}
     assert backward_passes(trainer) == 2
     fast, slow, _, _ = both_ways(trainer)
     assert_close(fast, slow, 1e-12)
+
+
+def test_a_critic_that_hides_its_several_logits_is_refused_by_name():
+    trainer = trainer_of(ALI(), **TOY)
+    critic = TwoOutputs().build(TOY["architecture"], TOY["dataset"].spec).critic
+    critic.outputs = 1
+    trainer.networks.critic = critic
+    with pytest.raises(PluginError, match=r"`outputs` 1 gave logits of shape \(N, 2\), expected \(N,\)"):
+        trainer.take_step()

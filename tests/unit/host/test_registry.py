@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from importlib.metadata import entry_points
 
 import pytest
 from sites import HOOKS, names, on_the_path
@@ -9,7 +10,7 @@ from sites import HOOKS, names, on_the_path
 import genzoo
 from genzoo.errors import PluginError, SettingsError
 from genzoo.games import Objective, Schedule
-from genzoo.host.registry import discover, registry
+from genzoo.host.registry import GROUP, discover, registry
 from genzoo.runs.job import find_game, find_recipe
 
 
@@ -53,6 +54,7 @@ def test_a_plugin_may_offer_classes_and_recipes_themselves(site):
         from genzoo.games.objectives import Hinge
         from toy_components import RECIPE
         from dataclasses import replace
+from importlib.metadata import entry_points
 
         class Soft(Hinge):
             '''A softer hinge.'''
@@ -342,3 +344,64 @@ def test_a_narrowing_name_that_is_not_installed_is_one_warning(site):
     found = site.discover(only="zoo_a,zoo_z")
     assert found.warnings == ["GENZOO_PLUGINS names 'zoo_z', which is not installed"]
     assert names(found, "models") == ["zoo-a"]
+
+
+# The default recipe
+
+DEFAULT = (
+    HOOKS
+    + """
+@hookimpl
+def genzoo_recipes():
+    return [lazy("{name}", "{module}:Nothing", "a recipe")]
+
+@hookimpl
+def genzoo_default_recipe():
+    return {answer}
+"""
+)
+
+
+def offer(site, distribution, answer=None, **more):
+    answer = repr(distribution) if answer is None else answer
+    site.install(distribution, DEFAULT.replace("{name}", distribution).replace("{answer}", answer), **more)
+
+
+def test_without_an_offer_there_is_no_default_recipe_and_the_remedy_names_one(site):
+    site.good("zoo-a")
+    found = site.discover()
+    assert found.default_recipe is None
+    assert found.recipe_or_default("any") == "any"
+    with pytest.raises(SettingsError) as caught:
+        found.recipe_or_default(None)
+    assert caught.value.found == "no recipe was named, and no installed plugin offers a default one"
+    assert caught.value.remedy == "choose one: --recipe R; recipes are listed by: genzoo list recipes"
+
+
+def test_the_default_recipe_is_that_of_the_first_distribution_and_genzoos_own_comes_last(site):
+    assert discover(entry_points(group=GROUP)).default_recipe is not None
+    offer(site, "zoo-b", points={"a": "zoo_b"})
+    assert discover([*entry_points(group=GROUP), *site.points]).default_recipe == "zoo-b"
+    assert site.discover().default_recipe == "zoo-b"
+    offer(site, "zoo-a", points={"z": "zoo_a"})
+    found = site.discover()
+    assert (found.default_recipe, found.recipe_or_default(None), found.warnings) == ("zoo-a", "zoo-a", [])
+
+
+def test_a_default_recipe_that_no_plugin_offers_is_passed_over_with_one_warning(site):
+    offer(site, "zoo-a", "'recipe-of-nobody'")
+    offer(site, "zoo-b")
+    found = site.discover()
+    assert found.default_recipe == "zoo-b"
+    assert found.warnings == [
+        "plugin zoo_a of zoo-a names the default recipe 'recipe-of-nobody', which no plugin offers"
+    ]
+
+
+@pytest.mark.parametrize("answer", ["3", "['zoo-a']", "lazy('zoo-a', 'zoo_a:Nothing', 'a recipe')"])
+def test_a_default_recipe_that_is_no_name_makes_the_plugin_a_broken_one(site, answer):
+    offer(site, "zoo-a", answer)
+    found = site.discover()
+    (broken,) = found.broken
+    assert "expected the name of a recipe" in broken.cause
+    assert names(found, "recipes") == []

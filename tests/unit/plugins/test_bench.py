@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy
 import pytest
 import torch
+import trainers
 from processes import WITHOUT_TORCH, python, python_path
 from sites import HOOKS, Site
 from torch import nn
@@ -33,7 +34,7 @@ from genzoo_gan.gan import GAN
 from genzoo_gan.wgan_gp import WGANGP
 
 CPU = torch.device("cpu")
-new_trainer = partial(genzoo.new_trainer, device="cpu")
+new_trainer = partial(trainers.new_trainer, device="cpu")
 LOOPS = ("eager-alternating", "eager-same-maths")
 SMALL = {"training.batch_size": 8}
 CALM = SMALL | {"architecture.dropout": 0.0}

@@ -15,6 +15,7 @@ from genzoo.data import Dataset
 from genzoo.evaluation import Metric
 from genzoo.host.registry import GROUP, KINDS, discover, registry
 from genzoo.nn import Architecture
+from genzoo.runs import default_recipe
 from genzoo.training import Recipe
 
 OWN = [entry for entry in discover(entry_points(group=GROUP)).entries if entry.plugin.distribution == "genzoo"]
@@ -75,3 +76,8 @@ def test_the_environment_narrows_the_registry(monkeypatch, only, expected):
         assert names(registry(), "models") == expected
     finally:
         registry.cache_clear()
+
+
+def test_the_default_recipe_of_an_installation_is_the_toy_task():
+    assert registry().default_recipe == "mixture25"
+    assert default_recipe() == "mixture25"

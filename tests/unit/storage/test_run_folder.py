@@ -9,15 +9,17 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toy import RECORD
+from toy import RECORD, put_record, record
 
 from genzoo.errors import BusyError, ResourceError, SettingsError, UnreadableError
 from genzoo.storage import checkpoints, files
-from genzoo.storage.run_folder import Run, Source, all_runs, claim, claim_exactly
+from genzoo.storage.record import SourceRecord
+from genzoo.storage.run_folder import Run, all_runs, claim, claim_exactly
 
 FILES = {"networks.safetensors": b"n" * 50, "optimizers.safetensors": b"o" * 50, "state.json": b"{}"}
 
@@ -26,7 +28,7 @@ FILES = {"networks.safetensors": b"n" * 50, "optimizers.safetensors": b"o" * 50,
 def run(tmp_path):
     """Return a run with a record and checkpoints of steps 10 and 20."""
     found = claim(tmp_path / "runs", "ali-mixture25-s0")
-    found.write_record(RECORD)
+    found.write_record(record())
     for step in (10, 20):
         checkpoints.save(found.checkpoints, step=step, files=FILES, keep=2)
     return found
@@ -140,7 +142,7 @@ def test_a_chosen_folder_whose_first_writer_was_killed_is_taken(tmp_path, monkey
         patch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(KeyboardInterrupt))
         patch.setattr("pathlib.Path.unlink", lambda *arguments, **more: None)  # killed: nothing is cleaned up
         with pytest.raises(KeyboardInterrupt):
-            run.write_record(RECORD)
+            run.write_record(record())
     assert [path.suffix for path in run.path.iterdir()] == [".tmp"]
     assert claim_exactly(run.path) == run
 
@@ -155,7 +157,7 @@ def test_a_chosen_folder_below_a_file_is_refused(tmp_path):
 def test_all_runs_are_those_with_a_record_by_name(run, tmp_path):
     claim(tmp_path / "runs", "empty")
     other = claim(tmp_path / "runs", "gan-digits-s1")
-    other.write_record(RECORD)
+    other.write_record(record())
     assert all_runs(tmp_path / "runs") == [run, other]
     assert all_runs(tmp_path / "nowhere") == []
 
@@ -248,7 +250,8 @@ def test_a_holder_that_is_not_alive_here_does_not_run(run, content):
 
 
 def test_the_record_returns_as_it_was_written(run):
-    assert run.record == {"schema_version": 1, **RECORD}
+    assert run.record == record()
+    assert {key: value for key, value in run.record.to_json().items() if key in RECORD} == RECORD
 
 
 def test_what_is_no_run_is_told_apart_from_what_is_not_there(tmp_path):
@@ -264,7 +267,7 @@ def test_what_is_no_run_is_told_apart_from_what_is_not_there(tmp_path):
 @pytest.mark.parametrize("key", RECORD)
 def test_a_record_that_lacks_what_every_record_has_is_refused(run, key):
     for wrong in ({name: RECORD[name] for name in RECORD if name != key}, {**RECORD, key: 1.5}):
-        run.write_record(wrong)
+        put_record(run.path, wrong)
         with pytest.raises(UnreadableError, match=f"{key} is missing or wrong"):
             _ = run.record
 
@@ -321,12 +324,10 @@ def test_a_source_remembers_what_builds_its_networks_and_no_path(run):
     source = run.as_source()
     assert (source.run, source.step) == (run.name, 20)
     assert source.sha256 == run.newest_checkpoint()[0].sha256
-    assert Source(**source.to_record()).record == {
-        "recipe": "mixture25",
-        "settings": RECORD["settings"],
-        "from": None,
-    }
-    assert str(run.path) not in json.dumps(source.to_record())
+    stored = source.to_json()
+    assert stored["record"] == {"recipe": "mixture25", "settings": RECORD["settings"], "from": None}
+    assert SourceRecord.from_json(stored) == replace(source, checkpoint=None)
+    assert str(run.path) not in json.dumps(stored)
 
 
 # The log

@@ -9,6 +9,7 @@ import pytest
 import torch
 from stopping import StopAt, files_of
 from toy import TOY
+from trainers import new_trainer
 
 import genzoo
 from genzoo.errors import GenzooWarning, InterruptedRun, SettingsError
@@ -32,7 +33,7 @@ needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.c
 
 def trainer_of(model, *, how="eager", seed=0, recipe="mixture25", device="cpu", game=None, **overrides):
     """Return a trainer on 16 batches of 8 random rows."""
-    found = genzoo.new_trainer(
+    found = new_trainer(
         model,
         recipe=recipe,
         seed=seed,
@@ -87,7 +88,7 @@ def assert_compiled_is_eager(model, *, recipe="mixture25", steps=4, **overrides)
         warnings.simplefilter("error", GenzooWarning)
         found = advanced(compiled, steps)
     assert found == [pytest.approx(losses, rel=1e-9) for losses in advanced(eager, steps)]
-    assert compiled._played is not compiled.networks
+    assert compiled._step.networks is not compiled.networks
     assert apart(compiled, eager) <= 1e-8
 
 
@@ -133,7 +134,6 @@ def test_a_rehearsal_that_fails_leaves_the_networks_as_they_are_and_no_trace():
 
     def rehearse(networks):
         assert networks is not trainer.networks
-        assert networks.critic is trainer.networks.critic
         trainer.networks.decode(torch.randn(8, 2))
         torch.manual_seed(1)
         raise ValueError("no such thing\nand more of it")
@@ -172,7 +172,7 @@ def test_every_rule_is_compiled_once(monkeypatch):
     monkeypatch.setattr(torch, "compile", compile)
     trainer, eager = trainer_of("ali", how="compiled"), trainer_of("ali")
     advanced(trainer, 3)
-    assert compiled == ["_show", "_judge", "_weigh"]
+    assert compiled == ["_draw", "_logits", "_weigh"]
     advanced(eager, 3)
     assert same(trainer, eager)
 
@@ -274,9 +274,9 @@ def test_an_unknown_precision_is_refused():
 
 def test_a_run_remembers_how_it_is_run(tmp_path):
     run = genzoo.train("vae", overrides=TOY, device="cpu", run=tmp_path / "run")
-    assert run.record["execution"] == "eager"
+    assert run.record.execution == "eager"
     genzoo.resume(run, steps=6, device="cpu", execution="eager")
-    assert run.record["execution"] == "eager"
+    assert run.record.execution == "eager"
 
 
 @pytest.mark.parametrize("precision", ["auto", "bf16"])
@@ -289,7 +289,7 @@ def test_a_resumed_run_is_bitwise_the_one_that_never_stopped(tmp_path, model, pr
             genzoo.train(model, run=tmp_path / name, callback=StopAt(stop), **known)
     with pytest.raises(InterruptedRun):
         genzoo.resume(tmp_path / "parts", device="cpu", callback=StopAt(6))
-    assert Run(tmp_path / "parts").record["precision"] == ("fp32" if precision == "auto" else precision)
+    assert Run(tmp_path / "parts").record.precision == ("fp32" if precision == "auto" else precision)
     assert files_of(tmp_path / "parts", 6) == files_of(tmp_path / "whole", 6)
 
 
@@ -411,7 +411,7 @@ def test_a_captured_step_is_the_eager_one_masks_and_partial_batches_included(mod
     captured, eager = (on_gpu(model, recipe, overrides, how=how) for how in ("captured", "eager"))
     found, expected = advanced(captured, STEPS), advanced(eager, STEPS)
     kinds = 1 if captured.settings.game.movers(0, ("a", "b")) == ("a", "b") else 2
-    assert graphs_of(captured._run) == 2 * kinds
+    assert graphs_of(captured._step._run) == 2 * kinds
     # the same kernels: what differs is the algorithm that cuDNN chose, and the order in which atomics added
     assert found == [pytest.approx(losses, rel=1e-4, abs=1e-4) for losses in expected]
     assert apart(captured, eager) <= 1e-4
@@ -483,7 +483,7 @@ def test_a_captured_population_is_its_trainings_alone(model, recipe):
     assert population.obstacle() is None
     for _ in range(STEPS):
         losses = population.take_step()
-    assert graphs_of(population._run) == 2
+    assert graphs_of(population._step._run) == 2
     for ours, one, other in zip(losses, together, alone, strict=True):
         assert advanced(other, STEPS)[-1] == pytest.approx(
             {name: value.item() for name, value in ours.players.items()}, rel=1e-3, abs=1e-3
@@ -544,10 +544,10 @@ def test_training_on_a_gpu_leaves_the_callers_arithmetic():
 def test_a_gpu_and_a_cpu_begin_with_the_same_losses():
     one, other = trainer_of("ali"), trainer_of("ali", device="cuda")
     batch = one.stream.batch(0)
-    found = other._gradients(
+    found = other._step.gradients(
         other.networks, Batch(*(None if part is None else part.cuda() for part in batch)), other.movers()
     )
-    expected = one._gradients(one.networks, batch, one.movers())
+    expected = one._step.gradients(one.networks, batch, one.movers())
     for name, value in expected[0].players.items():
         assert found[0].players[name].item() == pytest.approx(value.item(), rel=1e-5)
 
@@ -555,6 +555,6 @@ def test_a_gpu_and_a_cpu_begin_with_the_same_losses():
 @gpu
 def test_a_run_on_a_gpu_is_captured_and_says_so(tmp_path):
     run = genzoo.train("ali", overrides=TOY | {"training.steps": 12}, device="cuda", run=tmp_path / "run")
-    assert run.record["execution"] == "captured"
-    assert run.record["device"] == "cuda:0"
+    assert run.record.execution == "captured"
+    assert run.record.device == "cuda:0"
     assert genzoo.resume(run, steps=16, device="cuda").step == 16

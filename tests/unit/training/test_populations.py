@@ -1,6 +1,5 @@
 """Populations: every replica is the training it would be alone, and what cannot be batched is trained one by one."""
 
-import json
 import math
 import re
 from dataclasses import dataclass, replace
@@ -10,18 +9,15 @@ import pytest
 import torch
 from stopping import StopAt, files_of
 from toy import TOY
-from trainers import doubled
+from trainers import doubled, job_of_request
 
 import genzoo
-from genzoo import AdversarialGame, api
-from genzoo.comparison import cells
 from genzoo.errors import DivergedError, GenzooWarning, InterruptedRun
 from genzoo.games import game
-from genzoo.host.registry import registry
 from genzoo.nn import Linear, ReLU, TableDecoder
+from genzoo.runs import TrainingRequest, train_together
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine
-from genzoo.runs.job import resolve_job
 from genzoo.storage.run_folder import Run
 from genzoo.training.initialization import Plan
 from genzoo.training.nonfinite import Fault
@@ -48,7 +44,7 @@ DIFFERENT = (
 def trainer_of(model, seed=0, *, recipe="mixture25", double=False, precision="fp32", overrides=None):
     """Return a trainer on the first 64 rows of a recipe's data."""
     common = MIXTURE if recipe == "mixture25" else DIGITS
-    job = resolve_job(registry(), model, recipe, seed, None, precision, common | (overrides or {}), None)
+    job = job_of_request(model, recipe=recipe, seed=seed, precision=precision, overrides=common | (overrides or {}))
     split = job.settings.dataset.load(None).train
     split = split._replace(x=split.x[:64], labels=None if split.labels is None else split.labels[:64])
     trainer = Trainer(job.plan, split, seed=seed, device=torch.device("cpu"), precision=precision)
@@ -248,14 +244,19 @@ def test_one_backward_serves_both_players_of_all_replicas(monkeypatch, model, re
 
     def counted(losses, movers):
         passes.append(tuple(movers))
-        return one_by_one(losses, movers)
+        return per_player(losses, movers)
 
-    one_by_one = game.one_by_one
-    monkeypatch.setattr(game, "one_by_one", counted)
-    once, twice = ([trainer_of(model, seed, recipe=recipe, double=True) for seed in range(3)] for _ in range(2))
+    per_player = game.per_player
+    monkeypatch.setattr(game, "per_player", counted)
+    once, twice = (
+        [
+            trainer_of(model, seed, recipe=recipe, double=True, overrides={"training.one_backward": one_backward})
+            for seed in range(3)
+        ]
+        for one_backward in (True, False)
+    )
     lost = played(once)
     assert passes == []
-    monkeypatch.setattr(AdversarialGame, "_one_backward_may_serve", lambda *_: False)
     assert [numbers(one) for one in played(twice)] == about([numbers(one) for one in lost], 1e-9)
     assert passes == [("critic", "generator")] * (STEPS + 1)  # the rehearsal is one
     assert_same(once, twice, bitwise=False)
@@ -437,7 +438,7 @@ def together(folder, seeds=(0, 1), *, model="ali", steps=4, callback=Callback, r
         }
         for seed in seeds
     ]
-    ends = api.train_together(trainings, device="cpu", callback=callback)
+    ends = train_together([TrainingRequest(**training, device="cpu") for training in trainings], callback=callback)
     assert list(ends) == [folder / f"s{seed}" for seed in seeds]
     return dict(zip(seeds, ends.values(), strict=True))
 
@@ -463,8 +464,8 @@ def whole(tmp_path_factory):
 def test_runs_trained_together_are_ordinary_runs(whole):
     for seed in range(2):
         run = Run(whole / f"s{seed}")
-        assert run.record["seed"] == seed
-        assert run.record["execution"] == "eager"
+        assert run.record.seed == seed
+        assert run.record.execution == "eager"
         assert [entry["step"] for entry in run.read_log()] == [2, 4, 6]
         assert sorted(one.name for one in run.checkpoints.iterdir()) == ["step-0000004", "step-0000006"]
         assert {score["metric"] for score in run.scores} >= {"modes", "reconstruction"}
@@ -480,11 +481,8 @@ def test_a_run_trained_together_is_that_trained_alone_to_rounding(whole, tmp_pat
     )
     ours, theirs = (entries[-1]["losses"] for entries in (Run(whole / "s1").read_log(), alone.read_log()))
     assert ours == pytest.approx(theirs, rel=1e-4)
-    assert {**Run(whole / "s1").record, "created": None} == {
-        **alone.record,
-        "created": None,
-        "overrides": Run(whole / "s1").record["overrides"],
-    }
+    ours = Run(whole / "s1").record
+    assert ours == replace(alone.record, created=ours.created, overrides=ours.overrides)
 
 
 def test_resume_continues_one_of_them_alone(tmp_path, unmeasured):
@@ -522,7 +520,7 @@ def test_a_replica_that_diverges_is_reported_and_the_others_finish(tmp_path):
         {"model": "ali", "seed": seed, "overrides": TOY | {"training.learning_rate": rate}, "run": tmp_path / name}
         for seed, (name, rate) in enumerate([("tame", 1e-3), ("wild", 1e30), ("other", 1e-4)])
     ]
-    ends = api.train_together(trainings, device="cpu")
+    ends = train_together([TrainingRequest(**training, device="cpu") for training in trainings])
     assert [type(end) for end in ends.values()] == [type(None), DivergedError, type(None)]
     assert "non-finite in step 2" in str(ends[tmp_path / "wild"])
     assert [Run(tmp_path / name).step for name in ("tame", "wild", "other")] == [4, 0, 4]
@@ -563,101 +561,9 @@ UNLIKE = {
 def test_what_is_not_alike_is_trained_in_turn(tmp_path, unmeasured, what):
     first, second = {"model": "ali", "overrides": TOY, "run": tmp_path / "a"}, UNLIKE[what] | {"run": tmp_path / "b"}
     with pytest.warns(GenzooWarning, match="2 runs are trained one after the other"):
-        ends = api.train_together([first, second], device="cpu")
+        ends = train_together([TrainingRequest(**training, device="cpu") for training in (first, second)])
     assert list(ends.values()) == [None, None]
     for training in (first, second):
         alone = genzoo.train(**training | {"run": tmp_path / "alone" / training["run"].name}, device="cpu")
         assert alone.step == training.get("steps", 4)
         assert tensors_of(alone.path) == tensors_of(training["run"])
-
-
-# Comparisons and studies
-
-
-def job(model="ali", *, seed=0, steps=4, recipe="mixture25", precision="fp32", **overrides):
-    return resolve_job(registry(), model, recipe, seed, steps, precision, overrides, None)
-
-
-def teams(*jobs, together=True, waiting=None):
-    listed = [cells.Cell(contestant=cells.Contestant(label="x", jobs=(job,)), job=job, run=Run("none")) for job in jobs]
-    return cells._teams(listed, range(len(jobs)) if waiting is None else waiting, together)
-
-
-def test_cells_that_differ_in_seed_and_optimizer_share_a_process():
-    alike = [
-        job(),
-        job(seed=1),
-        job(**{"training.learning_rate": 1e-5}),
-        job(**{"training.beta1": 0.1, "training.beta2": 0.9, "training.epsilon": 1e-4}),
-        job(**{"training.players.critic.learning_rate": 1e-5}),
-        job(**{"training.averaging": 0.9}),
-        job(**{"architecture.init_std": 0.1}),
-    ]
-    assert teams(*alike) == [(0, 1, 2, 3, 4, 5, 6)]
-    assert teams(*alike, together=False) == [(0,), (1,), (2,), (3,), (4,), (5,), (6,)]
-    assert teams(*alike, waiting=[1, 4]) == [(1, 4)]
-
-
-def test_cells_that_differ_in_anything_else_do_not():
-    others = [
-        job(),
-        job("gan"),
-        job(steps=5),
-        job(precision="bf16"),
-        job(recipe="digits"),
-        job(**{"game.objective": "hinge"}),
-        job(**{"game.schedule": "alternating"}),
-        job(**{"training.batch_size": 50}),
-        job(**{"dataset.rows": 500}),
-        job(**{"architecture.latent": 3}),
-    ]
-    assert teams(*others) == [(number,) for number in range(len(others))]
-
-
-def test_teams_stand_in_the_order_of_their_first_cells():
-    assert teams(job(), job("gan"), job(seed=1), job("gan", seed=1), job("vae")) == [(0, 2), (1, 3), (4,)]
-
-
-SMALL = ("--set", "dataset.rows=200", "--set", "dataset.held_out_rows=2200", "--set", "training.batch_size=20")
-
-
-def test_a_comparison_together_is_of_ordinary_runs_and_goes_on_from_what_is_there(say, tmp_path):
-    arguments = ("compare", "ali", "gan", "--seeds", 2, "--steps", 40, *SMALL, "--report", tmp_path / "one", "--json")
-    found = say(*arguments, "--together", "--jobs", 2).document
-    assert [(cell["label"], cell["seed"], cell["step"], cell["failure"]) for cell in found["cells"]] == [
-        (model, seed, 40, "") for seed in range(2) for model in ("ali", "gan")
-    ]
-    assert [row["seeds"] for row in found["rows"]] == [[0, 1], [0, 1]]
-    assert all(score["n"] == 2 for row in found["rows"] for score in row["scores"])
-    assert (tmp_path / "one" / "report.html").is_file()
-    for cell in found["cells"]:
-        run = Run(tmp_path / "one" / cell["run"])
-        assert run.record["seed"] == cell["seed"]
-        assert {score["step"] for score in run.scores} == {8, 16, 24, 32, 40}
-    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "one" / "cells").rglob("*.safetensors")}
-    assert stamps
-    assert say(*arguments, "--together").document["rows"] == found["rows"]
-    assert say(*arguments, "--apart").document["rows"] == found["rows"]
-    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
-
-
-@pytest.mark.slow
-def test_a_study_is_carried_out_together(say, tmp_path):
-    chosen = ("--set", "study.runs=2", "--set", "study.steps=30", "--report", tmp_path, "--together", "--jobs", 2)
-    found = say("reproduce", "ali/mode-coverage", *chosen, "--json").document
-    assert [(row["model"], row["seed"], row["modes"] is not None) for row in found["runs"]] == [
-        (model, seed, True) for seed in range(2) for model in ("ali", "gan")
-    ]
-    assert len(list((tmp_path / "ali" / "mode-coverage" / "cells").glob("*/run.json"))) == 4
-
-
-@pytest.mark.slow
-def test_one_failed_training_of_a_team_is_named_beside_those_that_finished(say, tmp_path):
-    arguments = ("compare", "ali", "wild=ali", "--set", "wild:training.learning_rate=1e30", "--steps", 30, *SMALL)
-    said = say(*arguments, "--report", tmp_path / "wild", "--together", "--jobs", 1)
-    assert said.code == 5
-    rows = {row["label"]: row for row in json.loads((tmp_path / "wild" / "results.json").read_text())["rows"]}
-    assert rows["ali"]["failed"] == []
-    assert rows["ali"]["scores"]
-    assert rows["wild"]["failed"][0].startswith("exit 5: ")
-    assert "non-finite in step 2" in rows["wild"]["failed"][0]

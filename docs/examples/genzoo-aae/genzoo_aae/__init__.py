@@ -4,6 +4,6 @@ from genzoo import hookimpl, lazy
 
 
 @hookimpl
-def genzoo_models():
+def genzoo_models() -> list[lazy]:
     """AAE; lazy, so that listing it does not import torch."""
     return [lazy("aae", "genzoo_aae.aae:AAE", "autoencoder whose codes play against the prior")]

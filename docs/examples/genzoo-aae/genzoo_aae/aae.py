@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import Tensor
+
 from genzoo import AdversarialGame, Joint, Networks
-from genzoo.types import Posterior
+from genzoo.nn import Architecture
+from genzoo.types import Batch, DataSpec, Posterior, Round
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,23 +19,24 @@ class AAE(AdversarialGame):
     weight: float = 1.0
     """Of the squared reconstruction error, summed over the numbers of one x."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.weight < 0:
             raise ValueError(f"weight is {self.weight:g}, expected at least 0")
 
-    def build(self, architecture, data):
+    def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         return Networks(
             encoder=architecture.encoder(data, posterior=self.posterior),
             decoder=architecture.decoder(data),
             critic=architecture.critic(data, sees="z"),
         )
 
-    def q(self, networks, batch):
+    def q(self, networks: Networks, batch: Batch) -> Joint:
         return Joint(z=networks.encode(batch.x, batch.noise).z)
 
-    def p(self, networks, batch):
+    def p(self, networks: Networks, batch: Batch) -> Joint:
         return Joint(z=batch.z)
 
-    def generator_loss(self, networks, batch, round):
+    def generator_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
+        assert round.q.z is not None
         error = (batch.x - networks.decode(round.q.z)).square().flatten(1).sum(1).mean()
         return super().generator_loss(networks, batch, round) + self.weight * error

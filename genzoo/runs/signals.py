@@ -1,5 +1,8 @@
-"""Signals, for the command line only: they end a command at once, and a training after it is saved."""
+"""Signals, for programs only: they end one at once, and a training after it is saved. Nothing in a library call
+handles signals.
+"""
 
+import ctypes
 import os
 import signal
 import sys
@@ -10,6 +13,8 @@ from types import FrameType
 from typing import NoReturn
 
 from genzoo.errors import Interrupted
+from genzoo.runs.callbacks import Callback
+from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun
 
 _Handler = Callable[[int, FrameType | None], None]
@@ -74,6 +79,34 @@ def stop_on_signals() -> Iterator[Stop]:
         yield stop
 
 
+class StopOnSignal(Callback):
+    """Ends a training at the step after a signal, and saves it after SIGUSR1."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self.run: Run | None = None
+
+    def on_start(self, run: Run, step: int, steps: int) -> None:
+        """Have signals wait until all is saved."""
+        self.run = run
+        self._stop.deferred = True
+
+    def on_end(self) -> None:
+        """Let a signal end the process at once from here on: everything is saved."""
+        self._stop.deferred = False
+        if self._stop.number is not None:
+            raise Interrupted(self._stop.number)
+
+    def stop_signal(self) -> int | None:
+        """Return the signal that came, if one did."""
+        return self._stop.number
+
+    def wants_save(self) -> bool:
+        """Return whether SIGUSR1 came since this was last asked."""
+        wanted, self._stop.save = self._stop.save, False
+        return wanted
+
+
 @contextmanager
 def _end_at_the_second() -> Iterator[None]:
     """End the process at a second signal even while the first waits for a long call of C to return."""
@@ -117,3 +150,15 @@ def _tell(text: str) -> None:
     if sys.stderr is not None:
         with suppress(OSError):  # the terminal may be gone
             os.write(2, f"{text}\n".encode())
+
+
+def end_with_parent() -> None:
+    """Have this process asked to save and end when the one that started it is killed (Linux).
+
+    GENZOO_PARENT names that process, which may be gone already.
+    """
+    if sys.platform != "linux" or "GENZOO_PARENT" not in os.environ:
+        return
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    if os.getppid() != int(os.environ.pop("GENZOO_PARENT")):
+        os._exit(128 + signal.SIGTERM)

@@ -1,0 +1,275 @@
+"""The results of a comparison as frozen values: rows, baselines and cells, with every score and its protocol."""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from genzoo import __version__
+from genzoo.comparison.cells import Cell
+from genzoo.comparison.worker import Outcome
+from genzoo.components import from_json, to_json
+from genzoo.errors import UnreadableError
+from genzoo.evaluation.cards import networks_card, networks_of
+from genzoo.host.registry import registry
+from genzoo.storage import files
+from genzoo.training.settings import Settings
+
+_FILE = "results.json"
+
+Better = Literal["higher", "lower"] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A score over seeds."""
+
+    mean: float
+    std: float
+    """With n − 1 in the denominator; 0 for one value."""
+    min: float
+    max: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredScore:
+    """A score of a run at a step; its value is None where it is not finite."""
+
+    step: int
+    metric: str
+    value: float | None
+    protocol: dict[str, Any]
+    better: Better = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowScore:
+    """A metric of one contestant: its final values over seeds, and the best of each seed's course."""
+
+    metric: str
+    protocol: dict[str, Any]
+    better: Better
+    n: int
+    final: Summary | None
+    best: Summary | None
+    values: tuple[float | None, ...]
+    """By seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One contestant: its scores over seeds, and what it cost."""
+
+    label: str
+    model: str
+    parameters: int
+    macs_per_update: int | None
+    """Forward multiply-accumulates; None where the networks are not tables."""
+    images_seen: int
+    steps: int
+    seconds: float
+    """Of training, the mean over seeds."""
+    seeds: tuple[int, ...]
+    failed: tuple[str, ...]
+    scores: tuple[RowScore, ...]
+    settings: dict[str, Any]
+    obstacles: tuple[tuple[str, str], ...] = ()
+    """The metrics that cannot measure it, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineScore:
+    """A metric of a baseline, measured once."""
+
+    metric: str
+    value: float
+    protocol: dict[str, Any]
+    better: Better
+    final: Summary | None
+    best: None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """What the scores are to be seen beside: rows of the data themselves, or networks before their first step."""
+
+    label: str
+    scores: tuple[BaselineScore, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellResult:
+    """One training with its scores."""
+
+    label: str
+    seed: int
+    run: str
+    """Its folder, relative to the comparison's, or the name of a run that existed."""
+    step: int
+    seconds: float
+    failure: str
+    scores: tuple[StoredScore, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """All of a comparison, as results.json stores it."""
+
+    recipe: str
+    data: str
+    rows: tuple[Row, ...]
+    baselines: tuple[Baseline, ...]
+    cells: tuple[CellResult, ...]
+    environment: dict[str, str]
+    command: str
+    vectors: bool
+    """Whether x is a vector and not an image."""
+
+    @property
+    def failures(self) -> list[str]:
+        """Which trainings failed, and why."""
+        return [f"{row.label}: {failure}" for row in self.rows for failure in row.failed]
+
+    def write(self, folder: Path) -> None:
+        """Put results.json in place."""
+        write_results(folder, to_json(self))
+
+    @classmethod
+    def read(cls, folder: Path) -> "Results":
+        """Return the results that a comparison wrote to its folder; raise `UnreadableError`."""
+        document = files.read_json(folder / _FILE, "a comparison's results")
+        document.pop("schema_version", None)
+        results = from_json(cls, document, resolve=registry().resolve, path="results")
+        assert isinstance(results, cls)
+        return results
+
+
+def row_of(cells: Sequence[Cell], results: Sequence[CellResult], obstacles: Sequence[tuple[str, str]]) -> Row:
+    """Return the row of one contestant's cells."""
+    settings = cells[0].settings
+    return Row(
+        label=cells[0].label,
+        model=cells[0].job.model,
+        **_cost(settings),
+        seconds=statistics.fmean(result.seconds for result in results),
+        seeds=tuple(result.seed for result in results),
+        failed=tuple(result.failure for result in results if result.failure),
+        scores=row_scores([result.scores for result in results]),
+        settings=to_json(settings),
+        obstacles=tuple(obstacles),
+    )
+
+
+def cell_result(cell: Cell, outcome: Outcome) -> CellResult:
+    """Return what came of a cell: the scores of its run that were drawn with its own seed."""
+    is_there = cell.run.path.is_dir()
+    log, scores = (cell.run.read_log(), cell.run.scores) if is_there else ([], [])
+    return CellResult(
+        label=cell.label,
+        seed=cell.job.seed,
+        run=cell.run.name if cell.request is None else os.path.join("cells", cell.run.name),
+        step=cell.run.step,
+        seconds=float(log[-1]["seconds"]) if log else 0.0,
+        failure=f"exit {outcome.code}: {outcome.found}" if outcome.code else "",
+        scores=tuple(
+            StoredScore(
+                step=score["step"],
+                metric=score["metric"],
+                value=score["value"],
+                protocol=score["protocol"],
+                better=score.get("better"),
+            )
+            for score in scores
+            if score["protocol"].get("seed") == cell.job.seed
+        ),
+    )
+
+
+def row_scores(scores_of_cells: Sequence[Sequence[StoredScore]]) -> tuple[RowScore, ...]:
+    """Return per metric and protocol (seeds aside) the final scores over cells, and the best of each cell's course."""
+    courses: dict[tuple[str, str], list[list[StoredScore]]] = {}
+    for scores in scores_of_cells:
+        by_protocol: dict[tuple[str, str], list[StoredScore]] = {}
+        for score in scores:
+            key = score.metric, json.dumps(_without_seed(score.protocol), sort_keys=True)
+            by_protocol.setdefault(key, []).append(score)
+        for key, course in by_protocol.items():
+            courses.setdefault(key, []).append(sorted(course, key=lambda score: score.step))
+    return tuple(_row_score(metric, of_metric) for (metric, _), of_metric in courses.items())
+
+
+def summary(values: Sequence[float]) -> Summary | None:
+    """Return mean, standard deviation, least and largest; None for no values."""
+    if not values:
+        return None
+    std = statistics.stdev(values) if len(values) > 1 else 0.0
+    return Summary(mean=statistics.fmean(values), std=std, min=min(values), max=max(values))
+
+
+def environment() -> dict[str, str]:
+    """Return the versions and the machine that the figures belong to."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
+    return {
+        "genzoo": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": device,
+    }
+
+
+def write_results(folder: Path, document: Mapping[str, Any]) -> None:
+    """Put a results.json in place."""
+    with files.storage(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    files.write_json(folder / _FILE, {"schema_version": files.SCHEMA_VERSION, **document})
+
+
+def labels_of(folder: Path) -> list[str]:
+    """Return whom the report in `folder` compares; nobody where there is none that can be read."""
+    try:
+        rows = files.read_json(folder / _FILE, "a comparison's results").get("rows")
+    except UnreadableError:
+        return []  # it is going to be replaced
+    return [str(row.get("label")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _row_score(metric: str, courses: Sequence[Sequence[StoredScore]]) -> RowScore:
+    last = courses[0][-1]
+    finals = tuple(course[-1].value for course in courses)
+    best_of = {"higher": max, "lower": min}.get(last.better or "")
+    values_of = [[score.value for score in course if score.value is not None] for course in courses]
+    return RowScore(
+        metric=metric,
+        protocol=_without_seed(last.protocol),
+        better=last.better,
+        n=len(finals),
+        final=summary([value for value in finals if value is not None]),
+        best=summary([best_of(values) for values in values_of if values]) if best_of else None,
+        values=finals,
+    )
+
+
+def _without_seed(protocol: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in protocol.items() if key != "seed"}
+
+
+def _cost(settings: Settings) -> dict[str, Any]:
+    """Return parameters, forward multiply-accumulates of one update, and images seen."""
+    networks = networks_card(networks_of(settings))
+    counted = {name: card["macs"] for name, card in networks.items() if card["layers"]}
+    rows = {name: 2 if name == "critic" else 1 for name in counted}
+    per_row = None if None in counted.values() else sum(macs * rows[name] for name, macs in counted.items())
+    batch = settings.training.batch_size
+    return {
+        "parameters": sum(card["parameters"] for card in networks.values()),
+        "macs_per_update": None if per_row is None else per_row * batch,
+        "images_seen": settings.training.steps * batch,
+        "steps": settings.training.steps,
+    }

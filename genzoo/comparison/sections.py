@@ -1,0 +1,72 @@
+"""The pictures of a report: every model's samples, reconstructions and interpolations, from the same z and x."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from genzoo.evaluation import pictures
+from genzoo.evaluation.model import Model
+from genzoo.types import Splits
+
+_INTERPOLATED = 4
+
+
+class Picture(NamedTuple):
+    """A PNG with what it shows."""
+
+    title: str
+    content: bytes
+
+
+class Section(NamedTuple):
+    """Pictures that belong side by side, one per model."""
+
+    title: str
+    note: str
+    pictures: tuple[Picture, ...]
+
+
+def sections_of(models: Mapping[str, Model], splits: Splits) -> list[Section]:
+    """Return the sections that these models can be drawn in, by label; models without an encoder have samples alone."""
+    if not models:
+        return []
+    first = next(iter(models.values())).data
+    count = 64 if first.is_image else 2500
+    shown = min(count // 2 if first.is_image else count, len(splits.validation.x))
+    autoencoders = {
+        label: model
+        for label, model in models.items()
+        if model.networks.encoder is not None and model.networks.decoder is not None
+    }
+
+    def samples(path: Path, model: Model) -> None:
+        pictures.save_samples(path, model, count=count, seed=0)
+
+    def reconstructions(path: Path, model: Model) -> None:
+        pictures.save_reconstructions(path, model, splits.validation, count=shown, seed=0)
+
+    def interpolations(path: Path, model: Model) -> None:
+        x, y = model.rows(splits.validation, 2 * _INTERPOLATED)
+        ends = None if y is None else (y[:_INTERPOLATED], y[_INTERPOLATED:])
+        pictures.save_interpolations(path, model, x[:_INTERPOLATED], x[_INTERPOLATED:], steps=7, seed=0, y=ends)
+
+    note = "The same draws from the prior for every model, seed 0."
+    sections = [Section("Samples", note, _drawn(samples, models))]
+    if autoencoders:
+        note = "The same validation rows for every model; of images, odd columns are originals and even ones their"
+        sections.append(Section("Reconstructions", f"{note} reconstructions.", _drawn(reconstructions, autoencoders)))
+    if autoencoders and first.is_image and len(splits.validation.x) >= 2 * _INTERPOLATED:
+        note = "Between the codes of two validation images, which stand at the ends of each row."
+        sections.append(Section("Interpolations", note, _drawn(interpolations, autoencoders)))
+    return sections
+
+
+def _drawn(draw: Callable[[Path, Model], None], models: Mapping[str, Model]) -> tuple[Picture, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "picture.png"
+        drawn = []
+        for label, model in models.items():
+            draw(path, model)
+            drawn.append(Picture(label, path.read_bytes()))
+        return tuple(drawn)

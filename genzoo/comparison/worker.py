@@ -1,0 +1,140 @@
+"""The worker: trains what a task's folder asks for, and writes there how it ended.
+
+A task is a folder: `job.json` holds training requests, written by the process that compares; `outcome.json` holds the
+outcomes and warnings, written by the worker; `output.txt` holds what a worker in a process of its own printed, for a
+person to read. As a program: `python -m genzoo.comparison.worker FOLDER`.
+"""
+
+import shutil
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from genzoo.components import from_json, to_json
+from genzoo.errors import GenzooError, GenzooWarning, Interrupted, explain, of_exit_code
+from genzoo.host.registry import registry
+from genzoo.runs import session
+from genzoo.runs.callbacks import Callback
+from genzoo.runs.request import TrainingRequest
+from genzoo.runs.signals import StopOnSignal, end_on_signals, end_with_parent, stop_on_signals
+from genzoo.storage import files
+
+_TASK, _OUTCOME, OUTPUT = "job.json", "outcome.json", "output.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a training ended."""
+
+    code: int = 0
+    """The exit code that `genzoo train` would have had."""
+    found: str = ""
+    remedy: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def error(self) -> GenzooError | None:
+        """The error that it ended with, if it did."""
+        return of_exit_code(self.code, self.found, self.remedy) if self.code else None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A folder through which the process that compares and a worker speak."""
+
+    folder: Path
+
+    def write(self, requests: Sequence[TrainingRequest]) -> None:
+        """Write what is to be trained; of one request alone, or of several that are to be trained together."""
+        with files.storage(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / _OUTCOME).unlink(missing_ok=True)
+        content = [request.to_json(name_of=registry().name_of) for request in requests]
+        files.write_json(self.folder / _TASK, {"schema_version": files.SCHEMA_VERSION, "requests": content})
+
+    def requests(self) -> list[TrainingRequest]:
+        """Return what is to be trained."""
+        content = files.read_json(self.folder / _TASK, "a worker's task")["requests"]
+        return [TrainingRequest.from_json(request, resolve=registry().resolve) for request in content]
+
+    def write_outcomes(self, outcomes: Sequence[Outcome]) -> None:
+        """Write how every request ended."""
+        document = {"schema_version": files.SCHEMA_VERSION, "outcomes": [to_json(outcome) for outcome in outcomes]}
+        files.write_json(self.folder / _OUTCOME, document)
+
+    def outcomes(self, ended: "Future[int]", count: int) -> list[Outcome]:
+        """Return how each of `count` requests ended, and remove the folder unless something failed.
+
+        A worker that was killed leaves no outcome: then the end of its process is all that is known.
+        """
+        if (self.folder / _OUTCOME).exists():
+            content = files.read_json(self.folder / _OUTCOME, "a worker's outcome")["outcomes"]
+            outcomes = [from_json(Outcome, outcome, resolve=registry().resolve) for outcome in content]
+        else:
+            outcomes = [_without_words(ended, self.folder)] * count
+        if not any(outcome.code for outcome in outcomes):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if self.folder.parent.is_dir() and not any(self.folder.parent.iterdir()):
+                self.folder.parent.rmdir()
+        return outcomes
+
+
+def run_task(folder: Path, *, callback: Callable[[], Callback] = Callback) -> int:
+    """Train what the task in `folder` asks for, write the outcomes, and return the first exit code that is not 0."""
+    task = Task(folder)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", GenzooWarning)
+        try:
+            errors = _trained(task.requests(), callback)
+        except Exception as error:
+            traceback.print_exc()
+            errors = [explain(error)]
+    lines = tuple(dict.fromkeys(str(item.message) for item in caught if issubclass(item.category, GenzooWarning)))
+    outcomes = [_outcome(error, lines) for error in errors]
+    task.write_outcomes(outcomes)
+    return next((outcome.code for outcome in outcomes if outcome.code), 0)
+
+
+def main() -> None:
+    """Run the task in the folder that the command line names, as a process that ends with the one that started it."""
+    end_with_parent()
+    with end_on_signals(), stop_on_signals() as stop:
+        try:
+            sys.exit(run_task(Path(sys.argv[1]), callback=lambda: StopOnSignal(stop)))
+        except Interrupted as end:
+            sys.exit(128 + end.number)
+
+
+def _trained(requests: Sequence[TrainingRequest], callback: Callable[[], Callback]) -> list[GenzooError | None]:
+    """Return why each training failed, or None."""
+    if len(requests) > 1:
+        ends = session.train_together(requests, callback=callback)
+        return [ends[Path(str(request.run))] for request in requests]
+    session.train(requests[0], callback())
+    return [None]
+
+
+def _outcome(error: GenzooError | None, lines: tuple[str, ...]) -> Outcome:
+    if error is None:
+        return Outcome(warnings=lines)
+    return Outcome(code=error.exit_code, found=error.found, remedy=error.remedy, warnings=lines)
+
+
+def _without_words(ended: "Future[int]", folder: Path) -> Outcome:
+    """Return the outcome of a worker that ended without writing one."""
+    error = ended.exception()
+    if error is not None:
+        return _outcome(explain(error), ()) if isinstance(error, Exception) else Outcome(code=1, found=repr(error))
+    code = ended.result()
+    output = folder / OUTPUT
+    last = output.read_text(errors="replace").strip()[-200:] if output.exists() else ""
+    how = f"its process was ended by signal {-code}" if code < 0 else f"its process ended with {code}"
+    return Outcome(code=128 - code if code < 0 else code or 1, found=f"{how} {last}".strip())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Scoring: which installed metrics can measure a model, and their scores beside the run."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from genzoo.components import from_json, to_json
+from genzoo.errors import GenzooError, warn
+from genzoo.evaluation.metrics import Metric, evaluate_model
+from genzoo.evaluation.model import Model
+from genzoo.host.isolation import plugin_errors, removal
+from genzoo.host.registry import registry
+from genzoo.randomness import preserved
+from genzoo.storage.run_folder import Run
+from genzoo.types import SplitName, Splits
+
+
+def measure(
+    run: Run,
+    model: Model,
+    splits: Splits,
+    metrics: Sequence[Metric],
+    *,
+    split: SplitName,
+    seed: int,
+    strict: bool = False,
+) -> list[dict[str, Any]]:
+    """Return the scores, and add them to the run's evaluation.json; a value that is not finite is stored as None."""
+    with preserved():
+        scores = evaluate_model(model, splits, metrics, split_name=split, seed=seed, strict=strict)
+    stored = [
+        {"step": model.step, **to_json(score), "value": score.value if math.isfinite(score.value) else None}
+        for score in scores
+    ]
+    run.write_scores(stored)
+    return stored
+
+
+def applicable_metrics(model: Model) -> list[Metric]:
+    """Return every installed metric that can measure the model."""
+    return [metric for metric, obstacle in metrics_with_obstacles(model) if obstacle is None]
+
+
+def metrics_with_obstacles(model: Model) -> list[tuple[Metric, str | None]]:
+    """Return every installed metric with why it cannot measure the model, if so; warn of those that are broken."""
+    pairs = []
+    for entry in registry().of("metrics"):
+        try:
+            metric = metric_called(entry.qualified)
+            with plugin_errors(f"{entry} failed", removal(entry.plugin.distribution)):
+                pairs.append((metric, metric.obstacle(model)))
+        except GenzooError as error:
+            warn([error.found])
+    return pairs
+
+
+def metric_called(name: str) -> Metric:
+    """Return the metric of that name with its defaults."""
+    metric = from_json(Metric, {"name": name}, resolve=registry().resolve, path="metric")
+    assert isinstance(metric, Metric)
+    return metric

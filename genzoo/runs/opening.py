@@ -1,0 +1,181 @@
+"""Opening a run: its data, networks and trainer are made ready, and the engine stands where the run goes on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from genzoo.data.dataset import random_split
+from genzoo.data.root import data_root
+from genzoo.errors import SettingsError, warn
+from genzoo.evaluation.model import Model
+from genzoo.evaluation.scoring import applicable_metrics, measure
+from genzoo.host.registry import registry
+from genzoo.randomness import preserved
+from genzoo.runs.callbacks import Callback
+from genzoo.runs.engine import Engine
+from genzoo.runs.job import Job, job_of, plan_of, resolve_job
+from genzoo.runs.request import TrainingRequest
+from genzoo.storage import checkpoints
+from genzoo.storage.checkpoints import Checkpoint
+from genzoo.storage.record import RunRecord
+from genzoo.storage.run_folder import Run, now
+from genzoo.storage.tensors import fill, weights_of
+from genzoo.training.devices import choose_device, choose_execution
+from genzoo.training.distributed import joined
+from genzoo.training.execution import Execution
+from genzoo.training.initialization import assemble
+from genzoo.training.trainer import Trainer
+from genzoo.types import Split, SplitName, Splits
+
+
+class Prepared(NamedTuple):
+    """A job's trainer at step 0 and its data."""
+
+    trainer: Trainer
+    splits: Splits
+    fingerprint: str | None
+    execution: Execution
+
+
+@contextmanager
+def prepared(job: Job, device: str, execution: str, data: str | Path | None) -> Iterator[Prepared]:
+    """Yield the job made ready, beside all other ranks: everything that can fail before a folder is made."""
+    chosen, root = choose_device(device), data_root(data)
+    how = choose_execution(execution, chosen)
+    splits, fingerprint = job.settings.dataset.load(root), job.settings.dataset.fingerprint(root)
+    checkpoint = None if job.source is None else job.source.checkpoint
+    inherited = None if checkpoint is None else weights_of(checkpoint)[0]
+    with joined(chosen) as ranks:
+        trainer = Trainer(
+            job.plan,
+            splits.train,
+            seed=job.seed,
+            device=chosen,
+            precision=job.precision,
+            execution=how,
+            inherited=inherited,
+            ranks=ranks,
+        )
+        yield Prepared(trainer, splits, fingerprint, how)
+
+
+def engine_of(
+    job: Job,
+    run: Run,
+    ready: Prepared,
+    checkpoint: tuple[Checkpoint, list[str]] | None,
+    callback: Callback | None,
+) -> Engine:
+    """Return the engine of a run that this process holds, at the newest whole checkpoint if there is one."""
+    trainer, splits, fingerprint, execution = ready
+    if run.exists and run.record.data != fingerprint:
+        raise SettingsError(
+            f"{run.path} was trained on other images of '{job.settings.dataset.name}' than are prepared now",
+            "name the folder of the former ones with --data, or choose another --run",
+        )
+    steps = job.settings.training.steps
+    if checkpoint is not None and checkpoint[0].step > steps:
+        raise SettingsError(f"{run.path} has taken {checkpoint[0].step:,} steps already, more than {steps:,}")
+    _ = run.scores  # unreadable ones are reported before the first step, not after the last
+    run.write_record(
+        job.record(
+            registry(),
+            splits=splits,
+            data=fingerprint,
+            device=trainer.device,
+            execution=execution,
+            per_player_reason=trainer.per_player_reason,
+            created=run.record.created if run.exists else now(),
+        )
+    )
+
+    def evaluate_now(model: Model) -> None:
+        # A conditional model needs labels, and those of some test splits are secret.
+        unlabelled = model.networks.is_conditional and splits.test.labels is None
+        split: SplitName = "validation" if unlabelled else "test"
+        measure(run, model, splits, applicable_metrics(model), split=split, seed=job.seed)
+
+    engine = Engine(trainer, run, splits, callback or Callback(), evaluate_now)
+    if checkpoint is not None:
+        newest, faults = checkpoint
+        warn(faults)
+        _set_aside_newer(run, newest)
+        engine.restore(newest)
+    trainer.ranks.broadcast_json({"run": str(run.path), "record": run.record.to_json(), "step": trainer.step})
+    trainer.broadcast(trainer.step)
+    return engine
+
+
+def assist(device: str, execution: str, data: str | Path | None, callback: Callback | None) -> Run:
+    """Train what the first rank says, from its weights, as one of the others; touch no file of the run."""
+    chosen, root = choose_device(device), data_root(data)
+    with joined(chosen) as ranks:
+        message = ranks.broadcast_json({})
+        run, record = Run(Path(message["run"])), RunRecord.from_json(message["record"])
+        job = job_of(registry(), record)
+        splits = job.settings.dataset.load(root)
+        if record.data != job.settings.dataset.fingerprint(root):
+            raise SettingsError(f"rank {ranks.rank} has other images of '{job.settings.dataset.name}' than the first")
+        trainer = Trainer(
+            job.plan,
+            splits.train,
+            seed=job.seed,
+            device=chosen,
+            precision=job.precision,
+            execution=choose_execution(execution, chosen),
+            ranks=ranks,
+        )
+        trainer.broadcast(message["step"])
+        Engine(trainer, run, splits, callback or Callback()).train()
+        return run
+
+
+def new_trainer(request: TrainingRequest, *, split: Split | None = None) -> Trainer:
+    """Return a training in memory at step 0, without a run folder; `take_step()` takes a step.
+
+    It reads the caller's `split`, or 16 batches of random rows that are shaped as the recipe's.
+    """
+    job = resolve_job(registry(), request)
+    if job.settings.game.inherits:
+        parts = " and ".join(job.settings.game.inherits)
+        raise SettingsError(f"{job.model} takes its {parts} from another run", "it can be trained with: genzoo train")
+    chosen, spec = choose_device(request.device), job.settings.dataset.spec
+    return Trainer(
+        job.plan,
+        split or random_split(spec, 16 * job.settings.training.batch_size, seed=request.seed),
+        seed=request.seed,
+        device=chosen,
+        precision=job.precision,
+        execution=choose_execution(request.execution, chosen),
+    )
+
+
+def model_of(record: RunRecord, checkpoint: Checkpoint, *, device: str, raw: bool) -> Model:
+    """Return the model of a run's checkpoint in inference mode; averaged weights are preferred unless `raw`."""
+    plan = plan_of(registry(), record)
+    tensors, kind = weights_of(checkpoint, raw=raw)
+    with preserved():
+        networks = assemble(plan)
+    fill(networks.state_dict(), tensors)
+    chosen = choose_device(device)
+    return Model.of(
+        plan.settings,
+        networks.to(chosen).eval(),
+        device=chosen,
+        label_frequencies=record.label_frequencies,
+        step=checkpoint.step,
+        weights=kind,
+    )
+
+
+def data_of(record: RunRecord, data: str | Path | None) -> Splits:
+    """Return the data that a run was trained on."""
+    return plan_of(registry(), record).settings.dataset.load(data_root(data))
+
+
+def _set_aside_newer(run: Run, checkpoint: Checkpoint) -> None:
+    """Put the damaged checkpoints that are newer than the one to go on from out of the way."""
+    for step in checkpoints.steps(run.checkpoints):
+        if step > checkpoint.step:
+            checkpoints.set_aside(run.checkpoints, step)

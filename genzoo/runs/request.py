@@ -1,0 +1,71 @@
+"""A training request: what to train and where, as one value from the command line to the process that trains it.
+
+Needs no torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from genzoo.components import NameOf, Resolve, from_json, to_json, to_text
+from genzoo.storage.run_folder import Run
+
+if TYPE_CHECKING:
+    from genzoo.games.game import Game
+    from genzoo.training.settings import Recipe
+
+PrecisionName = Literal["auto", "fp32", "bf16"]
+ExecutionName = Literal["auto", "eager", "captured", "compiled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRequest:
+    """One training that somebody asks for; names are looked up, and settings resolved, when it starts."""
+
+    model: "str | Game"
+    recipe: "str | Recipe | None" = None
+    """None: the recipe of `from_run`, or else the installed plugins' default."""
+    seed: int = 0
+    steps: int | None = None
+    """None: as many as the recipe says."""
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    """Values by dotted path, as after `--set`."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `cuda:INDEX`."""
+    precision: PrecisionName = "auto"
+    execution: ExecutionName = "auto"
+    """How a step is run: as written, captured as a CUDA graph, or compiled."""
+    run: str | Path | None = None
+    """The run folder, which is continued if it holds a run with the same settings; None: a new one below `runs`."""
+    from_run: str | Path | Run | None = None
+    """The run whose networks the game inherits."""
+    data: str | Path | None = None
+    """The folder of data sets; None: GENZOO_DATA, or the user's cache."""
+    runs: str | Path = "runs"
+
+    def with_overrides(self, overrides: Mapping[str, object]) -> "TrainingRequest":
+        """Return the request with settings that yield to its own."""
+        return replace(self, overrides={**overrides, **self.overrides})
+
+    def to_json(self, *, name_of: NameOf) -> dict[str, Any]:
+        """Return the request as JSON; games and recipes that are values are stored with all their fields."""
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        values["model"], values["recipe"] = (to_json(values[key], name_of=name_of) for key in ("model", "recipe"))
+        values["overrides"] = {path: to_text(value) for path, value in self.overrides.items()}
+        source = self.from_run
+        values["from_run"] = source.path if isinstance(source, Run) else source
+        return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], *, resolve: Resolve) -> "TrainingRequest":
+        """Return the request that JSON data describe."""
+        from genzoo.games.game import Game
+        from genzoo.training.settings import Recipe
+
+        model, recipe = data["model"], data["recipe"]
+        if isinstance(model, dict):
+            model = from_json(Game, model, resolve=resolve, path="model")
+        if isinstance(recipe, dict):
+            recipe = from_json(Recipe, recipe, resolve=resolve, path="recipe")
+        return cls(**{**data, "model": model, "recipe": recipe})

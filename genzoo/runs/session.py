@@ -1,0 +1,142 @@
+"""Sessions: one process that begins a run or goes on with it.
+
+A run's lock, manifest and hashes are checked before torch is imported, which is why torch's half of this package
+(`opening`) is imported inside the functions.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genzoo.data.root import data_root
+from genzoo.errors import BusyError, GenzooError, SettingsError, warn
+from genzoo.host.registry import registry
+from genzoo.runs.callbacks import Callback
+from genzoo.runs.request import ExecutionName, TrainingRequest
+from genzoo.storage import checkpoints
+from genzoo.storage.checkpoints import Checkpoint
+from genzoo.storage.run_folder import Run, claim, claim_exactly
+from genzoo.training import torchrun
+
+if TYPE_CHECKING:
+    from genzoo.evaluation.model import Model
+    from genzoo.runs.engine import Engine
+
+
+def train(request: TrainingRequest, callback: Callback | None = None) -> Run:
+    """Train what is requested, evaluate it, and return its run; in a process of torchrun's, as one rank of several."""
+    if torchrun.rank():
+        from genzoo.runs.opening import assist
+
+        return assist(request.device, request.execution, request.data, callback)
+    with _opened(request, callback) as engine:
+        engine.train()
+        return engine.run
+
+
+def resume(
+    run: str | Path | Run,
+    *,
+    steps: int | None = None,
+    device: str = "auto",
+    execution: ExecutionName = "auto",
+    data: str | Path | None = None,
+    callback: Callback | None = None,
+) -> Run:
+    """Continue a run from its newest whole checkpoint, to `steps` steps in all, and return it."""
+    if torchrun.rank():
+        from genzoo.runs.opening import assist
+
+        return assist(device, execution, data, callback)
+    target = Run.at(run)
+    record = target.record
+    if record.ranks != torchrun.size():
+        raise SettingsError(
+            f"{target.path} was started with ranks: {record.ranks}, and now there are: {torchrun.size()}",
+            "another number of ranks deals out other batches; launch as many, or train anew",
+        )
+    with target.hold():
+        checkpoint = target.newest_checkpoint()
+        from genzoo.runs.job import job_of
+        from genzoo.runs.opening import engine_of, prepared
+        from genzoo.training.settings import with_steps
+
+        job = job_of(registry(), record)
+        if steps is not None:
+            job = job.with_settings(with_steps(job.settings, steps))
+        with prepared(job, device, execution, data) as ready:
+            engine = engine_of(job, target, ready, checkpoint, callback)
+            engine.train()
+            return engine.run
+
+
+def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
+    """Return a run's model in inference mode, without its data; averaged weights are preferred unless `raw`."""
+    target = Run.at(run)
+    record = target.record
+    checkpoint, faults = target.newest_checkpoint()
+    warn(faults)
+    from genzoo.runs.opening import model_of
+
+    return model_of(record, checkpoint, device=device, raw=raw)
+
+
+def train_together(
+    requests: Sequence[TrainingRequest], *, callback: Callable[[], Callback] = Callback
+) -> dict[Path, GenzooError | None]:
+    """Train several runs of one game as one batched program; return why each run failed, or None.
+
+    Every request names its `run`; they may differ in seed, in what the optimizers are told, and in the standard
+    deviation of the initial weights. Where they cannot be played together, one warning says why, and they are trained
+    one after the other. Every run is as if it had been trained alone, to rounding and to what networks draw inside.
+    """
+    from genzoo.runs.engine import run_to_end, train_in_turn
+    from genzoo.training.populations import Population, difference
+
+    with ExitStack() as stack:
+        engines = [stack.enter_context(_opened(request, callback())) for request in requests]
+        trainers = [engine.trainer for engine in engines]
+        population = None if (obstacle := difference(trainers)) else Population(trainers)
+        if population is not None and (obstacle := population.obstacle()) is None:
+            failed = run_to_end(engines, population.take_step)
+        else:
+            warn([f"{len(engines)} runs are trained one after the other and not together: {obstacle}"])
+            failed = train_in_turn(engines)
+        return {engine.run.path: failed.get(engine) for engine in engines}
+
+
+@contextmanager
+def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[Engine]":
+    """Yield the engine of a run that begins or goes on, while this process holds its folder."""
+    source = None if request.from_run is None else Run.at(request.from_run).as_source()
+    target = None if request.run is None else Run.at(request.run)
+    if target is not None and target.exists:
+        with target.hold():
+            record, checkpoint = target.record, _newest_or_none(target)
+            from genzoo.runs.job import refuse_differences, resolve_job
+            from genzoo.runs.opening import engine_of, prepared
+
+            if request.precision == "auto":
+                request = replace(request, precision="bf16" if record.precision == "bf16" else "fp32")
+            job = resolve_job(registry(), request, source).with_found_classes(data_root(request.data))
+            refuse_differences(target, record, job, registry())
+            with prepared(job, request.device, request.execution, request.data) as ready:
+                yield engine_of(job, target, ready, checkpoint, callback)
+        return
+    from genzoo.runs.job import resolve_job
+    from genzoo.runs.opening import engine_of, prepared
+
+    job = resolve_job(registry(), request, source).with_found_classes(data_root(request.data))
+    with prepared(job, request.device, request.execution, request.data) as ready:
+        target = claim(Path(request.runs), job.label) if target is None else claim_exactly(target.path)
+        with target.hold():
+            if target.exists:
+                raise BusyError(f"another process has begun {target.path} meanwhile", "type the same command again")
+            yield engine_of(job, target, ready, None, callback)
+
+
+def _newest_or_none(run: Run) -> tuple[Checkpoint, list[str]] | None:
+    """Return what `Run.newest_checkpoint` does, or None where there has never been a checkpoint."""
+    return run.newest_checkpoint() if checkpoints.steps(run.checkpoints) else None

@@ -1,0 +1,149 @@
+"""The record of a run (run.json) as a frozen value, and what is wrong with one that was damaged. Needs no torch."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import UnionType
+from typing import Any, ClassVar
+
+from genzoo.storage.checkpoints import Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceRecord:
+    """The run whose networks another run inherits (`--from`), as the inheriting run remembers it."""
+
+    plugins: ClassVar[Iterable[str]] = ()
+
+    run: str
+    step: int
+    sha256: str
+    """Hash of the manifest of the checkpoint that was inherited."""
+    recipe: str
+    settings: dict[str, Any]
+    source: "SourceRecord | None" = None
+    checkpoint: Checkpoint | None = None
+    """The checkpoint itself while it is at hand; a run that goes on does not need it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the record of the inheriting run stores."""
+        source = None if self.source is None else self.source.to_json()
+        record = {"recipe": self.recipe, "settings": self.settings, "from": source}
+        return {"run": self.run, "step": self.step, "sha256": self.sha256, "record": record}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "SourceRecord":
+        """Return the source that checked JSON data describe."""
+        record = data["record"]
+        return cls(
+            run=data["run"],
+            step=data["step"],
+            sha256=data["sha256"],
+            recipe=record["recipe"],
+            settings=record["settings"],
+            source=None if record["from"] is None else cls.from_json(record["from"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What a run was started with: everything that decides its numbers, and the surroundings it was started in."""
+
+    model: str
+    recipe: str
+    seed: int
+    precision: str
+    settings: dict[str, Any]
+    """The resolved settings as JSON, by root: game, dataset, architecture, prior, training."""
+    overrides: dict[str, str]
+    source: SourceRecord | None
+    """Stored under `from`."""
+    label_frequencies: list[float] | None
+    """How often each class or attribute occurs in the training split, in [0, 1]."""
+    data: str | None
+    """Fingerprint of the data set's files; None where it reads none."""
+    device: str
+    execution: str
+    ranks: int
+    versions: dict[str, str]
+    plugins: dict[str, str]
+    """Version by distribution."""
+    created: str
+    """UTC, to the second."""
+    gradients: str | None = None
+    """`one-backward` or `per-player`; None in records from before this was stored."""
+    per_player_reason: str | None = None
+    """Why each player has a backward pass of its own; None where one of the critic serves both."""
+
+    @property
+    def steps(self) -> int:
+        """The steps that the run was to take when it was last started."""
+        return int(self.settings["training"]["steps"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of run.json."""
+        values = {key: getattr(self, _FIELDS.get(key, key)) for key in (*_RUN_KEYS, *_LATER_KEYS)}
+        return values | {"from": None if self.source is None else self.source.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "RunRecord":
+        """Return the record that checked JSON data describe; keys of later versions are left out."""
+        values = {_FIELDS.get(key, key): data[key] for key in _RUN_KEYS}
+        later = {key: data.get(key) for key in _LATER_KEYS}
+        source = None if data["from"] is None else SourceRecord.from_json(data["from"])
+        return cls(**values | later | {"source": source})
+
+
+_FIELDS = {"from": "source"}
+"""The fields that run.json calls otherwise."""
+
+_Kinds = Mapping[str, type | UnionType]
+
+_INHERITED_KEYS: _Kinds = {"recipe": str, "settings": dict, "from": dict | None}
+_SOURCE_KEYS: _Kinds = {"run": str, "step": int, "sha256": str, "record": dict}
+_RUN_KEYS: _Kinds = {
+    "model": str,
+    "recipe": str,
+    "seed": int,
+    "precision": str,
+    "settings": dict,
+    "overrides": dict,
+    "from": dict | None,
+    "label_frequencies": list | None,
+    "data": str | None,
+    "device": str,
+    "execution": str,
+    "ranks": int,
+    "versions": dict,
+    "plugins": dict,
+    "created": str,
+}
+_LATER_KEYS: _Kinds = {"gradients": str | None, "per_player_reason": str | None}
+"""Keys that older records lack."""
+
+
+def wrong_key(data: Mapping[str, Any]) -> str | None:
+    """Return which key of a run's record is missing or of another type, or None."""
+    wrong_later = (key for key, kind in _LATER_KEYS.items() if not isinstance(data.get(key), kind))
+    return _wrong_key(data, _RUN_KEYS) or next(wrong_later, None)
+
+
+def _wrong_key(data: Mapping[str, Any], kinds: _Kinds) -> str | None:
+    """Check everything but the fields of the settings, which are left to those who build them."""
+    for key, kind in kinds.items():
+        if not isinstance(data.get(key, ...), kind):
+            return key
+    training = data["settings"].get("training")
+    if not isinstance(training, dict) or not isinstance(training.get("steps"), int):
+        return "settings.training.steps"
+    if not all(isinstance(value, str) for value in data.get("overrides", {}).values()):
+        return "overrides"
+    if not all(isinstance(value, float | int) for value in data.get("label_frequencies") or ()):
+        return "label_frequencies"
+    source = data["from"]
+    if source is None:
+        return None
+    if source.keys() != _SOURCE_KEYS.keys():
+        return "from"
+    wrong = next((key for key, kind in _SOURCE_KEYS.items() if not isinstance(source[key], kind)), None)
+    wrong = wrong or _wrong_key(source["record"], _INHERITED_KEYS)
+    return wrong and f"from.{wrong}"
