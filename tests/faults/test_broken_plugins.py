@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from sites import HOOKS, Site
+from processes import python_path
+from sites import HOOKS, Site, on_the_path
 from toy import TOY
 
 import genzoo
@@ -141,18 +142,14 @@ def install(site, name, kind):
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
+def site(tmp_path):
     """A folder on the path of this process, whose registry is made anew."""
-    before = set(sys.modules)
     folder = tmp_path / "site"
     folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    registry.cache_clear()
-    yield Site(folder)
-    registry.cache_clear()
-    for name in set(sys.modules) - before:
-        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+    with on_the_path(folder) as found:
+        registry.cache_clear()
+        yield found
+        registry.cache_clear()
 
 
 @pytest.fixture
@@ -168,7 +165,7 @@ def ask(site, say):
 
 def start(path, *arguments, folder, **environment):
     """Run a command in a process of its own that finds distributions on `path`."""
-    environment = {**os.environ, "PYTHONPATH": str(path), "OMP_NUM_THREADS": "1", **environment}
+    environment = {**os.environ, "PYTHONPATH": python_path(path), "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(
         [sys.executable, "-m", "genzoo", *arguments],
         capture_output=True,
@@ -649,7 +646,7 @@ print(codes)
 
 def in_order(folders, folder):
     """Return all that a process says that finds the distributions in these folders, one after the other."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders)), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": python_path(*folders), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", INSIDE]
     done = subprocess.run(
         command, capture_output=True, encoding="utf-8", cwd=folder, env=environment, check=True, timeout=120

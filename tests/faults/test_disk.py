@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fork_server import INTERVAL, STEPS, Server
+from fork_server import INTERVAL, STEPS
 
 from genzoo.storage import checkpoints
 from genzoo.storage.run_folder import Run
@@ -47,11 +47,9 @@ def order(**settings):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    found = Server()
-    found.run("modules", run=tmp_path_factory.mktemp("imports") / "run", **order())
-    yield found
-    found.close()
+def server(bare_server, tmp_path_factory):
+    bare_server.run("modules", run=tmp_path_factory.mktemp("imports") / "run", **order())
+    return bare_server
 
 
 @pytest.fixture(scope="module")

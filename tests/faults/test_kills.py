@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from contents import tensors_of
-from fork_server import INTERVAL, STEPS, Server
+from fork_server import INTERVAL, STEPS
 from toy import RECORD, record
 
 from genzoo.host.registry import registry
@@ -36,12 +36,10 @@ def arguments_of(model):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    found = Server()
+def server(bare_server, tmp_path_factory):
     for model in ("ali", "conditional-ali"):  # so that it has imported what its children use, and they are quick
-        found.run("modules", run=tmp_path_factory.mktemp("imports") / model, **arguments_of(model))
-    yield found
-    found.close()
+        bare_server.run("modules", run=tmp_path_factory.mktemp("imports") / model, **arguments_of(model))
+    return bare_server
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from contents import tensors_of
-from fork_server import Server
 from photographs import write_pngs
+from processes import wait_for
 
 from genzoo.data import preparing
 from genzoo.storage import checkpoints
@@ -48,12 +48,10 @@ def training(*, run="run", number_of_steps=STEPS, **settings):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    found = Server()
+def server(bare_server, tmp_path_factory):
     run = tmp_path_factory.mktemp("imports") / "run"
-    found.run("modules", run=run, model="gan", recipe="mixture25", overrides=SETTINGS)
-    yield found
-    found.close()
+    bare_server.run("modules", run=run, model="gan", recipe="mixture25", overrides=SETTINGS)
+    return bare_server
 
 
 class Ended:
@@ -603,22 +601,13 @@ def shell(folder, *words):
             process.kill()
 
 
-def wait_for(condition, process):
-    """Wait until `condition` holds; fail if the process ends first or takes two minutes."""
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
 )
 def test_a_signal_ends_training_after_it_is_saved_and_it_can_be_finished(type_in, tmp_path, number, code):
     endless = training(number_of_steps=1_000_000, training__checkpoint_every=1_000_000, training__log_every=2)
     with shell(tmp_path, *endless) as process:
-        wait_for((tmp_path / "run" / "metrics.jsonl").exists, process)
+        wait_for((tmp_path / "run" / "metrics.jsonl").exists, process=process, seconds=120)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, "")
@@ -643,7 +632,7 @@ def test_a_signal_at_a_random_moment_of_the_start_saves_the_first_step(type_in, 
     for _ in range(10):
         with shell(tmp_path, *training()) as process:
             maps = Path(f"/proc/{process.pid}/maps")
-            wait_for(lambda maps=maps: "libtorch" in maps.read_text(), process)
+            wait_for(lambda maps=maps: "libtorch" in maps.read_text(), process=process, seconds=120)
             time.sleep(chance.uniform(0, 2))
             begun = run.exists()
             process.send_signal(number)

@@ -9,7 +9,7 @@ from errno import EDQUOT, EIO, ENOSPC
 from functools import partial
 
 import pytest
-from fork_server import INTERVAL, SMALL, WRONG, Server
+from fork_server import INTERVAL, SMALL, WRONG
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
@@ -416,13 +416,6 @@ def have_everything_happen(life, chance):
         happen(chance.choice(("train", "resume")))
         life.what_was_reported_is_there_or_its_loss_is_told()
     life.teardown()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    found = Server.of_sessions(tmp_path_factory.mktemp("imports"))
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")

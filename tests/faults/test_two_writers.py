@@ -13,7 +13,7 @@ from itertools import cycle, islice
 from typing import NamedTuple
 
 import pytest
-from fork_server import SMALL, Server
+from fork_server import SMALL
 from toy import TOY
 
 from genzoo.storage import files
@@ -24,13 +24,6 @@ KILLED = -9
 STOPPED = 143
 BUSY = 7
 KINDS = {"start/start": ("train", "train"), "start/resume": ("train", "resume"), "resume/resume": ("resume", "resume")}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    found = Server.of_sessions(tmp_path_factory.mktemp("imports"))
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")

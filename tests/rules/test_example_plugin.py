@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import python_path
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "genzoo-aae"
 TINY = [
@@ -28,8 +29,7 @@ def site(tmp_path_factory):
 
 
 def genzoo(site, folder, *arguments):
-    folders = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
+    environment = os.environ | {"PYTHONPATH": python_path(site)}
     command = [sys.executable, "-m", "genzoo", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
 

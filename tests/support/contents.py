@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import numpy
+from PIL import Image
+
 from genzoo.storage import checkpoints
 
 
@@ -11,3 +14,8 @@ def tensors_of(path):
     assert faults == []
     assert found is not None
     return found.step, {file.name: file.read_bytes() for file in found.path.glob("*.safetensors")}
+
+
+def pixels(path):
+    """Return the pixels (height, width, channels) of a picture."""
+    return numpy.asarray(Image.open(path))

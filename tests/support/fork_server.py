@@ -73,14 +73,10 @@ class Server:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
-    @classmethod
-    def of_sessions(cls, folder):
-        """Return one that has imported what sessions use, which trains a little in `folder`."""
-        found = cls()
-        found.run("session_modules", then="train", run=folder / "gan", **SMALL)
-        return found
+    def __enter__(self):
+        return self
 
-    def close(self):
+    def __exit__(self, *_):
         """End the server."""
         self.process.stdin.close()
         self.process.wait()

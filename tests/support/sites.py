@@ -1,5 +1,8 @@
 """Distributions of plugins, as pip leaves them in a folder."""
 
+import sys
+from contextlib import contextmanager
+from importlib import invalidate_caches
 from importlib.metadata import distributions
 from textwrap import dedent
 
@@ -47,4 +50,22 @@ class Site:
         return discover(self.points, **more)
 
 
+@contextmanager
+def on_the_path(folder):
+    """Have this process import what is installed in a folder, and forget it afterwards."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    invalidate_caches()
+    yield Site(folder)
+    sys.path.remove(str(folder))
+    for name in set(sys.modules) - before:
+        if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
 HOOKS = "from genzoo import hookimpl, lazy\n"
+
+
+def names(found, kind):
+    """Return the names that a registry has of one kind."""
+    return [entry.name for entry in found.of(kind)]

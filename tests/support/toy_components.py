@@ -1,9 +1,11 @@
 """Toy components for tests of the core, which so depend on no first-party plugin; they are a plugin of their own.
 
-The `toys` fixture installs them for a test that resolves names; most tests use the classes.
+Most tests use the classes; one that resolves names asks `toy_registry`, which knows the core and these toys alone.
 """
 
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint
 from itertools import product
 from typing import ClassVar
 
@@ -11,6 +13,7 @@ import torch
 
 from genzoo import AdversarialGame, Game, Joint, Losses, Networks, hookimpl
 from genzoo.data import Dataset
+from genzoo.host.registry import GROUP, discover
 from genzoo.nn import (
     Architecture,
     BatchNorm,
@@ -38,6 +41,10 @@ class ToyMixture(Dataset):
     name: ClassVar[str] = "toy-mixture"
     rows: int = 40
     held_out_rows: int = 16
+
+    def __post_init__(self):
+        if min(self.rows, self.held_out_rows) < 1:
+            raise ValueError("rows and held_out_rows must be at least 1")
 
     @property
     def spec(self):
@@ -274,3 +281,9 @@ def genzoo_architectures():
 @hookimpl
 def genzoo_recipes():
     return [RECIPE, IMAGE_RECIPE]
+
+
+@cache
+def toy_registry():
+    """Return a registry in which no plugin is installed but this module."""
+    return discover([EntryPoint(name="toys", value="toy_components", group=GROUP)])

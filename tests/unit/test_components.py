@@ -9,12 +9,12 @@ from typing import ClassVar, Literal
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from toy_components import toy_registry
 
 from genzoo.components import Component, from_json, override, paths, to_json
 from genzoo.errors import SettingsError
 from genzoo.games.objectives import Hinge, NonSaturating
 from genzoo.games.schedules import Alternating, Simultaneous
-from genzoo.host.registry import registry
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.text import nearest
 from genzoo.training.settings import PlayerTraining, Settings, Training, resolve_settings
@@ -80,7 +80,7 @@ def read(data, kind=Everything):
 def any_of(base, name):
     if issubclass(base, Colour | Everything):
         return Everything if name == "everything" else resolve(base, name)
-    return registry().resolve(base, name)
+    return TOYS.resolve(base, name)
 
 
 def put(path, text, value=None):
@@ -95,17 +95,17 @@ def refused_or(make):
         return None
 
 
-def ali_on_mixture25():
-    found = registry()
-    game, recipe = find_game(found, "ali"), find_recipe(found, "mixture25")
-    return resolve_settings(game, recipe, [("game.posterior", "gaussian")], resolve=found.resolve)
+TOYS = toy_registry()
+TOY = resolve_settings(
+    find_game(TOYS, "toy-with-encoder"),
+    find_recipe(TOYS, "toy"),
+    [("game.posterior", "gaussian")],
+    resolve=TOYS.resolve,
+)
 
 
-ALI = ali_on_mixture25()
-
-
-def put_ali(path, text, value=ALI):
-    return override(value, path, text, resolve=registry().resolve)
+def put_toy(path, text, value=TOY):
+    return override(value, path, text, resolve=TOYS.resolve)
 
 
 # JSON there and back
@@ -150,8 +150,8 @@ def test_a_whole_number_is_a_float_where_a_float_is_meant():
 
 
 def test_the_settings_of_a_run_return_from_their_json():
-    again = from_json(Settings, json.loads(json.dumps(to_json(ALI))), resolve=registry().resolve)
-    assert again == ALI
+    again = from_json(Settings, json.loads(json.dumps(to_json(TOY))), resolve=TOYS.resolve)
+    assert again == TOY
     assert again.game.posterior == "gaussian"
 
 
@@ -316,33 +316,33 @@ def test_an_override_leaves_the_value_it_started_from():
 
 
 def test_one_players_learning_rate_is_an_exception_to_the_common_one():
-    training = put_ali("training.players.critic.learning_rate", "0.25").training
+    training = put_toy("training.players.critic.learning_rate", "0.25").training
     assert training.of("critic").learning_rate == 0.25
-    assert training.of("generator").learning_rate == ALI.training.learning_rate == 1e-3
-    assert training.of("critic").beta1 == ALI.training.beta1
+    assert training.of("generator").learning_rate == TOY.training.learning_rate == 1e-3
+    assert training.of("critic").beta1 == TOY.training.beta1
 
 
 def test_two_exceptions_for_one_player_add_up():
-    first = put_ali("training.players.critic.learning_rate", "0.25")
-    both = put_ali("training.players.critic.beta1", "0.75", first).training.players["critic"]
+    first = put_toy("training.players.critic.learning_rate", "0.25")
+    both = put_toy("training.players.critic.beta1", "0.75", first).training.players["critic"]
     assert asdict(both) == {"learning_rate": 0.25, "beta1": 0.75, "beta2": None}
 
 
 def test_the_objective_is_chosen_by_name():
-    assert ALI.game.objective == NonSaturating()
-    assert put_ali("game.objective", "hinge").game == replace(ALI.game, objective=Hinge())
+    assert TOY.game.objective == NonSaturating()
+    assert put_toy("game.objective", "hinge").game == replace(TOY.game, objective=Hinge())
 
 
 def test_a_schedule_is_chosen_by_name_and_then_set():
-    alternating = put_ali("game.schedule", "alternating")
-    assert ALI.game.schedule == Simultaneous()
+    alternating = put_toy("game.schedule", "alternating")
+    assert TOY.game.schedule == Simultaneous()
     assert alternating.game.schedule == Alternating(critic_steps=1)
-    assert put_ali("game.schedule.critic_steps", "5", alternating).game.schedule == Alternating(critic_steps=5)
+    assert put_toy("game.schedule.critic_steps", "5", alternating).game.schedule == Alternating(critic_steps=5)
 
 
 def test_a_setting_of_another_schedule_is_not_known_before_that_is_chosen():
     with pytest.raises(SettingsError, match=r"no setting 'game.schedule.critic_steps'"):
-        put_ali("game.schedule.critic_steps", "5")
+        put_toy("game.schedule.critic_steps", "5")
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_a_setting_of_another_schedule_is_not_known_before_that_is_chosen():
 )
 def test_a_wrong_path_gets_the_nearest_right_one(path, near):
     with pytest.raises(SettingsError) as caught:
-        put_ali(path, "5")
+        put_toy(path, "5")
     assert caught.value.found == f"no setting '{path}'; did you mean '{near}'?"
 
 
@@ -385,7 +385,7 @@ def test_a_wrong_path_gets_the_nearest_right_one(path, near):
         ("training", "5"),
         ("game.posterior", "gausian"),
         ("game.objective", "simultaneous"),
-        ("game.objective", "ali"),
+        ("game.objective", "toy-with-encoder"),
         ("game.schedule", "none"),
         ("dataset.rows", "0"),
         ("architecture.latent", "0"),
@@ -397,22 +397,22 @@ def test_a_wrong_path_gets_the_nearest_right_one(path, near):
 )
 def test_an_override_that_cannot_be_meant_is_refused(path, text):
     with pytest.raises(SettingsError) as caught:
-        put_ali(path, text)
+        put_toy(path, text)
     assert "\n" not in caught.value.found
     assert caught.value.exit_code == 2
 
 
 def test_every_path_that_is_listed_can_be_reached_and_put_back_as_it_is():
-    plain = [path for path in paths(ALI) if "mixture" not in path]
+    plain = [path for path in paths(TOY) if "mixture" not in path]
     assert {"game", "game.objective", "training.batch_size", "training.players", "dataset.rows"} <= set(plain)
     for path in plain:
-        value = ALI
+        value = TOY
         for part in path.split("."):
             value = getattr(value, part)
         if isinstance(value, Component):
-            assert put_ali(path, value.name) is not None
+            assert put_toy(path, value.name) is not None
         elif not isinstance(value, Mapping | Training):
-            assert put_ali(path, str(value)) == ALI
+            assert put_toy(path, str(value)) == TOY
 
 
 # Properties
@@ -464,7 +464,9 @@ def nearly(draw, document):
         if isinstance(inner, dict):
             changed[key] = draw(nearly(inner) | documents)
         elif draw(st.booleans()):
-            changed[key] = draw(documents | st.sampled_from(["hinge", "alternating", "ali", "digits", "point"]))
+            changed[key] = draw(
+                documents | st.sampled_from(["hinge", "alternating", "toy-with-encoder", "toy-images", "point"])
+            )
         else:
             changed.pop(key, None)
     return changed
@@ -482,25 +484,25 @@ def test_the_settings_of_training_return_from_their_json(value):
 
 @given(numbers(0))
 def test_a_float_returns_exactly_from_the_text_of_an_override(value):
-    assert put_ali("training.learning_rate", repr(value)).training.learning_rate == value
+    assert put_toy("training.learning_rate", repr(value)).training.learning_rate == value
 
 
 @pytest.mark.parametrize("kind", [Training, PlayerTraining, Settings, Everything, Colour])
 @settings(max_examples=100)
 @given(data=st.data())
 def test_json_data_either_describe_a_value_or_are_refused_as_settings(kind, data):
-    document = data.draw(documents | likely(Training) | likely(Everything, "name") | nearly(to_json(ALI)))
+    document = data.draw(documents | likely(Training) | likely(Everything, "name") | nearly(to_json(TOY)))
     value = refused_or(lambda: from_json(kind, document, resolve=any_of))
     assert value is None or (isinstance(value, kind) and from_json(kind, to_json(value), resolve=any_of) == value)
 
 
-known_paths = st.sampled_from(list(paths(ALI)))
+known_paths = st.sampled_from(list(paths(TOY)))
 some_paths = known_paths | st.text() | st.tuples(known_paths, st.text()).map(".".join)
 some_texts = (
     st.text()
     | st.integers().map(str)
     | st.floats().map(repr)
-    | st.sampled_from(["none", "true", "hinge", "alternating", "gaussian", "ali", "1,2", "mixture25"])
+    | st.sampled_from(["none", "true", "hinge", "alternating", "gaussian", "toy-with-encoder", "1,2", "toy-mixture"])
 )
 
 
@@ -510,5 +512,5 @@ some_texts = (
 @example("training.players.a.b", "1")
 @example("training.players..beta1", "0.5")
 def test_an_override_either_gives_settings_that_can_be_stored_or_is_refused_as_settings(path, text):
-    value = refused_or(lambda: put_ali(path, text))
-    assert value is None or from_json(Settings, to_json(value), resolve=registry().resolve) == value
+    value = refused_or(lambda: put_toy(path, text))
+    assert value is None or from_json(Settings, to_json(value), resolve=TOYS.resolve) == value

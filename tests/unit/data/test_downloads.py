@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from loopback import serving
 
 from genzoo.data import downloads
 from genzoo.data.downloads import Download, fetch
@@ -123,11 +124,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    with Server() as serving:
-        threading.Thread(target=serving.serve_forever, args=(0.01,), daemon=True).start()
-        yield serving
-        serving.over.set()
-        serving.shutdown()
+    with serving(Server()) as found:
+        yield found
+        found.over.set()
 
 
 @pytest.fixture

@@ -5,52 +5,14 @@ from typing import ClassVar
 
 import pytest
 import torch
+from models import Doubled, Shifted, exact_model
 from torch import nn
+from toy_components import ToyImageNetworks, ToyImages, ToyMixture, ToyNetworks
 
 import genzoo.evaluation.model
 from genzoo import Networks, SettingsError
-from genzoo.evaluation import Model
-from genzoo.games import Prior, StandardNormal
-from genzoo.nn import Decoder, Encoder
-from genzoo.types import Code, DataSpec, Split
-from genzoo_data.digits import Digits
-from genzoo_data.mixture import Mixture25
-from genzoo_recipes.digits import DigitsNetworks
-from genzoo_recipes.mixture25 import Mixture25Networks
-
-CPU = torch.device("cpu")
-VECTOR = DataSpec(shape=(2,), support="real", class_names=("a", "b", "c"))
-
-
-class Shifted(Encoder):
-    """z = x + noise (+ the first two conditions), number by number."""
-
-    def forward(self, x, noise, y=None):
-        z = x + noise if y is None else x + noise + y[:, :2]
-        return Code(z=z, mean=x, log_std=torch.zeros_like(x))
-
-
-class Doubled(Decoder):
-    """x = 2·z + 1 (+ ten times the first two conditions), number by number."""
-
-    def __init__(self):
-        super().__init__(support="real")
-
-    def logits(self, z, y=None):
-        return 2 * z + 1 if y is None else 2 * z + 1 + 10 * y[:, :2]
-
-
-def exact_model(*, conditional=False, **changes):
-    networks = Networks(encoder=Shifted(), decoder=Doubled(), embedder=nn.Identity() if conditional else None)
-    settings = {
-        "networks": networks,
-        "data": VECTOR,
-        "prior": StandardNormal(),
-        "latent": 2,
-        "label_frequencies": [0.5, 0.3, 0.2] if conditional else None,
-        "device": CPU,
-    }
-    return Model(**settings | changes)
+from genzoo.games import Prior
+from genzoo.types import DataSpec, Split
 
 
 def real_model(dataset, architecture):
@@ -60,8 +22,8 @@ def real_model(dataset, architecture):
 
 
 MODELS = {
-    "mixture25": lambda: real_model(Mixture25(rows=10, held_out_rows=10), Mixture25Networks()),
-    "digits": lambda: real_model(Digits(), DigitsNetworks()),
+    "vectors": lambda: real_model(ToyMixture(), ToyNetworks()),
+    "images": lambda: real_model(ToyImages(), ToyImageNetworks()),
 }
 
 
@@ -74,7 +36,7 @@ def test_answers_have_the_shapes_of_data_and_codes(name):
     assert model.sample(7).shape == (7, *shape)
     assert model.sample(0).shape == (0, *shape)
     assert code.z.shape == (5, latent)
-    assert (code.mean is None) == (name == "mixture25")  # implicit there, gaussian here
+    assert (code.mean is None) == (name == "vectors")  # implicit there, gaussian here
     assert model.reconstruct(x).shape == (5, *shape)
     assert model.interpolate(x, x.flip(0), steps=4).shape == (5, 5, *shape)
     assert not any(tensor.requires_grad for tensor in (model.sample(2), code.z, model.reconstruct(x)))
@@ -191,7 +153,7 @@ def test_looking_changes_neither_mode_nor_weights_nor_statistics(name, training)
 
 
 def test_a_frozen_part_stays_in_inference_mode_while_the_rest_returns_to_training():
-    model = MODELS["digits"]()
+    model = MODELS["images"]()
     model.networks.freeze("decoder", model.networks.decoder)
     model.networks.train()
     model.sample(3)
@@ -200,7 +162,7 @@ def test_a_frozen_part_stays_in_inference_mode_while_the_rest_returns_to_trainin
 
 
 def test_a_model_in_training_mode_answers_as_in_inference_mode():
-    model = MODELS["digits"]()
+    model = MODELS["images"]()
     x = torch.rand(6, 1, 8, 8)
     still = model.sample(5), model.reconstruct(x)
     model.networks.train()

@@ -12,7 +12,7 @@ import numpy
 import pytest
 import torch
 import trainers
-from processes import WITHOUT_TORCH, python
+from processes import WITHOUT_TORCH, python, python_path
 from sites import HOOKS, Site
 from torch import nn
 from torch.nn.functional import softplus
@@ -751,7 +751,7 @@ def test_completion_knows_the_commands_of_plugins_and_imports_no_torch():
 
 def test_a_command_that_cannot_be_loaded_does_not_break_completion(shop):
     shop.install("shop-broken", offering(("greet", "shop_nothing:greet", "Say hello.")))
-    found, offered = completed(PYTHONPATH=str(shop.folder))
+    found, offered = completed(PYTHONPATH=python_path(shop.folder))
     assert found.returncode == 0
     assert {"train", "bench"} <= set(offered)
 

@@ -1,27 +1,17 @@
-"""Data sets in their true on-disk formats: fetched from a loopback server, prepared, trained on, and looked at."""
+"""First-party data sets in their true on-disk formats: fetched from a loopback server, prepared and read."""
 
-import functools
-import http.server
-import json
-import threading
-from dataclasses import replace
 from pathlib import Path
 
 import formats
 import numpy
 import pytest
 import torch
+from loopback import serving_folder
 from PIL import Image
+from published import prepare_all, publishing
 
-import genzoo
-from genzoo import UnreadableError, api
+from genzoo import UnreadableError
 from genzoo.data import prepared
-from genzoo.host.registry import registry
-from genzoo.runs.job import find_game, find_recipe
-from genzoo.training.devices import choose_device
-from genzoo.training.initialization import Plan
-from genzoo.training.settings import resolve_settings
-from genzoo.training.trainer import Trainer
 from genzoo_data.celeba64 import CelebA64
 from genzoo_data.cifar10 import CIFAR10
 from genzoo_data.folder import Folder
@@ -29,71 +19,26 @@ from genzoo_data.imagenet64 import ImageNet64
 from genzoo_data.svhn import SVHN
 from genzoo_data.tinyimagenet200 import TinyImageNet200
 
-SHORT = ("--steps", 2, "--set", "training.batch_size=4", "--set", "training.picture_every=2", "--quiet")
-
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """Return a folder and the loopback address that serves it."""
     folder = tmp_path_factory.mktemp("server")
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{serving.server_address[1]}"
-        serving.shutdown()
+    with serving_folder(folder) as address:
+        yield folder, address
 
 
 @pytest.fixture(scope="module", autouse=True)
 def published(server):
-    """Publish small files in the place of the real ones: their hashes, at a loopback address."""
-    folder, address = server
-    patch = pytest.MonkeyPatch()
-    written = {
-        "cifar10": formats.write_cifar10(folder),
-        "svhn": formats.write_svhn(folder),
-        "tinyimagenet200": formats.write_tinyimagenet(folder),
-    }
-    for kind in (CIFAR10, SVHN, TinyImageNet200):
-        downloads = tuple(
-            replace(one, urls=(f"{address}/{one.file}",), md5=one.md5 and formats.md5(folder / one.file))
-            for one in kind.downloads
-        )
-        patch.setattr(kind, "downloads", downloads)
-    yield written
-    patch.undo()
-
-
-@pytest.fixture(autouse=True)
-def reconstruction_alone(monkeypatch):
-    """Let a training end in one score: thousands of samples of the large networks take minutes on a CPU."""
-    monkeypatch.setattr(api, "applicable_metrics", lambda model: [api.metric_called("reconstruction")])
+    with publishing(*server) as written:
+        yield written
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory, published):
     """Return a folder of data sets in which everything is fetched and prepared."""
-    root, sources = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("sources")
-    for dataset in (CIFAR10(), SVHN(), TinyImageNet200()):
-        prepared.fetch_dataset(dataset, root)
-        prepared.prepare_dataset(dataset, root, jobs=1)
-    formats.write_imagenet(sources / "imagenet")
-    prepared.prepare_dataset(ImageNet64(), root, source=sources / "imagenet", jobs=1)
-    (sources / "celeba").mkdir()
-    published["celeba64"] = formats.write_celeba(sources / "celeba")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            CelebA64,
-            "downloads",
-            tuple(replace(one, md5=formats.md5(sources / "celeba" / one.file)) for one in CelebA64.downloads),
-        )
-        prepared.prepare_dataset(CelebA64(), root, source=sources / "celeba", jobs=1)
-    formats.write_photographs(sources / "photographs", classes=("cats", "dogs"))
-    for size in (32, 64):
-        prepared.prepare_dataset(Folder(size=size), root, source=sources / "photographs", jobs=1)
+    root = tmp_path_factory.mktemp("data")
+    prepare_all(root, tmp_path_factory.mktemp("sources"), published)
     return root
 
 
@@ -276,64 +221,3 @@ def test_attributes_that_do_not_fit_the_images_are_refused(tmp_path):
     (tmp_path / "list_attr_celeba.txt").write_text("\n".join([lines[0], "Smiling", *lines[2:]]))
     with pytest.raises(UnreadableError, match="forty attributes"):
         CelebA64().contents(tmp_path)
-
-
-# Every recipe, with every model
-
-
-@pytest.mark.parametrize(
-    "recipe", ["cifar10", "svhn", "celeba64", "imagenet64", "tinyimagenet64", "folder32", "folder64"]
-)
-@pytest.mark.parametrize("model", ["gan", "vae", "conditional-ali"])
-def test_every_model_takes_two_steps_on_every_recipe(root, recipe, model):
-    overrides = [("training.batch_size", "3")]
-    settings = resolve_settings(
-        find_game(registry(), model), find_recipe(registry(), recipe), overrides, resolve=registry().resolve
-    )
-    settings = replace(settings, dataset=settings.dataset.with_found_classes(root))
-    trainer = Trainer(Plan(settings=settings), settings.dataset.load(root).train, seed=0, device=choose_device("cpu"))
-    for _ in range(2):
-        losses = trainer.take_step()
-    assert all(torch.isfinite(value) for value in losses.players.values())
-    assert trainer.fault() is None
-
-
-@pytest.mark.parametrize(
-    "recipe", ["cifar10", "svhn", "celeba64", "imagenet64", "tinyimagenet64", "folder32", "folder64"]
-)
-def test_ali_on_every_recipe_is_trained_and_looked_at_by_commands(say, root, tmp_path, recipe):
-    run = tmp_path / "run"
-    trained = say("train", "ali", "--recipe", recipe, "--data", root, "--run", run, *SHORT, "--json").document
-    assert trained["step"] == 2
-    assert say("sample", run, "-n", 4).code == 0
-    assert say("reconstruct", run, "-n", 2, "--data", root).code == 0
-    assert say("interpolate", run, "--pairs", 1, "--data", root).code == 0
-    side = 32 if recipe in ("cifar10", "svhn", "folder32") else 64
-    shown = 2 * side if side == 32 else side  # small images are magnified
-    assert Image.open("samples.png").size == (2 * shown + 6, 2 * shown + 6)
-    assert Image.open("interpolations.png").size == (14 * shown + 30, shown + 4)
-    assert json.loads((run / "run.json").read_text())["data"]
-
-
-def test_conditional_ali_draws_figure_7_from_one_z(say, root, tmp_path):
-    run = tmp_path / "run"
-    arguments = ("--recipe", "celeba64-conditional", "--data", root, "--run", run, *SHORT)
-    assert say("train", "conditional-ali", *arguments).code == 0
-    drawn = say("sample", run, "--grid", "figure7", "--out", "figure7.png", "--json").document
-    assert (drawn["rows"], drawn["columns"]) == (4, 12)
-    assert Image.open("figure7.png").size == (12 * 66 + 2, 4 * 66 + 2)
-    said = say("sample", run, "--condition", "Male,Smilling")
-    assert said.code == 2
-    assert "did you mean 'Smiling'?" in said.err
-
-
-def test_a_model_needs_its_data_only_to_be_trained(root, tmp_path):
-    run = genzoo.train(
-        "ali",
-        recipe="cifar10",
-        overrides={"training.batch_size": 4, "training.picture_every": 5},
-        steps=1,
-        data=root,
-        run=tmp_path / "run",
-    )
-    assert genzoo.load(run).sample(2).shape == (2, 3, 32, 32)

@@ -1,0 +1,232 @@
+"""The commands about data: what a person prepares from a folder of images, is told of it, and trains on."""
+
+import errno
+import os
+import shlex
+from pathlib import Path
+
+import numpy
+import pytest
+from photographs import write_pngs
+from PIL import Image
+from preparations import fail, flip, tensors
+
+from genzoo.data import decoding
+from genzoo.data.preparing import IMAGES
+
+SHORT = ("--steps", 2, "--set", "training.batch_size=4", "--quiet")
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Return a folder of twenty images of 20 × 16."""
+    write_pngs(tmp_path / "source", 20, size=(20, 16))
+    return tmp_path / "source"
+
+
+@pytest.fixture
+def data(say, tmp_path):
+    """Return a folder of data sets, and a function that prepares one there."""
+    root = tmp_path / "data"
+
+    def prepare(name, *more):
+        return say("data", "prepare", name, "--data", root, "--jobs", 1, *more)
+
+    return root, prepare
+
+
+def status(say, root, *more):
+    found = say("data", "status", "--data", root, "--json", *more).document
+    assert found["root"] == str(root)
+    return [row for row in found["datasets"] if row["path"]]
+
+
+def test_a_folder_is_prepared_and_its_state_is_told(say, source, data):
+    root, prepare = data
+    found = prepare("folder64", "--source", source, "--json").document
+    assert found["rows"] == {"train": 16, "validation": 2, "test": 2}
+    assert (found["dataset"], found["left_out"]) == ("folder", 0)
+    (row,) = status(say, root)
+    assert (row["dataset"], row["state"], row["rows"]) == ("folder", "prepared", 20)
+    assert row["path"] == found["path"]
+    assert (
+        row["bytes"] == found["bytes"] == sum(path.stat().st_size for path in Path(row["path"]).glob("*.safetensors"))
+    )
+    assert tensors(Path(row["path"]))[0].shape == (20, 3, 64, 64)
+    said = say("data", "status", "--data", root)
+    assert said.code == 0
+    assert str(found["path"]) in said.out
+
+
+def test_a_second_time_it_takes_no_decoding(source, data, monkeypatch):
+    _, prepare = data
+    first = prepare("folder64", "--source", source, "--json").document
+    monkeypatch.setattr(decoding.Image, "open", fail(errno.EIO))
+    second = prepare("folder64", "--source", source, "--json").document
+    assert {**second, "seconds": 0} == {**first, "seconds": 0}
+
+
+def test_a_flipped_byte_is_found_by_the_check(say, source, data):
+    root, prepare = data
+    place = Path(prepare("folder64", "--source", source, "--json").document["path"])
+    assert [row["state"] for row in status(say, root, "--check")] == ["prepared"]
+    flip(place / IMAGES)
+    assert [row["state"] for row in status(say, root)] == ["prepared"]
+    (row,) = status(say, root, "--check")
+    assert row["state"].startswith("damaged: ")
+    assert str(place / IMAGES) in row["state"]
+
+
+def test_what_was_set_aside_while_it_was_replaced_is_not_listed(say, source, data):
+    root, prepare = data
+    place = Path(prepare("folder64", "--source", source, "--json").document["path"])
+    os.rename(place, place.with_name(f".{place.name}.old"))
+    assert status(say, root) == []
+
+
+def test_a_folder_of_one_image_or_none_is_refused(tmp_path, data):
+    write_pngs(tmp_path / "one", 1)
+    (tmp_path / "texts").mkdir()
+    for number in range(20):
+        (tmp_path / "texts" / f"{number}.txt").write_text("not an image")
+    for name, count in (("one", "1 image,"), ("texts", "0 images,")):
+        said = data[1]("folder64", "--source", tmp_path / name)
+        assert said.code == 3
+        assert f"{tmp_path / name} has {count} expected at least" in said.err
+        assert len(said.err.splitlines()) <= 3
+
+
+def test_corrupt_images_are_refused_and_then_left_out(source, data):
+    _, prepare = data
+    (source / "0003.png").write_bytes(b"<html>gone</html>")
+    said = prepare("folder64", "--source", source)
+    assert said.code == 3
+    assert "1 of 20 images cannot be read: 0003.png: not an image" in said.err
+    assert "--skip-corrupt" in said.err
+    found = prepare("folder64", "--source", source, "--skip-corrupt", "--json").document
+    assert found["left_out"] == 1
+    assert sum(found["rows"].values()) == 19
+    assert len(tensors(Path(found["path"]))[0]) == 19
+
+
+def test_a_folder_of_nothing_but_corrupt_images_is_refused(tmp_path, data):
+    (tmp_path / "source").mkdir()
+    for number in range(20):
+        (tmp_path / "source" / f"{number}.png").write_bytes(b"<html>gone</html>")
+    said = data[1]("folder64", "--source", tmp_path / "source", "--skip-corrupt")
+    assert said.code == 3
+    assert "20 of 20 images cannot be read" in said.err
+
+
+def test_grey_images_become_rgb_or_stay_grey(tmp_path, data):
+    _, prepare = data
+    write_pngs(tmp_path / "grey", 12, size=(16, 16), channels=1)
+    settings = ("--source", tmp_path / "grey", "--set", "dataset.size=16")
+    rgb = prepare("folder64", *settings, "--json").document
+    grey = prepare("folder64", *settings, "--set", "dataset.channels=1", "--json").document
+    assert rgb["path"] != grey["path"]
+    three, one = (tensors(Path(found["path"]))[0] for found in (rgb, grey))
+    assert (three.shape, one.shape) == ((12, 3, 16, 16), (12, 1, 16, 16))
+    assert numpy.array_equal(three, one.repeat(3, 1))
+
+
+def test_images_of_all_sizes_become_the_same(tmp_path, data):
+    sizes = [(1, 1), (300, 2), (2, 300), (64, 64), (70, 60), (640, 480)]
+    for number in range(12):
+        folder = tmp_path / "sizes" / str(number)
+        write_pngs(folder, 1, size=sizes[number % len(sizes)])
+        os.rename(folder / "0000.png", tmp_path / "sizes" / f"{number}.png")
+        folder.rmdir()
+    found = data[1]("folder64", "--source", tmp_path / "sizes", "--json").document
+    assert found["left_out"] == 0
+    assert tensors(Path(found["path"]))[0].shape == (12, 3, 64, 64)
+
+
+def test_sub_folders_are_classes(tmp_path, data):
+    for name, level in (("cats", 10), ("dogs", 200)):
+        (tmp_path / "source" / name).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (8, 8), (level,) * 3).save(tmp_path / "source" / name / f"{number}.png")
+    found = data[1]("folder64", "--source", tmp_path / "source", "--json").document
+    assert found["class_names"] == ["cats", "dogs"]
+    images, labels = tensors(Path(found["path"]))
+    assert labels.tolist() == (images[:, 0, 0, 0] > 100).astype(int).tolist()
+    assert sorted(labels.tolist()) == [0] * 10 + [1] * 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (("cifar11",), 2, "did you mean 'cifar10'?"),
+        (("foldr",), 2, "did you mean 'folder'?"),
+        (("digits",), 2, "'digits' needs nothing from elsewhere"),
+        (("mixture25",), 2, "'mixture25' needs nothing from elsewhere"),
+        (("folder64", "--source", "nowhere"), 3, "nowhere does not exist"),
+        (("folder64",), 3, "genzoo data prepare folder"),
+        (("cifar10",), 3, "genzoo data fetch cifar10"),
+        (("folder64", "--source", "source", "--set", "dataset.size=banana"), 2, "banana"),
+        (("folder64", "--source", "source", "--set", "dataset.size=0"), 2, "1 ≤ size ≤ 1024"),
+        (("folder64", "--source", "source", "--set", "dataset.channels=2"), 2, "channels"),
+        (("folder64", "--source", "source", "--set", "dataset.sise=3"), 2, "did you mean"),
+        (("folder64", "--source", "source", "--set", "training.steps=3"), 2, "training"),
+        (("folder64", "--source", "source", "--set", "dataset.size"), 2, "expected PATH=VALUE"),
+        (("folder64", "--source", "source", "--jobs", "0"), 2, "jobs"),
+        (("folder64", "--source", "source/0000.png"), 3, "source/0000.png"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_cannot_be_meant_is_told(source, data, arguments, code, text):
+    said = data[1](*arguments)
+    assert said.code == code
+    assert text in said.err
+    assert 1 <= len(said.err.splitlines()) <= 3
+    assert not data[0].exists() or not any(data[0].glob("*/card.json"))
+
+
+@pytest.fixture
+def unseen(monkeypatch):
+    """Leave out pictures and scores, which take most of the time of a short training."""
+    for name in ("pictures.save_samples", "pictures.save_reconstructions", "metrics.evaluate_model"):
+        monkeypatch.setattr(f"genzoo.evaluation.{name}", lambda *arguments, **more: [])
+
+
+def told(text, beginning):
+    """Return the command that a message tells a person to type, as arguments."""
+    (line,) = (line for line in text.splitlines() if beginning in line)
+    return shlex.split(line[line.index(beginning) :])[1:]
+
+
+@pytest.mark.usefixtures("unseen")
+@pytest.mark.parametrize("recipe", ["folder64", "folder32"])
+def test_training_tells_what_to_prepare_and_then_finds_it(say, source, data, recipe):
+    train = ("train", "ali", "--recipe", recipe, "--data", data[0], "--run", "run", *SHORT)
+    said = say(*train)
+    assert said.code == 3
+    assert "data sets that need nothing from elsewhere are listed by: genzoo data status" in said.err
+    assert not Path("run").exists()
+    command = told(said.err, "genzoo data prepare")
+    assert say(*[source if word == "PATH" else word for word in command], "--data", data[0]).code == 0
+    assert say(*train, "--json").document["step"] == 2
+
+
+@pytest.mark.usefixtures("unseen")
+@pytest.mark.parametrize(("folder", "settings"), [("data", ("--set", "dataset.channels=1")), ("my data", ())])
+def test_what_is_told_after_preparing_can_be_typed(say, source, tmp_path, folder, settings):
+    said = say("data", "prepare", "folder32", "--source", source, "--data", tmp_path / folder, *settings)
+    assert said.code == 0
+    assert say(*told(said.err, "genzoo train"), "--run", "run", *SHORT).code == 0
+
+
+@pytest.mark.usefixtures("unseen")
+def test_a_run_does_not_go_on_with_other_images(say, source, data):
+    root, prepare = data
+    assert prepare("folder32", "--source", source).code == 0
+    assert say("train", "ali", "--recipe", "folder32", "--data", root, "--run", "run", *SHORT).code == 0
+    assert say("resume", "run", "--steps", 3, "--data", root, "--quiet").code == 0
+    write_pngs(source, 20, size=(20, 16))
+    said = prepare("folder32", "--source", source)
+    assert (said.code, "--replace" in said.err) == (2, True)
+    assert prepare("folder32", "--source", source, "--replace").code == 0
+    said = say("resume", "run", "--steps", 4, "--data", root, "--quiet")
+    assert said.code == 2
+    assert "was trained on other images of 'folder' than are prepared now" in said.err

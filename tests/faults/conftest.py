@@ -1,0 +1,18 @@
+"""What the tests of faults share: a server that forks a child for every job."""
+
+import pytest
+from fork_server import SMALL, Server
+
+
+@pytest.fixture(scope="module")
+def bare_server():
+    """Return a server that is ended after the module's tests."""
+    with Server() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def server(bare_server, tmp_path_factory):
+    """Return a server that has imported what sessions use, so that its children are quick."""
+    bare_server.run("session_modules", then="train", run=tmp_path_factory.mktemp("imports") / "gan", **SMALL)
+    return bare_server

@@ -1,0 +1,83 @@
+"""The plugins that come with genzoo: they load, every name leads to what it says, and they can be narrowed."""
+
+import inspect
+from importlib.metadata import entry_points
+
+import click
+import pytest
+from sites import names
+
+import genzoo
+from genzoo import Game
+from genzoo.comparison.studies import Study
+from genzoo.components import Component
+from genzoo.data import Dataset
+from genzoo.evaluation import Metric
+from genzoo.host.registry import GROUP, KINDS, discover, registry
+from genzoo.nn import Architecture
+from genzoo.runs import default_recipe
+from genzoo.training import Recipe
+
+OWN = [entry for entry in discover(entry_points(group=GROUP)).entries if entry.plugin.distribution == "genzoo"]
+BASES = {
+    "models": Game,
+    "datasets": Dataset,
+    "architectures": Architecture,
+    "metrics": Metric,
+    "studies": Study,
+    "components": Component,
+}
+
+
+def test_every_plugin_that_comes_with_genzoo_loads():
+    own = [plugin for plugin in discover(entry_points(group=GROUP)).plugins if plugin.distribution == "genzoo"]
+    assert {plugin.name for plugin in own} == {"genzoo", *(f"genzoo_{part}" for part in PARTS)}
+    assert [plugin.cause for plugin in own] == [None] * len(own)
+    assert all(plugin.summary for plugin in own)
+    assert {plugin.version for plugin in own} == {genzoo.__version__}
+
+
+PARTS = ("ali", "gan", "vae", "data", "recipes", "metrics", "studies", "bench")
+
+
+@pytest.mark.parametrize("entry", OWN, ids=lambda entry: f"{entry.kind}-{entry.name}")
+def test_every_lazy_entry_leads_to_what_it_says(entry):
+    found = entry.load()
+    assert found.name == entry.name
+    assert 0 < len(entry.summary) <= 90
+    if entry.kind == "recipes":
+        assert isinstance(found, Recipe)
+        assert found.summary == entry.summary
+    elif entry.kind == "commands":
+        assert isinstance(found, click.Command)
+        assert found.get_short_help_str(200) == entry.summary
+    else:
+        assert issubclass(found, BASES[entry.kind])
+        assert not inspect.isabstract(found)
+        assert registry().resolve(BASES[entry.kind], entry.name) is found
+
+
+def test_every_kind_has_an_entry_of_its_own():
+    assert {entry.kind for entry in OWN} == set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("only", "expected"),
+    [
+        ("", []),
+        ("genzoo_gan", ["conditional-gan", "gan", "wgan-gp"]),
+        ("genzoo_gan,genzoo_vae", ["conditional-gan", "conditional-vae", "gan", "vae", "wgan-gp"]),
+    ],
+)
+def test_the_environment_narrows_the_registry(monkeypatch, only, expected):
+    monkeypatch.setenv("GENZOO_PLUGINS", only)
+    registry.cache_clear()
+    try:
+        assert names(registry(), "models") == expected
+    finally:
+        registry.cache_clear()
+
+
+def test_the_default_recipe_of_an_installation_is_the_toy_task():
+    assert registry().default_recipe == "mixture25"
+    assert default_recipe() == "mixture25"
