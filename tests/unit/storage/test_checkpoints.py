@@ -201,7 +201,8 @@ def test_a_file_that_cannot_be_written_to_its_end_loses_nothing(folder, monkeypa
 
 def test_a_limit_on_file_sizes_is_met_like_a_full_disk(folder):
     script = (
-        "import resource, signal, sys; from pathlib import Path; from genzoo import checkpoints, errors\n"
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from genzoo import errors; from genzoo.storage import checkpoints\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
         "try: checkpoints.save(Path(sys.argv[1]), step=30, files={'state.json': bytes(9000)}, keep=2)\n"
         "except errors.ResourceError as error: print(error.found)"
@@ -220,7 +221,7 @@ def test_a_folder_below_a_file_is_refused(tmp_path):
 
 def test_a_writer_killed_at_any_moment_leaves_a_whole_newest_checkpoint(folder):
     script = (
-        "import os, signal, sys; from pathlib import Path; from genzoo import checkpoints\n"
+        "import os, signal, sys; from pathlib import Path; from genzoo.storage import checkpoints\n"
         "real, left = os.fsync, [int(sys.argv[2])]\n"
         "def fsync(descriptor):\n"
         "    if left[0] == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
