@@ -55,7 +55,7 @@ class Lab:
 
     def load(self, run: Run) -> Model:
         """Return a run's model."""
-        return session.load(run)
+        return session.load_run(run)
 
     def data(self, run: Run) -> Splits:
         """Return the data that a run was trained on."""
