@@ -78,6 +78,8 @@ class Lab:
 class Study(Component):
     """An experiment with what was published of it."""
 
+    kind: ClassVar[str] = "studies"
+
     published: ClassVar[str]
     """What the paper reports, in one line."""
     cost: ClassVar[str]

@@ -204,15 +204,7 @@ class Registry:
 
 
 def _kind_of(base: type[Component]) -> Kind:
-    kinds: dict[str, Kind] = {
-        "Game": "models",
-        "Dataset": "datasets",
-        "Architecture": "architectures",
-        "Metric": "metrics",
-        "Study": "studies",
-    }
-    names = [ancestor.__name__ for ancestor in base.__mro__ if ancestor.__module__.startswith("genzoo.")]
-    return next((kinds[name] for name in names if name in kinds), "components")
+    return next((kind for kind in KINDS if kind == base.kind), "components")
 
 
 @cache

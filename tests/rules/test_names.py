@@ -81,18 +81,7 @@ def test_a_first_party_name_is_told_from_a_word(text, expected):
     assert first_party_names(text) == expected
 
 
-PENDING = {"genzoo/cli/compare.py"}
-"""Files that are being rewritten, whose texts still name first-party models."""
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=pytest.mark.xfail(strict=True)) if label(path) in PENDING else path
-        for path in CORE_FILES
-    ],
-    ids=label,
-)
+@pytest.mark.parametrize("path", CORE_FILES, ids=label)
 def test_the_core_names_nothing_that_a_first_party_plugin_offers(path):
     """Search the words of every string, docstrings too, for every model, recipe, data set, metric and so on.
 
