@@ -113,10 +113,8 @@ def defined(path):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node.name
         elif isinstance(node, ast.Assign | ast.AnnAssign):
-            is_type_variable = isinstance(node.value, ast.Call) and ast.unparse(node.value.func) in (
-                "TypeVar",
-                "TypeVarTuple",
-            )
+            maker = ast.unparse(node.value.func) if isinstance(node.value, ast.Call) else ""
+            is_type_variable = maker in ("TypeVar", "TypeVarTuple")
             targets = [] if is_type_variable else node.targets if isinstance(node, ast.Assign) else [node.target]
             yield from (name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name))
 
