@@ -54,7 +54,6 @@ def test_a_plugin_may_offer_classes_and_recipes_themselves(site):
         from genzoo.games.objectives import Hinge
         from toy_components import RECIPE
         from dataclasses import replace
-from importlib.metadata import entry_points
 
         class Soft(Hinge):
             '''A softer hinge.'''
