@@ -148,11 +148,11 @@ def main() -> NoReturn:
         # Click leaves like this, with 1, when the reader of our output has seen enough: that is no fault.
         sys.exit(0 if type(sys.stdout).__name__.endswith("PacifyFlushWrapper") else stop.code)
     except Exception as error:
-        sys.exit(_report(error))
+        sys.exit(_report_error(error))
     sys.exit(code if isinstance(code, int) else 0)  # a plugin's command may have asked for another one
 
 
-def _report(error: Exception) -> int:
+def _report_error(error: Exception) -> int:
     """Say what went wrong in one to three lines, with a traceback if asked for one, and return the exit code."""
     found, remedy, code = _translate(error)
     if torchrun.rank() and isinstance(error, InterruptedRun | DivergedError):

@@ -45,7 +45,7 @@ def fetch_command(name: str, source: str | None, offline: bool, data: str | None
         _say_by_hand(dataset, as_json)
         return
     with counting(f"fetching {dataset.name}", "bytes") as report:
-        paths = prepared.fetch(dataset, root, source=source, offline=offline, report=report)
+        paths = prepared.fetch_dataset(dataset, root, source=source, offline=offline, report=report)
     found = [
         {"file": one.file, "path": str(path), **downloads.hashes(one, path)}
         for one, path in zip(dataset.downloads, paths, strict=True)
@@ -84,7 +84,7 @@ def prepare_command(
     dataset, root = _dataset(name, assignments), data_root(data)
     began = time.monotonic()
     with counting(f"preparing {dataset.name}", "images") as report:
-        card = prepared.prepare(
+        card = prepared.prepare_dataset(
             dataset, root, source=source, jobs=jobs, skip_corrupt=skip_corrupt, replace=replace, report=report
         )
     rows = {split: stop - start for split, (start, stop) in card["splits"].items()}
@@ -164,7 +164,7 @@ def _prepared_row(place: Path, *, check: bool) -> dict[str, Any]:
     try:
         card = preparing.read_card(place)
         if check:
-            preparing.verify(place)
+            preparing.verify_prepared(place)
     except GenzooError as error:
         return {
             "dataset": place.name,
@@ -185,7 +185,7 @@ def _prepared_row(place: Path, *, check: bool) -> dict[str, Any]:
 def _dataset(name: str, assignments: tuple[str, ...] = ()) -> "PreparedDataset":
     from genzoo.components import from_json, override
     from genzoo.data.dataset import Dataset
-    from genzoo.data.prepared import Choice, PreparedDataset
+    from genzoo.data.prepared import DatasetChoice, PreparedDataset
     from genzoo.runs.job import find_recipe
 
     resolve = registry().resolve
@@ -194,7 +194,7 @@ def _dataset(name: str, assignments: tuple[str, ...] = ()) -> "PreparedDataset":
     else:
         registry().find("datasets", name)
         dataset = from_json(Dataset, {"name": name}, resolve=resolve, path="dataset")
-    chosen = Choice(dataset=dataset)
+    chosen = DatasetChoice(dataset=dataset)
     for path, value in options.parse_settings(assignments).items():
         chosen = override(chosen, path, value, resolve=resolve)
     if not isinstance(chosen.dataset, PreparedDataset):

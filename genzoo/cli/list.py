@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from genzoo.cli import options
-from genzoo.cli.output import columns, number, result, result_json, status
+from genzoo.cli.output import columns, result, result_json, status, value_text
 from genzoo.errors import UnreadableError
 from genzoo.host.registry import KINDS, Registry, registry
 from genzoo.storage.run_folder import Run, all_runs
@@ -111,4 +111,4 @@ def _newest_score(item: dict[str, Any]) -> str:
     own = [score for score in item["scores"] if score["step"] == newest]
     own = [score for score in own if score["protocol"].get("seed") == item["seed"]] or own
     own.sort(key=lambda score: (not score.get("headline"), score["metric"]))
-    return f"{own[0]['metric']} {number(own[0]['value'])}" if own else ""
+    return f"{own[0]['metric']} {value_text(own[0]['value'])}" if own else ""

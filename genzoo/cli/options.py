@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 from genzoo.errors import SettingsError
 from genzoo.host.registry import Kind, registry
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
 device = click.option(
@@ -53,7 +53,7 @@ def _by_number(text: str) -> str:
     return next((str(path) for path in sorted(Path("runs").glob(f"{int(text):04}-*"))), text)
 
 
-def split(default: str) -> Callable[[Command], Command]:
+def split(default: str) -> Callable[[CommandFunction], CommandFunction]:
     """Return the option that names a part of the data."""
     choices = click.Choice(["train", "validation", "test"])
     return click.option("--split", type=choices, default=default, show_default=True, help="Part of the data.")

@@ -50,7 +50,7 @@ def show_scores(scores: Sequence[dict[str, Any]]) -> None:
     if not scores:
         status("no installed metric can measure this model")
         return
-    rows = [(score["metric"], number(score["value"]), _protocol(score["protocol"])) for score in scores]
+    rows = [(score["metric"], value_text(score["value"]), _protocol_text(score["protocol"])) for score in scores]
     result(columns(rows, header=("score", "value", "how it was measured"), right=(1,)))
 
 
@@ -59,10 +59,10 @@ def gradients_text(per_player_reason: str | None) -> str:
     return "one backward pass" if per_player_reason is None else f"a backward pass per player: {per_player_reason}"
 
 
-def number(value: float | None) -> str:
+def value_text(value: float | None) -> str:
     """Return a score's value with six digits."""
     return "not finite" if value is None else f"{value:.6g}"
 
 
-def _protocol(protocol: dict[str, Any]) -> str:
+def _protocol_text(protocol: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in protocol.items() if value is not None)

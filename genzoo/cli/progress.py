@@ -240,7 +240,7 @@ def describe(run: Run) -> str:
     rows = [("run", f"{run.path}  ({', '.join(how)})"), ("gradients", gradients_text(record.per_player_reason))]
     for root, value in record.settings.items():
         fields = {key: item for key, item in value.items() if key != "name"}
-        shown = "  ".join(f"{key}={_short(item)}" for key, item in fields.items())
+        shown = "  ".join(f"{key}={_field_text(item)}" for key, item in fields.items())
         rows.append((root, f"{value['name']}  {shown}" if "name" in value else shown))
     return columns(rows)
 
@@ -249,9 +249,9 @@ def _can_draw() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def _short(item: Any) -> str:
+def _field_text(item: Any) -> str:
     if isinstance(item, dict) and "name" in item:
-        inner = ", ".join(f"{key}={_short(value)}" for key, value in item.items() if key != "name")
+        inner = ", ".join(f"{key}={_field_text(value)}" for key, value in item.items() if key != "name")
         return f"{item['name']}({inner})" if inner else str(item["name"])
     return "none" if item is None else str(item)
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from genzoo.evaluation.model import Model
 
-_FORMATS = (".png", ".npy", ".safetensors")
+_OUT_ENDINGS = (".png", ".npy", ".safetensors")
 
 
-def _out(default: str) -> Callable[[options.Command], options.Command]:
+def _out(default: str) -> Callable[[options.CommandFunction], options.CommandFunction]:
     return click.option(
         "--out", default=default, show_default=True, metavar="FILE", help="A .png, .npy or .safetensors file."
     )
@@ -72,7 +72,7 @@ def sample_command(
         count = count or (64 if model.data.is_image else 2500)
         facts |= {"count": count, "condition": condition}
         _sample(path, model, count, condition, seed)
-    _report(run, path, facts, as_json)
+    _show_file(run, path, facts, as_json)
 
 
 @click.command("reconstruct")
@@ -120,7 +120,7 @@ def reconstruct_command(
         x, y = model.rows(part, count)
         pairs = torch.stack([x, model.reconstruct(x, y=y, seed=seed)], dim=1)
         _write_arrays(path, {"pairs": pairs, "z": model.encode(x, y=y, seed=seed).z})
-    _report(run, path, {"count": count, "seed": seed, "split": split, "step": model.step}, as_json)
+    _show_file(run, path, {"count": count, "seed": seed, "split": split, "step": model.step}, as_json)
 
 
 @click.command("interpolate", short_help="Walk between the codes of rows of RUN's data.")
@@ -166,7 +166,7 @@ def interpolate_command(
         pictures.save_interpolations(path, model, a, b, steps=steps, seed=seed, y=ends)
     else:
         _write_arrays(path, {"decodings": model.interpolate(a, b, steps=steps, seed=seed, y=ends)})
-    _report(run, path, {"pairs": pairs, "steps": steps, "seed": seed, "step": model.step}, as_json)
+    _show_file(run, path, {"pairs": pairs, "steps": steps, "seed": seed, "step": model.step}, as_json)
 
 
 def _sample(path: Path, model: "Model", count: int, condition: str | None, seed: int) -> None:
@@ -214,8 +214,8 @@ def _sample_grid(
 
 def _checked(out: str) -> Path:
     path = Path(out)
-    if path.suffix not in _FORMATS:
-        raise SettingsError(f"--out {out}: expected a name that ends in {', '.join(_FORMATS)}")
+    if path.suffix not in _OUT_ENDINGS:
+        raise SettingsError(f"--out {out}: expected a name that ends in {', '.join(_OUT_ENDINGS)}")
     return path
 
 
@@ -234,7 +234,7 @@ def _write_arrays(path: Path, arrays: "dict[str, Tensor]") -> None:
     files.write(path, content.getvalue())
 
 
-def _report(run: str, path: Path, facts: dict[str, object], as_json: bool) -> None:
+def _show_file(run: str, path: Path, facts: dict[str, object], as_json: bool) -> None:
     if as_json:
         result_json({"run": str(Run(Path(run)).path), "file": str(path), **facts})
     else:

@@ -262,14 +262,14 @@ def _without_seed(protocol: dict[str, Any]) -> dict[str, Any]:
 
 def _cost(settings: Settings) -> dict[str, Any]:
     """Return parameters, forward multiply-accumulates of one update, and images seen."""
-    networks = networks_card(networks_of(settings))
-    counted = {name: card["macs"] for name, card in networks.items() if card["layers"]}
-    rows = {name: 2 if name == "critic" else 1 for name in counted}
-    per_row = None if None in counted.values() else sum(macs * rows[name] for name, macs in counted.items())
+    networks = networks_of(settings)
+    cards = networks_card(networks)
+    counted = {name: card["macs"] for name, card in cards.items() if card["layers"]}
+    per_row = sum(macs * networks.rows_per_update(name) for name, macs in counted.items() if macs is not None)
     batch = settings.training.batch_size
     return {
-        "parameters": sum(card["parameters"] for card in networks.values()),
-        "macs_per_update": None if per_row is None else per_row * batch,
+        "parameters": sum(card["parameters"] for card in cards.values()),
+        "macs_per_update": None if None in counted.values() else per_row * batch,
         "images_seen": settings.training.steps * batch,
         "steps": settings.training.steps,
     }

@@ -28,7 +28,7 @@ _FILE_LIMIT = 2**28
 """Bytes beyond which no image file is opened."""
 
 
-class Fault(NamedTuple):
+class ImageFault(NamedTuple):
     """A row that could not be read."""
 
     row: int
@@ -46,7 +46,7 @@ class Block(ABC):
     """How many."""
 
     @abstractmethod
-    def read(self, out: Pixels) -> list[Fault]:
+    def read(self, out: Pixels) -> list[ImageFault]:
         """Fill `out` (rows, C, H, W), and return the rows that could not be read."""
 
 
@@ -112,7 +112,7 @@ class ImageFiles(Block):
         """One per name."""
         return len(self.names)
 
-    def read(self, out: Pixels) -> list[Fault]:
+    def read(self, out: Pixels) -> list[ImageFault]:
         """Decode every file."""
         faults = []
         with warnings.catch_warnings():
@@ -122,7 +122,7 @@ class ImageFiles(Block):
                 try:
                     out[row] = self.transform(_content(self.place, name))
                 except Exception as error:  # Pillow's readers raise anything; the cause is reported with the name
-                    faults.append(Fault(row, _printable(name), _in_short(error)))
+                    faults.append(ImageFault(row, _printable(name), _cause_of(error)))
         return faults
 
 
@@ -202,7 +202,7 @@ def _in_mode(image: Image.Image, channels: int) -> Image.Image:
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def _in_short(error: Exception) -> str:
+def _cause_of(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image that Pillow can read"
     text = str(error).strip().partition("\n")[0]

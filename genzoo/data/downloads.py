@@ -17,7 +17,7 @@ from filelock import FileLock
 from genzoo.errors import UnreadableError
 from genzoo.storage import files
 
-Report = Callable[[int, int | None], None]
+ByteProgress = Callable[[int, int | None], None]
 """Is told how many bytes there are, and of how many where that is known."""
 
 _ATTEMPTS = 3
@@ -53,7 +53,7 @@ def fetch(
     *,
     mirrors: Sequence[str] = (),
     offline: bool = False,
-    report: Report = lambda done, total: None,
+    report: ByteProgress = lambda done, total: None,
 ) -> Path:
     """Return the path of the checked file below `folder`, fetching it first where it is missing.
 
@@ -97,7 +97,7 @@ def hashes(download: Download, path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "md5": download.md5, "sha256": _recorded(path)}
 
 
-def _fetch_from_any(download: Download, path: Path, urls: Sequence[str], report: Report) -> None:
+def _fetch_from_any(download: Download, path: Path, urls: Sequence[str], report: ByteProgress) -> None:
     part = path.with_name(f".{path.name}.part")
     causes = []
     for url in urls:
@@ -117,7 +117,7 @@ def _fetch_from_any(download: Download, path: Path, urls: Sequence[str], report:
     raise UnreadableError(f"{download.file} could not be fetched: {'; '.join(causes)}", f"or put it at {path}")
 
 
-def _fetch_from(url: str, part: Path, report: Report, *, may_continue: bool) -> bool:
+def _fetch_from(url: str, part: Path, report: ByteProgress, *, may_continue: bool) -> bool:
     """Complete `part` from `url`, and return whether that went on behind what was there."""
     tag_path = part.with_name(f"{part.name}.json")
     have, tag = _kept(part, tag_path, url, may_continue)
@@ -128,14 +128,14 @@ def _fetch_from(url: str, part: Path, report: Report, *, may_continue: bool) -> 
         answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_STALL)
     except urllib.error.HTTPError as error:
         if error.code != 416:
-            raise _Fault(f"HTTP {error.code} {_in_short(error.reason)}", passing=error.code >= 500) from error
+            raise _Fault(f"HTTP {error.code} {_reason_of(error.reason)}", passing=error.code >= 500) from error
         if may_continue:  # nothing follows what we have: its hash tells whether it is whole, or of another file
             return True
         part.unlink()
         raise _Fault("another file than the one begun", passing=True) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         passing = not isinstance(error, ValueError) and not url.startswith("file:")
-        raise _Fault(_in_short(getattr(error, "reason", error)), passing=passing) from error
+        raise _Fault(_reason_of(getattr(error, "reason", error)), passing=passing) from error
     with answer:
         if answer.headers.get_content_type() == "text/html":
             raise _Fault("a web page, not the file", passing=False)
@@ -170,11 +170,11 @@ def _kept(part: Path, tag_path: Path, url: str, may_continue: bool) -> tuple[int
     return (have, tag) if tag or may_continue else (0, None)
 
 
-def _copy(answer: Any, part: Path, have: int, total: int | None, report: Report) -> int:
+def _copy(answer: Any, part: Path, have: int, total: int | None, report: ByteProgress) -> int:
     with part.open("r+b" if have else "wb") as file:
         file.seek(have)
         report(have, total)
-        while piece := _read(answer):
+        while piece := _read_piece(answer):
             file.write(piece)
             have += len(piece)
             report(have, total)
@@ -184,16 +184,16 @@ def _copy(answer: Any, part: Path, have: int, total: int | None, report: Report)
     return have
 
 
-def _read(answer: Any) -> bytes:
+def _read_piece(answer: Any) -> bytes:
     try:
         found = answer.read(_PIECE)
     except (OSError, http.client.HTTPException) as error:
-        raise _Fault(_in_short(error), passing=True) from error
+        raise _Fault(_reason_of(error), passing=True) from error
     assert isinstance(found, bytes)
     return found
 
 
-def _in_short(reason: Any) -> str:
+def _reason_of(reason: Any) -> str:
     return str(reason).partition("\n")[0] or type(reason).__name__
 
 

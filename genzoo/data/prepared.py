@@ -115,7 +115,7 @@ class PreparedDataset(Dataset):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class DatasetChoice:
     """A data set to be fetched or prepared: the root that `--set dataset.…` reaches there."""
 
     dataset: Dataset
@@ -137,13 +137,13 @@ def _split(images: Tensor, labels: Tensor | None, rows: slice) -> Split:
     return Split(images[rows], own if known else None)
 
 
-def fetch(
+def fetch_dataset(
     dataset: PreparedDataset,
     root: Path,
     *,
     source: str | None = None,
     offline: bool = False,
-    report: downloads.Report = lambda done, total: None,
+    report: downloads.ByteProgress = lambda done, total: None,
 ) -> list[Path]:
     """Return the checked files of a data set below `root`/downloads/NAME, fetching those that are missing.
 
@@ -163,7 +163,7 @@ def fetch(
     ]
 
 
-def prepare(
+def prepare_dataset(
     dataset: PreparedDataset,
     root: Path,
     *,
@@ -171,7 +171,7 @@ def prepare(
     jobs: int | None = None,
     skip_corrupt: bool = False,
     replace: bool = False,
-    report: preparing.Report = lambda done, total: None,
+    report: preparing.ImageProgress = lambda done, total: None,
 ) -> dict[str, Any]:
     """Decode what lies at `source`, by default what was fetched, into its place below `root`, and return the card.
 

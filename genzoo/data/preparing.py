@@ -29,7 +29,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from genzoo.data.decoding import Block, Fault
+from genzoo.data.decoding import Block, ImageFault
 from genzoo.errors import ResourceError, SettingsError, UnreadableError
 from genzoo.storage import files
 from genzoo.storage.run_folder import now
@@ -45,7 +45,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT = -1, -3, 2**25
 _NAMED = 100
 """Left-out images that a card names; it counts all."""
 
-Report = Callable[[int, int], None]
+ImageProgress = Callable[[int, int], None]
 """Is told how many rows of how many are decoded; may raise to stop."""
 
 Labels = NDArray[numpy.int64] | NDArray[numpy.uint8]
@@ -76,7 +76,7 @@ def prepare(
     jobs: int | None = None,
     skip_corrupt: bool = False,
     replace: bool = False,
-    report: Report = lambda done, total: None,
+    report: ImageProgress = lambda done, total: None,
 ) -> dict[str, Any]:
     """Decode all blocks into the folder `place`, and return its card.
 
@@ -100,7 +100,7 @@ def prepare(
             if faults and (not skip_corrupt or len(faults) == staging.rows):
                 raise _unreadable(faults, staging.rows)
             card = staging.finish(faults, about)
-            _put_in_place(staging.path, place)
+            _publish(staging.path, place)
     finally:
         lock.release()
     return card
@@ -111,7 +111,7 @@ def _standing(place: Path, fingerprint: str, *, replace: bool) -> dict[str, Any]
     try:
         card = read_card(place)
         if replace:
-            verify(place)
+            verify_prepared(place)
     except UnreadableError as error:
         if not (place / CARD).exists():
             raise UnreadableError(error.found, "move that folder away, or name another --data") from error
@@ -128,7 +128,7 @@ def _standing(place: Path, fingerprint: str, *, replace: bool) -> dict[str, Any]
 def read_card(place: Path) -> dict[str, Any]:
     """Return the card of the prepared data set at `place`, with the sizes of its files checked."""
     card = files.read_sealed(place / CARD, "a data set's card", remedy=AGAIN)
-    if wrong := _wrong_in(card):
+    if wrong := _wrong_in_card(card):
         raise UnreadableError(f"{place / CARD} is not a data set's card: {wrong} is missing or wrong", AGAIN)
     for name, known in card["files"].items():
         size = files.regular_size(place / name, "a prepared data set's file", remedy=AGAIN)
@@ -137,7 +137,7 @@ def read_card(place: Path) -> dict[str, Any]:
     return card
 
 
-def _wrong_in(card: dict[str, Any]) -> str | None:
+def _wrong_in_card(card: dict[str, Any]) -> str | None:
     """Return what in a card is missing or of another type, or cannot be so."""
     known = card.get("files")
     if not isinstance(known, dict) or not {IMAGES} <= known.keys() <= {IMAGES, LABELS}:
@@ -165,7 +165,7 @@ def _are(kind: type, values: Sequence[object]) -> bool:
     return all(type(value) is kind for value in values)
 
 
-def verify(place: Path) -> None:
+def verify_prepared(place: Path) -> None:
     """Raise `UnreadableError` unless every file of a prepared data set has the hash on its card."""
     for name, known in read_card(place)["files"].items():
         if files.sha256_of(place / name) != known["sha256"]:
@@ -174,7 +174,7 @@ def verify(place: Path) -> None:
 
 class _Done(NamedTuple):
     block: int
-    faults: list[Fault]
+    faults: list[ImageFault]
 
 
 class _Staging:
@@ -189,7 +189,7 @@ class _Staging:
         self.starts = numpy.cumsum([0, *(block.rows for block in contents.blocks)]).tolist()
         self.header = _header((self.rows, *shape))
         self.bytes = len(self.header) + self.rows * math.prod(shape)
-        self.done: dict[int, list[Fault]] = {}
+        self.done: dict[int, list[ImageFault]] = {}
         self._unwritten: list[_Done] = []
         self._synced = 0.0
 
@@ -241,7 +241,7 @@ class _Staging:
         self._unwritten.clear()
         self._synced = time.monotonic()
 
-    def finish(self, faults: list[Fault], about: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, faults: list[ImageFault], about: dict[str, Any]) -> dict[str, Any]:
         """Leave out the faulty rows, write labels and card, and return the card."""
         keep = numpy.ones(self.rows, dtype=bool)
         keep[[fault.row for fault in faults]] = False
@@ -298,12 +298,12 @@ class _Staging:
             if not line.endswith(b"\n"):  # the torn last line of a preparation that was killed
                 break
             block, faults = json.loads(line)
-            self.done[block] = [Fault(*fault) for fault in faults]
+            self.done[block] = [ImageFault(*fault) for fault in faults]
             whole += len(line)
         os.truncate(journal, whole)
 
 
-def _decode(staging: _Staging, jobs: int, report: Report, *, again: bool) -> list[Fault]:
+def _decode(staging: _Staging, jobs: int, report: ImageProgress, *, again: bool) -> list[ImageFault]:
     """Read every block that is not done yet, or that had faults if `again`; return all faults by row of all blocks."""
     blocks = staging.contents.blocks
     kept = {number for number, faults in staging.done.items() if not (faults and again)}
@@ -332,7 +332,7 @@ def _read_all(staging: _Staging, left: list[int], jobs: int) -> Iterator[_Done]:
     path, offset, shape = staging.path / IMAGES, len(staging.header), staging.shape
     if jobs <= 1:
         for number in left:
-            yield _read(path, offset, staging.starts[number], shape, number, staging.contents.blocks[number])
+            yield _read_block(path, offset, staging.starts[number], shape, number, staging.contents.blocks[number])
         return
     waiting = iter(left)
     with _safe_path(), _workers(jobs) as pool:
@@ -340,7 +340,7 @@ def _read_all(staging: _Staging, left: list[int], jobs: int) -> Iterator[_Done]:
         while True:
             for number in waiting:
                 block = staging.contents.blocks[number]
-                running.add(_submit(pool, _read, path, offset, staging.starts[number], shape, number, block))
+                running.add(_submit(pool, _read_block, path, offset, staging.starts[number], shape, number, block))
                 if len(running) >= 3 * jobs:
                     break
             if not running:
@@ -402,7 +402,7 @@ def _begin_to_work() -> None:
         libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
 
 
-def _read(path: Path, offset: int, start: int, shape: tuple[int, ...], number: int, block: Block) -> _Done:
+def _read_block(path: Path, offset: int, start: int, shape: tuple[int, ...], number: int, block: Block) -> _Done:
     return _Done(number, block.read(_map(path, offset, start, (block.rows, *shape))))
 
 
@@ -419,7 +419,7 @@ def _header(shape: tuple[int, ...]) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
-def _unreadable(faults: list[Fault], rows: int) -> UnreadableError:
+def _unreadable(faults: list[ImageFault], rows: int) -> UnreadableError:
     shown = "; ".join(f"{fault.name}: {fault.cause}" for fault in faults[:3])
     more = "" if len(faults) <= 3 else f"; and {len(faults) - 3:,} more"
     return UnreadableError(
@@ -428,7 +428,7 @@ def _unreadable(faults: list[Fault], rows: int) -> UnreadableError:
     )
 
 
-def _put_in_place(staging: Path, place: Path) -> None:
+def _publish(staging: Path, place: Path) -> None:
     old = place.with_name(f".{place.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():

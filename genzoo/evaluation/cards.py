@@ -71,15 +71,15 @@ def network_card(network: nn.Module) -> dict[str, Any]:
     }
 
 
-def memory_estimate(networks: nn.Module, rows: int) -> tuple[int, int | None]:
+def memory_estimate(networks: Networks, rows: int) -> tuple[int, int | None]:
     """Return the bytes that weights, gradients and Adam's moments take, and about those that a step keeps.
 
     The latter are the float32 outputs of every row of the layer tables, three for each (linear map, norm,
-    nonlinearity), with twice the rows in the critic; None without tables.
+    nonlinearity), as often as a network sees a row in an update; None without tables.
     """
     kept = 16 * sum(parameter.numel() for parameter in networks.parameters())
     values = sum(
-        prod(card.output) * (2 if name.startswith("critic") else 1)
+        prod(card.output) * networks.rows_per_update(name.partition(".")[0])
         for name, stack in networks.named_modules()
         if isinstance(stack, Stack)
         for card in stack.cards

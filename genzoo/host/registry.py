@@ -306,7 +306,7 @@ def _entries_of(manager: pluggy.PluginManager, plugin: Plugin, module: object, k
     found: dict[str, Entry] = {}
     for answer in _answers(manager, module, f"genzoo_{kind}"):
         for offer in answer:
-            name, summary = _label(offer, kind)
+            name, summary = _name_and_summary(offer, kind)
             if name in found:
                 raise PluginError(f"it offers the {_ONE[kind]} '{name}' twice")
             found[name] = Entry(kind=kind, name=printable(name), summary=in_a_line(summary), plugin=plugin, offer=offer)
@@ -332,7 +332,7 @@ def _answers(manager: pluggy.PluginManager, module: object, hook: str) -> list[A
     return answers
 
 
-def _label(offer: object, kind: Kind) -> tuple[str, str]:
+def _name_and_summary(offer: object, kind: Kind) -> tuple[str, str]:
     if isinstance(offer, lazy) and all(isinstance(part, str) for part in offer):
         return offer.name, offer.summary
     if isinstance(offer, type) and issubclass(offer, Component) and kind != "commands":

@@ -143,6 +143,10 @@ class Networks(nn.Module):
         """Return `rule(self, *values)`; what stands in for networks may compile the rule, or batch it."""
         return rule(self, *values)
 
+    def rows_per_update(self, part: str) -> int:
+        """Return how often the network called `part` sees a row of the batch in one update: a critic, on both sides."""
+        return 2 if part == "critic" else 1
+
     @property
     def is_conditional(self) -> bool:
         """Whether these networks take a condition y."""

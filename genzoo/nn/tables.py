@@ -35,6 +35,11 @@ class BatchNorm:
 class Nonlinearity(ABC):
     """What a row ends with: a function of each number, or of neighbouring channels."""
 
+    def check(self, width: int) -> None:
+        """Raise `ValueError` unless a row may have this printed `width`: the default asks for at least 1."""
+        if width < 1:
+            raise ValueError(f"width is {width}, expected at least 1")
+
     def map_width(self, width: int) -> int:
         """Return how many channels the linear map of a row of this printed `width` has."""
         return width
@@ -126,6 +131,12 @@ class Maxout(Nonlinearity):
         """Return how many channels leave a row of this printed `width`."""
         return width if self.counted == "after" else width // self.pieces
 
+    def check(self, width: int) -> None:
+        """Raise `ValueError` unless the channels before the maximum divide into pieces."""
+        super().check(width)
+        if self.map_width(width) % self.pieces:
+            raise ValueError(f"width {width} does not divide into {self.pieces} maxout pieces")
+
     def module(self) -> nn.Module:
         """Return it as a module."""
         return MaxoutLayer(self.pieces)
@@ -150,14 +161,10 @@ class Row(ABC):
     """`tied`: one per map; `untied`: one per map and position; None: `tied`, or `none` under batch norm."""
 
     def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ValueError(f"width is {self.width}, expected at least 1")
+        self.nonlinearity.check(self.width)
         for name in ("input_dropout", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 0 ≤ {name} < 1")
-        pieces = getattr(self.nonlinearity, "pieces", 1)
-        if self.nonlinearity.map_width(self.width) % pieces:
-            raise ValueError(f"width {self.width} does not divide into {pieces} maxout pieces")
 
     @property
     def bias_kind(self) -> Bias:

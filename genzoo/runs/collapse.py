@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-_SURE = 0.99
+_ALWAYS = 0.99
 _NARROW = 0.05
-_PATIENCE = 3
+_ENTRIES = 3
 _YOUNG = 20
 
 
@@ -32,12 +32,12 @@ class CollapseMonitor:
         self._was_wide = self._was_wide or (spread is not None and not is_narrow)
         found = {
             "the critic is always right; the generator learns next to nothing from it: try a lower "
-            "training.players.critic.learning_rate": len(sides) == 2 and min(sides) >= _SURE,
+            "training.players.critic.learning_rate": len(sides) == 2 and min(sides) >= _ALWAYS,
             "the critic is always wrong; the generator learns next to nothing from it: try a higher "
-            "training.players.critic.learning_rate": len(sides) == 2 and max(sides) <= 1 - _SURE,
+            "training.players.critic.learning_rate": len(sides) == 2 and max(sides) <= 1 - _ALWAYS,
             "the samples are nearly all alike: the decoder has collapsed; go back to an earlier checkpoint, with a "
             "lower training.learning_rate": is_narrow and (self._was_wide or self._entries > _YOUNG),
         }
         for text, holds in found.items():
             self._lasting[text] = self._lasting.get(text, 0) + 1 if holds else 0
-        return [text for text, times in self._lasting.items() if times == _PATIENCE]
+        return [text for text, times in self._lasting.items() if times == _ENTRIES]

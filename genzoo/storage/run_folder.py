@@ -136,7 +136,7 @@ class Run:
 
     def write_scores(self, scores: list[dict[str, Any]]) -> None:
         """Put the scores in place, keeping earlier ones of other metrics, protocols or steps."""
-        kept = [old for old in self.scores if all(_label(old) != _label(new) for new in scores)]
+        kept = [old for old in self.scores if all(_identity_of(old) != _identity_of(new) for new in scores)]
         document = {"schema_version": files.SCHEMA_VERSION, "run": self.name, "scores": kept + scores}
         files.write_sealed(self.path / "evaluation.json", document)
 
@@ -287,5 +287,5 @@ def _is_score(score: Any) -> bool:
     )
 
 
-def _label(score: dict[str, Any]) -> tuple[Any, ...]:
+def _identity_of(score: dict[str, Any]) -> tuple[Any, ...]:
     return score.get("metric"), score.get("step"), json.dumps(score.get("protocol"), sort_keys=True)

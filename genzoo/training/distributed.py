@@ -14,7 +14,7 @@ from torch import Tensor
 from genzoo.errors import ResourceError
 from genzoo.training import torchrun
 
-_PATIENCE = timedelta(hours=2)
+_TIMEOUT = timedelta(hours=2)
 """How long the others wait while the first rank evaluates; a rank that dies is noticed at once."""
 
 
@@ -88,9 +88,9 @@ class Group(Ranks):
         self._device = device
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
         # On the host whatever the device is: signals must not wait for a GPU, nor a GPU for signals.
-        hosts = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        hosts = dist.new_group(backend="gloo", timeout=_TIMEOUT)
         assert isinstance(hosts, dist.ProcessGroup)
         self._hosts = hosts
         self._asked: tuple[dist.Work, Tensor] | None = None

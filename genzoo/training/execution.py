@@ -128,7 +128,7 @@ def compiled_or_not(networks: Networks, rehearse: Callable[[GameNetworks], objec
         with preserved(), buffers_kept(networks):
             rehearse(compiled)
     except Exception as cause:  # whatever a third party's module makes of it; it is named, and the step runs without
-        _warn(f"torch.compile cannot take the step of {name}, which runs as it is written", cause)
+        _warn_of_fallback(f"torch.compile cannot take the step of {name}, which runs as it is written", cause)
         return networks
     return compiled
 
@@ -161,7 +161,9 @@ class Captured:
                     self._graphs[kind] = _capture(self._step, batch, movers)
             except Exception as cause:  # a module of a third party may do on the host what no graph can hold
                 self._gave_up = True
-                _warn(f"the step of {self._name} cannot be captured as a CUDA graph and runs as it is written", cause)
+                _warn_of_fallback(
+                    f"the step of {self._name} cannot be captured as a CUDA graph and runs as it is written", cause
+                )
                 return self._step(batch, movers)
         return self._graphs[kind].replay(batch)
 
@@ -218,6 +220,6 @@ def buffers_kept(module: nn.Module) -> Iterator[None]:
                 buffer.copy_(value)
 
 
-def _warn(what: str, cause: Exception) -> None:
+def _warn_of_fallback(what: str, cause: Exception) -> None:
     text = str(cause).strip().partition("\n")[0]
     warnings.warn(f"{what} ({type(cause).__name__}: {text})", GenzooWarning, stacklevel=3)

@@ -11,7 +11,7 @@ from typing import ClassVar, TypedDict
 import numpy
 
 from genzoo import UnreadableError
-from genzoo.data import Block, Contents, Download, Fault, ImageTransform, Pixels, PreparedDataset
+from genzoo.data import Block, Contents, Download, ImageFault, ImageTransform, Pixels, PreparedDataset
 from genzoo.types import DataSpec
 
 _ROOT = "cifar-10-batches-py"
@@ -68,7 +68,7 @@ class CIFAR10(PreparedDataset):
 
 
 class _Pickled(TypedDict):
-    """What is used of a batch's pickle."""
+    """What is used of a batch's file."""
 
     data: Pixels
     """(N, 3072): the channels of a row one after the other."""
@@ -82,7 +82,7 @@ class _Batch(Block):
         self.data = data
         self.rows = len(data)
 
-    def read(self, out: Pixels) -> list[Fault]:
+    def read(self, out: Pixels) -> list[ImageFault]:
         """Copy the rows."""
         out[:] = self.data.reshape(out.shape)
         return []

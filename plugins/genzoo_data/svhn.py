@@ -9,7 +9,7 @@ import numpy
 from numpy.typing import NDArray
 
 from genzoo import UnreadableError
-from genzoo.data import Block, Contents, Download, Fault, ImageTransform, Pixels, PreparedDataset
+from genzoo.data import Block, Contents, Download, ImageFault, ImageTransform, Pixels, PreparedDataset
 from genzoo.types import DataSpec
 
 _BASE = "http://ufldl.stanford.edu/housenumbers/"
@@ -63,7 +63,7 @@ class _File(Block):
         self.path = path
         self.rows = rows
 
-    def read(self, out: Pixels) -> list[Fault]:
+    def read(self, out: Pixels) -> list[ImageFault]:
         """Read X and put its rows first."""
         out[:] = _read(self.path, "X").transpose(3, 2, 0, 1)
         return []

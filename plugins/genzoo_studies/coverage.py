@@ -123,7 +123,7 @@ def _row(request: TrainingRequest, drawn: Drawn, run: Run | None) -> Row:
 
 
 def _summary(rows: Sequence[Row]) -> Summary:
-    """Return mean, standard deviation, least, most and the best run; a diverged run covers what it has: unknown."""
+    """Return the spread of both counts over the runs that did not diverge, and the best of these runs."""
     whole = [row for row in rows if row["modes"] is not None]
     best = max(whole, key=lambda row: (row["modes"] or 0.0, row["strict"] or 0.0), default=None)
     return {

@@ -7,7 +7,10 @@ import torch
 from collapse_warnings import kind_of
 from toy import TOY
 
+import genzoo
 from genzoo.cli import progress
+from genzoo.games import NonSaturating, Wasserstein
+from genzoo.runs.collapse import CollapseMonitor
 from genzoo.runs.engine import Engine
 from genzoo.storage.run_folder import Run
 from genzoo.training.trainer import Trainer
@@ -142,3 +145,75 @@ def test_who_wants_quiet_finds_the_warning_in_the_log(train):
     log, told_while_trained = train("--quiet", steps=8, changes={4: constant}, **SPREAD_OUT)
     assert warned(log) == [(6, "nearly all alike")]
     assert told_while_trained == []
+
+
+# Scores that are no log-odds
+
+
+def centred(trainer):
+    """Move a Wasserstein critic's scores, of which differences alone count, so that 0 lies between the two sides."""
+    networks, batch = trainer.networks, trainer.stream.batch(trainer.step)
+    with torch.no_grad():
+        round = trainer.settings.game.play(networks, batch)
+        *_, bias = networks.critic.parameters()
+        bias -= (round.on_q.logits.mean() + round.on_p.logits.mean()) / 2
+
+
+def test_a_healthy_wasserstein_game_raises_no_alarm_though_its_scores_are_far_from_zero(monkeypatch, tmp_path):
+    """Data at (20, 20) are 28 away from the first samples, and so are the scores of a critic with slope 1."""
+    draw, count_step = Mixture25._draw, Trainer.count_step
+
+    def far(self, rows, *, seed):
+        split = draw(self, rows, seed=seed)
+        return split._replace(x=split.x + 20)
+
+    def scores(self, on_q, on_p):
+        read_as_log_odds = NonSaturating().accuracies(on_q, on_p)
+        return {"q": on_q.mean(), "p": on_p.mean()} | {f"as {name}": value for name, value in read_as_log_odds.items()}
+
+    def counted(trainer):
+        count_step(trainer)
+        if trainer.step == 48:
+            centred(trainer)
+
+    monkeypatch.setattr(Mixture25, "_draw", far)
+    monkeypatch.setattr(Wasserstein, "accuracies", scores)
+    monkeypatch.setattr(Trainer, "count_step", counted)
+    for name in ("_measure", "_draw"):
+        monkeypatch.setattr(Engine, name, lambda engine: None)
+    chosen = {"training.steps": 120, "training.batch_size": 16, "training.learning_rate": 1e-3, "training.log_every": 6}
+    run = genzoo.train("wgan-gp", overrides=TOY | chosen | {"dataset.rows": 640}, run=tmp_path / "run", device="cpu")
+    log = run.read_log()
+    assert all("warnings" not in entry for entry in log)
+    watched = [entry["watch"] for entry in log]
+    # healthy: the two sides approach, and the samples spread out
+    distances = [watch["q"] - watch["p"] for watch in watched]
+    assert max(distances[4:8]) > 50 > distances[-1]
+    assert watched[-1]["sample_spread"] > 0.3 > watched[7]["sample_spread"]
+    assert all(watch["q"] > 4.6 and watch["p"] < -4.6 for watch in watched[8:])
+    # read as log-odds, these scores would have been a critic that is always right
+    misled = CollapseMonitor()
+    texts = [
+        text
+        for watch in watched
+        for text in misled.look({name: watch[f"as {name}"] for name in ("data_accuracy", "sample_accuracy")})
+    ]
+    assert [kind_of(text) for text in texts] == ["always right"]
+
+
+@pytest.mark.parametrize("objective", ["hinge", "least-squares", "wasserstein"])
+def test_scores_that_are_no_log_odds_are_watched_for_no_accuracy(objective, tmp_path):
+    run = genzoo.train(
+        "ali", overrides=TOY | {"training.steps": 2, "game.objective": objective}, run=tmp_path / "run", device="cpu"
+    )
+    assert all(set(entry["watch"]) == {"sample_spread"} for entry in run.read_log())
+
+
+@pytest.mark.parametrize("objective", ["non-saturating", "minimax"])
+def test_log_odds_are_watched_for_accuracy(objective, tmp_path):
+    run = genzoo.train(
+        "ali", overrides=TOY | {"training.steps": 2, "game.objective": objective}, run=tmp_path / "run", device="cpu"
+    )
+    for entry in run.read_log():
+        assert set(entry["watch"]) == {"data_accuracy", "sample_accuracy", "sample_spread"}
+        assert 0.4 < entry["watch"]["data_accuracy"] < 0.6

@@ -155,7 +155,7 @@ def test_after_ctrl_c_the_same_command_goes_on(tmp_path, start):
     images, _ = tensors(place)
     assert images[0].any()
     assert (images == images[0]).all()
-    preparing.verify(place)
+    preparing.verify_prepared(place)
 
 
 @pytest.mark.parametrize(

@@ -517,7 +517,7 @@ def test_a_signal_to_the_process_that_prepares_keeps_what_is_done(type_in, tmp_p
             done = len((staging / "done.jsonl").read_text().splitlines())
             again = type_in(*prepare(into="data"))
             place = tmp_path / again.facts["path"]
-            preparing.verify(place)
+            preparing.verify_prepared(place)
             survived += (
                 (ended.code, ended.out) == (128 + number, "")
                 and ended.err.splitlines()[-2:]

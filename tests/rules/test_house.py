@@ -1,6 +1,7 @@
 """The rules of the house, read from the syntax trees."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from toy import RECORD
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists())
@@ -244,6 +246,45 @@ def test_modules_that_need_no_torch_import_none():
     command = [sys.executable, "-c", script, *TORCH_FREE, *PLUGINS]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (found.returncode, found.stderr) == (0, "")
+
+
+TALK = """
+import contextlib, io, json, sys
+from pathlib import Path
+from genzoo import cli
+from genzoo.storage import checkpoints
+from genzoo.storage.run_folder import Run, claim
+
+record, *commands = json.loads(sys.argv[1])
+run = claim(Path("runs"), "toy")
+run.write_record(record)
+files = dict.fromkeys(("networks.safetensors", "optimizers.safetensors", "state.json"), b"{}")
+checkpoints.save(run.checkpoints, step=4, files=files, keep=2)
+run.write_scores([{"metric": "m", "value": 1.0, "step": 4, "protocol": {}}])
+with run.hold():
+    assert run.newest_checkpoint()[0].step == 4
+for command in commands:
+    sys.argv = ["genzoo", *command]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            cli.main()
+    except SystemExit as end:
+        assert end.code == 0, command
+print(json.dumps([name for name in sys.modules if name.partition(".")[0] in ("genzoo", "torch", "torchvision")]))
+"""
+
+
+def test_help_lists_locks_manifests_and_hashes_touch_no_module_that_needs_torch(tmp_path):
+    subcommands = [path.stem for path in (ROOT / "genzoo" / "cli").glob("*.py")]
+    helps = [[name, "--help"] for name in ("resume", "reconstruct", "interpolate", "runs", *subcommands)]
+    helps = [words for words in helps if words[0] not in ("__init__", "options", "output", "progress", "signals")]
+    commands = [["--help"], ["--version"], *helps, ["list"], ["list", "--json"], ["runs"], ["runs", "--json"]]
+    script = [sys.executable, "-c", TALK, json.dumps([RECORD, *commands])]
+    found = subprocess.run(script, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (found.returncode, found.stderr) == (0, "")
+    touched = set(json.loads(found.stdout))
+    assert {"genzoo.cli.list", "genzoo.host.registry", "genzoo.storage.checkpoints", "genzoo.cli.compare"} <= touched
+    assert touched <= set(TORCH_FREE)
 
 
 # What no file of genzoo's does

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import defaultdict
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -109,3 +110,32 @@ def test_the_core_names_nothing_that_a_first_party_plugin_offers(path):
 @pytest.mark.parametrize("path", TEMPLATES, ids=label)
 def test_a_template_names_nothing_that_a_first_party_plugin_offers(path):
     assert first_party_names(path.read_text(encoding="utf-8")) == []
+
+
+# A name is defined once
+
+SHARED = {"genzoo_components", "main"}
+"""A hook goes by the name of its specification, and the entry point hands over to the command line's `main`."""
+PENDING_TWINS = {"Table", "_PR_SET_PDEATHSIG", "train_together"}
+"""Names whose second definition stands in modules that are being rewritten."""
+
+
+def defined(path):
+    """Yield the names that a module defines: functions, classes and constants, but no type variables or dunders."""
+    for node in tree(path).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            is_type_variable = isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "TypeVar"
+            targets = [] if is_type_variable else node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name))
+
+
+def test_a_name_is_defined_in_one_module_of_the_core():
+    homes = defaultdict(list)
+    for path in CORE_FILES:
+        for name in set(defined(path)):
+            homes[name].append(label(path))
+    assert {"Game", "registry", "KINDS", "Score", "_NUMBERED"} <= set(homes)
+    twins = {name for name, places in homes.items() if len(places) > 1 and not name.startswith("__")}
+    assert twins == SHARED | PENDING_TWINS, {name: homes[name] for name in twins ^ (SHARED | PENDING_TWINS)}

@@ -11,7 +11,7 @@ import numpy
 from safetensors import safe_open
 
 from genzoo.data import preparing
-from genzoo.data.decoding import Block, Fault, ImageTransform, in_blocks, listing
+from genzoo.data.decoding import Block, ImageFault, ImageTransform, in_blocks, listing
 from genzoo.data.preparing import IMAGES, LABELS, Contents
 
 SHAPE = (3, 4, 5)
@@ -37,7 +37,7 @@ class Marked(Block):
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(self.seconds)
         out[:] = pictures(range(self.first, self.first + self.rows))
-        return [Fault(row - self.first, f"{row}.png", "broken") for row in self.faulty]
+        return [ImageFault(row - self.first, f"{row}.png", "broken") for row in self.faulty]
 
 
 def pictures(rows):

@@ -36,10 +36,10 @@ def publishing(folder, address):
 def prepare_all(root, sources, written):
     """Fetch and prepare every data set below `root`, from `sources` where a person would bring the files."""
     for dataset in (CIFAR10(), SVHN(), TinyImageNet200()):
-        prepared.fetch(dataset, root)
-        prepared.prepare(dataset, root, jobs=1)
+        prepared.fetch_dataset(dataset, root)
+        prepared.prepare_dataset(dataset, root, jobs=1)
     formats.write_imagenet(sources / "imagenet")
-    prepared.prepare(ImageNet64(), root, source=sources / "imagenet", jobs=1)
+    prepared.prepare_dataset(ImageNet64(), root, source=sources / "imagenet", jobs=1)
     (sources / "celeba").mkdir()
     written["celeba64"] = formats.write_celeba(sources / "celeba")
     with pytest.MonkeyPatch.context() as patch:
@@ -48,7 +48,7 @@ def prepare_all(root, sources, written):
             "downloads",
             tuple(replace(one, md5=formats.md5(sources / "celeba" / one.file)) for one in CelebA64.downloads),
         )
-        prepared.prepare(CelebA64(), root, source=sources / "celeba", jobs=1)
+        prepared.prepare_dataset(CelebA64(), root, source=sources / "celeba", jobs=1)
     formats.write_photographs(sources / "photographs", classes=("cats", "dogs"))
     for size in (32, 64):
-        prepared.prepare(Folder(size=size), root, source=sources / "photographs", jobs=1)
+        prepared.prepare_dataset(Folder(size=size), root, source=sources / "photographs", jobs=1)

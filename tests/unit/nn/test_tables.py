@@ -1,5 +1,6 @@
 """Layer tables against the paper's numbers, against hand computation, and against the modules they become."""
 
+from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
 
@@ -352,6 +353,21 @@ def test_a_decoder_whose_table_ends_wrongly_for_the_support_is_refused():
 def test_rows_out_of_range_are_refused(make):
     with pytest.raises(ValueError, match=r"expected|does not divide"):
         make()
+
+
+@dataclass(frozen=True)
+class EvenReLU(ReLU):
+    """A nonlinearity of a plugin, which takes even widths alone."""
+
+    def check(self, width):
+        if width % 2:
+            raise ValueError(f"width {width} is odd")
+
+
+def test_a_row_asks_its_nonlinearity_whether_the_width_will_do():
+    assert Linear(width=4, nonlinearity=EvenReLU()).width == 4
+    with pytest.raises(ValueError, match="width 3 is odd"):
+        Linear(width=3, nonlinearity=EvenReLU())
 
 
 @pytest.mark.parametrize("pieces", [0, -1])

@@ -92,7 +92,7 @@ def test_imagenet_is_the_centre_square_with_classes_in_the_order_of_their_names(
 
 def test_without_test_images_every_other_validation_image_of_imagenet_tests(tmp_path):
     formats.write_imagenet(tmp_path / "source", test=False)
-    prepared.prepare(ImageNet64(), tmp_path, source=tmp_path / "source", jobs=1)
+    prepared.prepare_dataset(ImageNet64(), tmp_path, source=tmp_path / "source", jobs=1)
     splits = ImageNet64().load(tmp_path)
     assert [len(split.x) for split in splits] == [24, 6, 6]
     assert splits.test.labels.tolist() == [0, 0, 1, 1, 2, 2]
@@ -197,7 +197,7 @@ def test_names_that_lead_out_of_an_archive_lead_nowhere(tmp_path):
     extra = [("../../evil.JPEG", picture), ("/tmp/genzoo-evil", picture), ("tiny-imagenet-200/train/../../../x", b"x")]
     formats.write_tinyimagenet(source, extra=extra)
     before = sorted(tmp_path.rglob("*"))
-    prepared.prepare(TinyImageNet200(), tmp_path / "data", source=source, jobs=1)
+    prepared.prepare_dataset(TinyImageNet200(), tmp_path / "data", source=source, jobs=1)
     after = [path for path in tmp_path.rglob("*") if path not in before]
     assert all(path.is_relative_to(tmp_path / "data") for path in after)
     assert [len(split.x) for split in TinyImageNet200().load(tmp_path / "data")] == [30, 6, 4]
