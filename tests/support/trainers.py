@@ -86,6 +86,18 @@ def learned(trainer):
     return copies | {name: tensor.clone() for name, tensor in trainer._moments().items()}
 
 
+def parameters_of(module):
+    """Return copies of the parameters of a module."""
+    return {name: tensor.detach().clone() for name, tensor in module.named_parameters()}
+
+
+def changed(module, before):
+    """Return which of the networks' parts have a parameter that is not bitwise what it was."""
+    return {
+        name.partition(".")[0] for name, tensor in module.named_parameters() if not torch.equal(tensor, before[name])
+    }
+
+
 def state_of(module):
     """Return copies of all parameters and buffers of a module."""
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
