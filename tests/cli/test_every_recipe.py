@@ -10,8 +10,9 @@ from PIL import Image
 from published import prepare_all, publishing
 
 import genzoo
-from genzoo import api
+from genzoo.evaluation.scoring import metric_called
 from genzoo.host.registry import registry
+from genzoo.runs import opening
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.training.devices import choose_device
 from genzoo.training.initialization import Plan
@@ -33,7 +34,7 @@ def root(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def reconstruction_alone(monkeypatch):
     """Let a training end in one score: thousands of samples of the large networks take minutes on a CPU."""
-    monkeypatch.setattr(api, "applicable_metrics", lambda model: [api.metric_called("reconstruction")])
+    monkeypatch.setattr(opening, "applicable_metrics", lambda model: [metric_called("reconstruction")])
 
 
 @pytest.mark.parametrize(

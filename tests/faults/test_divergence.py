@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 import safetensors.torch
 import torch
-from trainers import TRAINING, Poisoned, bits, learned, settings_of, trainer_of
+from trainers import TRAINING, Poisoned, bits, learned, settings_of, trainer_on
 
 import genzoo
 from genzoo.data import Dataset
@@ -372,7 +372,7 @@ def test_an_absurd_learning_rate_leaves_no_checkpoint_that_is_not_finite(say, sm
 def test_a_diverged_run_ends_with_its_last_checkpoint_good(tmp_path, at, log_every, noticed, kept):
     training = replace(TRAINING, batch_size=8, checkpoint_every=2, log_every=log_every, picture_every=1000)
     settings = settings_of(Poisoned(what="gradient", at=at), training=training)
-    trainer = trainer_of(settings)
+    trainer = trainer_on(settings)
     engine = Engine(trainer, Run(tmp_path), settings.dataset.load(None), Callback())
     last = f"last checkpoint: step {kept}" if kept else "no checkpoint yet"
     with pytest.raises(DivergedError, match=rf"generator became non-finite in step {at};.*\({last}\)"):
@@ -388,7 +388,7 @@ def test_a_diverged_run_ends_with_its_last_checkpoint_good(tmp_path, at, log_eve
 def test_a_loss_that_is_not_a_number_is_logged_as_text(tmp_path):
     training = replace(TRAINING, batch_size=8, log_every=1, picture_every=1000)
     settings = settings_of(Poisoned(what="loss", at=2), training=training)
-    engine = Engine(trainer_of(settings), Run(tmp_path), settings.dataset.load(None), Callback())
+    engine = Engine(trainer_on(settings), Run(tmp_path), settings.dataset.load(None), Callback())
     with pytest.raises(DivergedError):
         engine.train()
     first, last = Run(tmp_path).read_log()
@@ -413,6 +413,6 @@ class Cloud(Dataset):
 def test_a_picture_drawn_between_the_fault_and_its_discovery_does_not_hide_it(tmp_path):
     training = replace(TRAINING, batch_size=8, picture_every=1, log_every=100)
     settings = settings_of(Poisoned(what="input z", at=1), dataset=Cloud(), training=training)
-    engine = Engine(trainer_of(settings), Run(tmp_path), settings.dataset.load(None), Callback())
+    engine = Engine(trainer_on(settings), Run(tmp_path), settings.dataset.load(None), Callback())
     with pytest.raises(DivergedError):
         engine.train()

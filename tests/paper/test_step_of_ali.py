@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from numpy_step import Reference, assert_equal_to
-from trainers import doubled, settings_of, trainer_of
+from trainers import doubled, trainer_of
 
 from genzoo.games import Alternating
 from genzoo_ali.ali import ALI
@@ -16,7 +16,7 @@ NETWORKS = Mixture25Networks()
 
 
 def ali(*, architecture=NETWORKS, **fields):
-    return doubled(trainer_of(settings_of(ALI(**fields), dataset=DATA, architecture=architecture)))
+    return doubled(trainer_of(ALI(**fields), dataset=DATA, architecture=architecture))
 
 
 @pytest.mark.parametrize("init_std", [0.02, 0.1], ids=["at the paper's start", "far from equilibrium"])

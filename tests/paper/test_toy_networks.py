@@ -1,10 +1,17 @@
-"""The networks of the 25-Gaussian toy task and of the digits: their parameters and operations, as published."""
+"""The networks of the 25-Gaussian toy task and of the digits: published sizes, and the losses that they start at."""
+
+import math
+from dataclasses import replace
 
 import pytest
+from toy_components import TRAINING
+from trainers import trainer_of
 
 from genzoo.evaluation.cards import network_card
+from genzoo_ali.ali import ALI
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25
+from genzoo_gan.gan import GAN
 from genzoo_recipes.digits import DigitsNetworks
 from genzoo_recipes.mixture25 import Mixture25Networks
 
@@ -53,3 +60,26 @@ def test_the_layers_of_every_digits_network_account_for_all_its_parameters():
         assert sum(p.numel() for p in network.parameters()) == card["parameters"]
         assert sum(layer["parameters"] for layer in card["layers"]) == card["parameters"]
         assert sum(layer["macs"] for layer in card["layers"]) == card["macs"]
+
+
+DATA = Mixture25(rows=40, held_out_rows=16)
+
+
+@pytest.mark.parametrize(
+    ("game", "dataset", "architecture"),
+    [
+        (ALI(), DATA, Mixture25Networks()),
+        (ALI(posterior="gaussian"), DATA, Mixture25Networks()),
+        (GAN(), DATA, Mixture25Networks()),
+        (ALI(), Digits(), DigitsNetworks()),
+        (GAN(), Digits(), DigitsNetworks()),
+    ],
+    ids=["ali", "ali-gaussian", "gan", "ali-digits", "gan-digits"],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_both_losses_start_within_three_hundredths_of_two_log_two(game, dataset, architecture, seed):
+    training = replace(TRAINING, batch_size=100)
+    trainer = trainer_of(game, dataset=dataset, architecture=architecture, training=training, seed=seed)
+    losses = trainer.take_step().players
+    assert losses["critic"].item() == pytest.approx(2 * math.log(2), abs=0.03)
+    assert losses["generator"].item() == pytest.approx(2 * math.log(2), abs=0.03)

@@ -29,10 +29,16 @@ def settings_of(game, *, dataset=DATA, architecture=NETWORKS, training=TRAINING)
     return Settings(game=game, dataset=dataset, architecture=architecture, prior=StandardNormal(), training=training)
 
 
-def trainer_of(settings, *, seed=3, source=None, **more):
+def trainer_on(settings, *, seed=3, source=None, **more):
     """Return a trainer on the training rows of the settings' data; `source` are the settings of the run it is from."""
     plan = Plan(settings=settings, source=None if source is None else Plan(settings=source))
     return Trainer(plan, settings.dataset.load(None).train, seed=seed, device=CPU, **more)
+
+
+def trainer_of(game, *, seed=3, source=None, inherited=None, precision="fp32", **settings):
+    """Return a trainer of a game with `settings_of`."""
+    chosen = settings_of(game, **settings)
+    return trainer_on(chosen, seed=seed, source=source, inherited=inherited, precision=precision)
 
 
 def doubled(trainer):
@@ -78,6 +84,18 @@ def learned(trainer):
     """Return copies of all parameters and optimizer states."""
     copies = {name: tensor.detach().clone() for name, tensor in trainer.networks.named_parameters()}
     return copies | {name: tensor.clone() for name, tensor in trainer._moments().items()}
+
+
+def parameters_of(module):
+    """Return copies of the parameters of a module."""
+    return {name: tensor.detach().clone() for name, tensor in module.named_parameters()}
+
+
+def changed(module, before):
+    """Return which of the networks' parts have a parameter that is not bitwise what it was."""
+    return {
+        name.partition(".")[0] for name, tensor in module.named_parameters() if not torch.equal(tensor, before[name])
+    }
 
 
 def state_of(module):

@@ -1,99 +1,41 @@
-"""Games: what every player is shown and moved by, the ELBO, and one test game for each seam of the interface."""
+"""Games: what every player is shown and moved by, and one toy game for each seam of the interface."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import numpy
 import pytest
 import torch
 from torch import nn
+from toy_components import (
+    RECIPE,
+    TRAINING,
+    Conditional,
+    ToyImageNetworks,
+    ToyImages,
+    ToyMixture,
+    ToyNetworks,
+    WithEncoder,
+    WithoutEncoder,
+    toy_registry,
+)
+from trainers import changed, parameters_of, settings_of, trainer_of
 
 import genzoo
 from genzoo import AdversarialGame, Game, Joint, Losses, Networks, SettingsError
-from genzoo.games import Alternating, Hinge, LeastSquares, StandardNormal
+from genzoo.games import Alternating, Hinge, LeastSquares
 from genzoo.host.registry import Entry, registry
 from genzoo.nn import (
     Architecture,
-    BatchNorm,
-    Decoder,
-    Encoder,
     JointCritic,
-    Linear,
-    Maxout,
-    ReLU,
-    TableCritic,
-    TableDecoder,
-    TableEncoder,
 )
 from genzoo.storage.tensors import unpack
-from genzoo.training import Training
-from genzoo.training.initialization import Plan
-from genzoo.training.settings import Settings, resolve_settings
-from genzoo.training.trainer import Trainer
-from genzoo.types import Batch, Code, DataSpec, Verdict
-from genzoo_ali.ali import ALI
-from genzoo_data.digits import Digits
-from genzoo_data.mixture import Mixture25
-from genzoo_gan.gan import GAN
-from genzoo_recipes.digits import DigitsNetworks
-from genzoo_recipes.mixture25 import QUICK, Mixture25Networks
-from genzoo_vae.vae import VAE
+from genzoo.training.settings import resolve_settings
+from genzoo.types import Batch, Verdict
 
-CPU = torch.device("cpu")
-DATA = Mixture25(rows=40, held_out_rows=16)
-TRAINING = Training(steps=4, batch_size=16, learning_rate=1e-3)
-HIDDEN = Linear(width=8, batch_norm=BatchNorm(), nonlinearity=ReLU())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Small(Mixture25Networks):
-    """The toy networks with layers of 8, and an embedding of 3 numbers."""
-
-    name: ClassVar[str] = "small"
-
-    def encoder(self, data, *, posterior=None, condition=0):
-        chosen = self.choose(posterior)
-        head = (Linear(width=2 * self.latent if chosen == "gaussian" else self.latent),)
-        return TableEncoder(data, latent=self.latent, posterior=chosen, body=(HIDDEN,), head=head, condition=condition)
-
-    def decoder(self, data, *, condition=0):
-        table = (HIDDEN, Linear(width=data.shape[0]))
-        return TableDecoder(data, latent=self.latent, table=table, condition=condition)
-
-    def critic(self, data, *, sees="xz", condition=0, outputs=1):
-        joint = (Linear(width=8, nonlinearity=Maxout(pieces=2)), Linear(width=outputs))
-        return TableCritic(
-            data, latent=self.latent, x_table=(), z_table=(), joint_table=joint, sees=sees, condition=condition
-        )
-
-    def embedder(self, data):
-        return nn.Linear(data.condition_size, 3)
-
-
-SMALL = Small()
-
-
-def settings_of(game, *, dataset=DATA, architecture=SMALL, training=TRAINING):
-    return Settings(game=game, dataset=dataset, architecture=architecture, prior=StandardNormal(), training=training)
-
-
-def trainer_of(game, *, seed=5, source=None, inherited=None, **settings):
-    chosen = settings_of(game, **settings)
-    plan = Plan(settings=chosen, source=None if source is None else Plan(settings=source))
-    return Trainer(plan, chosen.dataset.load(None).train, seed=seed, device=CPU, inherited=inherited)
-
-
-def parameters_of(module):
-    return {name: tensor.detach().clone() for name, tensor in module.named_parameters()}
-
-
-def changed(module, before):
-    """Return which of the networks' parts have a parameter that is not bitwise what it was."""
-    return {
-        name.partition(".")[0] for name, tensor in module.named_parameters() if not torch.equal(tensor, before[name])
-    }
+DATA = ToyMixture()
+SMALL = ToyNetworks()
 
 
 def watched_critic(trainer):
@@ -106,7 +48,7 @@ def watched_critic(trainer):
 # What the critic is shown
 
 
-@pytest.mark.parametrize("game", [ALI(), GAN()], ids=lambda game: game.name)
+@pytest.mark.parametrize("game", [WithEncoder(), WithoutEncoder()], ids=lambda game: game.name)
 def test_the_critic_is_called_once_per_step_with_twice_the_rows(game):
     trainer = trainer_of(game)
     calls = watched_critic(trainer)
@@ -118,21 +60,21 @@ def test_the_critic_is_called_once_per_step_with_twice_the_rows(game):
         assert joint.y is None
 
 
-def test_the_critic_of_ali_sees_data_with_codes_and_then_samples_with_prior_draws():
-    trainer = trainer_of(ALI())
+def test_a_critic_of_pairs_sees_data_with_codes_and_then_samples_with_prior_draws():
+    trainer = trainer_of(WithEncoder())
     calls = watched_critic(trainer)
     batch = trainer.stream.batch(0)
     trainer.take_step()
     joint = calls[0][0]
     assert torch.equal(joint.x[:16], batch.x)
     assert torch.equal(joint.z[16:], batch.z)
-    twin = trainer_of(ALI()).networks
+    twin = trainer_of(WithEncoder()).networks
     assert torch.equal(joint.z[:16], twin.encode(batch.x, batch.noise).z)
     assert torch.equal(joint.x[16:], twin.decode(batch.z))
 
 
-def test_the_critic_of_gan_never_sees_z():
-    trainer = trainer_of(GAN())
+def test_a_critic_of_x_never_sees_z():
+    trainer = trainer_of(WithoutEncoder())
     calls = watched_critic(trainer)
     batch = trainer.stream.batch(0)
     trainer.take_step()
@@ -143,10 +85,10 @@ def test_the_critic_of_gan_never_sees_z():
     assert trainer.networks.critic.joint.given == (2,)
 
 
-def test_the_critic_of_gan_is_ruled_by_x_alone_though_z_is_drawn():
-    networks, batch = trainer_of(GAN()).networks.eval(), trainer_of(GAN()).stream.batch(0)
-    first = GAN().play(networks, batch)
-    second = GAN().play(networks, batch._replace(z=batch.z + 1))
+def test_a_critic_of_x_is_ruled_by_x_alone_though_z_is_drawn():
+    networks, batch = trainer_of(WithoutEncoder()).networks.eval(), trainer_of(WithoutEncoder()).stream.batch(0)
+    first = WithoutEncoder().play(networks, batch)
+    second = WithoutEncoder().play(networks, batch._replace(z=batch.z + 1))
     assert torch.equal(first.on_q.logits, second.on_q.logits)
     assert not torch.equal(first.on_p.logits, second.on_p.logits)
 
@@ -213,13 +155,13 @@ def test_only_movers_have_losses(movers):
 @pytest.mark.parametrize(
     ("game", "dataset", "architecture"),
     [
-        (ALI(), DATA, Mixture25Networks()),
-        (ALI(posterior="gaussian"), DATA, Mixture25Networks()),
-        (GAN(), DATA, Mixture25Networks()),
-        (ALI(), Digits(), DigitsNetworks()),
-        (GAN(), Digits(), DigitsNetworks()),
+        (WithEncoder(), DATA, SMALL),
+        (WithEncoder(posterior="gaussian"), DATA, SMALL),
+        (WithoutEncoder(), DATA, SMALL),
+        (WithEncoder(), ToyImages(), ToyImageNetworks()),
+        (WithoutEncoder(), ToyImages(), ToyImageNetworks()),
     ],
-    ids=["ali", "ali-gaussian", "gan", "ali-digits", "gan-digits"],
+    ids=["encoder", "gaussian encoder", "no encoder", "images, encoder", "images, no encoder"],
 )
 @pytest.mark.parametrize("seed", [0, 1])
 def test_both_losses_start_within_three_hundredths_of_two_log_two(game, dataset, architecture, seed):
@@ -230,7 +172,7 @@ def test_both_losses_start_within_three_hundredths_of_two_log_two(game, dataset,
     assert losses["generator"].item() == pytest.approx(2 * math.log(2), abs=0.03)
 
 
-@pytest.mark.parametrize("game", [ALI(), GAN()], ids=lambda game: game.name)
+@pytest.mark.parametrize("game", [WithEncoder(), WithoutEncoder()], ids=lambda game: game.name)
 def test_every_loss_reaches_the_parameters_of_its_own_player_alone(game):
     trainer = trainer_of(game)
     batch, networks, players = trainer.stream.batch(0), trainer.networks, trainer.players
@@ -255,8 +197,8 @@ def test_every_loss_reaches_the_parameters_of_its_own_player_alone(game):
 
 @pytest.mark.parametrize(
     ("game", "movers"),
-    [(ALI(), {"encoder", "decoder"}), (GAN(), {"decoder"})],
-    ids=["ali", "gan"],
+    [(WithEncoder(), {"encoder", "decoder"}), (WithoutEncoder(), {"decoder"})],
+    ids=["encoder", "no encoder"],
 )
 def test_whoever_does_not_move_is_bitwise_unchanged(game, movers):
     trainer = trainer_of(replace(game, schedule=Alternating()))
@@ -270,7 +212,7 @@ def test_whoever_does_not_move_is_bitwise_unchanged(game, movers):
 
 def test_under_equal_gradients_the_generator_of_a_simultaneous_step_does_not_see_the_moved_critic():
     # alternating lets the generator meet the critic that has just moved; simultaneous must not
-    trainers = {"together": trainer_of(ALI()), "critic frozen": trainer_of(ALI())}
+    trainers = {"together": trainer_of(WithEncoder()), "critic frozen": trainer_of(WithEncoder())}
     trainers["critic frozen"].optimizers["critic"].param_groups[0]["lr"] = 0.0
     for trainer in trainers.values():
         trainer.take_step()
@@ -282,7 +224,7 @@ def test_under_equal_gradients_the_generator_of_a_simultaneous_step_does_not_see
 
 @pytest.mark.parametrize("objective", [LeastSquares(), Hinge()], ids=lambda objective: objective.name)
 def test_the_objective_of_a_game_is_the_one_it_is_given(objective):
-    trainer = trainer_of(ALI(objective=objective))
+    trainer = trainer_of(WithEncoder(objective=objective))
     calls = watched_critic(trainer)
     losses = trainer.take_step().players
     logits = calls[0][1].logits
@@ -290,154 +232,12 @@ def test_the_objective_of_a_game_is_the_one_it_is_given(objective):
     assert torch.equal(losses["generator"], objective.generator(logits[:16], logits[16:]))
 
 
-# The ELBO
-
-
-class LinearGaussian(Encoder):
-    """z = A x + a + s·noise, every row the same s."""
-
-    def __init__(self, a_map, shift, log_std):
-        super().__init__()
-        self.a_map, self.shift, self.log_std = (nn.Parameter(torch.tensor(v)) for v in (a_map, shift, log_std))
-
-    def forward(self, x, noise, y=None):
-        mean = x @ self.a_map.T + self.shift
-        log_std = self.log_std.expand_as(mean)
-        return Code(z=mean + log_std.exp() * noise, mean=mean, log_std=log_std)
-
-
-class Affine(Decoder):
-    """x = W z + b, before the sigmoid of unit support."""
-
-    def __init__(self, w_map, shift, support="real"):
-        super().__init__(support=support)
-        self.w_map, self.shift = nn.Parameter(torch.tensor(w_map)), nn.Parameter(torch.tensor(shift))
-
-    def logits(self, z, y=None):
-        return z @ self.w_map.T + self.shift
-
-
-@dataclass(frozen=True, kw_only=True)
-class LinearNetworks(Architecture):
-    """Fixed linear networks of x ∈ R³ and z ∈ R²; the posterior is exact for `sigma` unless it is `spoilt`."""
-
-    name: ClassVar[str] = "linear"
-    posteriors: ClassVar[tuple[str, ...]] = ("gaussian",)
-    sigma: float = 0.5
-    spoilt: float = 0.0
-
-    # orthogonal columns, so that the exact posterior has independent coordinates
-    w_map: ClassVar = numpy.array([[1.0, 2.0], [2.0, -1.0], [2.0, 0.0]]) * 0.4
-    shift: ClassVar = numpy.array([0.3, -0.7, 1.1])
-
-    @property
-    def posterior_of(self):
-        precision = numpy.eye(2) + self.w_map.T @ self.w_map / self.sigma**2
-        covariance = numpy.linalg.inv(precision)
-        a_map = covariance @ self.w_map.T / self.sigma**2
-        return a_map + self.spoilt, -a_map @ self.shift + self.spoilt, 0.5 * numpy.log(numpy.diag(covariance))
-
-    def encoder(self, data, *, posterior=None, condition=0):
-        self.choose(posterior)
-        return LinearGaussian(*self.posterior_of)
-
-    def decoder(self, data, *, condition=0):
-        return Affine(self.w_map, self.shift, data.support)
-
-    def critic(self, data, *, sees="xz", condition=0, outputs=1):
-        raise NotImplementedError
-
-
-R3 = DataSpec(shape=(3,), support="real")
-X = numpy.random.default_rng(0).normal(size=(7, 3))
-# E over ±√2·e_i is exact for whatever is quadratic in two-dimensional noise
-CUBATURE = math.sqrt(2) * numpy.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
-
-
-def expected_loss(game, architecture, data, x):
-    """Return the game's loss with the expectation over the noise taken exactly."""
-    batch = Batch(
-        x=torch.tensor(numpy.repeat(x, 4, 0)), z=torch.zeros(1), noise=torch.tensor(numpy.tile(CUBATURE, (len(x), 1)))
-    )
-    return game.losses(game.build(architecture, data), batch, ("generator",))
-
-
-def test_with_the_exact_posterior_the_elbo_is_the_log_likelihood():
-    architecture = LinearNetworks(latent=2)
-    assert numpy.abs(numpy.tril(architecture.w_map.T @ architecture.w_map, -1)).max() < 1e-15
-    covariance = architecture.w_map @ architecture.w_map.T + 0.25 * numpy.eye(3)
-    away = X - architecture.shift
-    mahalanobis = numpy.einsum("ni,ij,nj->n", away, numpy.linalg.inv(covariance), away)
-    likelihood = -0.5 * (mahalanobis + numpy.linalg.slogdet(covariance)[1] + 3 * math.log(2 * math.pi))
-    found = expected_loss(VAE(sigma=0.5), architecture, R3, X).players["generator"].item()
-    assert found == pytest.approx(-likelihood.mean(), rel=1e-12)
-
-
-@pytest.mark.parametrize("beta", [1.0, 0.25])
-def test_with_another_posterior_the_elbo_is_its_closed_form(beta):
-    architecture = LinearNetworks(latent=2, spoilt=0.2)
-    a_map, shift, log_std = architecture.posterior_of
-    mean = X @ a_map.T + shift
-    away = X - mean @ architecture.w_map.T - architecture.shift
-    trace = numpy.trace(architecture.w_map @ numpy.diag(numpy.exp(2 * log_std)) @ architecture.w_map.T)
-    misfit = ((away**2).sum(1) + trace) / (2 * 0.3**2) + 3 * math.log(0.3 * math.sqrt(2 * math.pi))
-    kl = 0.5 * (mean**2 + numpy.exp(2 * log_std) - 1 - 2 * log_std).sum(1)
-    losses = expected_loss(VAE(sigma=0.3, beta=beta), architecture, R3, X)
-    assert losses.watch["reconstruction"].item() == pytest.approx(misfit.mean(), rel=1e-12)
-    assert losses.watch["kl"].item() == pytest.approx(kl.mean(), rel=1e-12)
-    assert losses.players["generator"].item() == pytest.approx(misfit.mean() + beta * kl.mean(), rel=1e-12)
-
-
-def test_a_spoilt_posterior_costs_exactly_its_divergence_from_the_exact_one():
-    exact, spoilt = LinearNetworks(latent=2), LinearNetworks(latent=2, spoilt=0.2)
-    losses = [expected_loss(VAE(sigma=0.5), own, R3, X).players["generator"].item() for own in (exact, spoilt)]
-    means = [X @ own.posterior_of[0].T + own.posterior_of[1] for own in (exact, spoilt)]
-    variance = numpy.exp(2 * exact.posterior_of[2])  # the same for both
-    divergence = (0.5 * (means[1] - means[0]) ** 2 / variance).sum(1).mean()
-    assert losses[1] - losses[0] == pytest.approx(divergence, rel=1e-10)
-
-
-def test_the_elbo_of_unit_data_is_bernoulli_on_the_logits():
-    architecture = LinearNetworks(latent=2)
-    x = numpy.random.default_rng(1).uniform(size=(6, 3))
-    noise = numpy.random.default_rng(2).normal(size=(6, 2))
-    a_map, shift, log_std = architecture.posterior_of
-    mean = x @ a_map.T + shift
-    logits = (mean + numpy.exp(log_std) * noise) @ architecture.w_map.T + architecture.shift
-    p = 1 / (1 + numpy.exp(-logits))
-    misfit = -(x * numpy.log(p) + (1 - x) * numpy.log(1 - p)).sum(1).mean()
-    kl = 0.5 * (mean**2 + numpy.exp(2 * log_std) - 1 - 2 * log_std).sum(1).mean()
-    unit = DataSpec(shape=(3,), support="unit")
-    batch = Batch(x=torch.tensor(x), z=torch.zeros(1), noise=torch.tensor(noise))
-    losses = VAE().losses(VAE().build(architecture, unit), batch, ("generator",))
-    assert losses.players["generator"].item() == pytest.approx(misfit + kl, rel=1e-12)
-
-
-def test_the_elbo_stays_finite_where_a_probability_rounds_to_zero():
-    networks = VAE().build(LinearNetworks(latent=2), DataSpec(shape=(3,), support="unit"))
-    with torch.no_grad():
-        networks.decoder.shift.fill_(-200)
-    batch = Batch(x=torch.ones(1, 3, dtype=torch.double), z=torch.zeros(1), noise=torch.zeros(1, 2).double())
-    losses = VAE().losses(networks, batch, ("generator",))
-    assert losses.watch["reconstruction"].item() == pytest.approx(600, abs=10)
-
-
-def test_vae_is_one_player_with_everything():
-    trainer = trainer_of(VAE())
-    assert list(trainer.players) == ["generator"]
-    assert len(trainer.players["generator"]) == len(list(trainer.networks.parameters()))
-    assert (trainer.networks.critic, trainer.networks.encoder.posterior) == (None, "gaussian")
-    before = parameters_of(trainer.networks)
-    trainer.take_step()
-    assert changed(trainer.networks, before) == {"encoder", "decoder"}
-
-
 # Seams: gradients
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clipped(ALI):
-    """ALI in which every gradient is replaced by its sign times 3."""
+class Clipped(WithEncoder):
+    """A game in which every gradient is replaced by its sign times 3."""
 
     name: ClassVar[str] = "clipped"
 
@@ -447,8 +247,8 @@ class Clipped(ALI):
 
 
 def test_a_game_may_take_its_gradients_its_own_way():
-    own, plain = trainer_of(Clipped()), trainer_of(ALI())
-    expected = ALI().gradients(plain.networks, plain.stream.batch(0), plain.players)[1]
+    own, plain = trainer_of(Clipped()), trainer_of(WithEncoder())
+    expected = WithEncoder().gradients(plain.networks, plain.stream.batch(0), plain.players)[1]
     own.take_step()
     for player, gradients in expected.items():
         for parameter, gradient in zip(own.players[player], gradients, strict=True):
@@ -457,8 +257,8 @@ def test_a_game_may_take_its_gradients_its_own_way():
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transposing(ALI):
-    """ALI whose gradients lie in memory otherwise than their parameters."""
+class Transposing(WithEncoder):
+    """A game whose gradients lie in memory otherwise than their parameters."""
 
     name: ClassVar[str] = "transposing"
 
@@ -470,7 +270,7 @@ class Transposing(ALI):
 
 def test_where_a_gradient_lies_in_memory_makes_no_difference():
     plainly = replace(TRAINING, one_backward=False)
-    odd, plain = trainer_of(Transposing()), trainer_of(ALI(), training=plainly)
+    odd, plain = trainer_of(Transposing()), trainer_of(WithEncoder(), training=plainly)
     for _ in range(3):
         odd.take_step()
         plain.take_step()
@@ -482,8 +282,8 @@ def test_where_a_gradient_lies_in_memory_makes_no_difference():
 
 
 @dataclass(frozen=True, kw_only=True)
-class PostHoc(ALI):
-    """ALI around a decoder that is another run's."""
+class PostHoc(WithEncoder):
+    """A game around a decoder that is another run's."""
 
     name: ClassVar[str] = "test-post-hoc"
     inherits: ClassVar[tuple[str, ...]] = ("decoder",)
@@ -515,10 +315,10 @@ def some_state(game, steps=2):
 
 @pytest.mark.parametrize("game", [PostHoc(), Inverse()], ids=lambda game: game.name)
 def test_an_inherited_decoder_stays_bit_identical_in_inference_mode(game):
-    inherited = some_state(GAN())
-    trainer = trainer_of(game, source=settings_of(GAN()), inherited=inherited)
+    inherited = some_state(WithoutEncoder())
+    trainer = trainer_of(game, source=settings_of(WithoutEncoder()), inherited=inherited)
     decoder = {name: tensor for name, tensor in inherited.items() if name.startswith("decoder.")}
-    assert sum("running" in name or "tracked" in name for name in decoder) == 3
+    assert sum("running" in name or "tracked" in name for name in decoder) == 3 * 4
     modes = []
     trainer.networks.decoder.register_forward_hook(lambda module, *_: modes.append(module.training))
     before = parameters_of(trainer.networks)
@@ -540,44 +340,48 @@ def test_an_inherited_decoder_stays_bit_identical_in_inference_mode(game):
 def test_a_game_that_inherits_needs_a_source_and_one_that_does_not_refuses_it():
     with pytest.raises(SettingsError, match="takes its decoder from another run"):
         trainer_of(PostHoc())
-    with pytest.raises(SettingsError, match="ali inherits nothing"):
-        trainer_of(ALI(), source=settings_of(GAN()), inherited=some_state(GAN()))
+    with pytest.raises(SettingsError, match="toy-with-encoder inherits nothing"):
+        trainer_of(WithEncoder(), source=settings_of(WithoutEncoder()), inherited=some_state(WithoutEncoder()))
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrozenEncoder(ALI):
-    """ALI around another run's encoder."""
+class FrozenEncoder(WithEncoder):
+    """A game around another run's encoder."""
 
     name: ClassVar[str] = "test-frozen-encoder"
     inherits: ClassVar[tuple[str, ...]] = ("encoder",)
 
 
 def test_a_source_without_the_inherited_part_is_refused():
-    with pytest.raises(SettingsError, match="is of gan: no encoder"):
-        trainer_of(FrozenEncoder(), source=settings_of(GAN()), inherited=some_state(GAN()))
+    with pytest.raises(SettingsError, match="is of toy-without-encoder: no encoder"):
+        trainer_of(FrozenEncoder(), source=settings_of(WithoutEncoder()), inherited=some_state(WithoutEncoder()))
 
 
 @pytest.mark.parametrize(
     ("mine", "says"),
     [
-        ({"architecture": Small(latent=3)}, "latent size is 3 here and 2"),
-        ({"dataset": Digits(), "architecture": DigitsNetworks(latent=2)}, r"shape of x is \(1, 8, 8\) here and \(2,\)"),
+        ({"architecture": ToyNetworks(latent=3)}, "latent size is 3 here and 2"),
+        (
+            {"dataset": ToyImages(), "architecture": ToyImageNetworks(latent=2)},
+            r"shape of x is \(1, 8, 8\) here and \(2,\)",
+        ),
     ],
     ids=["latent", "shape"],
 )
 def test_a_source_that_does_not_fit_is_refused(mine, says):
     with pytest.raises(SettingsError, match=says):
-        trainer_of(PostHoc(), source=settings_of(GAN()), inherited=some_state(GAN()), **mine)
+        trainer_of(PostHoc(), source=settings_of(WithoutEncoder()), inherited=some_state(WithoutEncoder()), **mine)
 
 
 @pytest.fixture
 def registered(monkeypatch):
-    """Register this file's post-hoc game and architecture, as a plugin would."""
+    """Register the toys and this file's post-hoc game, as a plugin would."""
     found = registry()
     plugin = found.plugins[0]
-    offers = [("models", PostHoc), ("architectures", Small)]
-    entries = [Entry(kind=kind, name=one.name, summary="", plugin=plugin, offer=one) for kind, one in offers]
-    monkeypatch.setattr(found, "entries", [*found.entries, *entries])
+    entry = Entry(kind="models", name=PostHoc.name, summary="", plugin=plugin, offer=PostHoc)
+    monkeypatch.setattr(found, "entries", [*found.entries, *toy_registry().of("models"), entry])
+    for kind in ("datasets", "architectures"):
+        monkeypatch.setattr(found, "entries", [*found.entries, *toy_registry().of(kind)])
 
 
 TINY = {
@@ -591,9 +395,8 @@ TINY = {
 
 
 def test_a_post_hoc_game_trains_from_a_run_and_goes_on_without_it(registered, tmp_path):
-    recipe = replace(QUICK, architecture=SMALL)
     overrides = TINY | {"training.averaging": 0.5}
-    source = genzoo.train(GAN(), recipe=recipe, overrides=overrides, runs=tmp_path)
+    source = genzoo.train(WithoutEncoder(), recipe=RECIPE, overrides=overrides, runs=tmp_path)
     run = genzoo.train(PostHoc(), from_run=source, seed=1, steps=4, runs=tmp_path)
     origin = unpack(source.newest_checkpoint()[0].file("averaged.safetensors"))
 
@@ -606,7 +409,7 @@ def test_a_post_hoc_game_trains_from_a_run_and_goes_on_without_it(registered, tm
 
     assert_inherited()
     assert run.record.source.sha256 == source.newest_checkpoint()[0].sha256
-    assert run.record.recipe == "mixture25"
+    assert run.record.recipe == "toy"
     source.path.rename(tmp_path / "elsewhere")
     genzoo.resume(run, steps=6)
     assert run.newest_checkpoint()[0].step == 6
@@ -621,7 +424,7 @@ def test_a_post_hoc_game_trains_from_a_run_and_goes_on_without_it(registered, tm
 
 
 @dataclass(frozen=True, kw_only=True)
-class Initialising(Small):
+class Initialising(ToyNetworks):
     """Networks whose start depends on the data, and is written down."""
 
     name: ClassVar[str] = "initialising"
@@ -642,7 +445,7 @@ def calls():
 
 
 def test_initialise_is_called_once_with_training_rows_after_the_weights_are_drawn(calls):
-    trainer = trainer_of(ALI(), architecture=Initialising())
+    trainer = trainer_of(WithEncoder(), architecture=Initialising())
     start = trainer.state()["networks"]
     for _ in range(2):
         trainer.take_step()
@@ -650,22 +453,22 @@ def test_initialise_is_called_once_with_training_rows_after_the_weights_are_draw
     assert networks is trainer.networks
     rows = DATA.load(None).train.x
     assert sorted(images.tolist()) == sorted(rows.tolist())
-    assert torch.equal(weight, start["decoder.stack.layers.1.0.weight"])
-    assert torch.equal(start["decoder.stack.layers.1.0.bias"], images.mean(0))
+    assert torch.equal(weight, start["decoder.stack.layers.4.0.weight"])
+    assert torch.equal(start["decoder.stack.layers.4.0.bias"], images.mean(0))
 
 
 def test_initialise_sees_at_most_500_rows(calls):
-    trainer_of(ALI(), architecture=Initialising(), dataset=Mixture25(rows=700, held_out_rows=8))
+    trainer_of(WithEncoder(), architecture=Initialising(), dataset=ToyMixture(rows=700, held_out_rows=8))
     assert calls[0][0].shape == (500, 2)
     assert len(calls[0][0].unique(dim=0)) == 500
 
 
 def test_inherited_weights_are_loaded_after_initialise(calls):
-    inherited = some_state(GAN())
-    source = settings_of(GAN())
+    inherited = some_state(WithoutEncoder())
+    source = settings_of(WithoutEncoder())
     trainer = trainer_of(PostHoc(), architecture=Initialising(), source=source, inherited=inherited)
     assert len(calls) == 1
-    bias = "decoder.stack.layers.1.0.bias"
+    bias = "decoder.stack.layers.4.0.bias"
     assert not torch.equal(calls[0][0].mean(0), inherited[bias])
     assert torch.equal(trainer.state()["networks"][bias], inherited[bias])
 
@@ -674,20 +477,10 @@ def test_inherited_weights_are_loaded_after_initialise(calls):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conditional(AdversarialGame):
-    """Conditional ALI (equation 7): x and y are a pair, and the prior side reuses the same y."""
+class Pairing(Conditional):
+    """A conditional game whose critic is shown the embedding, and so trains it."""
 
-    name: ClassVar[str] = "test-conditional"
-
-    def build(self, architecture, data):
-        embedder = architecture.embedder(data)
-        size = embedder.out_features
-        return Networks(
-            encoder=architecture.encoder(data, condition=size),
-            decoder=architecture.decoder(data, condition=size),
-            critic=architecture.critic(data, condition=size),
-            embedder=embedder,
-        )
+    name: ClassVar[str] = "test-pairing"
 
     def q(self, networks, batch):
         z = networks.encode(batch.x, batch.noise, batch.y).z
@@ -698,11 +491,11 @@ class Conditional(AdversarialGame):
 
 
 def test_a_conditional_game_shares_one_embedder_that_the_generator_trains():
-    trainer = trainer_of(replace(Conditional(), schedule=Alternating()))
+    trainer = trainer_of(replace(Pairing(), schedule=Alternating()))
     networks, batch = trainer.networks, trainer.stream.batch(0)
-    assert networks.embedder.weight.shape == (3, 25)
-    assert batch.y.shape == (16, 25)
-    assert networks.encoder.head.given == (8 + 3,)
+    assert networks.embedder.weight.shape == (3, 9)
+    assert batch.y.shape == (16, 9)
+    assert networks.encoder.head.given == (16 + 3,)
     assert networks.decoder.stack.given == (2 + 3,)
     assert networks.critic.joint.given == (2 + 2 + 3,)
     calls = watched_critic(trainer)
@@ -720,22 +513,22 @@ def test_a_conditional_game_shares_one_embedder_that_the_generator_trains():
 
 
 def test_the_condition_vectors_of_a_batch_are_the_labels_of_its_rows():
-    batch = trainer_of(Conditional()).stream.batch(1)
+    batch = trainer_of(Pairing()).stream.batch(1)
     means = torch.tensor(DATA.spec.mixture.means)
     nearest = torch.cdist(batch.x, means).argmin(1)  # the components are 40 standard deviations apart
-    assert torch.equal(batch.y, nn.functional.one_hot(nearest, 25).float())
+    assert torch.equal(batch.y, nn.functional.one_hot(nearest, 9).float())
 
 
 def test_a_conditional_model_without_labels_is_refused():
-    networks = trainer_of(Conditional()).networks
+    networks = trainer_of(Pairing()).networks
     with pytest.raises(SettingsError, match="conditional model needs labels"):
         networks.decode(torch.zeros(2, 2))
 
 
 def test_the_embedder_unless_overridden_passes_y_on():
-    embedder = Mixture25Networks().embedder(DATA.spec)
-    y = torch.rand(4, 25)
-    assert embedder.out_features == 25
+    embedder = Architecture.embedder(SMALL, DATA.spec)
+    y = torch.rand(4, 9)
+    assert embedder.out_features == 9
     assert embedder(y) is y
 
 
@@ -744,7 +537,7 @@ def test_the_embedder_unless_overridden_passes_y_on():
 
 @dataclass(frozen=True, kw_only=True)
 class ThreePlayers(AdversarialGame):
-    """A VAE/GAN in outline: encoder, decoder and critic have a loss each."""
+    """Encoder, decoder and critic have a loss each."""
 
     name: ClassVar[str] = "test-three"
 
@@ -798,12 +591,12 @@ def test_three_players_may_alternate():
 
 def test_settings_for_a_player_that_is_not_there_are_refused():
     training = replace(TRAINING, players={"criti": TRAINING.of("critic")})
-    with pytest.raises(SettingsError, match="no player 'criti' in ali; did you mean 'critic'"):
-        trainer_of(ALI(), training=training)
+    with pytest.raises(SettingsError, match="no player 'criti' in toy-with-encoder; did you mean 'critic'"):
+        trainer_of(WithEncoder(), training=training)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Idle(ALI):
+class Idle(WithEncoder):
     """A game in which everything is inherited but nothing is left to train."""
 
     name: ClassVar[str] = "test-idle"
@@ -819,12 +612,12 @@ def test_a_game_without_players_is_refused():
 
 def test_batch_statistics_of_a_single_row_are_refused_before_training():
     with pytest.raises(SettingsError, match="batch_size=13 the last batch of an epoch is a single row"):
-        trainer_of(ALI(), training=replace(TRAINING, batch_size=13))
-    assert trainer_of(ALI(), training=replace(TRAINING, batch_size=40)).take_step()
+        trainer_of(WithEncoder(), training=replace(TRAINING, batch_size=13))
+    assert trainer_of(WithEncoder(), training=replace(TRAINING, batch_size=40)).take_step()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chatty(ALI):
+class Chatty(WithEncoder):
     """A game with settings of its own."""
 
     name: ClassVar[str] = "test-chatty"
@@ -837,16 +630,16 @@ class Chatty(ALI):
 
 
 def resolved(game, overrides=()):
-    return resolve_settings(game, QUICK, list(overrides), resolve=registry().resolve)
+    return resolve_settings(game, RECIPE, list(overrides), resolve=registry().resolve)
 
 
 def test_recipes_give_way_to_a_games_defaults_and_those_to_overrides():
-    plain, own = resolved(ALI()), resolved(Chatty())
+    plain, own = resolved(WithEncoder()), resolved(Chatty())
     assert (plain.training.beta1, plain.training.learning_rate, plain.training.averaging) == (0.5, 1e-3, None)
     assert (own.training.beta1, own.training.learning_rate, own.training.averaging) == (0.0, 5e-4, 0.99)
     assert own.training.of("critic").learning_rate == 2e-4
     assert own.training.of("generator").learning_rate == 5e-4
-    assert own.training.steps == QUICK.training.steps
+    assert own.training.steps == RECIPE.training.steps
     told = resolved(
         Chatty(), [("training.beta1", "0.3"), ("training.averaging", "none"), ("game.schedule", "alternating")]
     )

@@ -5,12 +5,12 @@ import math
 import numpy
 import pytest
 import torch
+from toy_components import WithEncoder
 
 from genzoo import SettingsError
 from genzoo.components import from_json, override
 from genzoo.games import Alternating, Hinge, LeastSquares, Minimax, NonSaturating, Objective, Simultaneous, Wasserstein
 from genzoo.host.registry import registry
-from genzoo_ali.ali import ALI
 
 RANDOM = numpy.random.default_rng(0)
 ON_Q = RANDOM.normal(0.5, 3.0, size=57)
@@ -216,10 +216,10 @@ def test_objectives_and_schedules_are_found_by_name_and_keep_their_fields():
     resolve = registry().resolve
     for objective in OBJECTIVES:
         assert from_json(Objective, {"name": objective.name}, resolve=resolve) == objective
-    game = override(ALI(), "schedule", "alternating", resolve=resolve)
+    game = override(WithEncoder(), "schedule", "alternating", resolve=resolve)
     game = override(game, "schedule.critic_steps", "3", resolve=resolve)
     game = override(game, "objective", "hinge", resolve=resolve)
-    assert game == ALI(schedule=Alternating(critic_steps=3), objective=Hinge())
+    assert game == WithEncoder(schedule=Alternating(critic_steps=3), objective=Hinge())
 
 
 @pytest.mark.parametrize(
@@ -235,4 +235,4 @@ def test_objectives_and_schedules_are_found_by_name_and_keep_their_fields():
 )
 def test_invalid_settings_of_a_game_are_refused(path, text, says):
     with pytest.raises(SettingsError, match=says):
-        override(ALI(schedule=Alternating()), path, text, resolve=registry().resolve)
+        override(WithEncoder(schedule=Alternating()), path, text, resolve=registry().resolve)

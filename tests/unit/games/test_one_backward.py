@@ -6,6 +6,18 @@ from unittest import mock
 
 import pytest
 import torch
+import trainers
+from toy_components import (
+    TRAINING,
+    Conditional,
+    OnePlayer,
+    ToyImageNetworks,
+    ToyImages,
+    ToyMixture,
+    ToyNetworks,
+    WithEncoder,
+    WithoutEncoder,
+)
 
 from genzoo import AdversarialGame, Joint, PluginError
 from genzoo.games import (
@@ -15,38 +27,20 @@ from genzoo.games import (
     Minimax,
     NonSaturating,
     Schedule,
-    StandardNormal,
     Wasserstein,
 )
 from genzoo.games.game import per_player
 from genzoo.nn import BatchNorm, Linear, ReLU, TableCritic
 from genzoo.randomness import reseed
-from genzoo.training import Training
-from genzoo.training.initialization import Plan
-from genzoo.training.settings import Settings
-from genzoo.training.trainer import Trainer
-from genzoo_ali.ali import ALI
-from genzoo_data.digits import Digits
-from genzoo_data.mixture import Mixture25
-from genzoo_gan.gan import GAN
-from genzoo_recipes.digits import DigitsNetworks
-from genzoo_recipes.mixture25 import Mixture25Networks
-from genzoo_vae.vae import VAE
 
-TOY = {"dataset": Mixture25(rows=40, held_out_rows=16), "architecture": Mixture25Networks()}
-IMAGES = {"dataset": Digits(), "architecture": DigitsNetworks()}
+TOY = {"dataset": ToyMixture(), "architecture": ToyNetworks()}
+IMAGES = {"dataset": ToyImages(), "architecture": ToyImageNetworks()}
 WITH_RATIO = [NonSaturating(), Minimax(), Wasserstein()]
 
 
-def trainer_of(game, *, dataset, architecture, **training):
-    settings = Settings(
-        game=game,
-        dataset=dataset,
-        architecture=architecture,
-        prior=StandardNormal(),
-        training=Training(steps=4, batch_size=16, learning_rate=1e-3, **training),
-    )
-    return Trainer(Plan(settings=settings, source=None), dataset.load(None).train, seed=5, device=torch.device("cpu"))
+def trainer_of(game, *, dataset, architecture, seed=5, **training):
+    chosen = replace(TRAINING, **training)
+    return trainers.trainer_of(game, seed=seed, dataset=dataset, architecture=architecture, training=chosen)
 
 
 def both_ways(trainer, *, dtype=torch.float64, autocast=False):
@@ -85,18 +79,10 @@ def assert_close(fast, slow, tolerance):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConditionalALI(ALI):
-    """ALI given the label, embedded by a network that is trained along."""
+class Labelled(Conditional):
+    """A conditional game whose critic is shown the embedding, and so trains it."""
 
-    name: ClassVar[str] = "conditional"
-
-    def build(self, architecture, data):
-        networks = super().build(architecture, data)
-        networks.encoder = architecture.encoder(data, condition=3)
-        networks.decoder = architecture.decoder(data, condition=3)
-        networks.critic = architecture.critic(data, condition=3)
-        networks.embedder = torch.nn.Linear(data.condition_size, 3)
-        return networks
+    name: ClassVar[str] = "labelled"
 
     def q(self, networks, batch):
         return Joint(x=batch.x, z=networks.encode(batch.x, batch.noise, batch.y).z, y=networks.embed(batch.y))
@@ -111,8 +97,14 @@ class ConditionalALI(ALI):
 @pytest.mark.parametrize("objective", WITH_RATIO, ids=lambda objective: objective.name)
 @pytest.mark.parametrize(
     ("game", "setting"),
-    [(ALI(), TOY), (GAN(), TOY), (ALI(), IMAGES), (GAN(), IMAGES), (ConditionalALI(), IMAGES)],
-    ids=["ali", "gan", "ali-digits", "gan-digits", "conditional-digits"],
+    [
+        (WithEncoder(), TOY),
+        (WithoutEncoder(), TOY),
+        (WithEncoder(), IMAGES),
+        (WithoutEncoder(), IMAGES),
+        (Labelled(), IMAGES),
+    ],
+    ids=["encoder", "no encoder", "images, encoder", "images, no encoder", "images, conditional"],
 )
 def test_one_backward_gives_the_gradients_of_two(game, setting, objective):
     trainer = trainer_of(replace(game, objective=objective), **setting)
@@ -123,18 +115,19 @@ def test_one_backward_gives_the_gradients_of_two(game, setting, objective):
 
 
 def test_in_float32_both_ways_differ_by_rounding_alone():
-    fast, slow, _, _ = both_ways(trainer_of(ALI(), **IMAGES), dtype=torch.float32)
+    # at seed 3 no tensor's gradient cancels: one that does has a rounding error far above its own size
+    fast, slow, _, _ = both_ways(trainer_of(WithEncoder(), seed=3, **IMAGES), dtype=torch.float32)
     assert_close(fast, slow, 2e-5)
 
 
 def test_under_bfloat16_the_gradients_keep_their_types_and_agree_to_its_precision():
-    fast, slow, _, _ = both_ways(trainer_of(ALI(), **IMAGES), dtype=torch.float32, autocast=True)
+    fast, slow, _, _ = both_ways(trainer_of(WithEncoder(), **IMAGES), dtype=torch.float32, autocast=True)
     assert_close(fast, slow, 0.05)
 
 
 @pytest.mark.parametrize("logit", [-60.0, 60.0])
 def test_a_saturated_critic_gives_the_generator_its_exact_gradient(logit):
-    trainer = trainer_of(ALI(), **TOY)
+    trainer = trainer_of(WithEncoder(), **TOY)
     with torch.no_grad():
         trainer.networks.critic.joint.layers[-1][0].bias.fill_(logit)
     fast, slow, _, _ = both_ways(trainer, dtype=torch.float32)
@@ -148,8 +141,8 @@ def test_a_saturated_critic_gives_the_generator_its_exact_gradient(logit):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnCriticLoss(ALI):
-    """ALI whose critic minimises something of its own."""
+class OwnCriticLoss(WithEncoder):
+    """A game whose critic minimises something of its own."""
 
     name: ClassVar[str] = "own-critic-loss"
 
@@ -158,8 +151,8 @@ class OwnCriticLoss(ALI):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnLosses(ALI):
-    """ALI that settles all losses itself."""
+class OwnLosses(WithEncoder):
+    """A game that settles all losses itself."""
 
     name: ClassVar[str] = "own-losses"
 
@@ -169,7 +162,7 @@ class OwnLosses(ALI):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NormedCritic(Mixture25Networks):
+class NormedCritic(ToyNetworks):
     """Toy networks whose critic has batch statistics."""
 
     name: ClassVar[str] = "normed-critic"
@@ -180,8 +173,8 @@ class NormedCritic(Mixture25Networks):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnGeneratorLoss(ALI):
-    """ALI whose generator minimises something of its own."""
+class OwnGeneratorLoss(WithEncoder):
+    """A game whose generator minimises something of its own."""
 
     name: ClassVar[str] = "own-generator-loss"
 
@@ -190,8 +183,8 @@ class OwnGeneratorLoss(ALI):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnGradients(ALI):
-    """ALI that takes its gradients in a way of its own."""
+class OwnGradients(WithEncoder):
+    """A game that takes its gradients in a way of its own."""
 
     name: ClassVar[str] = "own-gradients"
 
@@ -200,8 +193,8 @@ class OwnGradients(ALI):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnPlayers(ALI):
-    """ALI that lists its players itself."""
+class OwnPlayers(WithEncoder):
+    """A game that lists its players itself."""
 
     name: ClassVar[str] = "own-players"
 
@@ -224,10 +217,10 @@ ELSEWHERE = {
     "own losses": (OwnLosses(), {}, OWN),
     "own gradients": (OwnGradients(), {}, OWN),
     "own players": (OwnPlayers(), {}, OWN),
-    "hinge": (ALI(objective=Hinge()), {}, "the objective hinge has no slopes"),
-    "least squares": (ALI(objective=LeastSquares()), {}, "the objective least-squares has no slopes"),
-    "coupled rows": (ALI(), {"architecture": NormedCritic()}, "the critic couples rows"),
-    "switched off": (ALI(), {"one_backward": False}, "training.one_backward is false"),
+    "hinge": (WithEncoder(objective=Hinge()), {}, "the objective hinge has no slopes"),
+    "least squares": (WithEncoder(objective=LeastSquares()), {}, "the objective least-squares has no slopes"),
+    "coupled rows": (WithEncoder(), {"architecture": NormedCritic()}, "the critic couples rows"),
+    "switched off": (WithEncoder(), {"one_backward": False}, "training.one_backward is false"),
 }
 
 
@@ -241,14 +234,14 @@ def test_elsewhere_every_player_has_its_own_backward_and_the_reason_is_told(case
     assert backward_passes(trainer_of(game, **TOY | different)) == 2
 
 
-@pytest.mark.parametrize("game", [ALI(), GAN(), ConditionalALI()], ids=lambda game: game.name)
+@pytest.mark.parametrize("game", [WithEncoder(), WithoutEncoder(), Labelled()], ids=lambda game: game.name)
 def test_where_nothing_speaks_against_it_there_is_no_reason(game):
     assert not game.has_own_losses
     assert trainer_of(game, **IMAGES).per_player_reason is None
 
 
 def test_players_that_take_turns_have_a_plain_backward():
-    trainer = trainer_of(ALI(schedule=Alternating(critic_steps=3)), **TOY)
+    trainer = trainer_of(WithEncoder(schedule=Alternating(critic_steps=3)), **TOY)
     assert trainer.per_player_reason == "the players take turns"
     assert trainer.movers() == ("critic",)
     alone = {"critic": trainer.players["critic"]}
@@ -267,14 +260,14 @@ class CriticFirst(Schedule):
 
 
 def test_players_that_move_together_at_times_share_a_backward_then_and_only_then():
-    trainer = trainer_of(ALI(schedule=CriticFirst()), **TOY)
+    trainer = trainer_of(WithEncoder(schedule=CriticFirst()), **TOY)
     assert trainer.per_player_reason is None
     passes = []
     trainer.networks.critic.joint.layers[-1].register_full_backward_hook(lambda *_: passes.append(trainer.step))
     losses = [trainer.take_step() for _ in range(4)]
     assert passes == [0, 1, 2, 3]
     assert [tuple(step.players) for step in losses] == [("critic",)] * 2 + [("critic", "generator")] * 2
-    before = trainer_of(ALI(schedule=CriticFirst()), one_backward=False, **TOY)
+    before = trainer_of(WithEncoder(schedule=CriticFirst()), one_backward=False, **TOY)
     for step in losses:
         expected = before.take_step().players
         for name, value in step.players.items():
@@ -282,11 +275,11 @@ def test_players_that_move_together_at_times_share_a_backward_then_and_only_then
 
 
 def test_a_game_without_a_critic_says_so():
-    assert trainer_of(VAE(), **TOY).per_player_reason == "the game has no critic"
+    assert trainer_of(OnePlayer(), **TOY).per_player_reason == "the game has no critic"
 
 
 def test_the_way_is_decided_once():
-    trainer, asked = trainer_of(ALI(), **TOY), []
+    trainer, asked = trainer_of(WithEncoder(), **TOY), []
     with mock.patch.object(AdversarialGame, "per_player_reason", lambda *call: asked.append(call)):
         for _ in range(3):
             trainer.take_step()
@@ -298,8 +291,8 @@ def test_both_ways_draw_through_q_and_p_and_weigh_with_the_objective(one_backwar
     reached = []
 
     @dataclass(frozen=True, kw_only=True)
-    class Telling(ALI):
-        """ALI that tells when its two sides are drawn."""
+    class Telling(WithEncoder):
+        """A game that tells when its two sides are drawn."""
 
         name: ClassVar[str] = "telling"
 
@@ -333,8 +326,8 @@ def test_both_ways_draw_through_q_and_p_and_weigh_with_the_objective(one_backwar
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoOutputs(ALI):
-    """ALI with two logits per row."""
+class TwoOutputs(WithEncoder):
+    """A game with two logits per row."""
 
     name: ClassVar[str] = "two-outputs"
 
@@ -354,7 +347,7 @@ def test_rows_with_several_logits_have_two_backwards():
 
 
 def test_a_critic_that_hides_its_several_logits_is_refused_by_name():
-    trainer = trainer_of(ALI(), **TOY)
+    trainer = trainer_of(WithEncoder(), **TOY)
     critic = TwoOutputs().build(TOY["architecture"], TOY["dataset"].spec).critic
     critic.outputs = 1
     trainer.networks.critic = critic

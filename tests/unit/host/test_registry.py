@@ -247,7 +247,7 @@ def test_an_unknown_name_while_a_plugin_is_broken_lists_the_broken_beside_the_ne
 
 def test_without_any_offer_an_unknown_name_says_so():
     with pytest.raises(SettingsError) as caught:
-        discover([]).find("models", "ali")
+        discover([]).find("models", "nothing")
     assert caught.value.remedy == "no plugin offers any"
 
 

@@ -14,7 +14,7 @@ from genzoo.errors import BusyError, ResourceError, UnreadableError
 from genzoo.storage import files
 
 WHAT = "a test's document"
-DOCUMENT = {"schema_version": 1, "name": "ali", "list": [1, 2, {"é": None}], "share": 0.5, "whole": True}
+DOCUMENT = {"schema_version": 1, "name": "toy", "list": [1, 2, {"é": None}], "share": 0.5, "whole": True}
 
 
 @pytest.fixture(scope="module")

@@ -52,18 +52,18 @@ def test_runs_are_numbered_from_one(tmp_path):
 
 
 def test_the_next_number_follows_the_highest_whatever_else_is_there(tmp_path):
-    for name in ("0041-gan-digits-s0", "0007-ali", "notes", "99-short", "2024", "x0100-ali"):
+    for name in ("0041-gan-digits-s0", "0007-toy", "notes", "99-short", "2024", "x0100-toy"):
         (tmp_path / name).mkdir()
     (tmp_path / "0050-a-file").write_text("")
-    assert claim(tmp_path, "ali").name == "0051-ali"
-    (tmp_path / "12345-ali").mkdir()
-    assert claim(tmp_path, "ali").name == "12346-ali"
+    assert claim(tmp_path, "toy").name == "0051-toy"
+    (tmp_path / "12345-toy").mkdir()
+    assert claim(tmp_path, "toy").name == "12346-toy"
 
 
 def test_the_number_of_a_removed_run_in_between_is_not_used_again(tmp_path):
-    runs = [claim(tmp_path, "ali") for _ in range(3)]
+    runs = [claim(tmp_path, "toy") for _ in range(3)]
     runs[1].path.rmdir()
-    assert claim(tmp_path, "ali").name == "0004-ali"
+    assert claim(tmp_path, "toy").name == "0004-toy"
 
 
 @pytest.mark.parametrize("label", ["zoo:ali/../../x", "a b\n", "../up", "ä", "a\0b"])
@@ -77,7 +77,7 @@ def test_no_label_leads_out_of_the_folder_of_runs(tmp_path, label):
 CLAIM_FIVE = (
     "import sys; from pathlib import Path; from genzoo.storage.run_folder import claim\n"
     "sys.stdin.read(1)\n"
-    "for _ in range(5): print(claim(Path(sys.argv[1]), 'ali').name)"
+    "for _ in range(5): print(claim(Path(sys.argv[1]), 'toy').name)"
 )
 
 
@@ -89,7 +89,7 @@ def test_eight_processes_that_claim_at_once_get_different_numbers(tmp_path):
         process.stdin.write("!")
         process.stdin.flush()
     names = [name for process in processes for name in process.communicate(timeout=60)[0].split()]
-    assert sorted(names) == [f"{number:04d}-ali" for number in range(1, 41)]
+    assert sorted(names) == [f"{number:04d}-toy" for number in range(1, 41)]
 
 
 def test_eight_threads_that_claim_at_once_get_different_numbers(tmp_path):
@@ -97,22 +97,22 @@ def test_eight_threads_that_claim_at_once_get_different_numbers(tmp_path):
 
     def work():
         start.wait()
-        names.append(claim(tmp_path, "ali").name)
+        names.append(claim(tmp_path, "toy").name)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(names) == [f"{number:04d}-ali" for number in range(1, 9)]
+    assert sorted(names) == [f"{number:04d}-toy" for number in range(1, 9)]
 
 
 def test_a_folder_of_runs_that_cannot_be_there_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match=r"Not a directory|File exists"):
-        claim(tmp_path / "file", "ali")
+        claim(tmp_path / "file", "toy")
     with pytest.raises(ResourceError):
-        claim(tmp_path / "file" / "runs", "ali")
+        claim(tmp_path / "file" / "runs", "toy")
 
 
 # A folder of one's own choice
@@ -325,7 +325,7 @@ def test_a_source_remembers_what_builds_its_networks_and_no_path(run):
     assert (source.run, source.step) == (run.name, 20)
     assert source.sha256 == run.newest_checkpoint()[0].sha256
     stored = source.to_json()
-    assert stored["record"] == {"recipe": "mixture25", "settings": RECORD["settings"], "from": None}
+    assert stored["record"] == {"recipe": RECORD["recipe"], "settings": RECORD["settings"], "from": None}
     assert SourceRecord.from_json(stored) == replace(source, checkpoint=None)
     assert str(run.path) not in json.dumps(stored)
 
@@ -346,7 +346,7 @@ def logged(run):
 
 def test_the_log_returns_what_was_logged(logged, tmp_path):
     assert logged.read_log() == ENTRIES
-    assert claim(tmp_path, "ali").read_log() == []
+    assert claim(tmp_path, "toy").read_log() == []
 
 
 def test_a_last_line_that_was_cut_anywhere_is_left_out(logged):

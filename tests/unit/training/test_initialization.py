@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from toy_components import GAMES, TRAINING, ToyImageNetworks, ToyImages, ToyMixture, ToyNetworks, WithEncoder
-from trainers import equal, settings_of, state_of, trainer_of
+from trainers import equal, settings_of, state_of, trainer_of, trainer_on
 
 
 def part(trainer, name):
@@ -24,13 +24,13 @@ def part(trainer, name):
 def test_games_of_one_seed_start_from_the_same_decoder(dataset, architecture):
     games = (*GAMES, WithEncoder(posterior="point"))
     settings = [settings_of(game, dataset=dataset, architecture=architecture) for game in games]
-    decoders = [part(trainer_of(chosen), "decoder") for chosen in settings]
+    decoders = [part(trainer_on(chosen), "decoder") for chosen in settings]
     assert all(equal(decoders[0], other) for other in decoders[1:])
-    assert not equal(decoders[0], part(trainer_of(settings[0], seed=1), "decoder"))
+    assert not equal(decoders[0], part(trainer_on(settings[0], seed=1), "decoder"))
 
 
 def test_initial_weights_have_the_stated_spread_and_differ_between_layers():
-    networks = trainer_of(settings_of(WithEncoder(), architecture=ToyNetworks(width=400))).networks
+    networks = trainer_of(WithEncoder(), architecture=ToyNetworks(width=400)).networks
     weights = [tensor for name, tensor in networks.named_parameters() if tensor.ndim == 2 and tensor.numel() > 1e5]
     assert len(weights) == 1 + 3 + 2
     for weight in weights:
@@ -47,7 +47,6 @@ def test_initial_weights_have_the_stated_spread_and_differ_between_layers():
 
 def test_networks_on_one_seed_do_not_depend_on_the_batch_size():
     critics = [
-        part(trainer_of(settings_of(WithEncoder(), training=replace(TRAINING, batch_size=size))), "critic")
-        for size in (10, 11)
+        part(trainer_of(WithEncoder(), training=replace(TRAINING, batch_size=size)), "critic") for size in (10, 11)
     ]
     assert equal(*critics)

@@ -16,7 +16,7 @@ from toy_components import (
     WithEncoder,
     WithoutEncoder,
 )
-from trainers import Poisoned, bits, doubled, equal, learned, settings_of, state_of, trainer_of
+from trainers import Poisoned, bits, doubled, equal, learned, settings_of, state_of, trainer_of, trainer_on
 
 from genzoo.games import Alternating, Simultaneous
 from genzoo.randomness import preserved
@@ -25,7 +25,7 @@ from genzoo.training.nonfinite import Fault
 
 @pytest.mark.parametrize("init_std", [0.02, 0.1], ids=["at the paper's start", "far from equilibrium"])
 def test_one_simultaneous_step_equals_the_reference(init_std):
-    trainer = doubled(trainer_of(settings_of(WithEncoder(), architecture=ToyNetworks(init_std=init_std))))
+    trainer = doubled(trainer_of(WithEncoder(), architecture=ToyNetworks(init_std=init_std)))
     reference = Reference(trainer.networks)
     expected = reference.take_step(trainer.stream.batch(0))
     losses = trainer.take_step()
@@ -52,7 +52,7 @@ def test_the_reference_itself_agrees_with_finite_differences():
 
 
 def test_four_simultaneous_steps_with_a_partial_batch_equal_the_reference():
-    trainer = doubled(trainer_of(settings_of(WithEncoder())))
+    trainer = doubled(trainer_of(WithEncoder()))
     reference = Reference(trainer.networks)
     sizes = []
     for step in range(4):
@@ -65,7 +65,7 @@ def test_four_simultaneous_steps_with_a_partial_batch_equal_the_reference():
 
 
 def test_alternating_steps_equal_the_reference_move_by_move():
-    trainer = doubled(trainer_of(settings_of(WithEncoder(schedule=Alternating(critic_steps=2)))))
+    trainer = doubled(trainer_of(WithEncoder(schedule=Alternating(critic_steps=2))))
     reference = Reference(trainer.networks)
     for step, movers in enumerate([("critic",), ("critic",), ("generator",), ("critic",)]):
         reference.take_step(trainer.stream.batch(step), movers)
@@ -76,7 +76,7 @@ def test_alternating_steps_equal_the_reference_move_by_move():
 
 def test_every_player_has_its_own_learning_rate_and_betas():
     training = replace(TRAINING, players={"critic": replace(TRAINING.of("critic"), learning_rate=0.0)})
-    trainer = trainer_of(settings_of(WithEncoder(), training=training))
+    trainer = trainer_of(WithEncoder(), training=training)
     before = {name: tensor.clone() for name, tensor in trainer.networks.named_parameters()}
     trainer.take_step()
     moved = {
@@ -91,7 +91,7 @@ def test_every_player_has_its_own_learning_rate_and_betas():
 
 
 def test_averaged_weights_follow_the_formula():
-    trainer = doubled(trainer_of(settings_of(WithEncoder(), training=replace(TRAINING, averaging=0.3))))
+    trainer = doubled(trainer_of(WithEncoder(), training=replace(TRAINING, averaging=0.3)))
     average = {name: tensor.detach().clone() for name, tensor in trainer.networks.named_parameters()}
     for step in range(1, 5):
         trainer.take_step()
@@ -109,7 +109,7 @@ def test_averaged_weights_follow_the_formula():
 
 
 def test_looking_at_averaged_weights_puts_the_raw_ones_back():
-    trainer = trainer_of(settings_of(WithEncoder(), training=replace(TRAINING, averaging=0.5)))
+    trainer = trainer_of(WithEncoder(), training=replace(TRAINING, averaging=0.5))
     trainer.take_step()
     raw = trainer.state()["networks"]
     with trainer.weights_to_show() as shown:
@@ -121,7 +121,7 @@ FIRST = "decoder.stack.layers.0.0.weight"
 
 
 def test_no_average_is_kept_unless_asked_for():
-    assert set(trainer_of(settings_of(WithEncoder())).state()) == {"networks", "optimizers"}
+    assert set(trainer_of(WithEncoder()).state()) == {"networks", "optimizers"}
 
 
 # Precision
@@ -129,7 +129,7 @@ def test_no_average_is_kept_unless_asked_for():
 
 @pytest.mark.parametrize("game", GAMES, ids=lambda game: game.name)
 def test_bf16_computes_in_bf16_and_keeps_losses_and_weights_in_float32(game):
-    trainer = trainer_of(settings_of(game), precision="bf16")
+    trainer = trainer_of(game, precision="bf16")
     seen = []
     trainer.networks.decoder.stack.layers[1].register_forward_hook(lambda _, __, output: seen.append(output.dtype))
     for _ in range(2):
@@ -143,7 +143,7 @@ def test_bf16_computes_in_bf16_and_keeps_losses_and_weights_in_float32(game):
 
 
 def test_bf16_and_float32_start_from_the_same_loss():
-    full, half = (trainer_of(settings_of(WithEncoder()), precision=name).take_step() for name in ("fp32", "bf16"))
+    full, half = (trainer_of(WithEncoder(), precision=name).take_step() for name in ("fp32", "bf16"))
     for player in ("critic", "generator"):
         # logits are within 0.03 of 0 here, and bfloat16 keeps 8 bits
         assert half.players[player].item() == pytest.approx(full.players[player].item(), abs=0.03 * 2**-7)
@@ -166,7 +166,7 @@ CULPRITS = {
 @pytest.mark.parametrize("at", [1, 3, 6])
 @pytest.mark.parametrize("what", CULPRITS)
 def test_nothing_non_finite_reaches_a_parameter_and_the_fault_is_named(what, at):
-    trainer = trainer_of(settings_of(Poisoned(what=what, at=at), training=replace(TRAINING, batch_size=8)))
+    trainer = trainer_of(Poisoned(what=what, at=at), training=replace(TRAINING, batch_size=8))
     before = learned(trainer)
     for step in range(1, 7):
         if step == at:
@@ -186,7 +186,7 @@ def test_nothing_non_finite_reaches_a_parameter_and_the_fault_is_named(what, at)
 
 def test_the_guard_of_an_alternating_game_names_the_mover_alone():
     game = Poisoned(what="input x", at=2, schedule=Alternating())
-    trainer = trainer_of(settings_of(game))
+    trainer = trainer_of(game)
     for _ in range(3):
         trainer.take_step()
     assert trainer.fault() == Fault(step=2, players=("generator",))
@@ -194,7 +194,7 @@ def test_the_guard_of_an_alternating_game_names_the_mover_alone():
 
 def test_a_restored_trainer_counts_faults_from_the_first_step_of_the_run():
     settings = settings_of(Poisoned(what="loss", at=5), training=replace(TRAINING, averaging=0.9))
-    trainer = trainer_of(settings)
+    trainer = trainer_on(settings)
     trainer.take_step()
     trainer.take_step()
     trainer.restore(trainer.state(), step=2)
@@ -206,7 +206,7 @@ def test_a_restored_trainer_counts_faults_from_the_first_step_of_the_run():
 
 def test_finite_steps_pass_the_guard_unchanged():
     gradients = torch.tensor([1e-38, 3e38, -0.0, 5.0])
-    trainer = trainer_of(settings_of(WithEncoder()))
+    trainer = trainer_of(WithEncoder())
     trainer._guard.inspect({"critic": torch.tensor(1.0)}, {"critic": [gradients]})
     assert torch.equal(bits(gradients), bits(torch.tensor([1e-38, 3e38, -0.0, 5.0])))
     assert trainer.fault() is None
@@ -219,7 +219,7 @@ def test_simultaneous_is_the_default_schedule():
 def test_what_a_network_draws_inside_is_a_function_of_seed_and_step():
     # the critic of images has dropout: a step must not depend on what was drawn before it, anywhere
     settings = settings_of(WithoutEncoder(), dataset=ToyImages(), architecture=ToyImageNetworks())
-    quiet, noisy = trainer_of(settings), trainer_of(settings)
+    quiet, noisy = trainer_on(settings), trainer_on(settings)
     with preserved():
         for _ in range(3):
             quiet.take_step()
@@ -228,7 +228,7 @@ def test_what_a_network_draws_inside_is_a_function_of_seed_and_step():
         for _ in range(3):
             noisy.take_step()
     assert equal(state_of(quiet.networks), state_of(noisy.networks))
-    other = trainer_of(replace(settings, architecture=ToyImageNetworks(dropout=0.0)))
+    other = trainer_on(replace(settings, architecture=ToyImageNetworks(dropout=0.0)))
     with preserved():
         first = other.take_step().players["critic"]
-    assert first != trainer_of(settings).take_step().players["critic"]
+    assert first != trainer_on(settings).take_step().players["critic"]

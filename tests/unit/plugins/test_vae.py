@@ -1,0 +1,154 @@
+"""The VAE: its ELBO in closed form, for exact, spoilt and Bernoulli posteriors, and its one player."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy
+import pytest
+import torch
+from torch import nn
+from trainers import changed, parameters_of, trainer_of
+
+from genzoo.nn import Architecture, Decoder, Encoder
+from genzoo.types import Batch, Code, DataSpec
+from genzoo_vae.vae import VAE
+
+
+class LinearGaussian(Encoder):
+    """z = A x + a + s·noise, every row the same s."""
+
+    def __init__(self, a_map, shift, log_std):
+        super().__init__()
+        self.a_map, self.shift, self.log_std = (nn.Parameter(torch.tensor(v)) for v in (a_map, shift, log_std))
+
+    def forward(self, x, noise, y=None):
+        mean = x @ self.a_map.T + self.shift
+        log_std = self.log_std.expand_as(mean)
+        return Code(z=mean + log_std.exp() * noise, mean=mean, log_std=log_std)
+
+
+class Affine(Decoder):
+    """x = W z + b, before the sigmoid of unit support."""
+
+    def __init__(self, w_map, shift, support="real"):
+        super().__init__(support=support)
+        self.w_map, self.shift = nn.Parameter(torch.tensor(w_map)), nn.Parameter(torch.tensor(shift))
+
+    def logits(self, z, y=None):
+        return z @ self.w_map.T + self.shift
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearNetworks(Architecture):
+    """Fixed linear networks of x ∈ R³ and z ∈ R²; the posterior is exact for `sigma` unless it is `spoilt`."""
+
+    name: ClassVar[str] = "linear"
+    posteriors: ClassVar[tuple[str, ...]] = ("gaussian",)
+    sigma: float = 0.5
+    spoilt: float = 0.0
+
+    # orthogonal columns, so that the exact posterior has independent coordinates
+    w_map: ClassVar = numpy.array([[1.0, 2.0], [2.0, -1.0], [2.0, 0.0]]) * 0.4
+    shift: ClassVar = numpy.array([0.3, -0.7, 1.1])
+
+    @property
+    def posterior_of(self):
+        precision = numpy.eye(2) + self.w_map.T @ self.w_map / self.sigma**2
+        covariance = numpy.linalg.inv(precision)
+        a_map = covariance @ self.w_map.T / self.sigma**2
+        return a_map + self.spoilt, -a_map @ self.shift + self.spoilt, 0.5 * numpy.log(numpy.diag(covariance))
+
+    def encoder(self, data, *, posterior=None, condition=0):
+        self.choose(posterior)
+        return LinearGaussian(*self.posterior_of)
+
+    def decoder(self, data, *, condition=0):
+        return Affine(self.w_map, self.shift, data.support)
+
+    def critic(self, data, *, sees="xz", condition=0, outputs=1):
+        raise NotImplementedError
+
+
+R3 = DataSpec(shape=(3,), support="real")
+X = numpy.random.default_rng(0).normal(size=(7, 3))
+# E over ±√2·e_i is exact for whatever is quadratic in two-dimensional noise
+CUBATURE = math.sqrt(2) * numpy.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
+
+
+def expected_loss(game, architecture, data, x):
+    """Return the game's loss with the expectation over the noise taken exactly."""
+    batch = Batch(
+        x=torch.tensor(numpy.repeat(x, 4, 0)), z=torch.zeros(1), noise=torch.tensor(numpy.tile(CUBATURE, (len(x), 1)))
+    )
+    return game.losses(game.build(architecture, data), batch, ("generator",))
+
+
+def test_with_the_exact_posterior_the_elbo_is_the_log_likelihood():
+    architecture = LinearNetworks(latent=2)
+    assert numpy.abs(numpy.tril(architecture.w_map.T @ architecture.w_map, -1)).max() < 1e-15
+    covariance = architecture.w_map @ architecture.w_map.T + 0.25 * numpy.eye(3)
+    away = X - architecture.shift
+    mahalanobis = numpy.einsum("ni,ij,nj->n", away, numpy.linalg.inv(covariance), away)
+    likelihood = -0.5 * (mahalanobis + numpy.linalg.slogdet(covariance)[1] + 3 * math.log(2 * math.pi))
+    found = expected_loss(VAE(sigma=0.5), architecture, R3, X).players["generator"].item()
+    assert found == pytest.approx(-likelihood.mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.25])
+def test_with_another_posterior_the_elbo_is_its_closed_form(beta):
+    architecture = LinearNetworks(latent=2, spoilt=0.2)
+    a_map, shift, log_std = architecture.posterior_of
+    mean = X @ a_map.T + shift
+    away = X - mean @ architecture.w_map.T - architecture.shift
+    trace = numpy.trace(architecture.w_map @ numpy.diag(numpy.exp(2 * log_std)) @ architecture.w_map.T)
+    misfit = ((away**2).sum(1) + trace) / (2 * 0.3**2) + 3 * math.log(0.3 * math.sqrt(2 * math.pi))
+    kl = 0.5 * (mean**2 + numpy.exp(2 * log_std) - 1 - 2 * log_std).sum(1)
+    losses = expected_loss(VAE(sigma=0.3, beta=beta), architecture, R3, X)
+    assert losses.watch["reconstruction"].item() == pytest.approx(misfit.mean(), rel=1e-12)
+    assert losses.watch["kl"].item() == pytest.approx(kl.mean(), rel=1e-12)
+    assert losses.players["generator"].item() == pytest.approx(misfit.mean() + beta * kl.mean(), rel=1e-12)
+
+
+def test_a_spoilt_posterior_costs_exactly_its_divergence_from_the_exact_one():
+    exact, spoilt = LinearNetworks(latent=2), LinearNetworks(latent=2, spoilt=0.2)
+    losses = [expected_loss(VAE(sigma=0.5), own, R3, X).players["generator"].item() for own in (exact, spoilt)]
+    means = [X @ own.posterior_of[0].T + own.posterior_of[1] for own in (exact, spoilt)]
+    variance = numpy.exp(2 * exact.posterior_of[2])  # the same for both
+    divergence = (0.5 * (means[1] - means[0]) ** 2 / variance).sum(1).mean()
+    assert losses[1] - losses[0] == pytest.approx(divergence, rel=1e-10)
+
+
+def test_the_elbo_of_unit_data_is_bernoulli_on_the_logits():
+    architecture = LinearNetworks(latent=2)
+    x = numpy.random.default_rng(1).uniform(size=(6, 3))
+    noise = numpy.random.default_rng(2).normal(size=(6, 2))
+    a_map, shift, log_std = architecture.posterior_of
+    mean = x @ a_map.T + shift
+    logits = (mean + numpy.exp(log_std) * noise) @ architecture.w_map.T + architecture.shift
+    p = 1 / (1 + numpy.exp(-logits))
+    misfit = -(x * numpy.log(p) + (1 - x) * numpy.log(1 - p)).sum(1).mean()
+    kl = 0.5 * (mean**2 + numpy.exp(2 * log_std) - 1 - 2 * log_std).sum(1).mean()
+    unit = DataSpec(shape=(3,), support="unit")
+    batch = Batch(x=torch.tensor(x), z=torch.zeros(1), noise=torch.tensor(noise))
+    losses = VAE().losses(VAE().build(architecture, unit), batch, ("generator",))
+    assert losses.players["generator"].item() == pytest.approx(misfit + kl, rel=1e-12)
+
+
+def test_the_elbo_stays_finite_where_a_probability_rounds_to_zero():
+    networks = VAE().build(LinearNetworks(latent=2), DataSpec(shape=(3,), support="unit"))
+    with torch.no_grad():
+        networks.decoder.shift.fill_(-200)
+    batch = Batch(x=torch.ones(1, 3, dtype=torch.double), z=torch.zeros(1), noise=torch.zeros(1, 2).double())
+    losses = VAE().losses(networks, batch, ("generator",))
+    assert losses.watch["reconstruction"].item() == pytest.approx(600, abs=10)
+
+
+def test_vae_is_one_player_with_everything():
+    trainer = trainer_of(VAE())
+    assert list(trainer.players) == ["generator"]
+    assert len(trainer.players["generator"]) == len(list(trainer.networks.parameters()))
+    assert (trainer.networks.critic, trainer.networks.encoder.posterior) == (None, "gaussian")
+    before = parameters_of(trainer.networks)
+    trainer.take_step()
+    assert changed(trainer.networks, before) == {"encoder", "decoder"}
