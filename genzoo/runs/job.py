@@ -97,15 +97,15 @@ def resolve_job(registry: Registry, request: TrainingRequest, source: SourceReco
     game = find_game(registry, request.model)
     base: Recipe | Settings
     if request.recipe is None and source is not None:
-        base, recipe_name = _settings_of(registry, source), source.recipe
+        base, named = _settings_of(registry, source), source.recipe
     else:
         base = find_recipe(registry, request.recipe)
-        recipe_name = base.name
+        named = base.name
     texts = {path: to_text(value) for path, value in request.overrides.items()}
     settings = resolve_settings(game, base, list(texts.items()), resolve=registry.resolve)
     return Job(
         model=registry.name_of(game),
-        recipe=recipe_name,
+        recipe=named,
         seed=request.seed,
         precision=choose_precision(request.precision, request.device, settings.dataset.spec),
         plan=Plan(
@@ -150,6 +150,13 @@ def find_game(registry: Registry, model: str | Game) -> Game:
 def default_recipe() -> str:
     """Return the name of the recipe of a training that names none; raise `SettingsError` where no plugin offers one."""
     return installed_registry().recipe_or_default(None)
+
+
+def recipe_name(registry: Registry, request: TrainingRequest) -> str:
+    """Return the name of the recipe that a request is for."""
+    if request.recipe is None and request.from_run is not None:
+        return Run.at(request.from_run).record.recipe
+    return find_recipe(registry, request.recipe).name
 
 
 def find_recipe(registry: Registry, recipe: str | Recipe | None) -> Recipe:
