@@ -10,7 +10,6 @@ import genzoo
 from genzoo import Game, Losses, Networks, SettingsError
 from genzoo.games import StandardNormal
 from genzoo.training import Training
-from genzoo.training.initialization import Plan
 from genzoo.training.settings import Settings
 from genzoo.training.trainer import Trainer
 from genzoo_ali.after import InverseMapping, PostHocALI
@@ -33,9 +32,9 @@ def settings_of(game, **training):
 
 def trainer_of(game, *, source=None, seed=0, **training):
     settings = settings_of(game, **training)
-    plan = Plan(settings=settings, source=None if source is None else Plan(settings=source.settings))
+    settings = replace(settings, source=None if source is None else source.settings)
     inherited = None if source is None else source.networks.state_dict()
-    return Trainer(plan, DATA.load(None).train, seed=seed, device=CPU, inherited=inherited)
+    return Trainer(settings, DATA.load(None).train, seed=seed, device=CPU, inherited=inherited)
 
 
 def state_of(module):

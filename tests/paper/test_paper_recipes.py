@@ -22,7 +22,7 @@ from genzoo.nn.layers import MaxoutLayer, UntiedBias
 from genzoo.nn.stacks import Stack
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.training import Training
-from genzoo.training.initialization import Plan, initial_networks
+from genzoo.training.initialization import initial_networks
 from genzoo.training.settings import Settings, resolve_settings
 from genzoo.training.trainer import Trainer
 from genzoo.types import DataSpec, Split, Splits
@@ -691,7 +691,7 @@ def start(request):
     ramp = torch.linspace(0, 1, prod(shape)).view(shape)
     images = (torch.rand(500, *shape, generator=torch.Generator().manual_seed(1)) + ramp) / 2
     images[:, 0, 0, 0], images[:, 0, 0, 1] = 0.0, 1.0
-    networks = initial_networks(Plan(settings=settings_of(request.param)), images, seed=3)
+    networks = initial_networks(settings_of(request.param), images, seed=3)
     return Start(request.param, networks, images)
 
 
@@ -781,7 +781,7 @@ def trainer_of(game, architecture, *, batch_size=16):
         prior=StandardNormal(),
         training=Training(steps=4, batch_size=batch_size, learning_rate=1e-4, beta1=0.5),
     )
-    return Trainer(Plan(settings=settings), Noise().load(None).train, seed=6, device=CPU)
+    return Trainer(settings, Noise().load(None).train, seed=6, device=CPU)
 
 
 @pytest.mark.parametrize("recipe", THIRTYTWO)

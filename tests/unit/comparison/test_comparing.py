@@ -203,7 +203,7 @@ def test_a_model_that_diverges_has_its_row_and_the_others_finish(say, tmp_path):
 
 def test_two_cells_with_the_same_seed_see_the_same_batches_and_z_and_start_from_the_same_decoder():
     trainers = [
-        Trainer(one.plan, one.settings.dataset.load(None).train, seed=1, device=torch.device("cpu"))
+        Trainer(one.settings, one.settings.dataset.load(None).train, seed=1, device=torch.device("cpu"))
         for one in (job("ali", seed=1), job("gan", seed=1), job("vae", seed=1))
     ]
     first, *others = trainers
