@@ -78,16 +78,21 @@ class Struck:
     def __init__(self, at, strike):
         self.at, self.strike = at, strike
         self.trainer = self.before = self.movers = None
-        self.real = Trainer._gradients
+        self.real = Trainer.gradient_rule
 
     def bind(self):
-        def gradients(trainer, networks, batch, movers):
+        return property(self.rule_of)
+
+    def rule_of(self, trainer):
+        real = self.real.fget(trainer)
+
+        def gradients(networks, batch, movers):
             if trainer.step + 1 != self.at:
-                return self.real(trainer, networks, batch, movers)
-            self.trainer, self.movers = trainer, movers
+                return real(networks, batch, movers)
+            self.trainer, self.movers = trainer, tuple(movers)
             self.strike("before", trainer, batch, None)
             self.before = learned(trainer)
-            found = self.real(trainer, networks, batch, movers)
+            found = real(networks, batch, movers)
             return self.strike("after", trainer, batch, found) or found
 
         return gradients
@@ -202,7 +207,7 @@ def train_struck(say, monkeypatch, tmp_path, small_steps):
         path = tmp_path / str(len(list(tmp_path.iterdir())))
         struck = Struck(at, strike)
         with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "_gradients", struck.bind())
+            patch.setattr(Trainer, "gradient_rule", struck.bind())
             said = say("train", *options(game, **more), "--run", path, "--quiet")
         return said, struck, path
 
