@@ -489,7 +489,7 @@ def test_the_first_rank_killed_ends_the_others_and_the_run_goes_on_exactly(story
 # Divergence
 
 
-def test_a_row_that_is_not_a_number_on_one_rank_is_a_fault_on_all_and_touches_no_parameter(computed):
+def test_a_row_that_is_no_number_on_one_rank_is_a_fault_on_all_and_changes_nothing(computed):
     for found in (ranks["poisoned"] for ranks in computed.ranks):
         assert found["step"] == rank_worker.POISONED_STEP
         assert found["players"] == ("critic", "generator")
