@@ -57,7 +57,7 @@ def train(
         data=data,
         runs=runs,
     )
-    return session.train(request, callback)
+    return session.train_request(request, callback)
 
 
 def resume(
@@ -73,7 +73,7 @@ def resume(
 
     It goes on with the precision and the number of ranks it was started with.
     """
-    return session.resume(run, steps=steps, device=device, execution=execution, data=data, callback=callback)
+    return session.resume_run(run, steps=steps, device=device, execution=execution, data=data, callback=callback)
 
 
 def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
@@ -81,7 +81,7 @@ def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "
 
     Averaged weights, where the run keeps them, are preferred unless `raw`.
     """
-    return session.load(run, device=device, raw=raw)
+    return session.load_run(run, device=device, raw=raw)
 
 
 def evaluate(

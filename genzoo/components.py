@@ -25,6 +25,8 @@ class Component(ABC):
 
     name: ClassVar[str]
     """What it goes by on the command line and in JSON."""
+    kind: ClassVar[str] = "components"
+    """What `genzoo list` lists it under; the abstract class of a kind of its own says so."""
 
     @classmethod
     def summary(cls) -> str:

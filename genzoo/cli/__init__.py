@@ -59,7 +59,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _COMMANDS:
             command = getattr(import_module(_COMMANDS[cmd_name]), f"{cmd_name.replace('-', '_')}_command")
-        elif any(cmd_name in (entry.name, entry.qualified) for entry in registry().of("commands")):
+        elif registry().has("commands", cmd_name):
             command = registry().load("commands", cmd_name)
         else:
             return None

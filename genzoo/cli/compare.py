@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command("compare", short_help="Train models on the same data and budget, and report.")
 @click.argument("models", nargs=-1, required=True, type=options.Name("models"), metavar="MODEL|RUN...")
-@click.option("--recipe", type=options.Name("recipes"), metavar="R", help="Recipe; mixture25 if left out.")
+@options.recipe
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="How many.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Updates of every model.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; all cores if left out.")
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 def compare_command(models: tuple[str, ...], assignments: tuple[str, ...], as_json: bool, **chosen: Any) -> None:
     """Train models on the same networks, data, batches and budget, and report on them side by side.
 
-    A name may be given to a model, to compare it with itself: hinge=ali. Runs that exist are compared by their paths.
+    A name may be given to a model, to compare it with itself: NAME=MODEL. Runs that exist are compared by their paths.
     What is trained already is not trained again.
 
     \b
-    genzoo compare ali gan vae
-    genzoo compare ali hinge=ali --set hinge:game.objective=hinge --seeds 3
+    genzoo compare MODEL1 MODEL2 MODEL3
+    genzoo compare MODEL hinge=MODEL --set hinge:game.objective=hinge --seeds 3
     """
     from genzoo.comparison.comparison import compare
     from genzoo.components import to_json

@@ -107,7 +107,7 @@ def prepare_command(
     at = "" if data is None else f" --data {shlex.quote(str(data))}"
     at += "".join(f" --set {shlex.quote(assignment)}" for assignment in assignments)
     next_step = f"next, type: {options.train_command_for(name)}{at}"
-    status(next_step if _is_recipe(name) else f"ready for a recipe that uses {dataset.name}")
+    status(next_step if registry().has("recipes", name) else f"ready for a recipe that uses {dataset.name}")
 
 
 @data_command.command("status")
@@ -189,7 +189,7 @@ def _dataset(name: str, assignments: tuple[str, ...] = ()) -> "PreparedDataset":
     from genzoo.runs.job import find_recipe
 
     resolve = registry().resolve
-    if _is_recipe(name):
+    if registry().has("recipes", name):
         dataset = find_recipe(registry(), name).dataset
     else:
         registry().find("datasets", name)
@@ -198,13 +198,11 @@ def _dataset(name: str, assignments: tuple[str, ...] = ()) -> "PreparedDataset":
     for path, value in options.parse_settings(assignments).items():
         chosen = override(chosen, path, value, resolve=resolve)
     if not isinstance(chosen.dataset, PreparedDataset):
-        train_it, list_them = f"type: {options.train_command_for(name)}", "recipes are listed by: genzoo list recipes"
-        raise SettingsError(f"'{name}' needs nothing from elsewhere", train_it if _is_recipe(name) else list_them)
+        remedy = "recipes are listed by: genzoo list recipes"
+        if registry().has("recipes", name):
+            remedy = f"type: {options.train_command_for(name)}"
+        raise SettingsError(f"'{name}' needs nothing from elsewhere", remedy)
     return chosen.dataset
-
-
-def _is_recipe(name: str) -> bool:
-    return any(name in (entry.name, entry.qualified) for entry in registry().of("recipes"))
 
 
 def _say_by_hand(dataset: "PreparedDataset", as_json: bool) -> None:

@@ -57,7 +57,7 @@ def train_command(assignments: tuple[str, ...], as_json: bool, quiet: bool, **op
     genzoo train MODEL --recipe R --seed 1 --set training.learning_rate=2e-4
     """
     request = TrainingRequest(overrides=options.parse_settings(assignments), **options_of_request)
-    _train_and_show(lambda callback: session.train(request, callback), as_json=as_json, quiet=quiet)
+    _train_and_show(lambda callback: session.train_request(request, callback), as_json=as_json, quiet=quiet)
 
 
 @click.command("resume", short_help="Continue RUN as if it had never stopped.")
@@ -79,7 +79,7 @@ def resume_command(
 ) -> None:
     """Continue RUN from its newest whole checkpoint, exactly as if it had never stopped."""
     _train_and_show(
-        lambda callback: session.resume(
+        lambda callback: session.resume_run(
             run, steps=steps, device=device, execution=execution, data=data, callback=callback
         ),
         as_json=as_json,

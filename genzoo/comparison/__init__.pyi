@@ -8,8 +8,8 @@ from .reproduction import reproduce as reproduce
 from .results import Baseline as Baseline
 from .results import BaselineScore as BaselineScore
 from .results import CellResult as CellResult
+from .results import ResultRow as ResultRow
 from .results import Results as Results
-from .results import Row as Row
 from .results import RowScore as RowScore
 from .results import StoredScore as StoredScore
 from .results import Summary as Summary

@@ -11,8 +11,8 @@ from genzoo.comparison.baselines import baselines_of
 from genzoo.comparison.cells import Cell, cell_of, existing_cell, named_twice, refuse_unlike, train_cells
 from genzoo.comparison.executors import LocalProcesses
 from genzoo.comparison.progress import ComparisonCallback
-from genzoo.comparison.report import Table, write_report
-from genzoo.comparison.results import Results, Row, cell_result, environment, labels_of, row_of
+from genzoo.comparison.report import ScoreTable, write_report
+from genzoo.comparison.results import ResultRow, Results, cell_result, environment, labels_of, row_of
 from genzoo.comparison.sections import sections_of
 from genzoo.comparison.worker import Outcome
 from genzoo.data.root import data_root
@@ -42,7 +42,7 @@ class Comparison:
     """By label, in the order of the seeds."""
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[ResultRow, ...]:
         """One per contestant, with its scores, their protocols, and what it cost."""
         return self.results.rows
 
@@ -54,7 +54,7 @@ class Comparison:
     @property
     def table(self) -> str:
         """The scores and costs as Markdown."""
-        return Table(self.results).markdown()
+        return ScoreTable(self.results).markdown()
 
     def _repr_markdown_(self) -> str:
         return self.table
@@ -86,7 +86,7 @@ def compare(
     Raises `SettingsError` for contestants that cannot be compared.
     """
     common = TrainingRequest(model="", recipe=recipe, steps=steps, overrides=overrides or {}, device=device, data=data)
-    labelled = contestants if isinstance(contestants, Mapping) else _labelled(contestants)
+    labelled = contestants if isinstance(contestants, Mapping) else _by_label(contestants)
     first = next(iter(labelled.values()))
     folder = Path(report) if report else Path("comparisons") / _recipe_of(first, common)
     cells = _cells(labelled, common, seeds, folder)
@@ -131,7 +131,7 @@ def local_executor(executor: Executor | None, jobs: int) -> Iterator[Executor]:
         chosen.shutdown(cancel_futures=True)
 
 
-def _labelled(contestants: Sequence[Contestant]) -> dict[str, Contestant]:
+def _by_label(contestants: Sequence[Contestant]) -> dict[str, Contestant]:
     labelled: dict[str, Contestant] = {}
     for contestant in contestants:
         model = contestant.model if isinstance(contestant, TrainingRequest) else contestant
@@ -183,7 +183,7 @@ def _report(
     dataset = cells[0].settings.dataset
     splits = dataset.load(data_root(data))
     ended_well = {id(cell) for cell, outcome in zip(cells, outcomes, strict=True) if not outcome.code}
-    models = {label: session.load(cell.run) for label, cell in first.items() if id(cell) in ended_well}
+    models = {label: session.load_run(cell.run) for label, cell in first.items() if id(cell) in ended_well}
     of_cells = [cell_result(cell, outcome) for cell, outcome in zip(cells, outcomes, strict=True)]
     rows = []
     for label in first:

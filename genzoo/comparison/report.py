@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from genzoo.comparison.results import Baseline, BaselineScore, Better, Results, Row, RowScore, Summary
+from genzoo.comparison.results import Baseline, BaselineScore, Better, ResultRow, Results, RowScore, Summary
 from genzoo.comparison.sections import Section
 from genzoo.storage import files
 
@@ -24,7 +24,7 @@ class Column(NamedTuple):
     baseline: bool
 
 
-class Line(NamedTuple):
+class MetricLine(NamedTuple):
     """One metric of the table, with the protocol by which the first column that has it was measured."""
 
     name: str
@@ -33,7 +33,7 @@ class Line(NamedTuple):
     protocol: str
 
 
-class Entry(NamedTuple):
+class TableEntry(NamedTuple):
     """What the table says of one column by one metric."""
 
     text: str
@@ -44,7 +44,7 @@ class Entry(NamedTuple):
 
 def write_report(folder: Path, results: Results, sections: Sequence[Section]) -> None:
     """Write table.md and report.html beside results.json."""
-    table = Table(results)
+    table = ScoreTable(results)
     files.write(folder / "table.md", (table.markdown() + "\n").encode())
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["png"] = _as_png
@@ -54,7 +54,7 @@ def write_report(folder: Path, results: Results, sections: Sequence[Section]) ->
     files.write(folder / "report.html", page.encode())
 
 
-class Table:
+class ScoreTable:
     """The scores of a comparison as text: a row per metric, a column per model, the best of each row marked."""
 
     def __init__(self, results: Results) -> None:
@@ -82,7 +82,7 @@ class Table:
         return "\n".join(lines)
 
 
-def _entries(metric: Line, contestants: Sequence[Row], baselines: Sequence[Baseline]) -> list[Entry]:
+def _entries(metric: MetricLine, contestants: Sequence[ResultRow], baselines: Sequence[Baseline]) -> list[TableEntry]:
     """Return a metric's entries, one per contestant and baseline, the best contestant marked."""
     entries = []
     for scores in _all_scores(contestants, baselines):
@@ -91,7 +91,7 @@ def _entries(metric: Line, contestants: Sequence[Row], baselines: Sequence[Basel
         alike = score is not None and _shown(score.protocol) == metric.protocol
         text = NO_SCORE if final is None else _mean(final) + ("" if alike else " †")
         mean = final.mean if final is not None and alike else None
-        entries.append(Entry(text, mean, "" if score is None else _detail(score)))
+        entries.append(TableEntry(text, mean, "" if score is None else _detail(score)))
     ranked = [entry.mean for entry in entries[: len(contestants)] if entry.mean is not None]
     if metric.better is None or len(ranked) < 2:
         return entries
@@ -103,21 +103,23 @@ def _entries(metric: Line, contestants: Sequence[Row], baselines: Sequence[Basel
 _COSTS = ("model", "parameters", "forward MACs per update", "updates", "images seen", "seconds")
 
 
-def _metrics(results: Results) -> list[Line]:
+def _metrics(results: Results) -> list[MetricLine]:
     """Return every metric once."""
-    lines: dict[str, Line] = {}
+    lines: dict[str, MetricLine] = {}
     for scores in _all_scores(results.rows, results.baselines):
         for score in scores:
             arrow = {"higher": "↑", "lower": "↓"}.get(score.better or "", "")
-            lines.setdefault(score.metric, Line(score.metric, score.better, arrow, _shown(score.protocol)))
+            lines.setdefault(score.metric, MetricLine(score.metric, score.better, arrow, _shown(score.protocol)))
     return list(lines.values())
 
 
-def _all_scores(contestants: Sequence[Row], baselines: Sequence[Baseline]) -> list[Sequence[RowScore | BaselineScore]]:
+def _all_scores(
+    contestants: Sequence[ResultRow], baselines: Sequence[Baseline]
+) -> list[Sequence[RowScore | BaselineScore]]:
     return [*(row.scores for row in contestants), *(baseline.scores for baseline in baselines)]
 
 
-def _cost_row(row: Row) -> tuple[str, ...]:
+def _cost_row(row: ResultRow) -> tuple[str, ...]:
     macs = NO_SCORE if row.macs_per_update is None else f"{row.macs_per_update:,}"
     return (row.label, f"{row.parameters:,}", macs, f"{row.steps:,}", f"{row.images_seen:,}", f"{row.seconds:.0f}")
 
@@ -134,7 +136,7 @@ def _reasons(results: Results, shown: set[str]) -> list[str]:
     return reasons
 
 
-def _in_markdown(entry: Entry) -> str:
+def _in_markdown(entry: TableEntry) -> str:
     shown = f"**{entry.text}**" if entry.best else entry.text
     return f"{shown} ({entry.detail})" if entry.detail else shown
 

@@ -21,7 +21,7 @@ from genzoo.host.registry import registry
 from genzoo.storage import files
 from genzoo.training.settings import Settings
 
-_FILE = "results.json"
+_RESULTS = "results.json"
 
 Better = Literal["higher", "lower"] | None
 
@@ -63,7 +63,7 @@ class RowScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class ResultRow:
     """One contestant: its scores over seeds, and what it cost."""
 
     label: str
@@ -123,7 +123,7 @@ class Results:
 
     recipe: str
     data: str
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
     baselines: tuple[Baseline, ...]
     cells: tuple[CellResult, ...]
     environment: dict[str, str]
@@ -143,17 +143,17 @@ class Results:
     @classmethod
     def read(cls, folder: Path) -> "Results":
         """Return the results that a comparison wrote to its folder; raise `UnreadableError`."""
-        document = files.read_json(folder / _FILE, "a comparison's results")
+        document = files.read_json(folder / _RESULTS, "a comparison's results")
         document.pop("schema_version", None)
         results = from_json(cls, document, resolve=registry().resolve, path="results")
         assert isinstance(results, cls)
         return results
 
 
-def row_of(cells: Sequence[Cell], results: Sequence[CellResult], obstacles: Sequence[tuple[str, str]]) -> Row:
+def row_of(cells: Sequence[Cell], results: Sequence[CellResult], obstacles: Sequence[tuple[str, str]]) -> ResultRow:
     """Return the row of one contestant's cells."""
     settings = cells[0].settings
-    return Row(
+    return ResultRow(
         label=cells[0].label,
         model=cells[0].job.model,
         **_cost(settings),
@@ -228,13 +228,13 @@ def write_results(folder: Path, document: Mapping[str, Any]) -> None:
     """Put a results.json in place."""
     with files.storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    files.write_json(folder / _FILE, {"schema_version": files.SCHEMA_VERSION, **document})
+    files.write_json(folder / _RESULTS, {"schema_version": files.SCHEMA_VERSION, **document})
 
 
 def labels_of(folder: Path) -> list[str]:
     """Return whom the report in `folder` compares; nobody where there is none that can be read."""
     try:
-        rows = files.read_json(folder / _FILE, "a comparison's results").get("rows")
+        rows = files.read_json(folder / _RESULTS, "a comparison's results").get("rows")
     except UnreadableError:
         return []  # it is going to be replaced
     return [str(row.get("label")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []

@@ -55,7 +55,7 @@ class Lab:
 
     def load(self, run: Run) -> Model:
         """Return a run's model."""
-        return session.load(run)
+        return session.load_run(run)
 
     def data(self, run: Run) -> Splits:
         """Return the data that a run was trained on."""
@@ -77,6 +77,8 @@ class Lab:
 @dataclass(frozen=True, kw_only=True)
 class Study(Component):
     """An experiment with what was published of it."""
+
+    kind: ClassVar[str] = "studies"
 
     published: ClassVar[str]
     """What the paper reports, in one line."""

@@ -114,7 +114,7 @@ def _trained(requests: Sequence[TrainingRequest], callback: Callable[[], Callbac
     if len(requests) > 1:
         ends = session.train_together(requests, callback=callback)
         return [ends[Path(str(request.run))] for request in requests]
-    session.train(requests[0], callback())
+    session.train_request(requests[0], callback())
     return [None]
 
 

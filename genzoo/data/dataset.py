@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,8 @@ from genzoo.types import DataSpec, Split, Splits
 @dataclass(frozen=True, kw_only=True)
 class Dataset(Component):
     """A data set; what `spec` says is known before anything is downloaded."""
+
+    kind: ClassVar[str] = "datasets"
 
     @property
     @abstractmethod

@@ -32,6 +32,7 @@ class Score:
 class Metric(Component):
     """A way to measure a model."""
 
+    kind: ClassVar[str] = "metrics"
     measures_held_out: ClassVar[bool] = False
     """Whether it measures samples alone, so that held-out rows can be measured in their place."""
 

@@ -145,10 +145,10 @@ def _sides(both: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _concatenated(q: Joint, p: Joint) -> Joint:
-    return Joint(*(_stacked(left, right) for left, right in zip(q, p, strict=True)))
+    return Joint(*(_rows_of_both(left, right) for left, right in zip(q, p, strict=True)))
 
 
-def _stacked(left: Tensor | None, right: Tensor | None) -> Tensor | None:
+def _rows_of_both(left: Tensor | None, right: Tensor | None) -> Tensor | None:
     if left is None or right is None:
         if left is not right:
             raise ValueError("both sides of a game must show the critic the same parts")

@@ -25,6 +25,7 @@ Gradients = dict[str, tuple[Tensor, ...]]
 class Game(Component):
     """A generative model as rules: which networks, who plays, and what each player minimises."""
 
+    kind: ClassVar[str] = "models"
     inherits: ClassVar[tuple[str, ...]] = ()
     """Networks taken from the run given as `--from`, frozen and kept in inference mode."""
     defaults: ClassVar[Mapping[str, Any]] = {}

@@ -120,12 +120,9 @@ class Registry:
     @property
     def default_recipe(self) -> str | None:
         """The recipe of a training that names none: the first offer by distribution, genzoo's own after all others."""
-        offers = [plugin for plugin in self.plugins if plugin.default_recipe and self._is_recipe(plugin.default_recipe)]
+        offers = [plugin for plugin in self.plugins if self.has("recipes", plugin.default_recipe or "")]
         first = min(offers, key=lambda plugin: (plugin.distribution == CORE, plugin.distribution), default=None)
         return None if first is None else first.default_recipe
-
-    def _is_recipe(self, name: str) -> bool:
-        return any(name in (entry.name, entry.qualified) for entry in self.of("recipes"))
 
     def recipe_or_default(self, name: str | None) -> str:
         """Return `name`, or the default recipe; raise `SettingsError` where no plugin offers one."""
@@ -136,6 +133,10 @@ class Registry:
                 "choose one: --recipe R; recipes are listed by: genzoo list recipes",
             )
         return chosen
+
+    def has(self, kind: Kind, name: str) -> bool:
+        """Return whether some plugin offers `name`, or `distribution:name`."""
+        return any(name in (entry.name, entry.qualified) for entry in self.of(kind))
 
     def find(self, kind: Kind, name: str) -> Entry:
         """Return the entry called `name` or `distribution:name`; raise `SettingsError` or `PluginError`."""
@@ -203,15 +204,7 @@ class Registry:
 
 
 def _kind_of(base: type[Component]) -> Kind:
-    kinds: dict[str, Kind] = {
-        "Game": "models",
-        "Dataset": "datasets",
-        "Architecture": "architectures",
-        "Metric": "metrics",
-        "Study": "studies",
-    }
-    names = [ancestor.__name__ for ancestor in base.__mro__ if ancestor.__module__.startswith("genzoo.")]
-    return next((kinds[name] for name in names if name in kinds), "components")
+    return next((kind for kind in KINDS if kind == base.kind), "components")
 
 
 @cache
@@ -355,9 +348,8 @@ def _warn_of_duplicates(result: Registry) -> None:
 
 
 def _warn_of_missing_defaults(result: Registry) -> None:
-    names = {name for entry in result.of("recipes") for name in (entry.name, entry.qualified)}
     for plugin in result.plugins:
-        if plugin.default_recipe is not None and plugin.default_recipe not in names:
+        if plugin.default_recipe is not None and not result.has("recipes", plugin.default_recipe):
             what = f"the default recipe '{plugin.default_recipe}', which no plugin offers"
             result.warnings.append(f"plugin {plugin.name} of {plugin.distribution} names {what}")
 

@@ -3,6 +3,7 @@ from .architecture import LinearEmbedder as LinearEmbedder
 from .interfaces import Decoder as Decoder
 from .interfaces import Embedder as Embedder
 from .interfaces import Encoder as Encoder
+from .interfaces import GameNetworks as GameNetworks
 from .interfaces import JointCritic as JointCritic
 from .interfaces import Networks as Networks
 from .interfaces import at_least_float32 as at_least_float32

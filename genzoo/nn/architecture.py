@@ -16,6 +16,7 @@ from genzoo.types import DataSpec, Posterior, Sees
 class Architecture(Component):
     """A family of networks; a game asks it for the parts that it plays with."""
 
+    kind: ClassVar[str] = "architectures"
     posteriors: ClassVar[tuple[Posterior, ...]]
     """The posteriors that its encoder offers; the first is the default."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from genzoo.runs.engine import Engine
 
 
-def train(request: TrainingRequest, callback: Callback | None = None) -> Run:
+def train_request(request: TrainingRequest, callback: Callback | None = None) -> Run:
     """Train what is requested, evaluate it, and return its run; in a process of torchrun's, as one rank of several."""
     if torchrun.rank():
         from genzoo.runs.opening import assist
@@ -36,7 +36,7 @@ def train(request: TrainingRequest, callback: Callback | None = None) -> Run:
         return engine.run
 
 
-def resume(
+def resume_run(
     run: str | Path | Run,
     *,
     steps: int | None = None,
@@ -72,7 +72,7 @@ def resume(
             return engine.run
 
 
-def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
+def load_run(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
     """Return a run's model in inference mode, without its data; averaged weights are preferred unless `raw`."""
     target = Run.at(run)
     record = target.record

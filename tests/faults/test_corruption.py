@@ -234,6 +234,7 @@ WRONG_SCORES = {
     "a step as text": [SCORE | {"step": "4"}],
     "a metric that is a number": [SCORE | {"metric": 3}],
     "a protocol that is a list": [SCORE | {"protocol": []}],
+    "a headline that is a text": [SCORE | {"headline": "yes"}],
     "a score without a step": [{name: value for name, value in SCORE.items() if name != "step"}],
     "no scores": None,
 }

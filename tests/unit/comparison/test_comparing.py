@@ -24,8 +24,8 @@ import genzoo
 from genzoo.comparison import (
     ComparisonCallback,
     LocalProcesses,
+    ResultRow,
     Results,
-    Row,
     StoredScore,
     Summary,
     baselines,
@@ -236,7 +236,7 @@ def test_scores_of_another_protocol_are_kept_apart_and_not_ranked():
     of_rows = [results.row_scores([[score(value, rows)]]) for value, rows in ((3.0, 10), (1.0, 20), (2.0, 10))]
     cost = {"parameters": 1, "macs_per_update": 1, "steps": 1, "images_seen": 1, "seconds": 1.0}
     rows = tuple(
-        Row(label=name, model="m", seeds=(0,), scores=scores, failed=(), settings={}, **cost)
+        ResultRow(label=name, model="m", seeds=(0,), scores=scores, failed=(), settings={}, **cost)
         for name, scores in zip("abc", of_rows, strict=True)
     )
     known = {
@@ -248,7 +248,7 @@ def test_scores_of_another_protocol_are_kept_apart_and_not_ranked():
         "command": "",
         "vectors": True,
     }
-    (entries,) = report.Table(Results(rows=rows, **known)).rows
+    (entries,) = report.ScoreTable(Results(rows=rows, **known)).rows
     assert [entry.text for entry in entries] == ["3", "1 †", "2"]
     assert [entry.best for entry in entries] == [False, False, True]
 

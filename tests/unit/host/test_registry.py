@@ -8,9 +8,13 @@ import pytest
 from sites import HOOKS, names, on_the_path
 
 import genzoo
+from genzoo.comparison import Study
+from genzoo.data import Dataset
 from genzoo.errors import PluginError, SettingsError
-from genzoo.games import Objective, Schedule
+from genzoo.evaluation import Metric
+from genzoo.games import Game, Objective, Schedule
 from genzoo.host.registry import GROUP, discover, registry
+from genzoo.nn import Architecture
 from genzoo.runs.job import find_game, find_recipe
 
 
@@ -404,3 +408,21 @@ def test_a_default_recipe_that_is_no_name_makes_the_plugin_a_broken_one(site, an
     (broken,) = found.broken
     assert "expected the name of a recipe" in broken.cause
     assert names(found, "recipes") == []
+
+
+# Kinds
+
+
+def test_an_abstract_class_says_its_kind_and_every_other_component_is_listed_as_such():
+    bases = {"models": Game, "datasets": Dataset, "architectures": Architecture, "metrics": Metric, "studies": Study}
+    assert {base.kind: base for base in bases.values()} == bases
+    assert {base.kind for base in (Objective, Schedule)} == {"components"}
+
+
+def test_a_class_of_a_plugin_that_is_called_like_one_of_the_cores_is_of_no_kind_of_its_own(site):
+    site.good("zoo-b")
+    site.install("zoo-a", "from genzoo.components import Component\n\nclass Game(Component):\n    '''Chess.'''\n")
+    import zoo_a
+
+    with pytest.raises(SettingsError, match="no game named"):
+        site.discover().resolve(zoo_a.Game, "zoo-b")
