@@ -9,13 +9,13 @@ from typing import ClassVar, NamedTuple
 import numpy
 import pytest
 import torch
+import trainers
 from torch import nn
 from torch.nn.functional import softplus
 
 from genzoo import Joint, SettingsError
 from genzoo.data import Dataset
 from genzoo.evaluation.cards import networks_card, networks_of
-from genzoo.games import StandardNormal
 from genzoo.host.registry import registry
 from genzoo.nn import LinearEmbedder, TableCritic
 from genzoo.nn.layers import MaxoutLayer, UntiedBias
@@ -23,8 +23,7 @@ from genzoo.nn.stacks import Stack
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.training import Training
 from genzoo.training.initialization import Plan, initial_networks
-from genzoo.training.settings import Settings, resolve_settings
-from genzoo.training.trainer import Trainer
+from genzoo.training.settings import resolve_settings
 from genzoo.types import DataSpec, Split, Splits
 from genzoo_ali.ali import ALI
 from genzoo_ali.conditional import ConditionalALI
@@ -774,14 +773,8 @@ THIRTYTWO = {"cifar10": CIFAR10Networks(), "svhn": SVHNNetworks()}
 
 
 def trainer_of(game, architecture, *, batch_size=16):
-    settings = Settings(
-        game=game,
-        dataset=Noise(),
-        architecture=architecture,
-        prior=StandardNormal(),
-        training=Training(steps=4, batch_size=batch_size, learning_rate=1e-4, beta1=0.5),
-    )
-    return Trainer(Plan(settings=settings), Noise().load(None).train, seed=6, device=CPU)
+    training = Training(steps=4, batch_size=batch_size, learning_rate=1e-4, beta1=0.5)
+    return trainers.trainer_of(game, seed=6, dataset=Noise(), architecture=architecture, training=training)
 
 
 @pytest.mark.parametrize("recipe", THIRTYTWO)
