@@ -226,7 +226,7 @@ def test_a_metric_that_cannot_measure_the_model_is_refused_with_the_obstacle(ref
     assert "metric 'reconstruction' cannot measure gan: it has no encoder" in said
 
 
-def test_a_posterior_that_the_architecture_does_not_offer_is_refused_with_those_it_does(refuse):
+def test_a_posterior_that_is_not_offered_is_refused_with_those_that_are(refuse):
     arguments = ["ali", "--recipe", "digits", "--set", "game.posterior=implicit"]
     said = refuse(2, "train", *arguments)
     assert said == "error: architecture 'digits' offers no implicit posterior\nit offers: gaussian, point\n"

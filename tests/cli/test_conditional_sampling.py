@@ -204,7 +204,7 @@ class Unlabelled(Dataset):
 
 
 @pytest.mark.parametrize("model", CONDITIONAL)
-def test_a_conditional_model_of_data_without_labels_is_refused_before_a_folder_is_made(tmp_path, model):
+def test_a_conditional_model_of_unlabelled_data_is_refused_before_a_folder_is_made(tmp_path, model):
     recipe = replace(find_recipe(registry(), "digits"), dataset=Unlabelled())
     with pytest.raises(SettingsError, match="a conditional model needs labels, and these data have none"):
         genzoo.train(model, recipe=recipe, overrides=SHORT, runs=tmp_path / "runs")

@@ -1,6 +1,7 @@
-"""What the tests of faults share: a server that forks a child for every job."""
+"""What the tests of faults share: a server that forks a child for every job, and computing on one thread."""
 
 import pytest
+import torch
 from fork_server import SMALL, Server
 
 
@@ -16,3 +17,12 @@ def server(bare_server, tmp_path_factory):
     """Return a server that has imported what sessions use, so that its children are quick."""
     bare_server.run("session_modules", then="train", run=tmp_path_factory.mktemp("imports") / "gan", **SMALL)
     return bare_server
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Compute on one thread, as the processes of a test do: two that wait for each other are slow on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

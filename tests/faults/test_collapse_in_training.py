@@ -159,7 +159,7 @@ def centred(trainer):
         bias -= (round.on_q.logits.mean() + round.on_p.logits.mean()) / 2
 
 
-def test_a_healthy_wasserstein_game_raises_no_alarm_though_its_scores_are_far_from_zero(monkeypatch, tmp_path):
+def test_a_healthy_wasserstein_game_with_scores_far_from_zero_is_not_warned_of(monkeypatch, tmp_path):
     """Data at (20, 20) are 28 away from the first samples, and so are the scores of a critic with slope 1."""
     draw, count_step = Mixture25._draw, Trainer.count_step
 

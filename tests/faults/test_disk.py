@@ -222,7 +222,7 @@ BEFORE_IT_BEGAN = {
 
 
 @pytest.mark.parametrize("which", BEFORE_IT_BEGAN)
-def test_a_disk_that_was_full_before_a_run_began_is_told_and_the_same_is_done_once_there_is_room(
+def test_a_disk_that_was_full_before_a_run_is_told_and_the_run_begins_with_room(
     server, halved, expected, tmp_path, tally, which
 ):
     limits, survived = BEFORE_IT_BEGAN[which], 0
@@ -279,7 +279,7 @@ def is_told(found, error, place):
 @pytest.mark.parametrize("step", [30, 20], ids=["a new step", "a step again"])
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "from then on"])
 @pytest.mark.parametrize("error", ERRORS)
-def test_a_save_whose_disk_operation_fails_says_so_and_leaves_a_whole_newest_checkpoint(
+def test_a_save_whose_disk_operation_fails_leaves_a_whole_newest_checkpoint(
     server, tmp_path, tally, error, lasting, step
 ):
     survived, kinds = 0, Counter()
@@ -406,9 +406,7 @@ def test_a_picture_that_no_room_is_left_for_ends_the_run_and_is_drawn_afterwards
     )
 
 
-def test_scores_that_no_room_is_left_for_end_a_run_that_is_saved_and_are_taken_afterwards(
-    server, halved, expected, tmp_path, tally
-):
+def test_without_room_for_scores_a_run_ends_saved_and_is_measured_afterwards(server, halved, expected, tmp_path, tally):
     survived, limits = 0, [0, 1000]
     for limit in limits:
         path = halved(tmp_path / str(limit))
@@ -480,9 +478,7 @@ def is_refused(found, code):
     return found.returncode == code and found.stdout == "" and len(lines) <= 3 and lines[0].startswith("error: ")
 
 
-def test_a_training_that_was_typed_on_a_disk_that_is_too_small_says_so_and_is_ended_on_a_larger_one(
-    server, halved, expected, mount, tmp_path
-):
+def test_a_training_on_a_disk_that_is_too_small_is_ended_on_a_larger_one(server, halved, expected, mount, tmp_path):
     two = 2 * size_of(halved(tmp_path / "first") / "checkpoints" / "step-0000006")
     place = mount(tmp_path / "small", "-t", "tmpfs", "-o", f"size={two + 2**20}", "none")
     found = genzoo(*TRAIN, "--quiet", cwd=place)
@@ -494,7 +490,7 @@ def test_a_training_that_was_typed_on_a_disk_that_is_too_small_says_so_and_is_en
 
 
 @pytest.mark.slow
-def test_a_training_that_was_typed_where_no_file_may_grow_says_so_and_is_ended_where_it_may(server, expected, tmp_path):
+def test_a_training_where_no_file_may_grow_is_ended_where_it_may(server, expected, tmp_path):
     found = genzoo(
         *TRAIN, "--quiet", cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**22, 2**22))
     )
@@ -566,9 +562,7 @@ WRITING = {
 }
 
 
-def test_a_run_on_a_read_only_file_system_is_refused_by_what_writes_and_read_by_what_reads(
-    server, halved, mount, tmp_path, tally
-):
+def test_on_a_read_only_file_system_what_writes_is_refused_and_what_reads_works(server, halved, mount, tmp_path, tally):
     before = contents(halved(tmp_path / "run"))
     (tmp_path / "new").mkdir()
     mount(tmp_path / "run", "--bind", tmp_path / "run")

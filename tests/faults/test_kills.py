@@ -447,7 +447,7 @@ def fail_everywhere(root, operations, tmp_path, *, made_folders_are_kept=True):
             shutil.rmtree(found)
 
 
-def test_power_that_fails_at_any_disk_operation_loses_no_checkpoint_that_was_reported(journal, tmp_path, tally):
+def test_power_that_fails_at_any_disk_operation_loses_no_reported_checkpoint(journal, tmp_path, tally):
     kept = list(fail_everywhere(*journal, tmp_path))
     assert len(kept) > 200
     tally(
@@ -460,15 +460,13 @@ def test_power_that_fails_at_any_disk_operation_loses_no_checkpoint_that_was_rep
 
 
 @pytest.mark.parametrize("of", ["networks.safetensors", "MANIFEST.json", "checkpoints"])
-def test_without_any_one_kind_of_synchronisation_power_that_fails_would_lose_a_checkpoint(journal, tmp_path, of):
+def test_without_any_kind_of_synchronisation_a_power_failure_loses_a_checkpoint(journal, tmp_path, of):
     root, operations = journal
     fewer = [operation for operation in operations if operation[0] != "sync" or Path(operation[1]).name != of]
     assert not all(fail_everywhere(root, fewer, tmp_path))
 
 
-def test_power_that_fails_loses_nothing_even_where_a_made_folder_is_only_kept_once_its_parent_is_synchronised(
-    journal, tmp_path
-):
+def test_power_that_fails_loses_nothing_where_folders_last_only_once_synchronised(journal, tmp_path):
     assert all(fail_everywhere(*journal, tmp_path, made_folders_are_kept=False))
 
 
@@ -500,7 +498,7 @@ def is_loadable(path):
 
 
 @pytest.mark.slow
-def test_forty_kills_while_saving_lose_nothing_where_a_plain_loop_loses_its_only_copy(server, tmp_path, tally):
+def test_forty_kills_while_saving_lose_nothing_where_a_plain_loop_loses_its_copy(server, tmp_path, tally):
     size, kept, lost = 2**22, 0, 0
     for number in range(40):
         folder = tmp_path / str(number)

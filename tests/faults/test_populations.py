@@ -201,7 +201,7 @@ def test_under_bfloat16_replicas_keep_float32_weights_and_agree_to_its_precision
 
 
 @pytest.mark.parametrize("model", ["ali", "vae"])
-def test_where_bfloat16_cannot_be_batched_that_is_an_obstacle_and_else_the_numbers_agree(model):
+def test_where_bfloat16_cannot_be_batched_is_an_obstacle_and_else_numbers_agree(model):
     together, alone = ([trainer_of(model, seed, precision="bf16") for seed in range(2)] for _ in range(2))
     population = Population(together)
     if obstacle := population.obstacle():

@@ -41,12 +41,7 @@ TOY = {
 TOY_OPTIONS = [part for path, value in TOY.items() for part in ("--set", f"{path}={value}")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # Launching
@@ -489,7 +484,7 @@ def test_the_first_rank_killed_ends_the_others_and_the_run_goes_on_exactly(story
 # Divergence
 
 
-def test_a_row_that_is_not_a_number_on_one_rank_is_a_fault_on_all_and_touches_no_parameter(computed):
+def test_a_row_that_is_no_number_on_one_rank_is_a_fault_on_all_and_changes_nothing(computed):
     for found in (ranks["poisoned"] for ranks in computed.ranks):
         assert found["step"] == rank_worker.POISONED_STEP
         assert found["players"] == ("critic", "generator")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import torch
 from stopping import StopAt, files_of
 
 import genzoo
@@ -15,14 +14,7 @@ from genzoo.errors import InterruptedRun
 from genzoo.runs.engine import Callback
 from genzoo.storage.run_folder import Run
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Compute on one thread, as the fresh process does: two that wait for each other are slow on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Case(NamedTuple):

@@ -232,7 +232,7 @@ def test_a_signal_in_the_last_save_ends_training_as_well(type_in):
 @pytest.mark.parametrize("tries", [1, LONGER])
 @pytest.mark.parametrize("place", ["in a step", "in a save"])
 @pytest.mark.parametrize("number", STOPS)
-def test_a_second_signal_ends_training_within_a_second_and_it_goes_on_from_its_last_checkpoint(
+def test_a_second_signal_ends_training_in_a_second_and_its_last_checkpoint_goes_on(
     type_in, finished, tmp_path, tally, number, place, tries
 ):
     chance = random.Random(f"{number} {place} {tries}")
@@ -480,7 +480,7 @@ def test_a_signal_in_a_command_that_looks_leaves_everything_as_it_was(
 
 @pytest.mark.parametrize("name", LOOKS)
 @pytest.mark.parametrize("number", STOPS)
-def test_a_signal_while_the_result_is_written_leaves_the_file_from_before_and_nothing_beside_it(look, number, name):
+def test_a_signal_while_a_result_is_written_leaves_the_file_from_before_alone(look, number, name):
     ended, changed = look(name, watched=[PUBLISHING], signals=[[PUBLISHING, 1, 0, number]])
     assert ended.shell_code == 128 + number
     assert changed == set()

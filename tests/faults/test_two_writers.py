@@ -121,7 +121,7 @@ def survives(race, alone):
     )
 
 
-def test_of_two_that_begin_at_once_one_writes_and_the_other_one_is_refused_within_a_second(races, alone, tally):
+def test_of_two_that_begin_at_once_one_writes_and_the_other_is_refused_in_a_second(races, alone, tally):
     assert len(races) == 50
     slowest = max(float(told(winner_and_loser(race)[1], "took")[0]) for race in races)
     tally(

@@ -5,13 +5,12 @@ from typing import ClassVar
 
 import pytest
 import torch
+import trainers
+from trainers import equal, state_of
 
 import genzoo
 from genzoo import Game, Losses, Networks, SettingsError
-from genzoo.games import StandardNormal
 from genzoo.training import Training
-from genzoo.training.settings import Settings
-from genzoo.training.trainer import Trainer
 from genzoo_ali.after import InverseMapping, PostHocALI
 from genzoo_ali.ali import ALI
 from genzoo_ali.bigan import BiGAN
@@ -21,28 +20,20 @@ from genzoo_gan.wgan_gp import WGANGP
 from genzoo_recipes.mixture25 import Mixture25Networks
 from genzoo_vae.vae import VAE
 
-CPU = torch.device("cpu")
 DATA = Mixture25(rows=60, held_out_rows=16)
 
 
-def settings_of(game, **training):
-    chosen = Training(steps=6, batch_size=20, learning_rate=1e-3, **training)
-    return Settings(game=game, dataset=DATA, architecture=Mixture25Networks(), prior=StandardNormal(), training=chosen)
-
-
 def trainer_of(game, *, source=None, seed=0, **training):
-    settings = settings_of(game, **training)
-    settings = replace(settings, source=None if source is None else source.settings)
-    inherited = None if source is None else source.networks.state_dict()
-    return Trainer(settings, DATA.load(None).train, seed=seed, device=CPU, inherited=inherited)
-
-
-def state_of(module):
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
-
-
-def equal(left, right):
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+    """Return a trainer on the toy task, from the run of the trainer `source` where there is one."""
+    return trainers.trainer_of(
+        game,
+        seed=seed,
+        source=None if source is None else source.settings,
+        inherited=None if source is None else source.networks.state_dict(),
+        dataset=DATA,
+        architecture=Mixture25Networks(),
+        training=Training(steps=6, batch_size=20, learning_rate=1e-3, **training),
+    )
 
 
 @pytest.fixture(scope="module", params=[GAN(), VAE(), ALI()], ids=lambda game: game.name)

@@ -9,13 +9,13 @@ from typing import ClassVar, NamedTuple
 import numpy
 import pytest
 import torch
+import trainers
 from torch import nn
 from torch.nn.functional import softplus
 
 from genzoo import Joint, SettingsError
 from genzoo.data import Dataset
 from genzoo.evaluation.cards import networks_card, networks_of
-from genzoo.games import StandardNormal
 from genzoo.host.registry import registry
 from genzoo.nn import LinearEmbedder, TableCritic
 from genzoo.nn.layers import MaxoutLayer, UntiedBias
@@ -23,8 +23,7 @@ from genzoo.nn.stacks import Stack
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.training import Training
 from genzoo.training.initialization import initial_networks
-from genzoo.training.settings import Settings, resolve_settings
-from genzoo.training.trainer import Trainer
+from genzoo.training.settings import resolve_settings
 from genzoo.types import DataSpec, Split, Splits
 from genzoo_ali.ali import ALI
 from genzoo_ali.conditional import ConditionalALI
@@ -595,7 +594,7 @@ def test_the_notes_say_where_a_recipe_departs_from_what_was_printed(say, recipe)
     assert [word for word in DEVIATIONS[recipe] if not any(word in note for note in notes)] == []
 
 
-def test_the_notes_of_tinyimagenet64_send_whoever_wants_the_papers_data_to_imagenet64(say):
+def test_the_notes_of_tinyimagenet64_point_to_imagenet64_for_the_papers_data(say):
     (note,) = [note for note in shown(say, "tinyimagenet64")["notes"] if "paper's data" in note]
     assert "not the paper's data" in note
     assert "the recipe imagenet64" in note
@@ -631,7 +630,7 @@ def test_every_model_can_be_built_on_every_image_recipe(recipe, model):
 
 
 @pytest.mark.parametrize("recipe", ["folder32", "folder64"])
-def test_folders_of_images_take_conditional_models_only_where_sub_folders_are_classes(recipe):
+def test_folders_take_conditional_models_only_where_sub_folders_are_classes(recipe):
     known = find_recipe(registry(), recipe)
     for model in MODELS:
         game = find_game(registry(), model)
@@ -695,7 +694,7 @@ def start(request):
     return Start(request.param, networks, images)
 
 
-def test_weights_start_as_normal_draws_of_standard_deviation_one_hundredth_and_biases_at_zero(start):
+def test_weights_start_normal_with_deviation_one_hundredth_and_biases_at_zero(start):
     maps = [m for m in start.networks.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
     assert len(maps) == sum(len(table) for table in PRINTED[start.recipe].values())
     for module in maps:
@@ -774,14 +773,8 @@ THIRTYTWO = {"cifar10": CIFAR10Networks(), "svhn": SVHNNetworks()}
 
 
 def trainer_of(game, architecture, *, batch_size=16):
-    settings = Settings(
-        game=game,
-        dataset=Noise(),
-        architecture=architecture,
-        prior=StandardNormal(),
-        training=Training(steps=4, batch_size=batch_size, learning_rate=1e-4, beta1=0.5),
-    )
-    return Trainer(settings, Noise().load(None).train, seed=6, device=CPU)
+    training = Training(steps=4, batch_size=batch_size, learning_rate=1e-4, beta1=0.5)
+    return trainers.trainer_of(game, seed=6, dataset=Noise(), architecture=architecture, training=training)
 
 
 @pytest.mark.parametrize("recipe", THIRTYTWO)
@@ -826,7 +819,7 @@ def test_one_linear_map_embeds_the_forty_attributes_for_all_three_networks():
     assert parameters_of(networks.embedder) == 40 * 256 + 256 == 10_496
 
 
-def test_the_embedding_enters_before_the_encoders_last_layer_beside_z_and_beside_the_critics_features():
+def test_the_embedding_enters_before_the_encoders_head_beside_z_and_critic_features():
     networks = built("celeba64-conditional", "conditional-ali")
     assert networks.encoder.body.given == (3, 64, 64)
     assert networks.encoder.head.given == (512 + 256, 1, 1)

@@ -21,10 +21,10 @@ from genzoo.types import Batch
 CPU = torch.device("cpu")
 
 DATA = ToyMixture()
-NETWORKS = ToyNetworks()
+SMALL = ToyNetworks()
 
 
-def settings_of(game, *, dataset=DATA, architecture=NETWORKS, training=TRAINING):
+def settings_of(game, *, dataset=DATA, architecture=SMALL, training=TRAINING):
     return Settings(game=game, dataset=dataset, architecture=architecture, prior=StandardNormal(), training=training)
 
 

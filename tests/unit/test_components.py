@@ -511,6 +511,6 @@ some_texts = (
 @example("training.steps", "9" * 5000)
 @example("training.players.a.b", "1")
 @example("training.players..beta1", "0.5")
-def test_an_override_either_gives_settings_that_can_be_stored_or_is_refused_as_settings(path, text):
+def test_an_override_gives_settings_that_can_be_stored_or_is_refused(path, text):
     value = refused_or(lambda: put_toy(path, text))
     assert value is None or from_json(Settings, to_json(value), resolve=TOYS.resolve) == value

@@ -210,7 +210,7 @@ def test_whoever_does_not_move_is_bitwise_unchanged(game, movers):
     assert changed(trainer.networks, before) == movers
 
 
-def test_under_equal_gradients_the_generator_of_a_simultaneous_step_does_not_see_the_moved_critic():
+def test_the_generator_of_a_simultaneous_step_does_not_see_the_moved_critic():
     # alternating lets the generator meet the critic that has just moved; simultaneous must not
     trainers = {"together": trainer_of(WithEncoder()), "critic frozen": trainer_of(WithEncoder())}
     trainers["critic frozen"].optimizers["critic"].param_groups[0]["lr"] = 0.0

@@ -177,7 +177,7 @@ def test_losses_stay_finite_at_logits_of_any_size(objective):
     assert NonSaturating().critic(-far, far).item() == pytest.approx(2e4)
 
 
-def test_the_critic_of_a_saturated_minimax_leaves_the_generator_no_slope_and_the_non_saturating_one_does():
+def test_a_saturated_critic_leaves_no_slope_to_minimax_but_one_to_non_saturating():
     q, p = torch.tensor([30.0]), torch.tensor([-30.0], requires_grad=True)
     (flat,) = torch.autograd.grad(Minimax().generator(q, p), p)
     (steep,) = torch.autograd.grad(NonSaturating().generator(q, p), p)

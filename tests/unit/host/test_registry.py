@@ -232,7 +232,7 @@ def test_an_unknown_name_gets_the_nearest_and_the_list():
     assert caught.value.remedy == f"there are: {', '.join(names(registry(), 'models'))}"
 
 
-def test_an_unknown_name_while_a_plugin_is_broken_lists_the_broken_beside_the_nearest(site):
+def test_an_unknown_name_lists_broken_plugins_beside_the_nearest_name(site):
     site.good("zoo-fish", name="fish")
     site.install("zoo-one", "raise RuntimeError('one')")
     site.install("zoo-two", "raise RuntimeError('two')")
@@ -381,7 +381,7 @@ def test_without_an_offer_there_is_no_default_recipe_and_the_remedy_names_one(si
     assert caught.value.remedy == "choose one: --recipe R; recipes are listed by: genzoo list recipes"
 
 
-def test_the_default_recipe_is_that_of_the_first_distribution_and_genzoos_own_comes_last(site):
+def test_the_default_recipe_is_the_first_distributions_and_genzoos_own_comes_last(site):
     assert discover(entry_points(group=GROUP)).default_recipe is not None
     offer(site, "zoo-b", points={"a": "zoo_b"})
     assert discover([*entry_points(group=GROUP), *site.points]).default_recipe == "zoo-b"

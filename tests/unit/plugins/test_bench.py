@@ -61,7 +61,7 @@ def per_pair(model, recipe):
 
 
 @pytest.mark.parametrize(("model", "recipe"), MACS)
-def test_a_step_goes_forward_once_through_encoder_and_decoder_and_twice_through_the_critic(model, recipe):
+def test_a_step_runs_encoder_and_decoder_once_and_the_critic_twice(model, recipe):
     trainer = new_trainer(model, recipe=recipe, overrides={"training.batch_size": BATCH})
     assert forward_macs(trainer) == BATCH * per_pair(model, recipe)
 
@@ -268,7 +268,7 @@ def test_bad_input_is_refused_and_leaves_nothing_behind(say, tmp_path, arguments
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_that_needs_another_run_is_refused_without_a_remedy_that_does_not_work(say):
+def test_a_model_that_needs_another_run_is_refused_without_a_useless_remedy(say):
     said = say("bench", "post-hoc-ali")
     assert said.code == 2
     assert "another run" in said.err
@@ -408,7 +408,7 @@ def losses_by_hand(networks, q, p):
 
 
 @pytest.mark.parametrize("model", ["ali", "gan"])
-def test_eager_alternating_moves_the_critic_then_the_generator_against_the_moved_critic(model):
+def test_eager_alternating_moves_the_generator_against_the_moved_critic(model):
     engine = exact(model)
     training = engine.settings.training
     loop = fed(EagerAlternating(_start(engine)), engine, 3)
