@@ -5,6 +5,10 @@ import json
 import pytest
 from PIL import Image
 
+from genzoo.comparison import Lab
+from genzoo.comparison.worker import Outcome
+from genzoo.errors import BusyError, GenzooError, ResourceError, UnreadableError
+from genzoo.runs import TrainingRequest
 from genzoo_studies import coverage
 
 TINY = ("--set", "study.runs=2", "--set", "study.steps=6")
@@ -78,3 +82,25 @@ def test_a_diverged_run_is_counted_as_such_and_covers_nothing_known():
     found = coverage._summary(rows)
     assert (found["runs"], found["diverged"], found["best"]) == (2, 1, "a")
     assert found["modes"] == {"mean": 3.0, "std": 0.0, "min": 3.0, "max": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("code", "raised"), [(7, BusyError), (6, ResourceError), (3, UnreadableError), (1, GenzooError)]
+)
+def test_a_training_that_fails_otherwise_than_by_diverging_ends_the_study(tmp_path, code, raised):
+    """A full disk or a run in use is no finding: it must not count as diverged in the table of a paper's study."""
+    outcomes = [Outcome(code=5, found="non-finite"), Outcome(code=code, found="why", remedy="what to type")]
+    lab = Lab(tmp_path, "toy", train=lambda cells, folder: outcomes, device="cpu")
+    requests = [TrainingRequest(model="gan", seed=seed, steps=2) for seed in range(2)]
+    with pytest.raises(raised, match="why") as caught:
+        lab.train(requests)
+    assert (caught.value.exit_code, caught.value.remedy) == (code, "what to type")
+
+
+def test_a_training_that_diverged_is_none_among_those_that_ended_well(tmp_path):
+    lab = Lab(
+        tmp_path, "toy", train=lambda cells, folder: [Outcome(code=5, found="non-finite"), Outcome()], device="cpu"
+    )
+    diverged, run = lab.train([TrainingRequest(model="gan", seed=seed, steps=2) for seed in range(2)])
+    assert diverged is None
+    assert run.path.parent == tmp_path / "toy" / "cells"
