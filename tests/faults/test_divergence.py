@@ -78,19 +78,26 @@ class Struck:
     def __init__(self, at, strike):
         self.at, self.strike = at, strike
         self.trainer = self.before = self.movers = None
-        self.real = Trainer._gradients
+        self.real = Trainer.gradient_rule.fget
 
     def bind(self):
-        def gradients(trainer, networks, batch, movers):
-            if trainer.step + 1 != self.at:
-                return self.real(trainer, networks, batch, movers)
-            self.trainer, self.movers = trainer, movers
-            self.strike("before", trainer, batch, None)
-            self.before = learned(trainer)
-            found = self.real(trainer, networks, batch, movers)
-            return self.strike("after", trainer, batch, found) or found
+        """Return what takes the place of the property `Trainer.gradient_rule`."""
 
-        return gradients
+        def gradient_rule(trainer):
+            rule = self.real(trainer)
+
+            def gradients(networks, batch, players):
+                if trainer.step + 1 != self.at:
+                    return rule(networks, batch, players)
+                self.trainer, self.movers = trainer, tuple(players)
+                self.strike("before", trainer, batch, None)
+                self.before = learned(trainer)
+                found = rule(networks, batch, players)
+                return self.strike("after", trainer, batch, found) or found
+
+            return gradients
+
+        return property(gradient_rule)
 
     @property
     def is_as_before(self):
@@ -202,7 +209,7 @@ def train_struck(say, monkeypatch, tmp_path, small_steps):
         path = tmp_path / str(len(list(tmp_path.iterdir())))
         struck = Struck(at, strike)
         with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "_gradients", struck.bind())
+            patch.setattr(Trainer, "gradient_rule", struck.bind())
             said = say("train", *options(game, **more), "--run", path, "--quiet")
         return said, struck, path
 

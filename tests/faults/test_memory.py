@@ -392,11 +392,12 @@ def fail(how):
 
 @pytest.mark.parametrize("how", ["shapes", "view", "memory format", "overlap", "graph", "replay"])
 def test_another_runtime_error_in_a_step_is_told_as_what_it_is(say, monkeypatch, tmp_path, how):
-    def gradients(trainer, networks, batch, movers):
-        return fail(how) if trainer.step == 2 else real(trainer, networks, batch, movers)
+    def gradient_rule(trainer):
+        rule = real(trainer)
+        return lambda *given: fail(how) if trainer.step == 2 else rule(*given)
 
-    real = Trainer._gradients
-    monkeypatch.setattr(Trainer, "_gradients", gradients)
+    real = Trainer.gradient_rule.fget
+    monkeypatch.setattr(Trainer, "gradient_rule", property(gradient_rule))
     said = say("train", "gan", *options(training__batch_size=8), "--run", "run", "--quiet")
     assert said.code == 1
     assert said.err.startswith("error: RuntimeError: ")
