@@ -4,7 +4,7 @@ import math
 import types
 from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -45,11 +45,18 @@ def plain_name(component: Component) -> str:
     return component.name
 
 
+def beside_settings(default: Any) -> Any:
+    """Return a dataclass field that is no setting: it is neither stored as JSON nor reached by a path."""
+    return field(default=default, metadata={"stored": False})
+
+
 def to_json(value: Any, *, name_of: NameOf = plain_name) -> Any:
     """Return `value` as JSON data; a component becomes `{"name": …, fields}`."""
     if is_dataclass(value) and not isinstance(value, type):
         name = {"name": name_of(value)} if isinstance(value, Component) else {}
-        return name | {field.name: to_json(getattr(value, field.name), name_of=name_of) for field in fields(value)}
+        return name | {
+            field.name: to_json(getattr(value, field.name), name_of=name_of) for field in _stored_fields(value)
+        }
     if isinstance(value, Mapping):
         return {key: to_json(item, name_of=name_of) for key, item in value.items()}
     if isinstance(value, tuple):
@@ -97,7 +104,7 @@ def paths(value: Any, prefix: str = "") -> Iterator[str]:
     """Yield the dotted path of every field below `value`, inner fields after the one that holds them."""
     items: Iterator[tuple[str, Any]]
     if is_dataclass(value):
-        items = ((field.name, getattr(value, field.name)) for field in fields(value))
+        items = ((field.name, getattr(value, field.name)) for field in _stored_fields(value))
     elif isinstance(value, Mapping):
         items = iter(value.items())
     else:
@@ -208,7 +215,12 @@ def _build(kind: type, data: dict[str, Any], resolve: Resolve, path: str) -> Any
 @cache
 def _field_types(kind: type) -> dict[str, Any]:
     hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}
+    return {field.name: hints[field.name] for field in _stored_fields(kind)}
+
+
+def _stored_fields(value: Any) -> Iterator[Field[Any]]:
+    """Yield the fields of a dataclass or its value that are settings, and not `beside_settings`."""
+    return (field for field in fields(value) if field.metadata.get("stored", True))
 
 
 def _expect(condition: bool, path: str, data: Any, expected: str) -> None:

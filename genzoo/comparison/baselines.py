@@ -26,7 +26,7 @@ def baselines_of(contestants: Mapping[str, Cell], models: Mapping[str, Model], s
         if metrics:
             baselines.append(_baseline("held-out samples", rows, splits, metrics))
     for label, cell in contestants.items():
-        if cell.request is not None and cell.job.plan.source is None:
+        if cell.request is not None and cell.settings.source is None:
             model = untrained(cell, splits)
             baselines.append(_baseline(f"{label}, untrained", model, splits, applicable_metrics(model)))
     return tuple(baselines)
@@ -35,7 +35,7 @@ def baselines_of(contestants: Mapping[str, Cell], models: Mapping[str, Model], s
 def untrained(cell: Cell, splits: Splits) -> Model:
     """Return a cell's networks before their first step, on the CPU."""
     settings = cell.settings
-    trainer = Trainer(cell.job.plan, splits.train, seed=cell.job.seed, device=torch.device("cpu"))
+    trainer = Trainer(settings, splits.train, seed=cell.job.seed, device=torch.device("cpu"))
     frequencies = label_frequencies(splits.train.labels, settings.dataset.spec)
     return Model.of(settings, trainer.networks, device=trainer.device, label_frequencies=frequencies)
 

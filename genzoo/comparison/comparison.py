@@ -1,31 +1,29 @@
 """`compare`: models trained on the same data, networks, batches and budget, scored, and reported on side by side."""
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from genzoo.comparison.baselines import baselines_of
-from genzoo.comparison.cells import Cell, cell_of, existing_cell, named_twice, refuse_unlike, train_cells
-from genzoo.comparison.executors import LocalProcesses
+from genzoo.comparison.cells import Cell, cell_of, existing_cell, named_twice, refuse_unlike
 from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.report import ScoreTable, write_report
 from genzoo.comparison.results import ResultRow, Results, cell_result, environment, labels_of, row_of
 from genzoo.comparison.sections import sections_of
+from genzoo.comparison.training import train_cells
 from genzoo.comparison.worker import Outcome
 from genzoo.data.root import data_root
-from genzoo.errors import UnreadableError, warn
+from genzoo.errors import SettingsError, UnreadableError
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.scoring import metrics_with_obstacles
 from genzoo.games.game import Game
 from genzoo.host.registry import registry
 from genzoo.runs import session
-from genzoo.runs.job import find_recipe
+from genzoo.runs.job import recipe_name
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
-from genzoo.training.devices import choose_device
 from genzoo.training.settings import Recipe
 
 Contestant = str | Game | TrainingRequest | Run
@@ -85,50 +83,40 @@ def compare(
     runs them; `together` plays those that differ in seed and optimizer alone as one program (None: on a GPU).
     Raises `SettingsError` for contestants that cannot be compared.
     """
-    common = TrainingRequest(model="", recipe=recipe, steps=steps, overrides=overrides or {}, device=device, data=data)
-    labelled = contestants if isinstance(contestants, Mapping) else _by_label(contestants)
+    labelled = dict(contestants) if isinstance(contestants, Mapping) else _by_label(contestants)
+    if not labelled:
+        raise SettingsError("there is nothing to compare", "name a model or the folder of a run")
+
+    common = partial(_requested, recipe=recipe, steps=steps, overrides=overrides or {}, device=device, data=data)
     first = next(iter(labelled.values()))
-    folder = Path(report) if report else Path("comparisons") / _recipe_of(first, common)
-    cells = _cells(labelled, common, seeds, folder)
+    name = first.record.recipe if isinstance(first, Run) else recipe_name(registry(), common(first))
+    folder = Path(report or Path("comparisons") / name)
+    cells = [
+        existing_cell(label, contestant)
+        if isinstance(contestant, Run)
+        else cell_of(label, replace(common(contestant), seed=seed), folder)
+        for seed in range(seeds)
+        for label, contestant in labelled.items()
+        if seed == 0 or not isinstance(contestant, Run)
+    ]
     refuse_unlike(cells)
     for cell in cells:
         if cell.request is None and not cell.is_done:
             raise UnreadableError(f"{cell.run.path} is not finished", f"type: genzoo resume {cell.run.path}")
-    callback = callback or ComparisonCallback()
-    labels = [f"{cell.label} seed {cell.job.seed}" for cell in cells]
     replaced = labels_of(folder)
-    replaces = [] if replaced == list(labelled) else replaced
-    callback.on_start(folder, labels, sum(cell.is_done for cell in cells), replaces)
-    with local_executor(executor, jobs or min(len(cells), os.cpu_count() or 1)) as chosen:
-        outcomes = train_cells(
-            cells,
-            chosen,
-            tasks=folder / "tasks",
-            together=plays_together(together, device),
-            progress=callback.on_progress,
-        )
-    warn(dict.fromkeys(line for outcome in outcomes for line in outcome.warnings))
+    outcomes = train_cells(
+        cells,
+        folder,
+        callback=callback,
+        replaces=[] if replaced == list(labelled) else replaced,
+        jobs=jobs,
+        together=together,
+        device=device,
+        executor=executor,
+    )
     results = _report(cells, outcomes, folder, data=data, command=command)
     runs = {label: tuple(cell.run for cell in cells if cell.label == label) for label in labelled}
     return Comparison(folder=folder, results=results, runs=runs)
-
-
-def plays_together(chosen: bool | None, device: str) -> bool:
-    """Return whether replicas are played as one program: as was chosen, else on GPUs, where that was made for."""
-    return choose_device(device).type == "cuda" if chosen is None else chosen
-
-
-@contextmanager
-def local_executor(executor: Executor | None, jobs: int) -> Iterator[Executor]:
-    """Yield the caller's executor, or one of this machine's, whose trainings are stopped and saved on an exception."""
-    if executor is not None:
-        yield executor
-        return
-    chosen = LocalProcesses(jobs)
-    try:
-        yield chosen
-    finally:
-        chosen.shutdown(cancel_futures=True)
 
 
 def _by_label(contestants: Sequence[Contestant]) -> dict[str, Contestant]:
@@ -142,36 +130,24 @@ def _by_label(contestants: Sequence[Contestant]) -> dict[str, Contestant]:
     return labelled
 
 
-def _recipe_of(contestant: Contestant, common: TrainingRequest) -> str:
-    """Return the name of the recipe that a contestant is trained on."""
-    request = contestant if isinstance(contestant, TrainingRequest) else common
-    source = contestant if isinstance(contestant, Run) else request.from_run
-    named = request.recipe or common.recipe
-    if source is not None and (named is None or isinstance(contestant, Run)):
-        return Run.at(source).record.recipe
-    return find_recipe(registry(), named).name
-
-
-def _cells(contestants: Mapping[str, Contestant], common: TrainingRequest, seeds: int, folder: Path) -> list[Cell]:
-    """Return all cells, seed by seed."""
-    cells = []
-    for seed in range(seeds):
-        for label, contestant in contestants.items():
-            if isinstance(contestant, Run):
-                if seed == 0:
-                    cells.append(existing_cell(label, contestant))
-                continue
-            request = contestant if isinstance(contestant, TrainingRequest) else TrainingRequest(model=contestant)
-            request = replace(
-                request.with_overrides(common.overrides),
-                seed=seed,
-                recipe=request.recipe or common.recipe,
-                steps=request.steps or common.steps,
-                device=common.device,
-                data=common.data,
-            )
-            cells.append(cell_of(label, request, folder))
-    return cells
+def _requested(
+    contestant: str | Game | TrainingRequest,
+    *,
+    recipe: str | Recipe | None,
+    steps: int | None,
+    overrides: Mapping[str, object],
+    device: str,
+    data: str | Path | None,
+) -> TrainingRequest:
+    """Return a contestant's request; its own recipe, steps and overrides come before the common ones."""
+    request = contestant if isinstance(contestant, TrainingRequest) else TrainingRequest(model=contestant)
+    return replace(
+        request.with_overrides(overrides),
+        recipe=request.recipe or recipe,
+        steps=request.steps or steps,
+        device=device,
+        data=data,
+    )
 
 
 def _report(

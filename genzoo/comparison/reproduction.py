@@ -1,19 +1,17 @@
 """`reproduce`: a paper's study, carried out in a folder of its own and set beside what was published."""
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genzoo.comparison.cells import Cell, train_cells
-from genzoo.comparison.comparison import local_executor, plays_together
+from genzoo.comparison.cells import Cell
 from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.studies import Budget, Lab, Study, StudyRoot, read_document
+from genzoo.comparison.training import train_cells
 from genzoo.comparison.worker import Outcome
 from genzoo.components import from_json, override, to_text
-from genzoo.errors import warn
 from genzoo.host.isolation import stdout_to_stderr
 from genzoo.host.registry import registry
 from genzoo.storage import files
@@ -54,20 +52,11 @@ def reproduce(
     with its error.
     """
     chosen = _chosen(study, budget, overrides or {})
-    callback = callback or ComparisonCallback()
 
     def train(cells: Sequence[Cell], folder: Path) -> list[Outcome]:
-        callback.on_start(folder, [cell.label for cell in cells], sum(cell.is_done for cell in cells), ())
-        with local_executor(executor, jobs or min(len(cells), os.cpu_count() or 1)) as where:
-            outcomes = train_cells(
-                cells,
-                where,
-                tasks=folder / "tasks",
-                together=plays_together(together, device),
-                progress=callback.on_progress,
-            )
-        warn(dict.fromkeys(line for outcome in outcomes for line in outcome.warnings))
-        return outcomes
+        return train_cells(
+            cells, folder, callback=callback, jobs=jobs, together=together, device=device, executor=executor
+        )
 
     lab = Lab(Path(report), chosen.name, train=train, device=device, data=data)
     with stdout_to_stderr():

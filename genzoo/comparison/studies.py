@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from genzoo.comparison.cells import Cell, cell_of
+from genzoo.comparison.cells import Cell, cell_of, name_of
 from genzoo.comparison.results import environment, write_results
 from genzoo.comparison.worker import Outcome
 from genzoo.components import Component
@@ -46,7 +46,7 @@ class Lab:
         Any other failure is no result of a study: it is raised once all have ended.
         """
         requests = [replace(request, device=self._device, data=self._data) for request in requests]
-        cells = [cell_of(f"{request.model} {request.seed}", request, self.folder) for request in requests]
+        cells = [cell_of(name_of(request), request, self.folder) for request in requests]
         outcomes = self._train(cells, self.folder)
         for outcome in outcomes:
             if outcome.code not in (0, DivergedError.exit_code) and outcome.error is not None:

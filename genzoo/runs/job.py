@@ -20,7 +20,6 @@ from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun
 from genzoo.training.devices import choose_precision
 from genzoo.training.execution import Execution, Precision, gradients_record
-from genzoo.training.initialization import Plan
 from genzoo.training.settings import MAY_CHANGE, Recipe, Settings, differences, resolve_settings, with_steps
 from genzoo.types import Splits
 
@@ -33,14 +32,9 @@ class Job:
     recipe: str
     seed: int
     precision: Precision
-    plan: Plan
+    settings: Settings
     overrides: dict[str, str]
     source: SourceRecord | None = None
-
-    @property
-    def settings(self) -> Settings:
-        """The resolved settings."""
-        return self.plan.settings
 
     @property
     def label(self) -> str:
@@ -53,7 +47,7 @@ class Job:
 
     def with_settings(self, settings: Settings) -> "Job":
         """Return the job with other settings."""
-        return replace(self, plan=replace(self.plan, settings=settings))
+        return replace(self, settings=settings)
 
     def record(
         self,
@@ -97,21 +91,20 @@ def resolve_job(registry: Registry, request: TrainingRequest, source: SourceReco
     game = find_game(registry, request.model)
     base: Recipe | Settings
     if request.recipe is None and source is not None:
-        base, recipe_name = _settings_of(registry, source), source.recipe
+        base, named = settings_of(registry, source), source.recipe
     else:
         base = find_recipe(registry, request.recipe)
-        recipe_name = base.name
+        named = base.name
     texts = {path: to_text(value) for path, value in request.overrides.items()}
     settings = resolve_settings(game, base, list(texts.items()), resolve=registry.resolve)
+    if request.steps is not None:
+        settings = with_steps(settings, request.steps)
     return Job(
         model=registry.name_of(game),
-        recipe=recipe_name,
+        recipe=named,
         seed=request.seed,
         precision=choose_precision(request.precision, request.device, settings.dataset.spec),
-        plan=Plan(
-            settings=settings if request.steps is None else with_steps(settings, request.steps),
-            source=None if source is None else plan_of(registry, source),
-        ),
+        settings=replace(settings, source=None if source is None else settings_of(registry, source)),
         overrides=texts,
         source=source,
     )
@@ -124,17 +117,10 @@ def job_of(registry: Registry, record: RunRecord) -> Job:
         recipe=record.recipe,
         seed=record.seed,
         precision="bf16" if record.precision == "bf16" else "fp32",
-        plan=plan_of(registry, record),
+        settings=settings_of(registry, record),
         overrides=record.overrides,
         source=record.source,
     )
-
-
-def plan_of(registry: Registry, record: RunRecord | SourceRecord) -> Plan:
-    """Return what the networks of a recorded run are made from."""
-    registry = registry.preferring(record.plugins)  # not those that took a name meanwhile
-    source = record.source
-    return Plan(settings=_settings_of(registry, record), source=None if source is None else plan_of(registry, source))
 
 
 def find_game(registry: Registry, model: str | Game) -> Game:
@@ -152,6 +138,13 @@ def default_recipe() -> str:
     return installed_registry().recipe_or_default(None)
 
 
+def recipe_name(registry: Registry, request: TrainingRequest) -> str:
+    """Return the name of the recipe that a request is for."""
+    if request.recipe is None and request.from_run is not None:
+        return Run.at(request.from_run).record.recipe
+    return find_recipe(registry, request.recipe).name
+
+
 def find_recipe(registry: Registry, recipe: str | Recipe | None) -> Recipe:
     """Return the recipe of that name, the recipe itself, or the plugins' default for None."""
     if isinstance(recipe, Recipe):
@@ -167,7 +160,7 @@ def refuse_differences(run: Run, record: RunRecord, job: Job, registry: Registry
     """Raise `SettingsError` listing every difference between a run and a job that is to continue it."""
     # Read again, so that a setting which the record is too old to have stands at its default.
     before, now = (
-        to_json(settings, name_of=registry.name_of) for settings in (plan_of(registry, record).settings, job.settings)
+        to_json(settings, name_of=registry.name_of) for settings in (settings_of(registry, record), job.settings)
     )
     old = {"settings": before, "seed": record.seed, "precision": record.precision, "ranks": record.ranks}
     new = {"settings": now, "seed": job.seed, "precision": job.precision, "ranks": torchrun.size()}
@@ -183,7 +176,9 @@ def refuse_differences(run: Run, record: RunRecord, job: Job, registry: Registry
         )
 
 
-def _settings_of(registry: Registry, record: RunRecord | SourceRecord) -> Settings:
+def settings_of(registry: Registry, record: RunRecord | SourceRecord) -> Settings:
+    """Return the settings of a recorded run, and with them those of the run that it inherits from."""
+    registry = registry.preferring(record.plugins)  # not those that took a name meanwhile
     try:
         settings = from_json(Settings, record.settings, resolve=registry.resolve)
     except SettingsError as error:
@@ -191,4 +186,4 @@ def _settings_of(registry: Registry, record: RunRecord | SourceRecord) -> Settin
             f"the run's record does not fit the installed plugins: {error.found}", error.remedy
         ) from error
     assert isinstance(settings, Settings)
-    return settings
+    return replace(settings, source=None if record.source is None else settings_of(registry, record.source))

@@ -14,7 +14,7 @@ from genzoo.host.registry import registry
 from genzoo.randomness import preserved
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine
-from genzoo.runs.job import Job, job_of, plan_of, resolve_job
+from genzoo.runs.job import Job, job_of, resolve_job, settings_of
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage import checkpoints
 from genzoo.storage.checkpoints import Checkpoint
@@ -48,7 +48,7 @@ def prepared(job: Job, device: str, execution: str, data: str | Path | None) -> 
     inherited = None if checkpoint is None else weights_of(checkpoint)[0]
     with joined(chosen) as ranks:
         trainer = Trainer(
-            job.plan,
+            job.settings,
             splits.train,
             seed=job.seed,
             device=chosen,
@@ -118,7 +118,7 @@ def assist(device: str, execution: str, data: str | Path | None, callback: Callb
         if record.data != job.settings.dataset.fingerprint(root):
             raise SettingsError(f"rank {ranks.rank} has other images of '{job.settings.dataset.name}' than the first")
         trainer = Trainer(
-            job.plan,
+            job.settings,
             splits.train,
             seed=job.seed,
             device=chosen,
@@ -142,7 +142,7 @@ def new_trainer(request: TrainingRequest, *, split: Split | None = None) -> Trai
         raise SettingsError(f"{job.model} takes its {parts} from another run", "it can be trained with: genzoo train")
     chosen, spec = choose_device(request.device), job.settings.dataset.spec
     return Trainer(
-        job.plan,
+        job.settings,
         split or random_split(spec, 16 * job.settings.training.batch_size, seed=request.seed),
         seed=request.seed,
         device=chosen,
@@ -153,14 +153,14 @@ def new_trainer(request: TrainingRequest, *, split: Split | None = None) -> Trai
 
 def model_of(record: RunRecord, checkpoint: Checkpoint, *, device: str, raw: bool) -> Model:
     """Return the model of a run's checkpoint in inference mode; averaged weights are preferred unless `raw`."""
-    plan = plan_of(registry(), record)
+    settings = settings_of(registry(), record)
     tensors, kind = weights_of(checkpoint, raw=raw)
     with preserved():
-        networks = assemble(plan)
+        networks = assemble(settings)
     fill(networks.state_dict(), tensors)
     chosen = choose_device(device)
     return Model.of(
-        plan.settings,
+        settings,
         networks.to(chosen).eval(),
         device=chosen,
         label_frequencies=record.label_frequencies,
@@ -171,7 +171,7 @@ def model_of(record: RunRecord, checkpoint: Checkpoint, *, device: str, raw: boo
 
 def data_of(record: RunRecord, data: str | Path | None) -> Splits:
     """Return the data that a run was trained on."""
-    return plan_of(registry(), record).settings.dataset.load(data_root(data))
+    return settings_of(registry(), record).dataset.load(data_root(data))
 
 
 def _set_aside_newer(run: Run, checkpoint: Checkpoint) -> None:

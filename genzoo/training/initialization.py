@@ -1,7 +1,5 @@
 """The networks of a run before its first step: built, inherited, and given their initial weights."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -11,23 +9,16 @@ from genzoo.randomness import seeded
 from genzoo.training.settings import Settings
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a run's networks are made from: its settings, and the plan of the run it inherits from."""
-
-    settings: Settings
-    source: "Plan | None" = None
-
-
-def initial_networks(plan: Plan, images: Tensor, *, seed: int, inherited: dict[str, Tensor] | None = None) -> Networks:
+def initial_networks(
+    settings: Settings, images: Tensor, *, seed: int, inherited: dict[str, Tensor] | None = None
+) -> Networks:
     """Return the networks as the first step finds them, on the CPU, so that every device starts from the same.
 
     `images` are up to 500 training rows for the architecture's data-dependent start; `inherited` is the state of
     the source run's networks, loaded last.
     """
-    settings = plan.settings
     with seeded(seed, "build"):
-        networks = assemble(plan)
+        networks = assemble(settings)
     draw_weights(networks, std=settings.architecture.init_std, seed=seed)
     with seeded(seed, "initialise"):
         settings.architecture.initialise(networks, images)
@@ -37,23 +28,22 @@ def initial_networks(plan: Plan, images: Tensor, *, seed: int, inherited: dict[s
     return networks
 
 
-def assemble(plan: Plan) -> Networks:
-    """Return the plan's networks, without meaningful weights, inherited parts in place and frozen."""
-    settings = plan.settings
+def assemble(settings: Settings) -> Networks:
+    """Return the networks of these settings, without meaningful weights, inherited parts in place and frozen."""
     networks = settings.game.build(settings.architecture, settings.dataset.spec)
     if not settings.game.inherits:
-        if plan.source is not None:
+        if settings.source is not None:
             raise SettingsError(f"{settings.game.name} inherits nothing: leave out --from")
         return networks
-    if plan.source is None:
+    if settings.source is None:
         parts = " and ".join(settings.game.inherits)
         raise SettingsError(f"{settings.game.name} takes its {parts} from another run", "add: --from RUN")
-    _check_fit(settings, plan.source.settings)
-    theirs = assemble(plan.source)
+    _check_fit(settings, settings.source)
+    theirs = assemble(settings.source)
     for name in settings.game.inherits:
         part = getattr(theirs, name, None)
         if not isinstance(part, nn.Module):
-            raise SettingsError(f"the run given as --from is of {plan.source.settings.game.name}: no {name}")
+            raise SettingsError(f"the run given as --from is of {settings.source.game.name}: no {name}")
         networks.freeze(name, part)
     return networks
 

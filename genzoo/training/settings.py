@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from genzoo.components import Resolve, override, to_json, to_text
+from genzoo.components import Resolve, beside_settings, override, to_json, to_text
 from genzoo.data.dataset import Dataset
 from genzoo.errors import GenzooWarning, SettingsError
 from genzoo.games.game import Game
@@ -116,6 +116,8 @@ class Settings:
     architecture: Architecture
     prior: Prior
     training: Training
+    source: "Settings | None" = beside_settings(None)
+    """The settings of the run whose networks are inherited."""
 
     def per_player_reason(self, networks: Networks) -> str | None:
         """Return why a run with these networks takes a backward pass per player; None: one of the critic serves both.

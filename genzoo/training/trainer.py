@@ -19,8 +19,9 @@ from genzoo.training.batches import Stream
 from genzoo.training.distributed import Ranks, SingleProcess
 from genzoo.training.ema import EMA
 from genzoo.training.execution import Execution, GradientRule, Movers, Precision, Step, StepRule, compiled_or_not
-from genzoo.training.initialization import Plan, initial_networks
+from genzoo.training.initialization import initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
+from genzoo.training.settings import Settings
 from genzoo.types import Batch, Losses, Split
 
 
@@ -29,7 +30,7 @@ class Trainer:
 
     def __init__(
         self,
-        plan: Plan,
+        settings: Settings,
         split: Split,
         *,
         seed: int,
@@ -39,7 +40,6 @@ class Trainer:
         inherited: dict[str, Tensor] | None = None,
         ranks: Ranks | None = None,
     ) -> None:
-        settings = plan.settings
         self.settings = settings
         self.precision = precision
         self.execution = execution
@@ -60,7 +60,7 @@ class Trainer:
             ranks=self.ranks,
         )
         self.autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
-        self.networks = initial_networks(plan, self.stream.first_images(500), seed=seed, inherited=inherited)
+        self.networks = initial_networks(settings, self.stream.first_images(500), seed=seed, inherited=inherited)
         self._place_networks()
         if self.ranks.size > 1 and settings.training.batch_statistics == "sync":
             synchronise(self.networks)

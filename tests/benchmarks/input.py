@@ -17,7 +17,6 @@ from safetensors.torch import save_file
 from genzoo.host.registry import registry
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.training.batches import Stream
-from genzoo.training.initialization import Plan
 from genzoo.training.settings import resolve_settings
 from genzoo.training.trainer import Trainer
 from genzoo.types import Split
@@ -64,7 +63,7 @@ def main(arguments=None):
             print(
                 f"{name}: {rates[name]:.0f} batches/s, {rates[name] * bytes_per_batch / 1e9:.2f} GB/s of stored pixels"
             )
-        trainer = Trainer(Plan(settings=settings), split, seed=0, device=device)
+        trainer = Trainer(settings, split, seed=0, device=device)
         steps = rate(lambda _: trainer.take_step(), chosen.seconds)
         print(
             f"the recipe's own step: {steps:.2f} steps/s; input sustains {min(rates.values()) / steps:,.0f} times that"

@@ -15,7 +15,6 @@ from genzoo.host.registry import registry
 from genzoo.runs import opening
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.training.devices import choose_device
-from genzoo.training.initialization import Plan
 from genzoo.training.settings import resolve_settings
 from genzoo.training.trainer import Trainer
 
@@ -47,7 +46,7 @@ def test_every_model_takes_two_steps_on_every_recipe(root, recipe, model):
         find_game(registry(), model), find_recipe(registry(), recipe), overrides, resolve=registry().resolve
     )
     settings = replace(settings, dataset=settings.dataset.with_found_classes(root))
-    trainer = Trainer(Plan(settings=settings), settings.dataset.load(root).train, seed=0, device=choose_device("cpu"))
+    trainer = Trainer(settings, settings.dataset.load(root).train, seed=0, device=choose_device("cpu"))
     for _ in range(2):
         losses = trainer.take_step()
     assert all(torch.isfinite(value) for value in losses.players.values())

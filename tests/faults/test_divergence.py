@@ -78,26 +78,24 @@ class Struck:
     def __init__(self, at, strike):
         self.at, self.strike = at, strike
         self.trainer = self.before = self.movers = None
-        self.real = Trainer.gradient_rule.fget
+        self.real = Trainer.gradient_rule
 
     def bind(self):
-        """Return what takes the place of the property `Trainer.gradient_rule`."""
+        return property(self.rule_of)
 
-        def gradient_rule(trainer):
-            rule = self.real(trainer)
+    def rule_of(self, trainer):
+        real = self.real.fget(trainer)
 
-            def gradients(networks, batch, players):
-                if trainer.step + 1 != self.at:
-                    return rule(networks, batch, players)
-                self.trainer, self.movers = trainer, tuple(players)
-                self.strike("before", trainer, batch, None)
-                self.before = learned(trainer)
-                found = rule(networks, batch, players)
-                return self.strike("after", trainer, batch, found) or found
+        def gradients(networks, batch, movers):
+            if trainer.step + 1 != self.at:
+                return real(networks, batch, movers)
+            self.trainer, self.movers = trainer, tuple(movers)
+            self.strike("before", trainer, batch, None)
+            self.before = learned(trainer)
+            found = real(networks, batch, movers)
+            return self.strike("after", trainer, batch, found) or found
 
-            return gradients
-
-        return property(gradient_rule)
+        return gradients
 
     @property
     def is_as_before(self):

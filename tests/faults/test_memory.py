@@ -26,6 +26,7 @@ import torch
 import genzoo, genzoo.api, genzoo.cli.train
 import genzoo_gan.gan, genzoo_recipes.mixture25
 from genzoo.evaluation.cards import memory_estimate
+from genzoo.runs import TrainingRequest, new_trainer
 from genzoo.runs.engine import Engine
 from genzoo.training.trainer import Trainer
 
@@ -60,7 +61,8 @@ def command(job):
 
 def measure(job):
     def trainer(rows):
-        return new_trainer(job["model"], recipe=job["recipe"], overrides={"training.batch_size": rows})
+        overrides = {"training.batch_size": rows}
+        return new_trainer(TrainingRequest(model=job["model"], recipe=job["recipe"], overrides=overrides))
     trainer(8).take_step()
     large = trainer(job["rows"])
     begun = status("VmRSS:")
@@ -287,7 +289,7 @@ def test_a_batch_that_fits_nowhere_is_refused_by_its_first_step(server, tmp_path
     assert not list(path.glob("**/*.tmp"))
 
 
-def test_a_limit_on_memory_while_training_leaves_the_last_checkpoint_good(server, tmp_path, tally):
+def test_a_process_whose_memory_is_limited_while_it_trains_ends_with_its_last_checkpoint_good(server, tmp_path, tally):
     endless = options(training__steps=100_000)
     command = [sys.executable, "-m", "genzoo", "train", "gan", *endless, "--run", str(tmp_path / "run"), "--quiet"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=server.environment) as process:
@@ -392,12 +394,11 @@ def fail(how):
 
 @pytest.mark.parametrize("how", ["shapes", "view", "memory format", "overlap", "graph", "replay"])
 def test_another_runtime_error_in_a_step_is_told_as_what_it_is(say, monkeypatch, tmp_path, how):
-    def gradient_rule(trainer):
-        rule = real(trainer)
-        return lambda *given: fail(how) if trainer.step == 2 else rule(*given)
+    def take_step(trainer):
+        return fail(how) if trainer.step == 2 else real(trainer)
 
-    real = Trainer.gradient_rule.fget
-    monkeypatch.setattr(Trainer, "gradient_rule", property(gradient_rule))
+    real = Trainer.take_step
+    monkeypatch.setattr(Trainer, "take_step", take_step)
     said = say("train", "gan", *options(training__batch_size=8), "--run", "run", "--quiet")
     assert said.code == 1
     assert said.err.startswith("error: RuntimeError: ")

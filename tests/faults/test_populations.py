@@ -19,7 +19,6 @@ from genzoo.runs import TrainingRequest, train_together
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine
 from genzoo.storage.run_folder import Run
-from genzoo.training.initialization import Plan
 from genzoo.training.nonfinite import Fault
 from genzoo.training.populations import Population, difference
 from genzoo.training.trainer import Trainer
@@ -47,14 +46,14 @@ def trainer_of(model, seed=0, *, recipe="mixture25", double=False, precision="fp
     job = job_of_request(model, recipe=recipe, seed=seed, precision=precision, overrides=common | (overrides or {}))
     split = job.settings.dataset.load(None).train
     split = split._replace(x=split.x[:64], labels=None if split.labels is None else split.labels[:64])
-    trainer = Trainer(job.plan, split, seed=seed, device=torch.device("cpu"), precision=precision)
+    trainer = Trainer(job.settings, split, seed=seed, device=torch.device("cpu"), precision=precision)
     return doubled(trainer) if double else trainer
 
 
 def remade(trainer, **settings):
     """Return a trainer at step 0 with other parts in its settings."""
-    plan, split = Plan(settings=replace(trainer.settings, **settings)), trainer.stream.split
-    return Trainer(plan, split, seed=trainer.seed, device=trainer.device, precision=trainer.precision)
+    settings, split = replace(trainer.settings, **settings), trainer.stream.split
+    return Trainer(settings, split, seed=trainer.seed, device=trainer.device, precision=trainer.precision)
 
 
 def played(trainers, steps=STEPS):

@@ -22,7 +22,7 @@ from genzoo.nn.layers import MaxoutLayer, UntiedBias
 from genzoo.nn.stacks import Stack
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.training import Training
-from genzoo.training.initialization import Plan, initial_networks
+from genzoo.training.initialization import initial_networks
 from genzoo.training.settings import resolve_settings
 from genzoo.types import DataSpec, Split, Splits
 from genzoo_ali.ali import ALI
@@ -690,7 +690,7 @@ def start(request):
     ramp = torch.linspace(0, 1, prod(shape)).view(shape)
     images = (torch.rand(500, *shape, generator=torch.Generator().manual_seed(1)) + ramp) / 2
     images[:, 0, 0, 0], images[:, 0, 0, 1] = 0.0, 1.0
-    networks = initial_networks(Plan(settings=settings_of(request.param)), images, seed=3)
+    networks = initial_networks(settings_of(request.param), images, seed=3)
     return Start(request.param, networks, images)
 
 

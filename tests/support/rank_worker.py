@@ -71,7 +71,7 @@ ROWS_1D, ROWS_2D = (12, 5), (6, 3, 4, 2)
 def trainer_of(model, recipe, overrides, ranks):
     job = job_of_request(model, recipe=recipe, seed=3, overrides=overrides, device="cpu")
     splits = job.settings.dataset.load(data_root())
-    return Trainer(job.plan, splits.train, seed=3, device=CPU, ranks=ranks)
+    return Trainer(job.settings, splits.train, seed=3, device=CPU, ranks=ranks)
 
 
 def state_of(trainer):

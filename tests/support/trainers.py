@@ -1,7 +1,7 @@
 """Trainers in memory on toy components, in float32 or float64."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import ClassVar
 
@@ -14,7 +14,6 @@ from genzoo.host.registry import registry
 from genzoo.runs import TrainingRequest
 from genzoo.runs.job import resolve_job
 from genzoo.training.ema import EMA
-from genzoo.training.initialization import Plan
 from genzoo.training.settings import Settings
 from genzoo.training.trainer import Trainer
 from genzoo.types import Batch
@@ -31,8 +30,7 @@ def settings_of(game, *, dataset=DATA, architecture=SMALL, training=TRAINING):
 
 def trainer_on(settings, *, seed=3, source=None, **more):
     """Return a trainer on the training rows of the settings' data; `source` are the settings of the run it is from."""
-    plan = Plan(settings=settings, source=None if source is None else Plan(settings=source))
-    return Trainer(plan, settings.dataset.load(None).train, seed=seed, device=CPU, **more)
+    return Trainer(replace(settings, source=source), settings.dataset.load(None).train, seed=seed, device=CPU, **more)
 
 
 def trainer_of(game, *, seed=3, source=None, inherited=None, precision="fp32", **settings):

@@ -33,6 +33,7 @@ from genzoo.comparison import (
     progress,
     report,
     results,
+    training,
     worker,
 )
 from genzoo.comparison.progress import LogTail
@@ -202,7 +203,7 @@ def test_a_model_that_diverges_has_its_row_and_the_others_finish(say, tmp_path):
 
 def test_two_cells_with_the_same_seed_see_the_same_batches_and_z_and_start_from_the_same_decoder():
     trainers = [
-        Trainer(one.plan, one.settings.dataset.load(None).train, seed=1, device=torch.device("cpu"))
+        Trainer(one.settings, one.settings.dataset.load(None).train, seed=1, device=torch.device("cpu"))
         for one in (job("ali", seed=1), job("gan", seed=1), job("vae", seed=1))
     ]
     first, *others = trainers
@@ -343,7 +344,7 @@ def test_a_browser_draws_the_report(compared, tmp_path, width, scheme):
 def test_a_worker_that_ends_without_a_word_is_a_failure_with_its_last_words(tmp_path):
     bad = replace(cell("ali", folder=tmp_path), request=replace(request(), model="nonsense", run=tmp_path / "run"))
     with LocalProcesses(1) as executor:
-        (outcome,) = cells.train_cells([bad], executor, tasks=tmp_path / "tasks")
+        (outcome,) = training.run_cells([bad], executor, tasks=tmp_path / "tasks")
     assert outcome.code == 2
     assert "nonsense" in outcome.found
     assert not (tmp_path / "cells").exists()
@@ -361,7 +362,7 @@ class Killing(Executor):
 
 
 def test_a_worker_that_was_killed_is_told_from_one_that_failed(tmp_path):
-    (outcome,) = cells.train_cells([cell("ali", folder=tmp_path)], Killing(), tasks=tmp_path / "tasks")
+    (outcome,) = training.run_cells([cell("ali", folder=tmp_path)], Killing(), tasks=tmp_path / "tasks")
     assert outcome.code == 137
     assert outcome.found == "its process was ended by signal 9 Killed"
     assert (tmp_path / "tasks").is_dir()  # for a person to read
@@ -513,7 +514,7 @@ def test_the_summary_of_nothing_is_nothing():
 
 def teams(*jobs, together=True, waiting=None):
     listed = [cells.Cell(label="x", job=job, run=Run(Path("none")), request=None) for job in jobs]
-    return list(cells.teams(listed, range(len(jobs)) if waiting is None else waiting, together))
+    return list(training.teams(listed, range(len(jobs)) if waiting is None else waiting, together))
 
 
 def test_cells_that_differ_in_seed_and_optimizer_share_a_process():

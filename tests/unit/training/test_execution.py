@@ -17,7 +17,6 @@ from genzoo.storage.run_folder import Run
 from genzoo.training import execution
 from genzoo.training.devices import choose_device, choose_execution, choose_precision
 from genzoo.training.execution import Captured, arithmetic, compiled_or_not
-from genzoo.training.initialization import Plan
 from genzoo.training.populations import Population
 from genzoo.training.trainer import Trainer
 from genzoo.types import Batch, DataSpec, Losses
@@ -46,10 +45,10 @@ def trainer_of(model, *, how="eager", seed=0, recipe="mixture25", device="cpu", 
 
 def remade(trainer, *, rows=None, **settings):
     """Return a trainer at step 0 with other parts in its settings, or on the first rows alone."""
-    plan, split = Plan(settings=replace(trainer.settings, **settings)), trainer.stream.split
+    settings, split = replace(trainer.settings, **settings), trainer.stream.split
     if rows is not None:
         split = split._replace(x=split.x[:rows], labels=None if split.labels is None else split.labels[:rows])
-    return Trainer(plan, split, seed=trainer.seed, device=trainer.device, execution=trainer.execution)
+    return Trainer(settings, split, seed=trainer.seed, device=trainer.device, execution=trainer.execution)
 
 
 def doubled(trainer):

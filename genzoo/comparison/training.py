@@ -1,0 +1,123 @@
+"""Training cells: those that are not done yet become tasks, run by an executor, and every cell has an outcome."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, wait
+from contextlib import contextmanager
+from pathlib import Path
+
+from genzoo.comparison.cells import Cell
+from genzoo.comparison.executors import LocalProcesses
+from genzoo.comparison.progress import ComparisonCallback, LogTail
+from genzoo.comparison.worker import Outcome, Task, run_task
+from genzoo.errors import warn
+from genzoo.runs.job import Job
+from genzoo.training.devices import choose_device
+from genzoo.training.settings import apart_from_optimizers
+
+_POLL = 0.3
+"""Seconds between two looks at the trainings."""
+
+
+def train_cells(
+    cells: Sequence[Cell],
+    folder: Path,
+    *,
+    callback: ComparisonCallback | None,
+    replaces: Sequence[str] = (),
+    jobs: int | None,
+    together: bool | None,
+    device: str,
+    executor: Executor | None,
+) -> list[Outcome]:
+    """Train what is not done yet, report to `callback`, warn of what the trainings warned of, and return the outcomes.
+
+    `jobs`, `together`, `device` and `executor` are those of `compare`.
+    """
+    callback = callback or ComparisonCallback()
+    labels = [f"{cell.label} seed {cell.job.seed}" for cell in cells]
+    callback.on_start(folder, labels, sum(cell.is_done for cell in cells), replaces)
+    with _executor(executor, jobs or max(1, min(len(cells), os.cpu_count() or 1))) as workers:
+        outcomes = run_cells(
+            cells,
+            workers,
+            tasks=folder / "tasks",
+            together=_plays_together(together, device),
+            progress=callback.on_progress,
+        )
+    warn(dict.fromkeys(line for outcome in outcomes for line in outcome.warnings))
+    return outcomes
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    executor: Executor,
+    *,
+    tasks: Path,
+    together: bool = False,
+    progress: Callable[[Mapping[int, tuple[int, int]]], None] = lambda steps: None,
+) -> list[Outcome]:
+    """Train what is not done yet, and return how every cell ended; a training that fails does not stop the others.
+
+    With `together`, cells that differ in seed and optimizer alone are one task. `tasks` is the folder in which the
+    tasks and their outcomes are files. `progress` is given (step, steps) by the number of the cell, and may raise to
+    stop: what has not begun is cancelled.
+    """
+    outcomes = {number: Outcome() for number, cell in enumerate(cells) if cell.is_done}
+    logs = {number: LogTail(cell.run) for number, cell in enumerate(cells) if number not in outcomes}
+    steps = {number: cell.settings.training.steps for number, cell in enumerate(cells)}
+    running: dict[Future[int], tuple[Task, tuple[int, ...]]] = {}
+    try:
+        for team in teams(cells, list(logs), together):
+            task = Task(tasks / f"{cells[team[0]].run.name}-{os.getpid()}")  # two comparisons may share a cell
+            task.write([request for number in team if (request := cells[number].request) is not None])
+            running[executor.submit(run_task, task.folder)] = task, team
+        while running:
+            ended, _ = wait(running, timeout=_POLL, return_when="FIRST_COMPLETED")
+            for future in ended:
+                task, team = running.pop(future)
+                outcomes |= zip(team, task.outcomes(future, len(team)), strict=True)
+            progress({number: (_step(number, logs, outcomes, steps), steps[number]) for number in range(len(cells))})
+    finally:
+        for future in running:
+            future.cancel()
+    return [outcomes[number] for number in range(len(cells))]
+
+
+def teams(cells: Sequence[Cell], waiting: Sequence[int], together: bool) -> Iterator[tuple[int, ...]]:
+    """Yield the numbers of the cells that one task trains, in the order of their first ones."""
+    alike: dict[str, tuple[int, ...]] = {}
+    for number in waiting:
+        key = _likeness(cells[number].job) if together else str(number)
+        alike[key] = (*alike.get(key, ()), number)
+    yield from alike.values()
+
+
+def _likeness(job: Job) -> str:
+    """Return what two trainings must have in common to be played as one program."""
+    source = None if job.source is None else job.source.sha256
+    return json.dumps([job.model, apart_from_optimizers(job.settings), job.precision, source], sort_keys=True)
+
+
+def _step(number: int, logs: Mapping[int, LogTail], outcomes: Mapping[int, Outcome], steps: Mapping[int, int]) -> int:
+    ended_well = number in outcomes and outcomes[number].code == 0
+    return steps[number] if ended_well else logs[number].step()
+
+
+def _plays_together(chosen: bool | None, device: str) -> bool:
+    """Return whether replicas are played as one program: as was chosen, else on GPUs, where that was made for."""
+    return choose_device(device).type == "cuda" if chosen is None else chosen
+
+
+@contextmanager
+def _executor(executor: Executor | None, jobs: int) -> Iterator[Executor]:
+    """Yield the caller's executor, or one of this machine's, whose trainings are stopped and saved on an exception."""
+    if executor is not None:
+        yield executor
+        return
+    chosen = LocalProcesses(jobs)
+    try:
+        yield chosen
+    finally:
+        chosen.shutdown(cancel_futures=True)
