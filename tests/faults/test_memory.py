@@ -289,7 +289,7 @@ def test_a_batch_that_fits_nowhere_is_refused_by_its_first_step(server, tmp_path
     assert not list(path.glob("**/*.tmp"))
 
 
-def test_a_process_whose_memory_is_limited_while_it_trains_ends_with_its_last_checkpoint_good(server, tmp_path, tally):
+def test_a_limit_on_memory_while_training_leaves_the_last_checkpoint_good(server, tmp_path, tally):
     endless = options(training__steps=100_000)
     command = [sys.executable, "-m", "genzoo", "train", "gan", *endless, "--run", str(tmp_path / "run"), "--quiet"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=server.environment) as process:
