@@ -26,6 +26,7 @@ import torch
 import genzoo, genzoo.api, genzoo.cli.train
 import genzoo_gan.gan, genzoo_recipes.mixture25
 from genzoo.evaluation.cards import memory_estimate
+from genzoo.runs import TrainingRequest, new_trainer
 from genzoo.runs.engine import Engine
 from genzoo.training.trainer import Trainer
 
@@ -60,7 +61,8 @@ def command(job):
 
 def measure(job):
     def trainer(rows):
-        return new_trainer(job["model"], recipe=job["recipe"], overrides={"training.batch_size": rows})
+        overrides = {"training.batch_size": rows}
+        return new_trainer(TrainingRequest(model=job["model"], recipe=job["recipe"], overrides=overrides))
     trainer(8).take_step()
     large = trainer(job["rows"])
     begun = status("VmRSS:")
