@@ -21,8 +21,6 @@ CORE = sorted(
     path for path in (TESTS / "unit").rglob("*.py") if "plugins" not in path.relative_to(TESTS / "unit").parts[:1]
 )
 STILL = {
-    "unit/comparison/test_comparing.py": "whole comparisons of first-party models",
-    "unit/comparison/test_studies.py": "the studies of the paper, which are a plugin",
     "unit/training/test_execution.py": "compiled and captured steps of every kind of first-party game",
 }
 """Files that still know plugins, and why; nothing may be added."""

@@ -1,49 +1,36 @@
 """Comparisons: the same batches and z for everyone, statistics, what is not trained twice, and the report."""
 
 import json
-import math
 import re
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 import genzoo
 from genzoo.comparison import (
     ComparisonCallback,
     LocalProcesses,
-    ResultRow,
     Results,
-    StoredScore,
-    Summary,
     baselines,
     cells,
-    progress,
     report,
-    results,
     training,
-    worker,
 )
-from genzoo.comparison.progress import LogTail
 from genzoo.comparison.sections import Picture, Section
 from genzoo.components import to_json
 from genzoo.errors import SettingsError
 from genzoo.host.registry import registry
 from genzoo.runs import TrainingRequest
-from genzoo.runs.job import find_game, find_recipe, resolve_job
-from genzoo.storage import files
+from genzoo.runs.job import find_recipe, resolve_job
 from genzoo.storage.run_folder import Run
 from genzoo.training.trainer import Trainer
 
@@ -217,43 +204,6 @@ def test_two_cells_with_the_same_seed_see_the_same_batches_and_z_and_start_from_
 # What is said of it
 
 
-def test_statistics_are_over_seeds_at_the_last_step_and_best_is_over_the_way():
-    def course(*values):
-        return [
-            StoredScore(metric="m", value=value, step=step, protocol={"seed": 1}, better="lower")
-            for step, value in enumerate(values, start=1)
-        ]
-
-    (score,) = results.row_scores([course(3.0, 1.0, 2.0), course(5.0, 4.0, 6.0)])
-    assert score.final == Summary(mean=4.0, std=statistics.stdev([2.0, 6.0]), min=2.0, max=6.0)
-    assert score.best.mean == 2.5
-    assert score.values == (2.0, 6.0)
-
-
-def test_scores_of_another_protocol_are_kept_apart_and_not_ranked():
-    def score(value, rows):
-        return StoredScore(metric="m", value=value, step=1, protocol={"rows": rows, "seed": 0}, better="lower")
-
-    of_rows = [results.row_scores([[score(value, rows)]]) for value, rows in ((3.0, 10), (1.0, 20), (2.0, 10))]
-    cost = {"parameters": 1, "macs_per_update": 1, "steps": 1, "images_seen": 1, "seconds": 1.0}
-    rows = tuple(
-        ResultRow(label=name, model="m", seeds=(0,), scores=scores, failed=(), settings={}, **cost)
-        for name, scores in zip("abc", of_rows, strict=True)
-    )
-    known = {
-        "recipe": "r",
-        "data": "d",
-        "baselines": (),
-        "cells": (),
-        "environment": {},
-        "command": "",
-        "vectors": True,
-    }
-    (entries,) = report.ScoreTable(Results(rows=rows, **known)).rows
-    assert [entry.text for entry in entries] == ["3", "1 †", "2"]
-    assert [entry.best for entry in entries] == [False, False, True]
-
-
 def test_what_a_model_cannot_do_is_a_dash_with_a_reason(compared):
     table = (compared / "table.md").read_text()
     row = next(line for line in table.splitlines() if line.startswith("| reconstruction ↓"))
@@ -351,23 +301,6 @@ def test_a_worker_that_ends_without_a_word_is_a_failure_with_its_last_words(tmp_
     assert not (tmp_path / "run").exists()
 
 
-class Killing(Executor):
-    """Runs nothing: its workers end by signal 9."""
-
-    def submit(self, fn, /, *args, **more):
-        (args[0] / worker.OUTPUT).write_text("Killed")
-        future = Future()
-        future.set_result(-9)
-        return future
-
-
-def test_a_worker_that_was_killed_is_told_from_one_that_failed(tmp_path):
-    (outcome,) = training.run_cells([cell("ali", folder=tmp_path)], Killing(), tasks=tmp_path / "tasks")
-    assert outcome.code == 137
-    assert outcome.found == "its process was ended by signal 9 Killed"
-    assert (tmp_path / "tasks").is_dir()  # for a person to read
-
-
 SMALL_OVERRIDES = {"dataset.rows": 200, "dataset.held_out_rows": 2200, "training.batch_size": 20}
 
 
@@ -382,21 +315,6 @@ def test_trainings_run_wherever_an_executor_runs_them(compared, tmp_path):
     assert replace(row, seconds=0, settings={}) == replace(known, seconds=0, settings={})
     assert [run.record.seed for run in comparison.runs["vae"]] == [0, 1]
     assert not (tmp_path / "tasks").exists()
-
-
-def test_the_processes_of_this_machine_run_tasks_alone():
-    with LocalProcesses(1) as executor, pytest.raises(TypeError, match="runs tasks of comparisons alone"):
-        executor.submit(print, "anything")
-
-
-def test_a_request_crosses_to_a_worker_as_json_with_games_and_recipes_as_values():
-    recipe = replace(find_recipe(registry(), "mixture25"), name="nobody registers this")
-    game = find_game(registry(), "ali")
-    value = TrainingRequest(
-        model=game, recipe=recipe, overrides={"training.batch_size": "20"}, run="here", device="cpu", seed=3
-    )
-    stored = json.loads(json.dumps(value.to_json(name_of=registry().name_of)))
-    assert TrainingRequest.from_json(stored, resolve=registry().resolve) == value
 
 
 def test_a_recipe_that_no_plugin_registers_is_compared(tmp_path):
@@ -467,46 +385,6 @@ def test_the_untrained_baseline_of_a_conditional_model_has_its_sample_scores(tmp
 
 
 # Progress
-
-
-def test_every_byte_of_a_log_is_read_once(tmp_path, monkeypatch):
-    run = Run(tmp_path)
-    tail, path = LogTail(run), tmp_path / "metrics.jsonl"
-    assert tail.step() == 0
-    read = []
-    real = progress.json.loads
-    monkeypatch.setattr(progress.json, "loads", lambda line: read.append(bytes(line)) or real(line))
-    path.write_bytes(b'{"step": 10}\n{"step": 20}\n{"st')
-    assert tail.step() == 20
-    assert tail.step() == 20
-    assert read == [b'{"step": 20}']
-    with path.open("ab") as file:
-        file.write(b'ep": 30}\n')
-    assert tail.step() == 30
-    files.write(path, b'{"step": 5}\n')  # as a run that goes on from a checkpoint writes its log anew
-    assert tail.step() == 5
-    path.unlink()
-    assert tail.step() == 5
-
-
-@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=30), st.data())
-def test_a_log_that_grows_in_pieces_has_the_step_of_its_last_whole_line(steps, data):
-    content = b"".join(json.dumps({"step": step, "losses": {}}).encode() + b"\n" for step in steps)
-    with tempfile.TemporaryDirectory() as folder:
-        path, tail, at = Path(folder) / "metrics.jsonl", LogTail(Run(Path(folder))), 0
-        while at < len(content):
-            end = data.draw(st.integers(at + 1, len(content)))
-            with path.open("ab") as file:
-                file.write(content[at:end])
-            at = end
-            whole = content[:at].count(b"\n")
-            assert tail.step() == (steps[whole - 1] if whole else 0)
-
-
-def test_the_summary_of_nothing_is_nothing():
-    assert results.summary([]) is None
-    assert results.summary([2.0]) == Summary(mean=2.0, std=0.0, min=2.0, max=2.0)
-    assert math.isclose(results.summary([1.0, 3.0]).std, 2**0.5)
 
 
 # Together
