@@ -14,7 +14,7 @@ from torch import Tensor
 from genzoo.data.labels import label_frequencies
 from genzoo.errors import DivergedError, GenzooError, InterruptedRun, ResourceError, UnreadableError, is_out_of_memory
 from genzoo.evaluation import pictures
-from genzoo.evaluation.cards import memory_estimate
+from genzoo.evaluation.costs import memory_estimate
 from genzoo.evaluation.model import Model
 from genzoo.nn.interfaces import Networks
 from genzoo.randomness import preserved

@@ -3,7 +3,7 @@
 from trainers import DATA, SMALL
 
 from genzoo import Networks
-from genzoo.evaluation.cards import memory_estimate
+from genzoo.evaluation.costs import memory_estimate
 
 
 class OneSided(Networks):
