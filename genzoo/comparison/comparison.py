@@ -99,10 +99,10 @@ def compare(
     replaced = labels_of(folder)
     replaces = [] if replaced == list(labelled) else replaced
     callback.on_start(folder, labels, sum(cell.is_done for cell in cells), replaces)
-    with local_executor(executor, jobs or min(len(cells), os.cpu_count() or 1)) as chosen:
+    with local_executor(executor, jobs or min(len(cells), os.cpu_count() or 1)) as where:
         outcomes = train_cells(
             cells,
-            chosen,
+            where,
             tasks=folder / "tasks",
             together=plays_together(together, device),
             progress=callback.on_progress,
@@ -113,9 +113,9 @@ def compare(
     return Comparison(folder=folder, results=results, runs=runs)
 
 
-def plays_together(chosen: bool | None, device: str) -> bool:
+def plays_together(together: bool | None, device: str) -> bool:
     """Return whether replicas are played as one program: as was chosen, else on GPUs, where that was made for."""
-    return choose_device(device).type == "cuda" if chosen is None else chosen
+    return choose_device(device).type == "cuda" if together is None else together
 
 
 @contextmanager
@@ -124,11 +124,11 @@ def local_executor(executor: Executor | None, jobs: int) -> Iterator[Executor]:
     if executor is not None:
         yield executor
         return
-    chosen = LocalProcesses(jobs)
+    processes = LocalProcesses(jobs)
     try:
-        yield chosen
+        yield processes
     finally:
-        chosen.shutdown(cancel_futures=True)
+        processes.shutdown(cancel_futures=True)
 
 
 def _by_label(contestants: Sequence[Contestant]) -> dict[str, Contestant]:
@@ -184,17 +184,18 @@ def _report(
     splits = dataset.load(data_root(data))
     ended_well = {id(cell) for cell, outcome in zip(cells, outcomes, strict=True) if not outcome.code}
     models = {label: session.load_run(cell.run) for label, cell in first.items() if id(cell) in ended_well}
-    of_cells = [cell_result(cell, outcome) for cell, outcome in zip(cells, outcomes, strict=True)]
+    cell_results = [cell_result(cell, outcome) for cell, outcome in zip(cells, outcomes, strict=True)]
     rows = []
     for label in first:
-        own = [(cell, result) for cell, result in zip(cells, of_cells, strict=True) if cell.label == label]
-        rows.append(row_of([cell for cell, _ in own], [result for _, result in own], _obstacles(models.get(label))))
+        pairs = [(cell, result) for cell, result in zip(cells, cell_results, strict=True) if cell.label == label]
+        own_cells, own_results = [cell for cell, _ in pairs], [result for _, result in pairs]
+        rows.append(row_of(own_cells, own_results, _obstacles(models.get(label))))
     results = Results(
         recipe=cells[0].job.recipe,
         data=dataset.name,
         rows=tuple(rows),
         baselines=baselines_of(first, models, splits),
-        cells=tuple(of_cells),
+        cells=tuple(cell_results),
         environment=environment(),
         command=command,
         vectors=not dataset.spec.is_image,

@@ -124,21 +124,21 @@ def _cost_row(row: ResultRow) -> tuple[str, ...]:
     return (row.label, f"{row.parameters:,}", macs, f"{row.steps:,}", f"{row.images_seen:,}", f"{row.seconds:.0f}")
 
 
-def _reasons(results: Results, shown: set[str]) -> list[str]:
+def _reasons(results: Results, metrics: set[str]) -> list[str]:
     """Return which trainings failed, and why some cells are empty."""
     reasons = [f"{row.label} failed: {failure}" for row in results.rows for failure in row.failed]
     for row in results.rows:
         by_reason: dict[str, list[str]] = {}
         for name, reason in row.obstacles:
-            if name in shown:
+            if name in metrics:
                 by_reason.setdefault(reason, []).append(name)
         reasons += [f"{row.label} has no {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
     return reasons
 
 
 def _in_markdown(entry: TableEntry) -> str:
-    shown = f"**{entry.text}**" if entry.best else entry.text
-    return f"{shown} ({entry.detail})" if entry.detail else shown
+    text = f"**{entry.text}**" if entry.best else entry.text
+    return f"{text} ({entry.detail})" if entry.detail else text
 
 
 def _mean(final: Summary) -> str:

@@ -53,7 +53,7 @@ def reproduce(
     `together` and `executor` are those of `compare`. A training that fails otherwise than by diverging ends the study
     with its error.
     """
-    chosen = _chosen(study, budget, overrides or {})
+    configured = _configured(study, budget, overrides or {})
     callback = callback or ComparisonCallback()
 
     def train(cells: Sequence[Cell], folder: Path) -> list[Outcome]:
@@ -69,14 +69,14 @@ def reproduce(
         warn(dict.fromkeys(line for outcome in outcomes for line in outcome.warnings))
         return outcomes
 
-    lab = Lab(Path(report), chosen.name, train=train, device=device, data=data)
+    lab = Lab(Path(report), configured.name, train=train, device=device, data=data)
     with stdout_to_stderr():
-        table = chosen.carry_out(lab)
+        table = configured.carry_out(lab)
     files.write(lab.folder / "table.md", (table + "\n").encode())
-    return Reproduction(study=chosen, folder=lab.folder, table=table, document=read_document(lab.folder) or {})
+    return Reproduction(study=configured, folder=lab.folder, table=table, document=read_document(lab.folder) or {})
 
 
-def _chosen(study: str | Study, budget: Budget, overrides: Mapping[str, object]) -> Study:
+def _configured(study: str | Study, budget: Budget, overrides: Mapping[str, object]) -> Study:
     resolve = registry().resolve
     if isinstance(study, str):
         registry().find("studies", study)

@@ -33,7 +33,7 @@ def sections_of(models: Mapping[str, Model], splits: Splits) -> list[Section]:
         return []
     first = next(iter(models.values())).data
     count = 64 if first.is_image else 2500
-    shown = min(count // 2 if first.is_image else count, len(splits.validation.x))
+    originals = min(count // 2 if first.is_image else count, len(splits.validation.x))
     autoencoders = {
         label: model
         for label, model in models.items()
@@ -44,7 +44,7 @@ def sections_of(models: Mapping[str, Model], splits: Splits) -> list[Section]:
         pictures.save_samples(path, model, count=count, seed=0)
 
     def reconstructions(path: Path, model: Model) -> None:
-        pictures.save_reconstructions(path, model, splits.validation, count=shown, seed=0)
+        pictures.save_reconstructions(path, model, splits.validation, count=originals, seed=0)
 
     def interpolations(path: Path, model: Model) -> None:
         x, y = model.rows(splits.validation, 2 * _INTERPOLATED)

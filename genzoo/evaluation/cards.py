@@ -17,8 +17,8 @@ from genzoo.types import DataSpec
 
 def recipe_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
     """Return what a recipe is, with the networks of `settings`' game, or of its architecture without a game."""
-    shown = recipe if settings is None else settings
-    networks = networks_of(shown)
+    described = recipe if settings is None else settings
+    networks = networks_of(described)
     gradients = {} if settings is None else gradients_record(settings.per_player_reason(networks))
     return {
         "kind": "recipe",
@@ -26,23 +26,23 @@ def recipe_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
         "summary": recipe.summary,
         "model": None if settings is None else settings.game.name,
         "networks": networks_card(networks),
-        "data": dataset_card(shown.dataset),
+        "data": dataset_card(described.dataset),
         "game": None if settings is None else to_json(settings.game),
-        "architecture": to_json(shown.architecture),
-        "prior": to_json(shown.prior),
-        "training": to_json(shown.training),
+        "architecture": to_json(described.architecture),
+        "prior": to_json(described.prior),
+        "training": to_json(described.training),
         **gradients,
         "notes": list(recipe.notes),
         "settings": [] if settings is None else list(paths(settings)),
     }
 
 
-def networks_of(chosen: Recipe | Settings) -> Networks:
+def networks_of(described: Recipe | Settings) -> Networks:
     """Return the networks of a game, or of a recipe's architecture, without memory for their weights."""
-    architecture, data = chosen.architecture, chosen.dataset.spec
+    architecture, data = described.architecture, described.dataset.spec
     with torch.device("meta"):
-        if isinstance(chosen, Settings):
-            return chosen.game.build(architecture, data)
+        if isinstance(described, Settings):
+            return described.game.build(architecture, data)
         return Networks(
             encoder=architecture.encoder(data), decoder=architecture.decoder(data), critic=architecture.critic(data)
         )
@@ -58,10 +58,10 @@ def network_card(network: nn.Module) -> dict[str, Any]:
     stacks = {name: module for name, module in network.named_modules() if isinstance(module, Stack)}
     cards = [(name, card) for name, stack in stacks.items() for card in stack.cards]
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    told = sum(card.parameters for _, card in cards) == parameters
+    is_complete = sum(card.parameters for _, card in cards) == parameters
     return {
         "parameters": parameters,
-        "macs": sum(card.macs for _, card in cards) if told else None,
+        "macs": sum(card.macs for _, card in cards) if is_complete else None,
         "layers": [_layer(name, number, card) for number, (name, card) in enumerate(cards, start=1)],
     }
 
@@ -78,13 +78,13 @@ def dataset_card(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def component_card(kind: str, chosen: type[Component]) -> dict[str, Any]:
+def component_card(kind: str, component: type[Component]) -> dict[str, Any]:
     """Return a component's documentation and fields with their defaults."""
     try:
-        fields = to_json(chosen())
+        fields = to_json(component())
     except TypeError:  # it has fields without defaults
-        fields = {"name": chosen.name}
-    return {"kind": kind, "name": chosen.name, "about": _about(chosen), "fields": fields}
+        fields = {"name": component.name}
+    return {"kind": kind, "name": component.name, "about": _about(component), "fields": fields}
 
 
 def _layer(table: str, number: int, card: LayerCard) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def _spec(spec: DataSpec) -> dict[str, Any]:
     }
 
 
-def _about(thing: object) -> str:
-    kind = thing if isinstance(thing, type) else type(thing)
+def _about(documented: object) -> str:
+    kind = documented if isinstance(documented, type) else type(documented)
     lines = (kind.__doc__ or "").strip().splitlines()
     return "\n".join(line.removeprefix("    ") for line in lines)

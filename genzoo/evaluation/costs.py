@@ -20,14 +20,14 @@ def memory_estimate(networks: Networks, rows: int) -> tuple[int, int | None]:
     The latter are the float32 outputs of every row of the layer tables, three for each (linear map, norm,
     nonlinearity), as often as a network sees a row in an update; None without tables.
     """
-    kept = 16 * sum(parameter.numel() for parameter in networks.parameters())
+    stored = 16 * sum(parameter.numel() for parameter in networks.parameters())
     values = sum(
         prod(card.output) * networks.rows_per_update(name.partition(".")[0])
         for name, stack in networks.named_modules()
         if isinstance(stack, Stack)
         for card in stack.cards
     )
-    return kept, 12 * values * rows or None
+    return stored, 12 * values * rows or None
 
 
 def forward_macs(trainer: Trainer) -> int | None:
@@ -58,13 +58,13 @@ def _costs(networks: nn.Module) -> dict[nn.Module, Callable[[torch.Tensor], int]
     """Return what every linear map's output costs; None if some parameter is in no known layer."""
     stacks = [module for module in networks.modules() if isinstance(module, Stack)]
     loose = [module for module in networks.modules() if isinstance(module, nn.Linear)]
-    known = {id(parameter) for module in [*stacks, *loose] for parameter in module.parameters()}
-    if any(id(parameter) not in known for parameter in networks.parameters()):
+    in_layers = {id(parameter) for module in [*stacks, *loose] for parameter in module.parameters()}
+    if any(id(parameter) not in in_layers for parameter in networks.parameters()):
         return None
-    found: dict[nn.Module, Callable[[torch.Tensor], int]] = {
+    costs: dict[nn.Module, Callable[[torch.Tensor], int]] = {
         module: partial(_dense, module.in_features) for module in loose
     }
-    return found | {
+    return costs | {
         module: partial(_rows, card.macs)
         for stack in stacks
         for layer, card in zip(stack.layers, stack.cards, strict=True)
@@ -73,8 +73,8 @@ def _costs(networks: nn.Module) -> dict[nn.Module, Callable[[torch.Tensor], int]
     }
 
 
-def _dense(given: int, output: torch.Tensor) -> int:
-    return given * output.numel()
+def _dense(inputs: int, output: torch.Tensor) -> int:
+    return inputs * output.numel()
 
 
 def _rows(macs: int, output: torch.Tensor) -> int:

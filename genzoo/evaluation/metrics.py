@@ -57,15 +57,15 @@ def evaluate_model(
     """
     split = getattr(splits, split_name)
     common = {"split": split_name, "seed": seed, "weights": model.weights, "batch_norm": "running"}
-    found: list[Score] = []
+    scores: list[Score] = []
     for metric in metrics:
         try:
             with plugin_errors(f"metric '{metric.name}' failed", "name other metrics: --metric M"):
-                scores = metric.measure(model, split, train=splits.train, seed=seed)
-                found += [replace(score, protocol={**common, **score.protocol}) for score in scores]
+                measured = metric.measure(model, split, train=splits.train, seed=seed)
+                scores += [replace(score, protocol={**common, **score.protocol}) for score in measured]
         except GenzooError as error:
             if strict:
                 raise
-            told = error.found if metric.name in error.found else f"metric '{metric.name}' failed: {error.found}"
-            warnings.warn(told, GenzooWarning, stacklevel=2)
-    return found
+            message = error.found if metric.name in error.found else f"metric '{metric.name}' failed: {error.found}"
+            warnings.warn(message, GenzooWarning, stacklevel=2)
+    return scores

@@ -96,7 +96,7 @@ class Model:
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the decoder's x (N, *shape) for `z` (N, latent)."""
         self._check_condition(y, len(z))
-        return torch.cat([self._decode(part, own) for part, own in self._in_parts(z, y)])
+        return torch.cat([self._decode(part, part_y) for part, part_y in self._in_parts(z, y)])
 
     def encode(self, x: Tensor, *, y: Tensor | None = None, seed: int = 0) -> Code:
         """Return the codes of `x` (N, *shape), a tensor or array, with z sampled; uint8 is divided by 255."""
@@ -107,8 +107,8 @@ class Model:
         self._check_condition(y, len(x))
         noise = torch.randn(len(x), self.latent, generator=generator("cpu", seed, "encode"))
         parts = [
-            self._encode(part, part_noise, own)
-            for (part, own), (part_noise, _) in zip(self._in_parts(x, y), self._in_parts(noise, None), strict=True)
+            self._encode(part, part_noise, part_y)
+            for (part, part_y), (part_noise, _) in zip(self._in_parts(x, y), self._in_parts(noise, None), strict=True)
         ]
         columns = zip(*parts, strict=True)
         z, mean, log_std = (None if column[0] is None else torch.cat(column) for column in columns)
@@ -183,9 +183,9 @@ class Model:
             self.networks.train(before)
 
     def _in_parts(self, rows: Tensor, y: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for part in range(0, max(len(rows), 1), _ROWS_AT_ONCE):
-            chosen = slice(part, part + _ROWS_AT_ONCE)
-            yield rows[chosen].to(self.device), None if y is None else y[chosen].to(self.device)
+        for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            yield rows[part].to(self.device), None if y is None else y[part].to(self.device)
 
 
 def _between(start: Tensor, end: Tensor, along: Tensor) -> Tensor:

@@ -49,9 +49,9 @@ def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, 
     x, y = model.rows(split, count)
     labels = None if split.labels is None else split.labels[:count]
     codes = model.encode(x, y=y, seed=seed).z
-    again = model.decode(codes, y)
+    reconstructions = model.decode(codes, y)
     if model.data.is_image:
-        save_grid(path, torch.stack([x, again], dim=1).flatten(0, 1), columns=8)
+        save_grid(path, torch.stack([x, reconstructions], dim=1).flatten(0, 1), columns=8)
         return
     limit = _limit(x, model.data)
     samples = model.sample(len(x), seed=seed)
@@ -60,7 +60,7 @@ def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, 
         [
             Panel("data x", x, labels, limit),
             Panel("codes z of x", codes, labels, 4),
-            Panel("reconstructions of x", again, labels, limit),
+            Panel("reconstructions of x", reconstructions, labels, limit),
             Panel("samples", samples, None, limit),
         ],
     )

@@ -30,7 +30,7 @@ class CollapseMonitor:
         spread = values.get("sample_spread")
         is_narrow = spread is not None and spread < _NARROW
         self._was_wide = self._was_wide or (spread is not None and not is_narrow)
-        found = {
+        conditions = {
             "the critic is always right; the generator learns next to nothing from it: try a lower "
             "training.players.critic.learning_rate": len(sides) == 2 and min(sides) >= _ALWAYS,
             "the critic is always wrong; the generator learns next to nothing from it: try a higher "
@@ -38,6 +38,6 @@ class CollapseMonitor:
             "the samples are nearly all alike: the decoder has collapsed; go back to an earlier checkpoint, with a "
             "lower training.learning_rate": is_narrow and (self._was_wide or self._entries > _YOUNG),
         }
-        for text, holds in found.items():
+        for text, holds in conditions.items():
             self._lasting[text] = self._lasting.get(text, 0) + 1 if holds else 0
         return [text for text, times in self._lasting.items() if times == _ENTRIES]

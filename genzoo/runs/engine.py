@@ -165,9 +165,9 @@ class Engine:
             self.run.log(entry)
         self._callback.on_log(entry)
         if fault is not None:
-            kept = f"last checkpoint: step {self.run.step:,}" if self.run.step else "no checkpoint yet"
+            saved = f"last checkpoint: step {self.run.step:,}" if self.run.step else "no checkpoint yet"
             raise DivergedError(
-                f"{fault} ({kept})",
+                f"{fault} ({saved})",
                 "train again with another --run and a lower learning rate: --set training.learning_rate=…",
             )
 
@@ -199,9 +199,9 @@ class Engine:
             if networks.decoder is not None:
                 pictures.save_samples(self._picture("samples", step), model, count=count, seed=seed)
             if networks.encoder is not None and networks.decoder is not None:
-                shown = count // 2 if model.data.is_image else count
+                originals = count // 2 if model.data.is_image else count
                 path = self._picture("reconstructions", step)
-                pictures.save_reconstructions(path, model, self._splits.validation, count=shown, seed=seed)
+                pictures.save_reconstructions(path, model, self._splits.validation, count=originals, seed=seed)
 
     def _spread(self) -> dict[str, float | str]:
         """Return the standard deviation of some samples over rows, as a share of the data's."""
@@ -279,11 +279,11 @@ def _memory_explained(trainer: Trainer, *, replicas: int = 1) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         rows = trainer.settings.training.batch_size
-        kept, played = memory_estimate(trainer.networks, rows)
-        told = "" if played is None else f", and a step about {played * replicas:,} bytes"
+        stored, per_step = memory_estimate(trainer.networks, rows)
+        step_text = "" if per_step is None else f", and a step about {per_step * replicas:,} bytes"
         raise ResourceError(
             f"out of memory with training.batch_size={rows}: weights, gradients and moments take "
-            f"{kept * replicas:,} bytes{told}",
+            f"{stored * replicas:,} bytes{step_text}",
             f"train with another --run and a smaller batch: --set training.batch_size={max(1, rows // 2)} "
             "(it is never changed silently)",
         ) from error

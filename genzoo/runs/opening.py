@@ -41,23 +41,23 @@ class Prepared(NamedTuple):
 @contextmanager
 def prepared(job: Job, device: str, execution: str, data: str | Path | None) -> Iterator[Prepared]:
     """Yield the job made ready, beside all other ranks: everything that can fail before a folder is made."""
-    chosen, root = choose_device(device), data_root(data)
-    how = choose_execution(execution, chosen)
+    torch_device, root = choose_device(device), data_root(data)
+    execution_mode = choose_execution(execution, torch_device)
     splits, fingerprint = job.settings.dataset.load(root), job.settings.dataset.fingerprint(root)
     checkpoint = None if job.source is None else job.source.checkpoint
     inherited = None if checkpoint is None else weights_of(checkpoint)[0]
-    with joined(chosen) as ranks:
+    with joined(torch_device) as ranks:
         trainer = Trainer(
             job.plan,
             splits.train,
             seed=job.seed,
-            device=chosen,
+            device=torch_device,
             precision=job.precision,
-            execution=how,
+            execution=execution_mode,
             inherited=inherited,
             ranks=ranks,
         )
-        yield Prepared(trainer, splits, fingerprint, how)
+        yield Prepared(trainer, splits, fingerprint, execution_mode)
 
 
 def engine_of(
@@ -109,8 +109,8 @@ def engine_of(
 
 def assist(device: str, execution: str, data: str | Path | None, callback: Callback | None) -> Run:
     """Train what the first rank says, from its weights, as one of the others; touch no file of the run."""
-    chosen, root = choose_device(device), data_root(data)
-    with joined(chosen) as ranks:
+    torch_device, root = choose_device(device), data_root(data)
+    with joined(torch_device) as ranks:
         message = ranks.broadcast_json({})
         run, record = Run(Path(message["run"])), RunRecord.from_json(message["record"])
         job = job_of(registry(), record)
@@ -121,9 +121,9 @@ def assist(device: str, execution: str, data: str | Path | None, callback: Callb
             job.plan,
             splits.train,
             seed=job.seed,
-            device=chosen,
+            device=torch_device,
             precision=job.precision,
-            execution=choose_execution(execution, chosen),
+            execution=choose_execution(execution, torch_device),
             ranks=ranks,
         )
         trainer.broadcast(message["step"])
@@ -140,14 +140,14 @@ def new_trainer(request: TrainingRequest, *, split: Split | None = None) -> Trai
     if job.settings.game.inherits:
         parts = " and ".join(job.settings.game.inherits)
         raise SettingsError(f"{job.model} takes its {parts} from another run", "it can be trained with: genzoo train")
-    chosen, spec = choose_device(request.device), job.settings.dataset.spec
+    torch_device, spec = choose_device(request.device), job.settings.dataset.spec
     return Trainer(
         job.plan,
         split or random_split(spec, 16 * job.settings.training.batch_size, seed=request.seed),
         seed=request.seed,
-        device=chosen,
+        device=torch_device,
         precision=job.precision,
-        execution=choose_execution(request.execution, chosen),
+        execution=choose_execution(request.execution, torch_device),
     )
 
 
@@ -158,11 +158,11 @@ def model_of(record: RunRecord, checkpoint: Checkpoint, *, device: str, raw: boo
     with preserved():
         networks = assemble(plan)
     fill(networks.state_dict(), tensors)
-    chosen = choose_device(device)
+    torch_device = choose_device(device)
     return Model.of(
         plan.settings,
-        networks.to(chosen).eval(),
-        device=chosen,
+        networks.to(torch_device).eval(),
+        device=torch_device,
         label_frequencies=record.label_frequencies,
         step=checkpoint.step,
         weights=kind,

@@ -58,11 +58,11 @@ class Stream:
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         rows = len(x) * self._ranks.size
-        own = self._ranks.local_rows(rows)
+        local = self._ranks.local_rows(rows)
         return Batch(
             x=x,
-            z=self._prior.draw(rows, self._latent, self._at("prior", step))[own],
-            noise=torch.randn(rows, self._latent, generator=self._at("noise", step), device=self._device)[own],
+            z=self._prior.draw(rows, self._latent, self._at("prior", step))[local],
+            noise=torch.randn(rows, self._latent, generator=self._at("noise", step), device=self._device)[local],
             y=condition(labels, self._spec),
         )
 
@@ -103,8 +103,8 @@ class EpochOrder:
     def place(self, step: int) -> tuple[int, slice]:
         """Return the epoch of a step, and where in it this rank's rows of the step are."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        own = self._ranks.local_rows(self.batch_size)
-        return epoch, slice(position * self.batch_size + own.start, position * self.batch_size + own.stop)
+        local, first = self._ranks.local_rows(self.batch_size), position * self.batch_size
+        return epoch, slice(first + local.start, first + local.stop)
 
 
 class RowsOnDevice:
@@ -136,17 +136,17 @@ class RowsAhead:
         self._device = device
         self._steps = steps
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="genzoo-data")
-        self._coming: dict[int, Future[tuple[Tensor, Tensor | None]]] = {}
+        self._pending: dict[int, Future[tuple[Tensor, Tensor | None]]] = {}
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
 
     def take(self, step: int) -> tuple[Tensor, Tensor | None]:
         """Return the stored x and labels of a step, and have those of the next steps read."""
-        for coming in range(step, step + self._steps):
-            if coming not in self._coming:
-                self._coming[coming] = self._reader.submit(self._read, coming)
-        x, labels = self._coming.pop(step).result()
-        for passed in [other for other in self._coming if other < step]:
-            del self._coming[passed]
+        for ahead in range(step, step + self._steps):
+            if ahead not in self._pending:
+                self._pending[ahead] = self._reader.submit(self._read, ahead)
+        x, labels = self._pending.pop(step).result()
+        for skipped in [other for other in self._pending if other < step]:
+            del self._pending[skipped]
         return _sent(x, self._device), None if labels is None else _sent(labels, self._device)
 
     def _read(self, step: int) -> tuple[Tensor, Tensor | None]:

@@ -51,13 +51,14 @@ def choose_execution(name: str, device: torch.device) -> Execution:
         return "captured" if device.type == "cuda" else "eager"
     if name == "captured" and device.type != "cuda":
         raise SettingsError("--execution captured: a CUDA graph needs a CUDA device", "type: --execution auto")
-    for known in ("eager", "captured", "compiled"):
-        if name == known:
-            return known
+    for execution in _EXECUTIONS:
+        if name == execution:
+            return execution
     raise SettingsError(f"no execution called '{name}'", "executions: auto, eager, captured, compiled")
 
 
 _PIXELS = 32 * 32
+_EXECUTIONS: tuple[Execution, ...] = ("eager", "captured", "compiled")
 
 
 def _multiplies_bf16(device: torch.device) -> bool:

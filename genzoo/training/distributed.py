@@ -93,7 +93,7 @@ class Group(Ranks):
         hosts = dist.new_group(backend="gloo", timeout=_TIMEOUT)
         assert isinstance(hosts, dist.ProcessGroup)
         self._hosts = hosts
-        self._asked: tuple[dist.Work, Tensor] | None = None
+        self._reduction: tuple[dist.Work, Tensor] | None = None
 
     def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return the means over all ranks, of one flat bucket and thus by one reduction."""
@@ -117,8 +117,8 @@ class Group(Ranks):
         dist.broadcast(length, 0, group=self._hosts)
         content = torch.frombuffer(bytearray(text or bytes(int(length))), dtype=torch.uint8)
         dist.broadcast(content, 0, group=self._hosts)
-        told: dict[str, Any] = json.loads(bytes(content.tolist()))
-        return told
+        received: dict[str, Any] = json.loads(bytes(content.tolist()))
+        return received
 
     def barrier(self) -> None:
         """Wait until every rank is here."""
@@ -126,16 +126,16 @@ class Group(Ranks):
 
     def agree_on_signal(self, signal: int | None) -> int | None:
         """Return the largest signal that had come to some rank a step ago, so that nobody waits for an answer."""
-        found = None
-        if self._asked is not None:
-            work, answer = self._asked
+        agreed = None
+        if self._reduction is not None:
+            work, largest = self._reduction
             work.wait()
-            found = int(answer) or None
-        question = torch.tensor([signal or 0])
-        asked = dist.all_reduce(question, dist.ReduceOp.MAX, group=self._hosts, async_op=True)
-        assert asked is not None
-        self._asked = asked, question
-        return found
+            agreed = int(largest) or None
+        number = torch.tensor([signal or 0])
+        started = dist.all_reduce(number, dist.ReduceOp.MAX, group=self._hosts, async_op=True)
+        assert started is not None
+        self._reduction = started, number
+        return agreed
 
 
 @contextmanager

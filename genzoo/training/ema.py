@@ -26,14 +26,14 @@ class EMA:
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Let the parameters have the averages' values while inside."""
-        kept = [parameter.detach().clone() for parameter in self._parameters]
+        latest = [parameter.detach().clone() for parameter in self._parameters]
         with torch.no_grad():
             torch._foreach_copy_(self._parameters, self.tensors)
         try:
             yield
         finally:
             with torch.no_grad():
-                torch._foreach_copy_(self._parameters, kept)
+                torch._foreach_copy_(self._parameters, latest)
 
     def restore(self, names: Mapping[int, str], stored: Mapping[str, Tensor]) -> None:
         """Take the averages from `stored`, where `names` tells the parameters' names by identity."""

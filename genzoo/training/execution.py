@@ -211,12 +211,12 @@ def _capture(step: StepRule, batch: Batch, movers: Movers) -> _Graph:
 @contextmanager
 def buffers_kept(module: nn.Module) -> Iterator[None]:
     """Give the module's buffers, such as running statistics, their present values again on leaving."""
-    kept = [buffer.clone() for buffer in module.buffers()]
+    saved = [buffer.clone() for buffer in module.buffers()]
     try:
         yield
     finally:
         with torch.no_grad():
-            for buffer, value in zip(module.buffers(), kept, strict=True):
+            for buffer, value in zip(module.buffers(), saved, strict=True):
                 buffer.copy_(value)
 
 

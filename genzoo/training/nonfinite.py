@@ -26,10 +26,12 @@ class Fault(NamedTuple):
         return f"{self.tensor} of {owners} was found to be non-finite after step {self.step:,}"
 
 
-def raise_flag(flag: Tensor, tensors: list[Tensor], *, one: Tensor) -> None:
-    """Set `flag` (scalar float) to 1 where a number is not finite, without synchronising; `one` is 1 on that device."""
-    # It multiplies by one in place, which leaves every number as it is.
-    torch._amp_foreach_non_finite_check_and_unscale_(tensors, flag, one)
+def raise_flag(flag: Tensor, tensors: list[Tensor], *, unit_scale: Tensor) -> None:
+    """Set `flag` (scalar float) to 1 where a number is not finite, without synchronising.
+
+    `unit_scale` is a scalar 1.0 on the flag's device."""
+    # It also multiplies every tensor in place by the scale, which is 1.
+    torch._amp_foreach_non_finite_check_and_unscale_(tensors, flag, unit_scale)
 
 
 class NonFiniteGuard:
@@ -44,19 +46,19 @@ class NonFiniteGuard:
         self._flags = torch.zeros(len(self._players), device=device)
         self._flag_of = dict(zip(self._players, self._flags.unbind(), strict=True))
         self._bad_steps = torch.zeros_like(self._flags)
-        self._one = torch.ones((), device=device)
+        self._unit_scale = torch.ones((), device=device)
 
     def inspect(self, losses: Mapping[str, Tensor], gradients: Mapping[str, Sequence[Tensor]]) -> None:
         """Look at everything that the movers of one step would learn from, without synchronising."""
         for name, values in gradients.items():
-            raise_flag(self._flag_of[name], [*values, losses[name].detach()], one=self._one)
+            raise_flag(self._flag_of[name], [*values, losses[name].detach()], unit_scale=self._unit_scale)
         torch.amax(self._flags, 0, out=self.flag)
         self._bad_steps.add_(self._flags)
 
     def restart(self) -> None:
         """Forget every fault, as after a return to an earlier step."""
-        for seen in (self.flag, self._flags, self._bad_steps):
-            seen.zero_()
+        for tensor in (self.flag, self._flags, self._bad_steps):
+            tensor.zero_()
 
     def fault(self, taken: int) -> Fault | None:
         """Return the first fault of `taken` steps, if there was one (synchronises with the device)."""

@@ -84,20 +84,20 @@ class Population:
 
     def obstacle(self) -> str | None:
         """Return why this game cannot be played by replicas together, or None; leave no trace in them."""
-        kept = {name: buffer.clone() for name, buffer in self._buffers.items()}
+        saved = {name: buffer.clone() for name, buffer in self._buffers.items()}
         try:
             with preserved():
                 self._step.gradients(self, self._batch(), self.trainers[0].movers())
         except Exception as cause:  # whatever a rule does that cannot be batched; it is named, and each is played alone
             return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]:.200}"
         finally:
-            for name, buffer in kept.items():
+            for name, buffer in saved.items():
                 self._buffers[name].copy_(buffer)
         return None
 
     def take_step(self) -> list[Losses]:
         """Take one step of every replica and return the losses of each."""
-        return _apart(take_step(self.trainers, self._step, self._batch()), len(self.trainers))
+        return _split(take_step(self.trainers, self._step, self._batch()), len(self.trainers))
 
     def _batch(self) -> Batch:
         """Return the replicas' batches as one whose tensors are (R, N, …)."""
@@ -107,9 +107,12 @@ class Population:
 
     def _update(self, losses: Losses, gradients: Gradients) -> Losses:
         """Have every replica apply its slices of losses (R,) and gradients (R, *shape of the parameter)."""
-        apart = {name: list(zip(*(one.unbind() for one in part), strict=True)) for name, part in gradients.items()}
-        for number, (trainer, lost) in enumerate(zip(self.trainers, _apart(losses, len(self.trainers)), strict=True)):
-            trainer.apply_gradients(lost, {name: slices[number] for name, slices in apart.items()})
+        of_replicas = {
+            name: list(zip(*(tensor.unbind() for tensor in part), strict=True)) for name, part in gradients.items()
+        }
+        losses_of_replicas = _split(losses, len(self.trainers))
+        for number, (trainer, replica_losses) in enumerate(zip(self.trainers, losses_of_replicas, strict=True)):
+            trainer.apply_gradients(replica_losses, {name: slices[number] for name, slices in of_replicas.items()})
         return losses
 
 
@@ -132,17 +135,17 @@ def _with_tensors(leaves: Sequence[Any], tensors: Iterable[Tensor]) -> list[Any]
 
 def _stacked(replicas: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Return every tensor of the replicas stacked, (R, …), by its name below `networks`, and make theirs its slices."""
-    found = {}
-    for name, some in replicas[0].items():
-        own = [replica[name] for replica in replicas]
-        together = torch.stack([tensor.detach() for tensor in own]).contiguous()
-        for tensor, part in zip(own, together.unbind(), strict=True):
+    stacks = {}
+    for name, first in replicas[0].items():
+        tensors = [replica[name] for replica in replicas]
+        stack = torch.stack([tensor.detach() for tensor in tensors]).contiguous()
+        for tensor, part in zip(tensors, stack.unbind(), strict=True):
             tensor.data = part
-        found[f"networks.{name}"] = together.requires_grad_(some.requires_grad)
-    return found
+        stacks[f"networks.{name}"] = stack.requires_grad_(first.requires_grad)
+    return stacks
 
 
-def _apart(losses: Losses, count: int) -> list[Losses]:
+def _split(losses: Losses, count: int) -> list[Losses]:
     """Return the losses () of each replica, given those of all (R,)."""
     values = [{name: value.unbind() for name, value in part.items()} for part in losses]
     return [

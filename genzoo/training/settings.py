@@ -18,8 +18,8 @@ def _check(value: float | None, name: str, least: float, below: float = float("i
     """Raise `ValueError` unless least ≤ value < below; None passes."""
     if value is not None and not least <= value < below:
         limits = f"at least {least:g}" if below == float("inf") else f"{least:g} ≤ {name} < {below:g}"
-        shown = f"{value:g}" if isinstance(value, float) else value
-        raise ValueError(f"{name} is {shown}, expected {limits}")
+        text = f"{value:g}" if isinstance(value, float) else value
+        raise ValueError(f"{name} is {text}, expected {limits}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +74,11 @@ class Training:
 
     def of(self, player: str) -> PlayerTraining:
         """Return the player's settings with the common values filled in."""
-        own = self.players.get(player, PlayerTraining())
+        exceptions = self.players.get(player, PlayerTraining())
         return PlayerTraining(
-            learning_rate=self.learning_rate if own.learning_rate is None else own.learning_rate,
-            beta1=self.beta1 if own.beta1 is None else own.beta1,
-            beta2=self.beta2 if own.beta2 is None else own.beta2,
+            learning_rate=self.learning_rate if exceptions.learning_rate is None else exceptions.learning_rate,
+            beta1=self.beta1 if exceptions.beta1 is None else exceptions.beta1,
+            beta2=self.beta2 if exceptions.beta2 is None else exceptions.beta2,
         )
 
 
@@ -145,7 +145,7 @@ def resolve_settings(
     for path, value in game.defaults.items():
         settings = override(settings, path, to_text(value), resolve=resolve)
     # A choice before the fields of what is chosen: game.schedule before game.schedule.critic_steps.
-    for path, text in sorted(overrides, key=lambda one: one[0].count(".")):
+    for path, text in sorted(overrides, key=lambda pair: pair[0].count(".")):
         settings = override(settings, path, text, resolve=resolve)
     _warn_of_old_betas(settings.training)
     return settings
@@ -156,11 +156,11 @@ def apart_from_optimizers(settings: Settings) -> Any:
 
     The standard deviation of the initial weights may differ as well.
     """
-    found = to_json(settings)
+    content = to_json(settings)
     for name in ("learning_rate", "beta1", "beta2", "epsilon", "players", "averaging"):
-        del found["training"][name]
-    found["architecture"].pop("init_std", None)
-    return found
+        del content["training"][name]
+    content["architecture"].pop("init_std", None)
+    return content
 
 
 def with_steps(settings: Settings, steps: int) -> Settings:

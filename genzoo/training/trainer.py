@@ -68,8 +68,8 @@ class Trainer:
         self.players = settings.game.players(self.networks)
         self._check()
         if settings.training.batch_size > len(split.x):
-            found = f"a batch holds all {len(split.x):,} rows that there are, fewer than training.batch_size asks for"
-            warnings.warn(found, GenzooWarning, stacklevel=2)
+            message = f"a batch holds all {len(split.x):,} rows that there are, fewer than training.batch_size asks for"
+            warnings.warn(message, GenzooWarning, stacklevel=2)
         self._guard = NonFiniteGuard(list(self.players), device=device)
         self.optimizers: dict[str, torch.optim.Adam] = {}
         self.build_optimizers()
@@ -120,8 +120,8 @@ class Trainer:
 
     def reseed(self) -> None:
         """Set the global generators to where the coming step's draws inside networks begin."""
-        own = (self.ranks.rank,) if self.ranks.size > 1 else ()
-        reseed(self.seed, "step", self.step, *own)
+        rank = (self.ranks.rank,) if self.ranks.size > 1 else ()
+        reseed(self.seed, "step", self.step, *rank)
 
     def apply_gradients(self, losses: Losses, gradients: Gradients) -> Losses:
         """Update every mover with its gradient, unless it or its loss is not finite; return the losses of all ranks."""
@@ -184,8 +184,8 @@ class Trainer:
         if self.ranks.size == 1:
             return losses, gradients
         # What was not finite on one rank is so in the sum, so that every guard sees the same.
-        own = [*losses.players.values(), *losses.watch.values(), *(one for part in gradients.values() for one in part)]
-        mean = iter(self.ranks.average(own))
+        scalars = [*losses.players.values(), *losses.watch.values()]
+        mean = iter(self.ranks.average([*scalars, *(tensor for part in gradients.values() for tensor in part)]))
         return (
             Losses({name: next(mean) for name in losses.players}, {name: next(mean) for name in losses.watch}),
             {name: tuple(next(mean) for _ in part) for name, part in gradients.items()},
@@ -204,11 +204,11 @@ class Trainer:
 
     def _optimizer(self, name: str) -> torch.optim.Adam:
         training = self.settings.training
-        own = asdict(training.of(name))
+        optimization = asdict(training.of(name))
         optimizer = torch.optim.Adam(
             self.players[name],
-            lr=own["learning_rate"],
-            betas=(own["beta1"], own["beta2"]),
+            lr=optimization["learning_rate"],
+            betas=(optimization["beta1"], optimization["beta2"]),
             eps=training.epsilon,
             fused=True,
             capturable=self.device.type == "cuda",
@@ -224,33 +224,37 @@ class Trainer:
 
     def _overflow(self) -> Fault | None:
         """Return the first weight, moment or statistic that an update made non-finite though its gradient was not."""
-        kept = self._kept()
+        named = self._named_state()
         flag = torch.zeros((), device=self.device)
-        raise_flag(flag, [tensor for *_, tensor in kept], one=torch.ones_like(flag))
+        raise_flag(flag, [tensor for *_, tensor in named], unit_scale=torch.ones_like(flag))
         if not flag.item():
             return None
-        player, name, _ = next(one for one in kept if not one[-1].isfinite().all())
+        player, name, _ = next(entry for entry in named if not entry[-1].isfinite().all())
         return Fault(self.step, (player,), name)
 
-    def _kept(self) -> list[tuple[str, str, Tensor]]:
+    def _named_state(self) -> list[tuple[str, str, Tensor]]:
         """Return player, name and values of weights, moments and averages, and of batch statistics that ranks share."""
         names = self._names()
-        owned = [(player, names[id(one)], one.detach()) for player, group in self.players.items() for one in group]
-        kept = [*owned]
+        weights = [
+            (player, names[id(parameter)], parameter.detach())
+            for player, parameters in self.players.items()
+            for parameter in parameters
+        ]
+        named = [*weights]
         for name, moment in self._moments().items():
             player, _, rest = name.partition("/")
-            kept.append((player, rest, moment))
+            named.append((player, rest, moment))
         if self._ema is not None:
-            averages = zip(owned, self._ema.tensors, strict=True)
-            kept += [(player, f"the average of {name}", average) for (player, name, _), average in averages]
+            averages = zip(weights, self._ema.tensors, strict=True)
+            named += [(player, f"the average of {name}", average) for (player, name, _), average in averages]
         if self.ranks.size == 1 or self.settings.training.batch_statistics == "sync":
-            owners = {name.partition(".")[0]: player for player, name, _ in owned}
+            owners = {name.partition(".")[0]: player for player, name, _ in weights}
             for place, module in self.networks.named_modules():
                 if isinstance(module, (*_BATCH_NORMS, GlobalBatchNorm)):
                     player = owners.get(place.partition(".")[0], "no player")
-                    own = ((f"{place}.{name}", buffer) for name, buffer in module.named_buffers(recurse=False))
-                    kept += [(player, name, buffer) for name, buffer in own if buffer.is_floating_point()]
-        return kept
+                    buffers = ((f"{place}.{name}", buffer) for name, buffer in module.named_buffers(recurse=False))
+                    named += [(player, name, buffer) for name, buffer in buffers if buffer.is_floating_point()]
+        return named
 
     def _names(self) -> dict[int, str]:
         """Return the parameters' names by identity."""

@@ -99,9 +99,10 @@ def benchmark(
     waits = synchronisations(engine, engine.device, steps=2)
     memory = peak_memory(engine.device)
     rates = Rates(contestants, engine.device)
-    one = rates.warm_up(1.0)
+    step_seconds = rates.warm_up(1.0)
     blocks = 10 if steps is None else min(10, steps)
-    rates.measure(blocks=blocks, steps=max(1, int(_SECONDS / 10 / one)) if steps is None else -(-steps // blocks))
+    block_steps = max(1, int(_SECONDS / 10 / step_seconds)) if steps is None else -(-steps // blocks)
+    rates.measure(blocks=blocks, steps=block_steps)
     # Forward, and as much again for the gradients by inputs and for those by weights.
     flops = None if macs is None else 2 * 3 * macs
     peak = peak_flops(engine.device, torch.bfloat16 if engine.precision == "bf16" else torch.float32)

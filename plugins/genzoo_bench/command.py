@@ -78,14 +78,14 @@ def _table(result: "Benchmark") -> str:
         f"{'':18}{'steps/s':>10}{'images/s':>11}   engine is … times as fast (median over blocks)",
         f"{'engine':18}{_rate(result['steps_per_second']):>10}{_rate(result['images_per_second']):>11}",
     ]
-    for name, one in result["baselines"].items():
-        if "obstacle" in one:
-            lines.append(f"{name:18}{'–':>10}{'–':>11}   {one['obstacle']}")
+    for name, baseline in result["baselines"].items():
+        if "obstacle" in baseline:
+            lines.append(f"{name:18}{'–':>10}{'–':>11}   {baseline['obstacle']}")
             continue
-        low, _, high = one["ratio_quartiles"]
+        low, _, high = baseline["ratio_quartiles"]
         lines.append(
-            f"{name:18}{_rate(one['steps_per_second']):>10}{_rate(one['images_per_second']):>11}   "
-            f"{one['ratio']:.3f} (quartiles {low:.3f}–{high:.3f} of {result['blocks']} blocks)"
+            f"{name:18}{_rate(baseline['steps_per_second']):>10}{_rate(baseline['images_per_second']):>11}   "
+            f"{baseline['ratio']:.3f} (quartiles {low:.3f}–{high:.3f} of {result['blocks']} blocks)"
         )
     lines.append(_arithmetic(result))
     whose = "this process" if result["device"] == "cpu" else "the device"

@@ -40,11 +40,11 @@ class Start(NamedTuple):
         return {name: self._optimizer(name, parameters, fused) for name, parameters in self.players.items()}
 
     def _optimizer(self, player: str, parameters: Sequence[torch.Tensor], fused: bool | None) -> torch.optim.Adam:
-        chosen = asdict(self.training.of(player))
+        settings = asdict(self.training.of(player))
         return torch.optim.Adam(
             parameters,
-            lr=chosen["learning_rate"],
-            betas=(chosen["beta1"], chosen["beta2"]),
+            lr=settings["learning_rate"],
+            betas=(settings["beta1"], settings["beta2"]),
             eps=self.training.epsilon,
             fused=fused,
         )
@@ -62,8 +62,8 @@ class Rows:
         size, rows, device = self._start.training.batch_size, self._start.rows, self._start.rows.device
         if self._position + size > len(rows):
             self._order, self._position = torch.randperm(len(rows), device=device), 0
-        chosen = self._order[self._position : self._position + size]
+        drawn = self._order[self._position : self._position + size]
         self._position += size
         z, noise = (torch.randn(size, self._start.latent, device=device) for _ in range(2))
-        y = None if self._start.y is None else self._start.y[chosen]
-        return Batch(x=as_input(rows[chosen]), z=z, noise=noise, y=y)
+        y = None if self._start.y is None else self._start.y[drawn]
+        return Batch(x=as_input(rows[drawn]), z=z, noise=noise, y=y)

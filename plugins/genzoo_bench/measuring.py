@@ -34,9 +34,9 @@ class Rates:
         slowest = 0.0
         for contestant in self._contestants.values():
             self._seconds(contestant, 4)
-            one = self._seconds(contestant, 1)
-            self._seconds(contestant, min(200, int(seconds / one)))
-            slowest = max(slowest, one)
+            step = self._seconds(contestant, 1)
+            self._seconds(contestant, min(200, int(seconds / step)))
+            slowest = max(slowest, step)
         return slowest
 
     def measure(self, *, blocks: int, steps: int) -> None:
@@ -89,17 +89,17 @@ def synchronisations(contestant: Contestant, device: torch.device, *, steps: int
                     contestant.take_step()
             finally:
                 torch.cuda.set_sync_debug_mode("default")
-        return sum("synchroniz" in str(one.message) for one in caught) / steps
+        return sum("synchroniz" in str(warning.message) for warning in caught) / steps
     with _Counting() as counting:
         for _ in range(steps):
             contestant.take_step()
-    return counting.found / steps
+    return counting.count / steps
 
 
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.found = 0
+        self.count = 0
         self._asleep = False
 
     def __enter__(self) -> Self:
@@ -127,7 +127,7 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         name = operator.overloadpacket.__name__
         masked = name == "index" and any(part is not None and part.dtype == torch.bool for part in arguments[1])
-        self.found += not self._asleep and (masked or name in _WAITING)
+        self.count += not self._asleep and (masked or name in _WAITING)
         return operator(*arguments, **(keywords or {}))
 
 

@@ -94,10 +94,10 @@ def _checked(path: Path, published: str | None) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read: {error.strerror}", "type: genzoo data fetch cifar10") from error
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != published:
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if md5 != published:
         raise UnreadableError(
-            f"{path} is not CIFAR10's archive: its MD5 is {found}, published: {published}; its pickles are not opened",
+            f"{path} is not CIFAR10's archive: its MD5 is {md5}, published: {published}; its pickles are not opened",
             f"remove it and fetch it again: rm {path}; genzoo data fetch cifar10",
         )
     return content

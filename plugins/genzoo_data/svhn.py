@@ -48,7 +48,7 @@ class SVHN(PreparedDataset):
             with path.open("rb") as file:
                 hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
         return Contents(
-            blocks=tuple(_File(path, len(own)) for path, own in zip(paths, labels, strict=True)),
+            blocks=tuple(_File(path, len(digits)) for path, digits in zip(paths, labels, strict=True)),
             splits=dict(zip(("train", "validation", "test"), map(len, labels), strict=True)),
             labels=numpy.concatenate(labels),
             class_names=self.spec.class_names,

@@ -30,16 +30,16 @@ class NearestNeighbour(Metric):
 
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Compare samples and held-out rows with the first training rows."""
-        known = as_input(train.x[: self.training_rows]).flatten(1).to(model.device)
+        training = as_input(train.x[: self.training_rows]).flatten(1).to(model.device)
         held_out = as_input(split.x[: self.samples]).flatten(1).to(model.device)
         samples = model.sample(self.samples, seed=seed).flatten(1)
-        of_samples, of_held_out = (_median_distance(rows, known) for rows in (samples, held_out))
-        protocol = {"samples": self.samples, "rows": len(held_out), "training rows": len(known)}
+        of_samples, of_held_out = (_median_distance(rows, training) for rows in (samples, held_out))
+        protocol = {"samples": self.samples, "rows": len(held_out), "training rows": len(training)}
         return [
             Score(metric="nearest-neighbour", value=of_samples / of_held_out, protocol=protocol),
             Score(metric="nearest-neighbour/held-out", value=of_held_out, protocol=protocol),
         ]
 
 
-def _median_distance(rows: Tensor, known: Tensor) -> float:
-    return torch.cat([torch.cdist(part, known).amin(1) for part in torch.split(rows, 100)]).median().item()
+def _median_distance(rows: Tensor, training: Tensor) -> float:
+    return torch.cat([torch.cdist(part, training).amin(1) for part in torch.split(rows, 100)]).median().item()

@@ -111,7 +111,9 @@ def _draw(number: int, low: float, high: float) -> Drawn:
 
 
 def _row(request: TrainingRequest, drawn: Drawn, run: Run | None) -> Row:
-    scores = {} if run is None else {one["metric"]: one["value"] for one in run.scores if one["step"] == run.step}
+    scores = (
+        {} if run is None else {score["metric"]: score["value"] for score in run.scores if score["step"] == run.step}
+    )
     return {
         "model": str(request.model),
         "seed": request.seed,
@@ -171,10 +173,10 @@ def _draw_counts(rows: Sequence[Row], path: Path) -> None:
 
 def _table(models: Mapping[str, Summary], rows: Sequence[Row], deviations: Sequence[str]) -> str:
     lines = ["| model | modes, here | the paper | strict, here | diverged |", "|---|---|---|---|---|"]
-    for model, found in models.items():
+    for model, summary in models.items():
         lines.append(
-            f"| {model} | {_shown(found['modes'])} | {PUBLISHED[model]} | {_shown(found['strict'])} "
-            f"| {found['diverged']} of {found['runs']} |"
+            f"| {model} | {_shown(summary['modes'])} | {PUBLISHED[model]} | {_shown(summary['strict'])} "
+            f"| {summary['diverged']} of {summary['runs']} |"
         )
     lines += ["", "| number | learning rate | β1 | std of weights | ali | strict | gan | strict |"]
     lines.append("|---|---|---|---|---|---|---|---|")

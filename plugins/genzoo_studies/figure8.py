@@ -55,9 +55,9 @@ class Figure8(Study):
         return _table(scores, origin, deviations)
 
     def _best(self, lab: Lab, steps: int) -> tuple[Run | None, Run | None, str]:
-        found = lab.found_by("ali/mode-coverage")
-        if found is not None and found["budget"] == self.budget and found["steps"] == steps:
-            names = [found["models"][model]["best"] for model in ("ali", "gan")]
+        coverage = lab.found_by("ali/mode-coverage")
+        if coverage is not None and coverage["budget"] == self.budget and coverage["steps"] == steps:
+            names = [coverage["models"][model]["best"] for model in ("ali", "gan")]
             if None not in names:
                 best_ali, best_gan = (lab.run("ali/mode-coverage", name) for name in names)
                 return best_ali, best_gan, "the best ALI and GAN of ali/mode-coverage"
@@ -82,8 +82,8 @@ def _draw(lab: Lab, columns: Mapping[str, Run | None], path: Path) -> None:
         x, _ = model.rows(test, _POINTS)
         codes = model.encode(x).z
         z = model.draw_z(_POINTS)
-        shown = (x, codes, model.decode(codes), z, model.decode(z))
-        for down, points in enumerate(shown):
+        rows = (x, codes, model.decode(codes), z, model.decode(z))
+        for down, points in enumerate(rows):
             limit = 4 if down in (1, 3) else 6
             colour = {"color": "black"} if down > 2 else {"c": test.labels[:_POINTS], "cmap": "jet"}
             axes = panels[down, across]
@@ -96,14 +96,14 @@ def _draw(lab: Lab, columns: Mapping[str, Run | None], path: Path) -> None:
 
 
 def _scores(run: Run | None) -> dict[str, float]:
-    return {} if run is None else {one["metric"]: one["value"] for one in run.scores if one["step"] == run.step}
+    return {} if run is None else {score["metric"]: score["value"] for score in run.scores if score["step"] == run.step}
 
 
 def _table(scores: Mapping[str, Mapping[str, float]], origin: str, deviations: Sequence[str]) -> str:
     names = ("modes", "modes/strict", "reconstruction", "reconstruction/ratio", "latent-match", "cycle")
     lines = [f"| score | {' | '.join(scores)} |", "|---" * (len(scores) + 1) + "|"]
     for name in names:
-        values = (found.get(name) for found in scores.values())
+        values = (of_model.get(name) for of_model in scores.values())
         lines.append(f"| {name} | {' | '.join('–' if value is None else f'{value:.4g}' for value in values)} |")
     lines += [
         "",
