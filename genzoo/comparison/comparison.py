@@ -1,4 +1,4 @@
-"""`compare`: models trained on the same data, networks, batches and budget, scored, and reported on side by side."""
+"""`compare`: trains models on the same data, networks, batches and budget, scores them, and writes a report."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,21 +29,21 @@ from genzoo.training.devices import choose_device
 from genzoo.training.settings import Recipe
 
 Contestant = str | Game | TrainingRequest | Run
-"""A model by name or as a value, a request with settings of its own, or a run that exists."""
+"""A model by name or as an object, a request with its own settings, or an existing run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What a comparison showed, and where its report is; a notebook shows it as its table."""
+    """The results and the report of a comparison; a notebook displays it as its table."""
 
     folder: Path
     results: Results
     runs: Mapping[str, tuple[Run, ...]]
-    """By label, in the order of the seeds."""
+    """The runs by label, in the order of their seeds."""
 
     @property
     def rows(self) -> tuple[ResultRow, ...]:
-        """One per contestant, with its scores, their protocols, and what it cost."""
+        """One row per contestant, with its scores, their protocols, and its costs."""
         return self.results.rows
 
     @property
@@ -76,13 +76,14 @@ def compare(
     executor: Executor | None = None,
     command: str = "",
 ) -> Comparison:
-    """Train every contestant with seeds 0 … `seeds` − 1, score them all, write the report, and return what it showed.
+    """Train every contestant with seeds 0 … `seeds` − 1, score all of them, write a report and return the results.
 
-    `contestants` are models, requests with overrides of their own, or runs; a mapping gives them labels. `recipe`,
-    `steps` and `overrides` hold for all that do not say otherwise. What is trained already, below `report` (by default
-    comparisons/RECIPE), is not trained again. A training that fails has its row in `results.failures`.
-    `jobs` trainings run at a time in processes of this machine (None: as many as it has cores), or wherever `executor`
-    runs them; `together` plays those that differ in seed and optimizer alone as one program (None: on a GPU).
+    `contestants` are models, requests with their own overrides, or runs; a mapping gives them labels. `recipe`, `steps`
+    and `overrides` apply to all contestants that do not set them. The folder `report` (default: comparisons/RECIPE)
+    holds the trainings too, and those that are finished are not repeated. A training that fails is listed in
+    `results.failures`. `jobs` trainings run at a time in processes on this machine (None: as many as it has cores), or
+    wherever `executor` runs them; `together` trains those that differ only in seed and optimizer as one program (None:
+    on a GPU).
     Raises `SettingsError` for contestants that cannot be compared.
     """
     common = TrainingRequest(model="", recipe=recipe, steps=steps, overrides=overrides or {}, device=device, data=data)
@@ -114,13 +115,13 @@ def compare(
 
 
 def plays_together(together: bool | None, device: str) -> bool:
-    """Return whether replicas are played as one program: as was chosen, else on GPUs, where that was made for."""
+    """Return `together`, or for None whether the device is a GPU, where one program for all replicas is faster."""
     return choose_device(device).type == "cuda" if together is None else together
 
 
 @contextmanager
 def local_executor(executor: Executor | None, jobs: int) -> Iterator[Executor]:
-    """Yield the caller's executor, or one of this machine's, whose trainings are stopped and saved on an exception."""
+    """Yield the caller's executor, or else processes on this machine, which are saved and stopped on an exception."""
     if executor is not None:
         yield executor
         return
@@ -143,7 +144,7 @@ def _by_label(contestants: Sequence[Contestant]) -> dict[str, Contestant]:
 
 
 def _recipe_of(contestant: Contestant, common: TrainingRequest) -> str:
-    """Return the name of the recipe that a contestant is trained on."""
+    """Return the name of a contestant's recipe."""
     request = contestant if isinstance(contestant, TrainingRequest) else common
     source = contestant if isinstance(contestant, Run) else request.from_run
     named = request.recipe or common.recipe
@@ -153,7 +154,7 @@ def _recipe_of(contestant: Contestant, common: TrainingRequest) -> str:
 
 
 def _cells(contestants: Mapping[str, Contestant], common: TrainingRequest, seeds: int, folder: Path) -> list[Cell]:
-    """Return all cells, seed by seed."""
+    """Return all cells, ordered by seed; an existing run is one cell."""
     cells = []
     for seed in range(seeds):
         for label, contestant in contestants.items():

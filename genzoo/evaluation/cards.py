@@ -16,7 +16,7 @@ from genzoo.types import DataSpec
 
 
 def recipe_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
-    """Return what a recipe is, with the networks of `settings`' game, or of its architecture without a game."""
+    """Return a recipe's card, with the networks of the game in `settings`, or of its architecture alone for None."""
     described = recipe if settings is None else settings
     networks = networks_of(described)
     gradients = {} if settings is None else gradients_record(settings.per_player_reason(networks))
@@ -38,7 +38,7 @@ def recipe_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
 
 
 def networks_of(described: Recipe | Settings) -> Networks:
-    """Return the networks of a game, or of a recipe's architecture, without memory for their weights."""
+    """Return the networks of a game, or of a recipe's architecture, on the meta device."""
     architecture, data = described.architecture, described.dataset.spec
     with torch.device("meta"):
         if isinstance(described, Settings):
@@ -49,12 +49,15 @@ def networks_of(described: Recipe | Settings) -> Networks:
 
 
 def networks_card(networks: Networks) -> dict[str, Any]:
-    """Return parameters, multiply-accumulates and layers of every network."""
+    """Return the card of every network, by name."""
     return {name: network_card(part) for name, part in networks.named_children()}
 
 
 def network_card(network: nn.Module) -> dict[str, Any]:
-    """Return one network's card; `macs` is None where some parameters are in no layer table."""
+    """Return a network's parameters, multiply-accumulates per row, and layers.
+
+    `macs` is None if some parameters are in no layer table.
+    """
     stacks = {name: module for name, module in network.named_modules() if isinstance(module, Stack)}
     cards = [(name, card) for name, stack in stacks.items() for card in stack.cards]
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -67,7 +70,7 @@ def network_card(network: nn.Module) -> dict[str, Any]:
 
 
 def dataset_card(dataset: Dataset) -> dict[str, Any]:
-    """Return what is known of a data set before it is read."""
+    """Return a data set's card, without reading the data."""
     return {
         "kind": "dataset",
         "name": dataset.name,

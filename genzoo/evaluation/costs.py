@@ -15,11 +15,12 @@ from genzoo.training.trainer import Trainer
 
 
 def memory_estimate(networks: Networks, rows: int) -> tuple[int, int | None]:
-    """Return the bytes that weights, gradients and Adam's moments take, and about those that a step keeps.
+    """Return the bytes of weights, gradients and Adam's moments, and an estimate of those that a step keeps.
 
-    The latter are the float32 outputs of every row of the layer tables, three for each (linear map, norm,
-    nonlinearity), as often as a network sees a row in an update; None without tables.
+    A step on a batch of `rows` rows keeps the float32 outputs of every row of the layer tables, three for each (linear
+    map, norm, nonlinearity), as often as a network sees a row of the batch; None without tables.
     """
+    # Four float32 numbers per parameter: the weight, its gradient and Adam's two moments.
     stored = 16 * sum(parameter.numel() for parameter in networks.parameters())
     values = sum(
         prod(card.output) * networks.rows_per_update(name.partition(".")[0])
@@ -27,13 +28,14 @@ def memory_estimate(networks: Networks, rows: int) -> tuple[int, int | None]:
         if isinstance(stack, Stack)
         for card in stack.cards
     )
+    # Three float32 numbers per output.
     return stored, 12 * values * rows or None
 
 
 def forward_macs(trainer: Trainer) -> int | None:
-    """Return the multiply-accumulates of a step's forward passes by the layer tables; None where some layer is in none.
+    """Return the multiply-accumulates of a step's forward passes; None if some layer is in no layer table.
 
-    The step is rehearsed, and leaves no trace in the trainer.
+    They are counted in a rehearsal of the step, which does not change the trainer.
     """
     networks, batch = trainer.networks, trainer.stream.batch(trainer.step)
     costs = _costs(networks)
@@ -55,7 +57,10 @@ def forward_macs(trainer: Trainer) -> int | None:
 
 
 def _costs(networks: nn.Module) -> dict[nn.Module, Callable[[torch.Tensor], int]] | None:
-    """Return what every linear map's output costs; None if some parameter is in no known layer."""
+    """Return a function from output to multiply-accumulates per linear map or convolution.
+
+    None if some parameter belongs to neither a layer table nor an `nn.Linear`.
+    """
     stacks = [module for module in networks.modules() if isinstance(module, Stack)]
     loose = [module for module in networks.modules() if isinstance(module, nn.Linear)]
     in_layers = {id(parameter) for module in [*stacks, *loose] for parameter in module.parameters()}
@@ -74,8 +79,10 @@ def _costs(networks: nn.Module) -> dict[nn.Module, Callable[[torch.Tensor], int]
 
 
 def _dense(inputs: int, output: torch.Tensor) -> int:
+    """Return the cost of an output (…, outputs) of a linear map with `inputs` inputs."""
     return inputs * output.numel()
 
 
 def _rows(macs: int, output: torch.Tensor) -> int:
+    """Return the cost of an output (N, …) of a layer with `macs` per row."""
     return macs * len(output)

@@ -1,4 +1,4 @@
-"""Opening a run: its data, networks and trainer are made ready, and the engine stands where the run goes on."""
+"""Opening a run: builds its trainer and engine, and restores its newest checkpoint."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ from genzoo.types import Split, SplitName, Splits
 
 
 class Prepared(NamedTuple):
-    """A job's trainer at step 0 and its data."""
+    """A job's trainer at step 0, and its data with their fingerprint."""
 
     trainer: Trainer
     splits: Splits
@@ -40,7 +40,7 @@ class Prepared(NamedTuple):
 
 @contextmanager
 def prepared(job: Job, device: str, execution: str, data: str | Path | None) -> Iterator[Prepared]:
-    """Yield the job made ready, beside all other ranks: everything that can fail before a folder is made."""
+    """Yield a job's trainer and data on this rank; whatever can fail before a run folder is made fails here."""
     torch_device, root = choose_device(device), data_root(data)
     execution_mode = choose_execution(execution, torch_device)
     splits, fingerprint = job.settings.dataset.load(root), job.settings.dataset.fingerprint(root)
@@ -67,17 +67,17 @@ def engine_of(
     checkpoint: tuple[Checkpoint, list[str]] | None,
     callback: Callback | None,
 ) -> Engine:
-    """Return the engine of a run that this process holds, at the newest whole checkpoint if there is one."""
+    """Return the engine of a run that this process has locked, at `checkpoint` if there is one."""
     trainer, splits, fingerprint, execution = ready
     if run.exists and run.record.data != fingerprint:
         raise SettingsError(
             f"{run.path} was trained on other images of '{job.settings.dataset.name}' than are prepared now",
-            "name the folder of the former ones with --data, or choose another --run",
+            "name the folder of the former images with --data, or choose another --run",
         )
     steps = job.settings.training.steps
     if checkpoint is not None and checkpoint[0].step > steps:
         raise SettingsError(f"{run.path} has taken {checkpoint[0].step:,} steps already, more than {steps:,}")
-    _ = run.scores  # unreadable ones are reported before the first step, not after the last
+    _ = run.scores  # raises for unreadable scores before the first step instead of after the last
     run.write_record(
         job.record(
             registry(),
@@ -91,7 +91,7 @@ def engine_of(
     )
 
     def evaluate_now(model: Model) -> None:
-        # A conditional model needs labels, and those of some test splits are secret.
+        # A conditional model needs labels, and some test splits come without.
         unlabelled = model.networks.is_conditional and splits.test.labels is None
         split: SplitName = "validation" if unlabelled else "test"
         measure(run, model, splits, applicable_metrics(model), split=split, seed=job.seed)
@@ -108,7 +108,7 @@ def engine_of(
 
 
 def assist(device: str, execution: str, data: str | Path | None, callback: Callback | None) -> Run:
-    """Train what the first rank says, from its weights, as one of the others; touch no file of the run."""
+    """Train the first rank's run, from its weights, as one of the other ranks; write no file of the run."""
     torch_device, root = choose_device(device), data_root(data)
     with joined(torch_device) as ranks:
         message = ranks.broadcast_json({})
@@ -134,7 +134,7 @@ def assist(device: str, execution: str, data: str | Path | None, callback: Callb
 def new_trainer(request: TrainingRequest, *, split: Split | None = None) -> Trainer:
     """Return a training in memory at step 0, without a run folder; `take_step()` takes a step.
 
-    It reads the caller's `split`, or 16 batches of random rows that are shaped as the recipe's.
+    It reads the caller's `split`, or 16 batches of random rows in the shape of the recipe's data.
     """
     job = resolve_job(registry(), request)
     if job.settings.game.inherits:
@@ -175,7 +175,7 @@ def data_of(record: RunRecord, data: str | Path | None) -> Splits:
 
 
 def _set_aside_newer(run: Run, checkpoint: Checkpoint) -> None:
-    """Put the damaged checkpoints that are newer than the one to go on from out of the way."""
+    """Rename the damaged checkpoints that are newer than the one to continue from."""
     for step in checkpoints.steps(run.checkpoints):
         if step > checkpoint.step:
             checkpoints.set_aside(run.checkpoints, step)

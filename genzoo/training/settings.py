@@ -41,7 +41,7 @@ class Training:
     """How a game is trained: Adam per player, in today's convention of β (the paper prints 1 − β2)."""
 
     steps: int
-    """Batches in all; under an alternating schedule a critic's and a generator's step count one each."""
+    """The total number of steps; under an alternating schedule, a critic's and a generator's step count as one each."""
     batch_size: int = 100
     learning_rate: float = 1e-4
     beta1: float = 0.5
@@ -50,17 +50,17 @@ class Training:
     players: Mapping[str, PlayerTraining] = field(default_factory=dict)
     """Exceptions for single players, by name."""
     averaging: float | None = None
-    """Decay per step of the exponential average of the weights (such as 0.999); none: no average is kept."""
+    """Decay per step of the weights' exponential moving average, such as 0.999; None keeps no average."""
     one_backward: bool = True
     """Whether one backward pass of the critic serves both players where that is exact."""
     batch_statistics: Literal["sync", "local"] = "sync"
-    """Over which rows batch norm takes its statistics on several ranks: those of all, or a rank's own."""
+    """Over which rows batch norm takes its statistics on several ranks: those of all ranks, or of each alone."""
     log_every: int = 100
     picture_every: int = 1000
     checkpoint_every: int = 1000
     keep_checkpoints: int = 2
     evaluate_every: int | None = None
-    """Steps between evaluations while training; none: only at the end."""
+    """Steps between evaluations while training; None evaluates only at the end."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "log_every", "picture_every", "checkpoint_every", "evaluate_every"):
@@ -104,12 +104,12 @@ class Recipe:
     prior: Prior = StandardNormal()
     training: Training
     notes: tuple[str, ...] = ()
-    """What a reader of its source should know: where it departs from what was printed, and why."""
+    """Where the recipe departs from the published one, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that decides a run's numbers, but its seed: the roots that `--set` reaches."""
+    """Everything that decides a run's numbers except its seed; the paths of `--set` start at these fields."""
 
     game: Game
     dataset: Dataset
@@ -118,9 +118,9 @@ class Settings:
     training: Training
 
     def per_player_reason(self, networks: Networks) -> str | None:
-        """Return why a run with these networks takes a backward pass per player; None: one of the critic serves both.
+        """Return why a run with these networks takes a backward pass per player; None if one of the critic serves both.
 
-        Asked once, before the first step: of `training.one_backward`, then of the game (`Game.per_player_reason`).
+        This is decided once, before the first step: by `training.one_backward`, then by `Game.per_player_reason`.
         """
         if not self.training.one_backward:
             return "training.one_backward is false"
@@ -144,7 +144,7 @@ def resolve_settings(
     )
     for path, value in game.defaults.items():
         settings = override(settings, path, to_text(value), resolve=resolve)
-    # A choice before the fields of what is chosen: game.schedule before game.schedule.critic_steps.
+    # Shorter paths first: game.schedule must be chosen before game.schedule.critic_steps is set.
     for path, text in sorted(overrides, key=lambda pair: pair[0].count(".")):
         settings = override(settings, path, text, resolve=resolve)
     _warn_of_old_betas(settings.training)
@@ -152,9 +152,9 @@ def resolve_settings(
 
 
 def apart_from_optimizers(settings: Settings) -> Any:
-    """Return as JSON what trainings must have in common to be played as one program: all but what optimizers are told.
+    """Return as JSON the settings in which trainings must agree to run as one program.
 
-    The standard deviation of the initial weights may differ as well.
+    These are all but the optimizers' and the standard deviation of the initial weights.
     """
     content = to_json(settings)
     for name in ("learning_rate", "beta1", "beta2", "epsilon", "players", "averaging"):

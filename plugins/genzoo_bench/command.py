@@ -2,11 +2,12 @@
 
 import json
 import os
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from genzoo import SettingsError
+from genzoo.runs import ExecutionName, PrecisionName
 
 if TYPE_CHECKING:
     from genzoo_bench.benchmark import Benchmark
@@ -25,10 +26,8 @@ BASELINES = ("eager-alternating", "eager-same-maths")
 )
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")
 @click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:INDEX.")
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
-@click.option(
-    "--execution", type=click.Choice(["auto", "eager", "captured", "compiled"]), default="auto", show_default=True
-)
+@click.option("--precision", type=click.Choice(get_args(PrecisionName)), default="auto", show_default=True)
+@click.option("--execution", type=click.Choice(get_args(ExecutionName)), default="auto", show_default=True)
 @click.option("--against", multiple=True, type=click.Choice(BASELINES), help="Loop by hand; both if left out.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
 def bench(
@@ -37,8 +36,8 @@ def bench(
     steps: int | None,
     assignments: tuple[str, ...],
     device: str,
-    precision: Literal["auto", "fp32", "bf16"],
-    execution: Literal["auto", "eager", "captured", "compiled"],
+    precision: PrecisionName,
+    execution: ExecutionName,
     against: tuple[str, ...],
     as_json: bool,
 ) -> None:

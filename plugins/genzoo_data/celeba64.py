@@ -138,6 +138,7 @@ class CelebA64(PreparedDataset):
 
 
 def _lines(path: Path, *, skip: int = 0) -> list[list[str]]:
+    """Return the words of every line that is not empty, after the first `skip` lines."""
     try:
         return [line.split() for line in path.read_text().splitlines()[skip:] if line.strip()]
     except (OSError, UnicodeDecodeError) as error:

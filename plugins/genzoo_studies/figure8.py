@@ -1,4 +1,4 @@
-"""Figure 8: inference by ALI, by two ways after the fact, and by a VAE, on 25 Gaussians."""
+"""Figure 8: inference by ALI, by two encoders trained after a GAN, and by a VAE, on 25 Gaussians."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ class Figure8(Study):
     """
 
     name: ClassVar[str] = "ali/figure8"
-    published: ClassVar[str] = "figure 8, 5 × 4 scatter plots: ALI, GAN with two encoders after the fact, VAE"
+    published: ClassVar[str] = "figure 8, 5 × 4 scatter plots: ALI, GAN with two post-hoc encoders, VAE"
     cost: ClassVar[str] = "quick: at most 12 minutes on two CPU cores; paper: 200 epochs of three to five models"
     needs: ClassVar[tuple[str, ...]] = ("mixture25",)
     steps: int | None = None
-    """None: as the budget says."""
+    """None: as many as the budget says."""
 
     def carry_out(self, lab: Lab) -> str:
-        """Train what is missing, draw, and return what was used."""
+        """Train the missing models, draw the figure, and return a table of scores."""
         steps = self.steps or STEPS[self.budget]
         ali, gan, origin = self._best(lab, steps)
         if ali is None or gan is None:
