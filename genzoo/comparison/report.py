@@ -92,7 +92,7 @@ def _entries(metric: MetricLine, contestants: Sequence[ResultRow], baselines: Se
     for scores in _all_scores(contestants, baselines):
         score = next((score for score in scores if score.metric == metric.name), None)
         final = None if score is None else score.final
-        is_comparable = score is not None and _protocol_text(score.protocol) == metric.protocol
+        is_comparable = score is not None and _protocol_line(score.protocol) == metric.protocol
         text = NO_SCORE if final is None else _mean(final) + ("" if is_comparable else " †")
         mean = final.mean if final is not None and is_comparable else None
         entries.append(TableEntry(text, mean, "" if score is None else _detail(score)))
@@ -114,7 +114,7 @@ def _metrics(results: Results) -> list[MetricLine]:
         for score in scores:
             arrow = {"higher": "↑", "lower": "↓"}.get(score.better or "", "")
             lines.setdefault(
-                score.metric, MetricLine(score.metric, score.better, arrow, _protocol_text(score.protocol))
+                score.metric, MetricLine(score.metric, score.better, arrow, _protocol_line(score.protocol))
             )
     return list(lines.values())
 
@@ -160,7 +160,7 @@ def _detail(score: RowScore | BaselineScore) -> str:
     return ", ".join(details)
 
 
-def _protocol_text(protocol: dict[str, Any]) -> str:
+def _protocol_line(protocol: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in protocol.items() if value is not None and key != "seed")
 
 

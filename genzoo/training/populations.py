@@ -97,7 +97,7 @@ class Population:
 
     def take_step(self) -> list[Losses]:
         """Take one step of every replica and return the losses () of each."""
-        return _split(take_step(self.trainers, self._step, self._batch()), len(self.trainers))
+        return _of_each_replica(take_step(self.trainers, self._step, self._batch()), len(self.trainers))
 
     def _batch(self) -> Batch:
         """Return the replicas' batches as one whose tensors are (R, N, …)."""
@@ -110,7 +110,7 @@ class Population:
         of_replicas = {
             name: list(zip(*(tensor.unbind() for tensor in part), strict=True)) for name, part in gradients.items()
         }
-        losses_of_replicas = _split(losses, len(self.trainers))
+        losses_of_replicas = _of_each_replica(losses, len(self.trainers))
         for number, (trainer, replica_losses) in enumerate(zip(self.trainers, losses_of_replicas, strict=True)):
             trainer.apply_gradients(replica_losses, {name: slices[number] for name, slices in of_replicas.items()})
         return losses
@@ -145,7 +145,7 @@ def _stacked(replicas: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return stacks
 
 
-def _split(losses: Losses, count: int) -> list[Losses]:
+def _of_each_replica(losses: Losses, count: int) -> list[Losses]:
     """Return the losses () of each replica from the stacked losses (R,)."""
     values = [{name: value.unbind() for name, value in part.items()} for part in losses]
     return [
