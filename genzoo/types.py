@@ -90,6 +90,7 @@ class Split(NamedTuple):
 
 
 SplitName = Literal["train", "validation", "test"]
+"""Which part of a data set is meant."""
 
 
 class Splits(NamedTuple):

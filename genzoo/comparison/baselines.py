@@ -1,4 +1,4 @@
-"""Baselines: what scores are to be seen beside, rows of the data themselves and networks before their first step."""
+"""Baselines: the scores of held-out data, and of networks before their first step, for comparison."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -42,18 +42,18 @@ def untrained(cell: Cell, splits: Splits) -> Model:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut(Model):
-    """The truth in the place of a model: its samples are rows of the validation split, in their order."""
+    """A model whose samples are the rows of the validation split, in their order."""
 
     splits: Splits
 
     def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
-        """Return the first `count` validation rows, again from the start where there are fewer."""
+        """Return the first `count` validation rows (count, *shape), repeated from the start if there are fewer."""
         x, _ = self.rows(self.splits.validation)
         return x[torch.arange(count) % len(x)]
 
 
 def held_out(model: Model, splits: Splits) -> Model:
-    """Return the held-out rows as a model that only samples, with the networks of `model` for its shape."""
+    """Return the held-out rows as a model for metrics of samples; its networks are those of `model`."""
     return HeldOut(**{field.name: getattr(model, field.name) for field in fields(model)}, splits=splits)
 
 

@@ -1,4 +1,4 @@
-"""Cells: the single trainings of a comparison, each in the run folder that its settings decide."""
+"""Cells: the single trainings of a comparison, each in a run folder named after a hash of its settings."""
 
 import hashlib
 import json
@@ -17,18 +17,18 @@ from genzoo.storage.run_folder import Run
 from genzoo.training.settings import MAY_CHANGE, Settings
 
 _EVALUATIONS = 5
-"""How often a model is evaluated on the way, unless its settings say."""
+"""How often a model is evaluated during training, unless its settings say otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One model with one seed: what is to be trained, and the run that holds it."""
+    """One model with one seed: the job, and the run folder it is trained in."""
 
     label: str
     job: Job
     run: Run
     request: TrainingRequest | None
-    """None: an existing run, which is looked at and not trained."""
+    """None: an existing run, which is not trained."""
 
     @property
     def settings(self) -> Settings:
@@ -37,13 +37,13 @@ class Cell:
 
     @property
     def is_done(self) -> bool:
-        """Whether it is trained and measured."""
+        """Whether it has been trained and evaluated."""
         measured = self.run.exists and any(score["step"] == self.run.step for score in self.run.scores)
         return measured and self.run.step >= self.settings.training.steps
 
 
 def cell_of(label: str, request: TrainingRequest, folder: Path) -> Cell:
-    """Return the cell of a request, in the folder below `folder` that its settings decide."""
+    """Return the cell of a request, whose run folder below `folder` is named after its settings."""
     source = None if request.from_run is None else Run.at(request.from_run).as_source()
     job = resolve_job(registry(), request, source).with_found_classes(data_root(request.data))
     steps, every = job.settings.training.steps, job.settings.training.evaluate_every
@@ -58,12 +58,12 @@ def name_of(request: TrainingRequest) -> str:
 
 
 def existing_cell(label: str, run: Run) -> Cell:
-    """Return the cell of a run that exists."""
+    """Return the cell of an existing run."""
     return Cell(label=label, job=job_of(registry(), run.record), run=run, request=None)
 
 
 def identity(job: Job) -> str:
-    """Return a hash of everything that decides a run's numbers."""
+    """Return a hash of everything that determines a run's numbers."""
     settings = to_json(job.settings)
     for path in MAY_CHANGE:
         if path != "training.steps":
@@ -74,7 +74,7 @@ def identity(job: Job) -> str:
 
 
 def refuse_unlike(cells: Sequence[Cell]) -> None:
-    """Raise `SettingsError` unless cells of different labels have different settings, and all the same data."""
+    """Raise `SettingsError` unless all cells have the same data, and those of different labels different settings."""
     first = cells[0]
     label_of: dict[str, str] = {}
     for cell in cells:
@@ -90,7 +90,7 @@ def refuse_unlike(cells: Sequence[Cell]) -> None:
 
 
 def named_twice(label: str) -> SettingsError:
-    """Return the error of two contestants that cannot be told apart."""
+    """Return the error for two contestants with the same label or the same settings."""
     return SettingsError(
         f"{label} is named twice with the same settings",
         "give it another name and setting: NAME=MODEL and --set NAME:PATH=VALUE",

@@ -1,4 +1,4 @@
-"""`compare`: models trained on the same data, networks, batches and budget, scored, and reported on side by side."""
+"""`compare`: trains models on the same data, networks, batches and budget, scores them, and writes a report."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -27,21 +27,21 @@ from genzoo.storage.run_folder import Run
 from genzoo.training.settings import Recipe
 
 Contestant = str | Game | TrainingRequest | Run
-"""A model by name or as a value, a request with settings of its own, or a run that exists."""
+"""A model by name or as an object, a request with its own settings, or an existing run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What a comparison showed, and where its report is; a notebook shows it as its table."""
+    """The results and the report of a comparison; a notebook displays it as its table."""
 
     folder: Path
     results: Results
     runs: Mapping[str, tuple[Run, ...]]
-    """By label, in the order of the seeds."""
+    """The runs by label, in the order of their seeds."""
 
     @property
     def rows(self) -> tuple[ResultRow, ...]:
-        """One per contestant, with its scores, their protocols, and what it cost."""
+        """One row per contestant, with its scores, their protocols, and its costs."""
         return self.results.rows
 
     @property
@@ -74,13 +74,14 @@ def compare(
     executor: Executor | None = None,
     command: str = "",
 ) -> Comparison:
-    """Train every contestant with seeds 0 … `seeds` − 1, score them all, write the report, and return what it showed.
+    """Train every contestant with seeds 0 … `seeds` − 1, score all of them, write a report and return the results.
 
-    `contestants` are models, requests with overrides of their own, or runs; a mapping gives them labels. `recipe`,
-    `steps` and `overrides` hold for all that do not say otherwise. What is trained already, below `report` (by default
-    comparisons/RECIPE), is not trained again. A training that fails has its row in `results.failures`.
-    `jobs` trainings run at a time in processes of this machine (None: as many as it has cores), or wherever `executor`
-    runs them; `together` plays those that differ in seed and optimizer alone as one program (None: on a GPU).
+    `contestants` are models, requests with their own overrides, or runs; a mapping gives them labels. `recipe`, `steps`
+    and `overrides` apply to all contestants that do not set them. The folder `report` (default: comparisons/RECIPE)
+    holds the trainings too, and those that are finished are not repeated. A training that fails is listed in
+    `results.failures`. `jobs` trainings run at a time in processes on this machine (None: as many as it has cores), or
+    wherever `executor` runs them; `together` trains those that differ only in seed and optimizer as one program (None:
+    on a GPU).
     Raises `SettingsError` for contestants that cannot be compared.
     """
     labelled = dict(contestants) if isinstance(contestants, Mapping) else _by_label(contestants)
@@ -160,17 +161,18 @@ def _report(
     splits = dataset.load(data_root(data))
     ended_well = {id(cell) for cell, outcome in zip(cells, outcomes, strict=True) if not outcome.code}
     models = {label: session.load_run(cell.run) for label, cell in first.items() if id(cell) in ended_well}
-    of_cells = [cell_result(cell, outcome) for cell, outcome in zip(cells, outcomes, strict=True)]
+    cell_results = [cell_result(cell, outcome) for cell, outcome in zip(cells, outcomes, strict=True)]
     rows = []
     for label in first:
-        own = [(cell, result) for cell, result in zip(cells, of_cells, strict=True) if cell.label == label]
-        rows.append(row_of([cell for cell, _ in own], [result for _, result in own], _obstacles(models.get(label))))
+        pairs = [(cell, result) for cell, result in zip(cells, cell_results, strict=True) if cell.label == label]
+        own_cells, own_results = [cell for cell, _ in pairs], [result for _, result in pairs]
+        rows.append(row_of(own_cells, own_results, _obstacles(models.get(label))))
     results = Results(
         recipe=cells[0].job.recipe,
         data=dataset.name,
         rows=tuple(rows),
         baselines=baselines_of(first, models, splits),
-        cells=tuple(of_cells),
+        cells=tuple(cell_results),
         environment=environment(),
         command=command,
         vectors=not dataset.spec.is_image,

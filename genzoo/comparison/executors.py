@@ -1,4 +1,4 @@
-"""Where the trainings of a comparison run: behind `concurrent.futures.Executor`; here, processes on this machine."""
+"""Executors: where the trainings of a comparison run; here, in processes on this machine."""
 
 import os
 import subprocess
@@ -12,9 +12,10 @@ from genzoo.comparison import worker
 
 
 class LocalProcesses(Executor):
-    """Runs every task in a process of its own, `jobs` at a time, the processor's cores shared among them.
+    """Runs every task in its own process, `jobs` at a time, which share the CPU's cores.
 
-    It takes `genzoo.comparison.run_task` alone. Any other executor whose workers see the same files will do as well.
+    It accepts only `genzoo.comparison.run_task`. Any `concurrent.futures.Executor` whose workers see the same files can
+    take its place.
     """
 
     def __init__(self, jobs: int) -> None:
@@ -25,13 +26,13 @@ class LocalProcesses(Executor):
         self._environment = {} if jobs == 1 else {"OMP_NUM_THREADS": str(cores)}
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[int]":  # type: ignore[override]
-        """Have the task in the given folder run; the future's result is the exit code of its process."""
+        """Queue the task in the given folder; the future's result is the exit code of its process."""
         if fn is not worker.run_task or kwargs:
-            raise TypeError(f"{type(self).__name__} runs tasks of comparisons alone, not {fn}")
+            raise TypeError(f"{type(self).__name__} runs only genzoo.comparison.run_task, not {fn}")
         return self._threads.submit(self._run, *args)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Wait for the tasks; with `cancel_futures`, drop those that wait and have those that run save and end."""
+        """Wait for the tasks; with `cancel_futures`, drop queued ones and have running ones save and end."""
         if cancel_futures:
             self._is_stopping = True
             for process in tuple(self._running):
@@ -41,13 +42,13 @@ class LocalProcesses(Executor):
     def _run(self, folder: Path) -> int:
         with (folder / worker.OUTPUT).open("wb") as output:
             process = subprocess.Popen(
-                # -P: no module of the current folder is run
+                # -P: do not import modules from the current folder
                 [sys.executable, "-P", "-m", worker.__name__, str(folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **self._environment, "GENZOO_PARENT": str(os.getpid())},
-                start_new_session=True,  # a Ctrl-C on the terminal is the parent's to pass on
+                start_new_session=True,  # the parent passes on a Ctrl-C
             )
         self._running.add(process)
         if self._is_stopping:

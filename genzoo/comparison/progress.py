@@ -1,4 +1,4 @@
-"""The progress of a comparison: whom it reports to, and the logs of its trainings, read as they grow."""
+"""The progress of a comparison: the callback it reports to, and an incremental reader of training logs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,32 +9,38 @@ from genzoo.storage.run_folder import Run
 
 
 class ComparisonCallback:
-    """Hears what a comparison does; every method may raise to stop it, after which all trainings are saved."""
+    """Receives the events of a comparison; a method may raise to stop it, after which all trainings are saved."""
 
     def on_start(self, folder: Path, labels: Sequence[str], done: int, replaces: Sequence[str]) -> None:
-        """Hear the label of every training, how many are done already, and whose report is going to be replaced."""
+        """Called before training.
+
+        `labels` names every training, `done` counts the finished ones, and `replaces` holds the labels in a report of
+        another comparison that will be replaced.
+        """
 
     def on_progress(self, steps: Mapping[int, tuple[int, int]]) -> None:
-        """Hear (step, steps) by the number of the training, a few times a second."""
+        """Called a few times a second with (step, steps) by the number of the training."""
 
 
 class LogTail:
-    """The end of a run's log, of which every byte is read once."""
+    """The last step in a run's log; every byte of the log is read once."""
 
     def __init__(self, run: Run) -> None:
         self._path = run.path / "metrics.jsonl"
         self._inode = self._offset = self._step = 0
 
     def step(self) -> int:
-        """Return the step of the last whole line; 0 while there is none."""
+        """Return the step of the last complete line; 0 if there is none yet."""
         with suppress(OSError), self._path.open("rb") as file:
             inode = self._path.stat().st_ino
-            if inode != self._inode:  # the log was written anew
+            if inode != self._inode:  # the log was replaced
                 self._inode, self._offset, self._step = inode, 0, 0
             file.seek(self._offset)
             whole, _, _ = file.read().rpartition(b"\n")
             if whole:
                 self._offset += len(whole) + 1
-                with suppress(ValueError, KeyError, TypeError):  # damaged lines are for those who read the log
+                with suppress(
+                    ValueError, KeyError, TypeError
+                ):  # damaged lines are reported by whoever reads the whole log
                     self._step = int(json.loads(whole.rpartition(b"\n")[2])["step"])
         return self._step

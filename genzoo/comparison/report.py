@@ -1,4 +1,4 @@
-"""Reports: the results of a comparison as a Markdown table and as one HTML page that needs nothing else."""
+"""Reports: the results of a comparison as a Markdown table and as one self-contained HTML page."""
 
 import base64
 import io
@@ -25,7 +25,7 @@ class Column(NamedTuple):
 
 
 class MetricLine(NamedTuple):
-    """One metric of the table, with the protocol by which the first column that has it was measured."""
+    """One metric of the table, with the protocol of the first column that has a score by it."""
 
     name: str
     better: Better
@@ -34,7 +34,7 @@ class MetricLine(NamedTuple):
 
 
 class TableEntry(NamedTuple):
-    """What the table says of one column by one metric."""
+    """One entry of the table: a column's score by a metric."""
 
     text: str
     mean: float | None
@@ -76,7 +76,11 @@ class ScoreTable:
             lines.append(_line([f"{metric.name} {metric.arrow}".strip(), *map(_in_markdown, row)]))
         lines += ["", _line(_COSTS), _line(["---"] * len(_COSTS)), *(_line(row) for row in self.costs)]
         seeds = f"{self.seeds} seed{'' if self.seeds == 1 else 's'}"
-        lines += ["", f"Final means ± standard deviations over {seeds} (range, and mean of the best on the way).", ""]
+        lines += [
+            "",
+            f"Final means ± standard deviations over {seeds} (range, and mean of the best during training).",
+            "",
+        ]
         lines += [f"* {metric.name}: {metric.protocol}" for metric in self.metrics]
         lines += [f"* {reason}" for reason in self.reasons]
         return "\n".join(lines)
@@ -88,9 +92,9 @@ def _entries(metric: MetricLine, contestants: Sequence[ResultRow], baselines: Se
     for scores in _all_scores(contestants, baselines):
         score = next((score for score in scores if score.metric == metric.name), None)
         final = None if score is None else score.final
-        alike = score is not None and _shown(score.protocol) == metric.protocol
-        text = NO_SCORE if final is None else _mean(final) + ("" if alike else " †")
-        mean = final.mean if final is not None and alike else None
+        is_comparable = score is not None and _protocol_line(score.protocol) == metric.protocol
+        text = NO_SCORE if final is None else _mean(final) + ("" if is_comparable else " †")
+        mean = final.mean if final is not None and is_comparable else None
         entries.append(TableEntry(text, mean, "" if score is None else _detail(score)))
     ranked = [entry.mean for entry in entries[: len(contestants)] if entry.mean is not None]
     if metric.better is None or len(ranked) < 2:
@@ -104,12 +108,14 @@ _COSTS = ("model", "parameters", "forward MACs per update", "updates", "images s
 
 
 def _metrics(results: Results) -> list[MetricLine]:
-    """Return every metric once."""
+    """Return one line per metric."""
     lines: dict[str, MetricLine] = {}
     for scores in _all_scores(results.rows, results.baselines):
         for score in scores:
             arrow = {"higher": "↑", "lower": "↓"}.get(score.better or "", "")
-            lines.setdefault(score.metric, MetricLine(score.metric, score.better, arrow, _shown(score.protocol)))
+            lines.setdefault(
+                score.metric, MetricLine(score.metric, score.better, arrow, _protocol_line(score.protocol))
+            )
     return list(lines.values())
 
 
@@ -124,21 +130,21 @@ def _cost_row(row: ResultRow) -> tuple[str, ...]:
     return (row.label, f"{row.parameters:,}", macs, f"{row.steps:,}", f"{row.images_seen:,}", f"{row.seconds:.0f}")
 
 
-def _reasons(results: Results, shown: set[str]) -> list[str]:
-    """Return which trainings failed, and why some cells are empty."""
+def _reasons(results: Results, metrics: set[str]) -> list[str]:
+    """Return lines that say which trainings failed, and why some cells of the table are empty."""
     reasons = [f"{row.label} failed: {failure}" for row in results.rows for failure in row.failed]
     for row in results.rows:
         by_reason: dict[str, list[str]] = {}
         for name, reason in row.obstacles:
-            if name in shown:
+            if name in metrics:
                 by_reason.setdefault(reason, []).append(name)
         reasons += [f"{row.label} has no {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
     return reasons
 
 
 def _in_markdown(entry: TableEntry) -> str:
-    shown = f"**{entry.text}**" if entry.best else entry.text
-    return f"{shown} ({entry.detail})" if entry.detail else shown
+    text = f"**{entry.text}**" if entry.best else entry.text
+    return f"{text} ({entry.detail})" if entry.detail else text
 
 
 def _mean(final: Summary) -> str:
@@ -146,7 +152,7 @@ def _mean(final: Summary) -> str:
 
 
 def _detail(score: RowScore | BaselineScore) -> str:
-    """Return the range over seeds and the mean best on the way, as far as they say more than the final mean."""
+    """Return the range over seeds and the mean of the best scores, as far as they differ from the final mean."""
     final, best = score.final, score.best
     details = [f"{final.min:.4g} to {final.max:.4g}"] if final and final.min < final.max else []
     if final and best and best.mean != final.mean:
@@ -154,7 +160,7 @@ def _detail(score: RowScore | BaselineScore) -> str:
     return ", ".join(details)
 
 
-def _shown(protocol: dict[str, Any]) -> str:
+def _protocol_line(protocol: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in protocol.items() if value is not None and key != "seed")
 
 
@@ -167,7 +173,7 @@ def _as_png(content: bytes) -> str:
 
 
 def _curves(results: Results) -> list[tuple[str, Markup]]:
-    """Return one small SVG per metric that was measured on the way, with the range over seeds as a band."""
+    """Return one small SVG per metric that was measured during training, with the range over seeds as a band."""
     curves = []
     for metric in _metrics(results):
         if metric.better is None:
@@ -198,7 +204,7 @@ def _plot(courses: dict[str, list[tuple[int, list[float]]]]) -> Markup:
     axes = figure.subplots()
     for number, (label, course) in enumerate(courses.items()):
         if len(course) < 2:
-            continue  # its colour is kept for it, so that a model has one in all drawings
+            continue  # `number` still counts it, so that a model has the same colour in all plots
         steps = [step for step, _ in course]
         means = [sum(values) / len(values) for _, values in course]
         colour = f"C{number % 10}"
@@ -210,10 +216,10 @@ def _plot(courses: dict[str, list[tuple[int, list[float]]]]) -> Markup:
     axes.spines[["top", "right"]].set_visible(False)
     content = io.StringIO()
     figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
-    # matplotlib draws text as outlines and escapes what it writes, so the drawing is safe as it is
+    # matplotlib draws text as outlines and escapes metadata, so the SVG needs no further escaping
     return Markup(content.getvalue()[content.getvalue().index("<svg") :])
 
 
 def _plain(label: str) -> str:
-    """Return a label that matplotlib neither hides nor reads as mathematics."""
+    """Return a label that matplotlib neither hides (`_…`) nor reads as mathematics (`$…$`)."""
     return label.replace("$", r"\$") if not label.startswith("_") else f" {label}"

@@ -1,4 +1,4 @@
-"""`reproduce`: a paper's study, carried out in a folder of its own and set beside what was published."""
+"""`reproduce`: carries out a paper's study in its own folder, and compares the results with the published ones."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -19,14 +19,14 @@ from genzoo.storage import files
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """What a study showed; a notebook shows it as its table."""
+    """The results of a study; a notebook displays it as its table."""
 
     study: Study
     folder: Path
     table: str
-    """Ours beside what was published, as Markdown."""
+    """Our results beside the published ones, as Markdown."""
     document: Mapping[str, Any]
-    """The content of results.json, which every study lays out for itself."""
+    """The content of results.json, whose layout is the study's."""
 
     def _repr_markdown_(self) -> str:
         return f"{self.study.published}\n\n{self.table}"
@@ -47,25 +47,25 @@ def reproduce(
 ) -> Reproduction:
     """Carry out a paper's study below `report` and return its table beside the published numbers.
 
-    `overrides` maps paths such as `study.runs` to values. What is trained already is not trained again; `jobs`,
-    `together` and `executor` are those of `compare`. A training that fails otherwise than by diverging ends the study
-    with its error.
+    `overrides` maps paths such as `study.runs` to values. Finished trainings are not repeated. `jobs`, `together` and
+    `executor` are those of `compare`. A training that diverges is a result; any other failure ends the study with its
+    error.
     """
-    chosen = _chosen(study, budget, overrides or {})
+    configured = _configured(study, budget, overrides or {})
 
     def train(cells: Sequence[Cell], folder: Path) -> list[Outcome]:
         return train_cells(
             cells, folder, callback=callback, jobs=jobs, together=together, device=device, executor=executor
         )
 
-    lab = Lab(Path(report), chosen.name, train=train, device=device, data=data)
+    lab = Lab(Path(report), configured.name, train=train, device=device, data=data)
     with stdout_to_stderr():
-        table = chosen.carry_out(lab)
+        table = configured.carry_out(lab)
     files.write(lab.folder / "table.md", (table + "\n").encode())
-    return Reproduction(study=chosen, folder=lab.folder, table=table, document=read_document(lab.folder) or {})
+    return Reproduction(study=configured, folder=lab.folder, table=table, document=read_document(lab.folder) or {})
 
 
-def _chosen(study: str | Study, budget: Budget, overrides: Mapping[str, object]) -> Study:
+def _configured(study: str | Study, budget: Budget, overrides: Mapping[str, object]) -> Study:
     resolve = registry().resolve
     if isinstance(study, str):
         registry().find("studies", study)

@@ -28,18 +28,18 @@ Better = Literal["higher", "lower"] | None
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A score over seeds."""
+    """Statistics of a score over seeds."""
 
     mean: float
     std: float
-    """With n − 1 in the denominator; 0 for one value."""
+    """With n − 1 in the denominator; 0 for a single value."""
     min: float
     max: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredScore:
-    """A score of a run at a step; its value is None where it is not finite."""
+    """A score of a run at a step; its value is None if it is not finite."""
 
     step: int
     metric: str
@@ -50,7 +50,7 @@ class StoredScore:
 
 @dataclass(frozen=True, kw_only=True)
 class RowScore:
-    """A metric of one contestant: its final values over seeds, and the best of each seed's course."""
+    """A metric of one contestant over seeds: its final values, and the best value of each seed's evaluations."""
 
     metric: str
     protocol: dict[str, Any]
@@ -59,22 +59,22 @@ class RowScore:
     final: Summary | None
     best: Summary | None
     values: tuple[float | None, ...]
-    """By seed."""
+    """The final values, by seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultRow:
-    """One contestant: its scores over seeds, and what it cost."""
+    """One contestant: its scores over seeds, and its costs."""
 
     label: str
     model: str
     parameters: int
     macs_per_update: int | None
-    """Forward multiply-accumulates; None where the networks are not tables."""
+    """Forward multiply-accumulates; None if the networks are not layer tables."""
     images_seen: int
     steps: int
     seconds: float
-    """Of training, the mean over seeds."""
+    """Seconds of training, the mean over seeds."""
     seeds: tuple[int, ...]
     failed: tuple[str, ...]
     scores: tuple[RowScore, ...]
@@ -97,7 +97,7 @@ class BaselineScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """What the scores are to be seen beside: rows of the data themselves, or networks before their first step."""
+    """Scores for comparison: of held-out rows of the data, or of networks before their first step."""
 
     label: str
     scores: tuple[BaselineScore, ...]
@@ -110,7 +110,7 @@ class CellResult:
     label: str
     seed: int
     run: str
-    """Its folder, relative to the comparison's, or the name of a run that existed."""
+    """Its folder relative to the comparison's, or the name of an existing run."""
     step: int
     seconds: float
     failure: str
@@ -119,7 +119,7 @@ class CellResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """All of a comparison, as results.json stores it."""
+    """All results of a comparison, as stored in results.json."""
 
     recipe: str
     data: str
@@ -129,20 +129,20 @@ class Results:
     environment: dict[str, str]
     command: str
     vectors: bool
-    """Whether x is a vector and not an image."""
+    """Whether x is a vector instead of an image."""
 
     @property
     def failures(self) -> list[str]:
-        """Which trainings failed, and why."""
+        """One line per failed training, with its reason."""
         return [f"{row.label}: {failure}" for row in self.rows for failure in row.failed]
 
     def write(self, folder: Path) -> None:
-        """Put results.json in place."""
+        """Write results.json."""
         write_results(folder, to_json(self))
 
     @classmethod
     def read(cls, folder: Path) -> "Results":
-        """Return the results that a comparison wrote to its folder; raise `UnreadableError`."""
+        """Return the results that a comparison wrote to its folder; raise `UnreadableError` if they cannot be read."""
         document = files.read_json(folder / _RESULTS, "a comparison's results")
         document.pop("schema_version", None)
         results = from_json(cls, document, resolve=registry().resolve, path="results")
@@ -167,9 +167,9 @@ def row_of(cells: Sequence[Cell], results: Sequence[CellResult], obstacles: Sequ
 
 
 def cell_result(cell: Cell, outcome: Outcome) -> CellResult:
-    """Return what came of a cell: the scores of its run that were drawn with its own seed."""
-    is_there = cell.run.path.is_dir()
-    log, scores = (cell.run.read_log(), cell.run.scores) if is_there else ([], [])
+    """Return the result of a cell: the scores of its run that were measured with the cell's own seed."""
+    exists = cell.run.path.is_dir()
+    log, scores = (cell.run.read_log(), cell.run.scores) if exists else ([], [])
     return CellResult(
         label=cell.label,
         seed=cell.job.seed,
@@ -192,7 +192,7 @@ def cell_result(cell: Cell, outcome: Outcome) -> CellResult:
 
 
 def row_scores(scores_of_cells: Sequence[Sequence[StoredScore]]) -> tuple[RowScore, ...]:
-    """Return per metric and protocol (seeds aside) the final scores over cells, and the best of each cell's course."""
+    """Return the final and best scores over cells, per metric and protocol (apart from its seed)."""
     courses: dict[tuple[str, str], list[list[StoredScore]]] = {}
     for scores in scores_of_cells:
         by_protocol: dict[tuple[str, str], list[StoredScore]] = {}
@@ -205,7 +205,7 @@ def row_scores(scores_of_cells: Sequence[Sequence[StoredScore]]) -> tuple[RowSco
 
 
 def summary(values: Sequence[float]) -> Summary | None:
-    """Return mean, standard deviation, least and largest; None for no values."""
+    """Return the mean, standard deviation, minimum and maximum; None for no values."""
     if not values:
         return None
     std = statistics.stdev(values) if len(values) > 1 else 0.0
@@ -213,7 +213,7 @@ def summary(values: Sequence[float]) -> Summary | None:
 
 
 def environment() -> dict[str, str]:
-    """Return the versions and the machine that the figures belong to."""
+    """Return the versions and the machine that the results were obtained with."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
     return {
         "genzoo": __version__,
@@ -225,14 +225,14 @@ def environment() -> dict[str, str]:
 
 
 def write_results(folder: Path, document: Mapping[str, Any]) -> None:
-    """Put a results.json in place."""
+    """Write a results.json."""
     with files.storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
     files.write_json(folder / _RESULTS, {"schema_version": files.SCHEMA_VERSION, **document})
 
 
 def labels_of(folder: Path) -> list[str]:
-    """Return whom the report in `folder` compares; nobody where there is none that can be read."""
+    """Return the labels of the contestants in the report in `folder`; none if it cannot be read."""
     try:
         rows = files.read_json(folder / _RESULTS, "a comparison's results").get("rows")
     except UnreadableError:
@@ -261,7 +261,7 @@ def _without_seed(protocol: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cost(settings: Settings) -> dict[str, Any]:
-    """Return parameters, forward multiply-accumulates of one update, and images seen."""
+    """Return parameters, forward multiply-accumulates per update, images seen and steps."""
     networks = networks_of(settings)
     cards = networks_card(networks)
     counted = {name: card["macs"] for name, card in cards.items() if card["layers"]}

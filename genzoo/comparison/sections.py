@@ -13,14 +13,14 @@ _INTERPOLATED = 4
 
 
 class Picture(NamedTuple):
-    """A PNG with what it shows."""
+    """A PNG with its title."""
 
     title: str
     content: bytes
 
 
 class Section(NamedTuple):
-    """Pictures that belong side by side, one per model."""
+    """Pictures to place side by side, one per model."""
 
     title: str
     note: str
@@ -28,12 +28,12 @@ class Section(NamedTuple):
 
 
 def sections_of(models: Mapping[str, Model], splits: Splits) -> list[Section]:
-    """Return the sections that these models can be drawn in, by label; models without an encoder have samples alone."""
+    """Return the sections for models given by label; models without an encoder appear only among the samples."""
     if not models:
         return []
     first = next(iter(models.values())).data
     count = 64 if first.is_image else 2500
-    shown = min(count // 2 if first.is_image else count, len(splits.validation.x))
+    originals = min(count // 2 if first.is_image else count, len(splits.validation.x))
     autoencoders = {
         label: model
         for label, model in models.items()
@@ -44,7 +44,7 @@ def sections_of(models: Mapping[str, Model], splits: Splits) -> list[Section]:
         pictures.save_samples(path, model, count=count, seed=0)
 
     def reconstructions(path: Path, model: Model) -> None:
-        pictures.save_reconstructions(path, model, splits.validation, count=shown, seed=0)
+        pictures.save_reconstructions(path, model, splits.validation, count=originals, seed=0)
 
     def interpolations(path: Path, model: Model) -> None:
         x, y = model.rows(splits.validation, 2 * _INTERPOLATED)
@@ -54,10 +54,11 @@ def sections_of(models: Mapping[str, Model], splits: Splits) -> list[Section]:
     note = "The same draws from the prior for every model, seed 0."
     sections = [Section("Samples", note, _drawn(samples, models))]
     if autoencoders:
-        note = "The same validation rows for every model; of images, odd columns are originals and even ones their"
-        sections.append(Section("Reconstructions", f"{note} reconstructions.", _drawn(reconstructions, autoencoders)))
+        rows = "The same validation rows for every model"
+        note = f"{rows}; of images, odd columns are originals, even ones reconstructions."
+        sections.append(Section("Reconstructions", note, _drawn(reconstructions, autoencoders)))
     if autoencoders and first.is_image and len(splits.validation.x) >= 2 * _INTERPOLATED:
-        note = "Between the codes of two validation images, which stand at the ends of each row."
+        note = "Between the codes of two validation images, which are at the ends of each row."
         sections.append(Section("Interpolations", note, _drawn(interpolations, autoencoders)))
     return sections
 

@@ -1,4 +1,4 @@
-"""Studies: experiments of a paper, re-run by one command and set beside what was published."""
+"""Studies: experiments of a paper, repeated by one command and compared with the published results."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +20,11 @@ from genzoo.storage.run_folder import Run
 from genzoo.types import Splits
 
 Budget = Literal["quick", "paper"]
+"""How long a study trains: for a first look (`quick`), or as long as the paper did (`paper`)."""
 
 
 class Lab:
-    """Where studies work: a folder for each, below which are its trainings and what it found."""
+    """What a study works with: a folder for its trainings and results, and a way to train."""
 
     def __init__(
         self,
@@ -41,9 +42,9 @@ class Lab:
         self._data = data
 
     def train(self, requests: Sequence[TrainingRequest]) -> list[Run | None]:
-        """Train what is not trained yet, several at a time; None stands for a training that diverged.
+        """Train the requests that are not finished, and return all runs; None for one that diverged.
 
-        Any other failure is no result of a study: it is raised once all have ended.
+        Any other failure is raised as an error once all trainings have ended.
         """
         requests = [replace(request, device=self._device, data=self._data) for request in requests]
         cells = [cell_of(name_of(request), request, self.folder) for request in requests]
@@ -62,45 +63,45 @@ class Lab:
         return data_of(run.record, self._data)
 
     def write(self, document: Mapping[str, Any]) -> None:
-        """Put results.json in place, with the versions and the machine."""
+        """Write results.json, with versions and machine added."""
         write_results(self.folder, {**document, "environment": environment()})
 
     def found_by(self, study: str) -> dict[str, Any] | None:
-        """Return what another study found here, or None where it was not carried out."""
+        """Return the results.json of another study in the same place, or None if it was not carried out."""
         return read_document(self._root / study)
 
     def run(self, study: str, name: str) -> Run:
-        """Return the run of that name that a study trained."""
+        """Return the run of that name that another study trained."""
         return Run(self._root / study / "cells" / name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study(Component):
-    """An experiment with what was published of it."""
+    """An experiment of a paper, with its published results."""
 
     kind: ClassVar[str] = "studies"
 
     published: ClassVar[str]
     """What the paper reports, in one line."""
     cost: ClassVar[str]
-    """How long it takes, by budget and device."""
+    """How long it takes, by budget and device, as text."""
     needs: ClassVar[tuple[str, ...]] = ()
-    """The data sets that have to be prepared for it."""
+    """The data sets that must be prepared for it."""
     budget: Budget = "quick"
 
     @abstractmethod
     def carry_out(self, lab: Lab) -> str:
-        """Do it in `lab`, going on where it was stopped, and return its table as Markdown."""
+        """Carry out the study in `lab`, continuing an interrupted one, and return its table as Markdown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRoot:
-    """A study to be carried out: the root that `--set study.…` reaches."""
+    """The root of a study's settings, whose paths are `study.…`."""
 
     study: Study
 
 
 def read_document(folder: Path) -> dict[str, Any] | None:
-    """Return the results.json that a study wrote, or None where there is none."""
+    """Return the results.json that a study wrote, or None if there is none."""
     path = folder / "results.json"
     return files.read_json(path, "a study's results") if path.exists() else None

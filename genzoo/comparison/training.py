@@ -58,11 +58,11 @@ def run_cells(
     together: bool = False,
     progress: Callable[[Mapping[int, tuple[int, int]]], None] = lambda steps: None,
 ) -> list[Outcome]:
-    """Train what is not done yet, and return how every cell ended; a training that fails does not stop the others.
+    """Train the cells that are not done, and return the outcome of all; a training that fails does not stop the others.
 
-    With `together`, cells that differ in seed and optimizer alone are one task. `tasks` is the folder in which the
-    tasks and their outcomes are files. `progress` is given (step, steps) by the number of the cell, and may raise to
-    stop: what has not begun is cancelled.
+    With `together`, cells that differ only in seed and optimizer are one task. `tasks` is the folder for the tasks' and
+    outcomes' files. `progress` is called with (step, steps) by the number of the cell, and may raise to stop: tasks
+    that have not started are then cancelled.
     """
     outcomes = {number: Outcome() for number, cell in enumerate(cells) if cell.is_done}
     logs = {number: LogTail(cell.run) for number, cell in enumerate(cells) if number not in outcomes}
@@ -86,16 +86,16 @@ def run_cells(
 
 
 def teams(cells: Sequence[Cell], waiting: Sequence[int], together: bool) -> Iterator[tuple[int, ...]]:
-    """Yield the numbers of the cells that one task trains, in the order of their first ones."""
+    """Yield the numbers of the cells of every task, in the order of the tasks' first cells."""
     alike: dict[str, tuple[int, ...]] = {}
     for number in waiting:
-        key = _likeness(cells[number].job) if together else str(number)
+        key = _population_key(cells[number].job) if together else str(number)
         alike[key] = (*alike.get(key, ()), number)
     yield from alike.values()
 
 
-def _likeness(job: Job) -> str:
-    """Return what two trainings must have in common to be played as one program."""
+def _population_key(job: Job) -> str:
+    """Return a key that is equal for trainings that can run as one program."""
     source = None if job.source is None else job.source.sha256
     return json.dumps([job.model, apart_from_optimizers(job.settings), job.precision, source], sort_keys=True)
 
@@ -105,19 +105,19 @@ def _step(number: int, logs: Mapping[int, LogTail], outcomes: Mapping[int, Outco
     return steps[number] if ended_well else logs[number].step()
 
 
-def _plays_together(chosen: bool | None, device: str) -> bool:
-    """Return whether replicas are played as one program: as was chosen, else on GPUs, where that was made for."""
-    return choose_device(device).type == "cuda" if chosen is None else chosen
+def _plays_together(together: bool | None, device: str) -> bool:
+    """Return `together`, or for None whether the device is a GPU, where one program for all replicas is faster."""
+    return choose_device(device).type == "cuda" if together is None else together
 
 
 @contextmanager
 def _executor(executor: Executor | None, jobs: int) -> Iterator[Executor]:
-    """Yield the caller's executor, or one of this machine's, whose trainings are stopped and saved on an exception."""
+    """Yield the caller's executor, or else processes on this machine, which are saved and stopped on an exception."""
     if executor is not None:
         yield executor
         return
-    chosen = LocalProcesses(jobs)
+    processes = LocalProcesses(jobs)
     try:
-        yield chosen
+        yield processes
     finally:
-        chosen.shutdown(cancel_futures=True)
+        processes.shutdown(cancel_futures=True)

@@ -1,8 +1,8 @@
-"""The worker: trains what a task's folder asks for, and writes there how it ended.
+"""The worker: trains the requests in a task's folder, and writes the outcomes there.
 
-A task is a folder: `job.json` holds training requests, written by the process that compares; `outcome.json` holds the
-outcomes and warnings, written by the worker; `output.txt` holds what a worker in a process of its own printed, for a
-person to read. As a program: `python -m genzoo.comparison.worker FOLDER`.
+A task is a folder. The process that compares writes training requests to `job.json`. The worker writes outcomes and
+warnings to `outcome.json`; if it runs in its own process, `output.txt` holds what it printed, for people to read. As a
+program: `python -m genzoo.comparison.worker FOLDER`.
 """
 
 import shutil
@@ -31,25 +31,25 @@ class Outcome:
     """How a training ended."""
 
     code: int = 0
-    """The exit code that `genzoo train` would have had."""
+    """The exit code that `genzoo train` would have."""
     found: str = ""
     remedy: str | None = None
     warnings: tuple[str, ...] = ()
 
     @property
     def error(self) -> GenzooError | None:
-        """The error that it ended with, if it did."""
+        """The error that the training ended with, if any."""
         return of_exit_code(self.code, self.found, self.remedy) if self.code else None
 
 
 @dataclass(frozen=True)
 class Task:
-    """A folder through which the process that compares and a worker speak."""
+    """The folder through which the process that compares and a worker communicate."""
 
     folder: Path
 
     def write(self, requests: Sequence[TrainingRequest]) -> None:
-        """Write what is to be trained; of one request alone, or of several that are to be trained together."""
+        """Write a single request, or several that are to be trained together."""
         with files.storage(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / _OUTCOME).unlink(missing_ok=True)
@@ -57,25 +57,25 @@ class Task:
         files.write_json(self.folder / _TASK, {"schema_version": files.SCHEMA_VERSION, "requests": content})
 
     def requests(self) -> list[TrainingRequest]:
-        """Return what is to be trained."""
+        """Return the requests to train."""
         content = files.read_json(self.folder / _TASK, "a worker's task")["requests"]
         return [TrainingRequest.from_json(request, resolve=registry().resolve) for request in content]
 
     def write_outcomes(self, outcomes: Sequence[Outcome]) -> None:
-        """Write how every request ended."""
+        """Write the outcome of every request."""
         document = {"schema_version": files.SCHEMA_VERSION, "outcomes": [to_json(outcome) for outcome in outcomes]}
         files.write_json(self.folder / _OUTCOME, document)
 
     def outcomes(self, ended: "Future[int]", count: int) -> list[Outcome]:
-        """Return how each of `count` requests ended, and remove the folder unless something failed.
+        """Return the outcomes of all `count` requests, and remove the folder unless one failed.
 
-        A worker that was killed leaves no outcome: then the end of its process is all that is known.
+        A worker that was killed leaves no outcome; then it is derived from how its process ended.
         """
         if (self.folder / _OUTCOME).exists():
             content = files.read_json(self.folder / _OUTCOME, "a worker's outcome")["outcomes"]
             outcomes = [from_json(Outcome, outcome, resolve=registry().resolve) for outcome in content]
         else:
-            outcomes = [_without_words(ended, self.folder)] * count
+            outcomes = [_outcome_of_process(ended, self.folder)] * count
         if not any(outcome.code for outcome in outcomes):
             shutil.rmtree(self.folder, ignore_errors=True)
             if self.folder.parent.is_dir() and not any(self.folder.parent.iterdir()):
@@ -84,7 +84,7 @@ class Task:
 
 
 def run_task(folder: Path, *, callback: Callable[[], Callback] = Callback) -> int:
-    """Train what the task in `folder` asks for, write the outcomes, and return the first exit code that is not 0."""
+    """Train the requests of the task in `folder`, write the outcomes, and return the first exit code that is not 0."""
     task = Task(folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", GenzooWarning)
@@ -100,7 +100,7 @@ def run_task(folder: Path, *, callback: Callable[[], Callback] = Callback) -> in
 
 
 def main() -> None:
-    """Run the task in the folder that the command line names, as a process that ends with the one that started it."""
+    """Run the task in the folder named on the command line; end if the process that started this one ends."""
     end_with_parent()
     with end_on_signals(), stop_on_signals() as stop:
         try:
@@ -124,7 +124,7 @@ def _outcome(error: GenzooError | None, lines: tuple[str, ...]) -> Outcome:
     return Outcome(code=error.exit_code, found=error.found, remedy=error.remedy, warnings=lines)
 
 
-def _without_words(ended: "Future[int]", folder: Path) -> Outcome:
+def _outcome_of_process(ended: "Future[int]", folder: Path) -> Outcome:
     """Return the outcome of a worker that ended without writing one."""
     error = ended.exception()
     if error is not None:

@@ -1,4 +1,4 @@
-"""Evaluation: a trained model to look at, metrics, pictures and cards."""
+"""Evaluation: trained models in inference mode, metrics, pictures, cards and costs."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Metrics, and scores that carry their protocol."""
+"""Metrics, and scores with the protocol by which they were measured."""
 
 import warnings
 from abc import abstractmethod
@@ -15,15 +15,15 @@ from genzoo.types import Split, Splits
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """A number and how it came about; scores whose protocols differ must not be ranked together."""
+    """A number and how it was measured; scores whose protocols differ must not be ranked together."""
 
     metric: str
-    """Its name: the metric's, with `/…` behind it for further scores of the same metric."""
+    """The metric's name, followed by `/…` for further scores of the same metric."""
     value: float
     protocol: dict[str, Any] = field(default_factory=dict)
     """How it was measured, as JSON data."""
     better: Literal["higher", "lower"] | None = None
-    """Which values are better, where either are."""
+    """Which values are better; None if neither."""
     headline: bool = False
     """Whether `genzoo runs` shows it before other scores."""
 
@@ -34,17 +34,17 @@ class Metric(Component):
 
     kind: ClassVar[str] = "metrics"
     measures_held_out: ClassVar[bool] = False
-    """Whether it measures samples alone, so that held-out rows can be measured in their place."""
+    """Whether it measures samples only, so that held-out rows can be measured in their place."""
 
     @abstractmethod
     def obstacle(self, model: Model) -> str | None:
-        """Return why the model or its data cannot be measured, such as `it has no encoder`, or None."""
+        """Return why the model cannot be measured, such as `it has no encoder`, or None if it can."""
 
     @abstractmethod
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Return the scores of `model` on `split`, stored data; everything drawn depends on `seed` alone.
 
-        `train` is the training split, for what has to be fitted before it can measure.
+        `train` is the training split, for metrics that must be fitted first.
         """
 
 
@@ -53,19 +53,19 @@ def evaluate_model(
 ) -> list[Score]:
     """Return the scores of every metric on the split of that name, each with the full protocol.
 
-    A metric that fails costs its own scores and a `GenzooWarning`; if `strict`, it raises `PluginError`.
+    A metric that fails has no scores and gives a `GenzooWarning`; if `strict`, it raises `PluginError`.
     """
     split = getattr(splits, split_name)
     common = {"split": split_name, "seed": seed, "weights": model.weights, "batch_norm": "running"}
-    found: list[Score] = []
+    scores: list[Score] = []
     for metric in metrics:
         try:
             with plugin_errors(f"metric '{metric.name}' failed", "name other metrics: --metric M"):
-                scores = metric.measure(model, split, train=splits.train, seed=seed)
-                found += [replace(score, protocol={**common, **score.protocol}) for score in scores]
+                measured = metric.measure(model, split, train=splits.train, seed=seed)
+                scores += [replace(score, protocol={**common, **score.protocol}) for score in measured]
         except GenzooError as error:
             if strict:
                 raise
-            told = error.found if metric.name in error.found else f"metric '{metric.name}' failed: {error.found}"
-            warnings.warn(told, GenzooWarning, stacklevel=2)
-    return found
+            message = error.found if metric.name in error.found else f"metric '{metric.name}' failed: {error.found}"
+            warnings.warn(message, GenzooWarning, stacklevel=2)
+    return scores

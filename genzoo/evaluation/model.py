@@ -21,7 +21,7 @@ _ROWS_AT_ONCE = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Networks that are only looked at: batch norm uses its running statistics, dropout is off.
+    """Trained networks in inference mode: batch norm uses its running statistics, and dropout is off.
 
     Every draw depends on the given seed alone, and is the same on every device. x is (N, *shape), in [0, 1] for
     images; z is (N, latent); y, for a conditional model, is (N, condition_size). An x or y of the wrong shape, a
@@ -30,15 +30,15 @@ class Model:
 
     networks: Networks = field(repr=False)
     data: DataSpec
-    """What it was trained on."""
+    """The data set it was trained on."""
     prior: Prior
     latent: int
     """The length of z."""
     label_frequencies: list[float] | None
-    """How often the training data had each class or attribute, in [0, 1]; None without labels."""
+    """The share of training rows with each class or attribute, in [0, 1]; None without labels."""
     device: torch.device
     step: int = 0
-    """How many steps it was trained for."""
+    """The number of steps it was trained for."""
     weights: str = "raw"
     """`averaged` or `raw`."""
 
@@ -53,7 +53,7 @@ class Model:
         step: int = 0,
         weights: str = "raw",
     ) -> "Model":
-        """Return the networks of a training with these settings, which are on `device`, as a model to look at."""
+        """Return the networks of a training with these settings, which lie on `device`, as a model."""
         return cls(
             networks=networks,
             data=settings.dataset.spec,
@@ -66,7 +66,7 @@ class Model:
         )
 
     def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
-        """Return (count, *shape) decoded prior draws; y None is drawn from the label frequencies."""
+        """Return (count, *shape) decoded prior draws; for None, y is drawn from the label frequencies."""
         z = self.draw_z(count, seed=seed)
         if self.networks.is_conditional and y is None:
             y = self.draw_y(count, seed=seed)
@@ -75,7 +75,7 @@ class Model:
     def sample_grid(self, y: Tensor, *, seed: int = 0, one_z: bool = False) -> Tensor:
         """Return (rows, columns, *shape) for conditions `y` (rows, columns, condition_size).
 
-        Every row holds its own draw of z; `one_z`: all cells hold the same.
+        Every row has its own draw of z; with `one_z`, all cells share one.
         """
         rows, columns = y.shape[:2]
         z = self.draw_z(1 if one_z else rows, seed=seed)
@@ -87,16 +87,16 @@ class Model:
         return self.prior.draw(count, self.latent, generator("cpu", seed, "sample", "z")).to(self.device)
 
     def draw_y(self, count: int, *, seed: int = 0) -> Tensor:
-        """Return (count, condition_size) conditions, drawn by how often the training data had them."""
+        """Return (count, condition_size) conditions, drawn from the label frequencies."""
         if self.label_frequencies is None:
-            raise SettingsError("this model's run stored no label frequencies: say which condition to use")
+            raise SettingsError("this model's run stored no label frequencies: name a condition")
         source = generator("cpu", seed, "sample", "y")
         return draw_conditions(self.label_frequencies, self.data, count, source).to(self.device)
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the decoder's x (N, *shape) for `z` (N, latent)."""
         self._check_condition(y, len(z))
-        return torch.cat([self._decode(part, own) for part, own in self._in_parts(z, y)])
+        return torch.cat([self._decode(part, part_y) for part, part_y in self._in_parts(z, y)])
 
     def encode(self, x: Tensor, *, y: Tensor | None = None, seed: int = 0) -> Code:
         """Return the codes of `x` (N, *shape), a tensor or array, with z sampled; uint8 is divided by 255."""
@@ -107,8 +107,8 @@ class Model:
         self._check_condition(y, len(x))
         noise = torch.randn(len(x), self.latent, generator=generator("cpu", seed, "encode"))
         parts = [
-            self._encode(part, part_noise, own)
-            for (part, own), (part_noise, _) in zip(self._in_parts(x, y), self._in_parts(noise, None), strict=True)
+            self._encode(part, part_noise, part_y)
+            for (part, part_y), (part_noise, _) in zip(self._in_parts(x, y), self._in_parts(noise, None), strict=True)
         ]
         columns = zip(*parts, strict=True)
         z, mean, log_std = (None if column[0] is None else torch.cat(column) for column in columns)
@@ -131,7 +131,7 @@ class Model:
     ) -> Tensor:
         """Return (N, steps + 1, *shape): decodings along the straight lines between sampled codes of a and b.
 
-        `y` holds the conditions of a and of b, which a conditional model walks between as well.
+        `y` holds the conditions of a and of b, between which a conditional model interpolates as well.
         """
         if steps < 1:
             raise SettingsError(f"steps is {steps}, expected at least 1")
@@ -144,7 +144,7 @@ class Model:
         return self.decode(z, conditions).reshape(len(a), steps + 1, *self.data.shape)
 
     def rows(self, split: Split, count: int | None = None) -> tuple[Tensor, Tensor | None]:
-        """Return the first `count` rows (None: all) of a stored split: x, and y where the model takes one."""
+        """Return the first `count` rows (None: all) of a split: x (N, *shape), and y if the model takes one."""
         x, labels = split.x[:count], None if split.labels is None else split.labels[:count]
         y = condition(labels, self.data) if self.networks.is_conditional else None
         return as_input(x).to(self.device), None if y is None else y.to(self.device)
@@ -152,8 +152,8 @@ class Model:
     def require(self, part: str) -> None:
         """Raise `SettingsError` unless the model has the network called `part`."""
         if getattr(self.networks, part) is None:
-            others = [name for name in ("encoder", "decoder") if getattr(self.networks, name) is not None]
-            raise SettingsError(f"this model has no {part}", f"it has: {', '.join(others) or 'neither'}")
+            present = [name for name in ("encoder", "decoder") if getattr(self.networks, name) is not None]
+            raise SettingsError(f"this model has no {part}", f"it has: {', '.join(present) or 'neither'}")
 
     def _check_condition(self, y: Tensor | None, rows: int) -> None:
         if y is None:
@@ -183,9 +183,9 @@ class Model:
             self.networks.train(before)
 
     def _in_parts(self, rows: Tensor, y: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for part in range(0, max(len(rows), 1), _ROWS_AT_ONCE):
-            chosen = slice(part, part + _ROWS_AT_ONCE)
-            yield rows[chosen].to(self.device), None if y is None else y[chosen].to(self.device)
+        for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            yield rows[part].to(self.device), None if y is None else y[part].to(self.device)
 
 
 def _between(start: Tensor, end: Tensor, along: Tensor) -> Tensor:

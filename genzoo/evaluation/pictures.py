@@ -24,13 +24,15 @@ class Panel(NamedTuple):
 
     title: str
     points: Tensor
+    """(N, D), of which the first two columns are drawn."""
     labels: Tensor | None
+    """(N,) classes for the colours; None draws black."""
     limit: float
     """Both axes run from −limit to limit."""
 
 
 def save_samples(path: Path, model: Model, *, count: int, seed: int, y: Tensor | None = None) -> None:
-    """Draw samples: a grid of images, or prior draws z beside the samples they become; `y` conditions them."""
+    """Draw samples given `y`: a grid of images, or for vectors the prior draws z beside their samples."""
     x = model.sample(count, seed=seed, y=y)
     if model.data.is_image:
         save_grid(path, x, columns=_columns(count))
@@ -49,9 +51,9 @@ def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, 
     x, y = model.rows(split, count)
     labels = None if split.labels is None else split.labels[:count]
     codes = model.encode(x, y=y, seed=seed).z
-    again = model.decode(codes, y)
+    reconstructions = model.decode(codes, y)
     if model.data.is_image:
-        save_grid(path, torch.stack([x, again], dim=1).flatten(0, 1), columns=8)
+        save_grid(path, torch.stack([x, reconstructions], dim=1).flatten(0, 1), columns=8)
         return
     limit = _limit(x, model.data)
     samples = model.sample(len(x), seed=seed)
@@ -60,7 +62,7 @@ def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, 
         [
             Panel("data x", x, labels, limit),
             Panel("codes z of x", codes, labels, 4),
-            Panel("reconstructions of x", again, labels, limit),
+            Panel("reconstructions of x", reconstructions, labels, limit),
             Panel("samples", samples, None, limit),
         ],
     )
@@ -76,7 +78,10 @@ def save_interpolations(
     seed: int,
     y: tuple[Tensor, Tensor] | None = None,
 ) -> None:
-    """Draw one row per pair: a, the decodings between their codes, b; vectors as paths in a plane."""
+    """Draw one row per pair: a, the decodings between the two codes, and b; vectors as paths in a plane.
+
+    `a` and `b` are (N, *shape).
+    """
     between = model.interpolate(a, b, steps=steps, seed=seed, y=y)
     if model.data.is_image:
         rows = torch.cat([a[:, None].to(between), between, b[:, None].to(between)], dim=1)
@@ -135,7 +140,7 @@ def _columns(count: int) -> int:
 
 
 def _limit(x: Tensor, data: DataSpec) -> float:
-    """Return an axis limit that shows all of x, or of the known mixture: 6 for the paper's grid."""
+    """Return an axis limit that shows all of x, or all of the mixture: 6 for the paper's grid."""
     if data.mixture is not None:
         return max(abs(value) for mean in data.mixture.means for value in mean) * 1.5
     return float(x.abs().max()) * 1.1

@@ -1,4 +1,4 @@
-"""Scoring: which installed metrics can measure a model, and their scores beside the run."""
+"""Scoring: which installed metrics can measure a model, and storing their scores in a run."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def measure(
     seed: int,
     strict: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return the scores, and add them to the run's evaluation.json; a value that is not finite is stored as None."""
+    """Return the scores and add them to the run's evaluation.json; a value that is not finite is stored as None."""
     with preserved():
         scores = evaluate_model(model, splits, metrics, split_name=split, seed=seed, strict=strict)
     stored = [
@@ -42,7 +42,7 @@ def applicable_metrics(model: Model) -> list[Metric]:
 
 
 def metrics_with_obstacles(model: Model) -> list[tuple[Metric, str | None]]:
-    """Return every installed metric with why it cannot measure the model, if so; warn of those that are broken."""
+    """Return every installed metric with the reason why it cannot measure the model, or None; warn of broken ones."""
     pairs = []
     for entry in registry().of("metrics"):
         try:

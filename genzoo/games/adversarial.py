@@ -24,12 +24,12 @@ _STEPS_ASKED = 1000
 class AdversarialGame(Game):
     """Two ways to draw a joint sample, and a critic that tells them apart.
 
-    A batch of N rows gives 2N rows to the critic, those of the data side first. Where nothing speaks against it
-    (`per_player_reason`), one backward pass of the critic serves both players.
+    For a batch of N rows, the critic judges 2N, those of the data side first. One backward pass of the critic serves
+    both players unless `per_player_reason` says why it cannot.
     """
 
     has_own_losses: ClassVar[bool] = False
-    """Whether the class overrides losses, players or gradients, so that the objective alone does not say them."""
+    """Whether the class overrides losses, players or gradients, and does not leave them to the objective."""
 
     objective: Objective = NonSaturating()
     schedule: Schedule = Simultaneous()
@@ -40,11 +40,11 @@ class AdversarialGame(Game):
 
     @abstractmethod
     def q(self, networks: Networks, batch: Batch) -> Joint:
-        """Draw the data side: N rows."""
+        """Draw the data side: N rows, each part as in `Joint`."""
 
     @abstractmethod
     def p(self, networks: Networks, batch: Batch) -> Joint:
-        """Draw the prior side: N rows."""
+        """Draw the prior side: N rows, with the same parts as the data side."""
 
     def critic_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
         """Return what the critic minimises, a scalar ()."""
@@ -71,7 +71,7 @@ class AdversarialGame(Game):
     def play(self, networks: Networks, batch: Batch) -> Round:
         """Draw both sides and let the critic judge them in one call on their concatenation (q rows first).
 
-        `shared_gradients` takes the same draws, verdict and objective without coming through here.
+        `shared_gradients` uses the same draws, verdict and objective, but does not call this method.
         """
         q, p = self.q(networks, batch), self.p(networks, batch)
         shown = _concatenated(q, p)
@@ -80,7 +80,7 @@ class AdversarialGame(Game):
         return Round(q=q, p=p, shown=shown, on_q=Verdict(q_logits, q_features), on_p=Verdict(p_logits, p_features))
 
     def per_player_reason(self, networks: Networks) -> str | None:
-        """Return why each player of a run needs its own backward pass; None where one of the critic serves both."""
+        """Return why each player of a run needs its own backward pass; None if one pass of the critic serves both."""
         players, critic = tuple(self.players(networks)), networks.critic
         if critic is None:
             return "the game has no critic"
@@ -103,27 +103,27 @@ class AdversarialGame(Game):
         """
         if len(movers) != 2:
             return self.gradients(networks, batch, movers)
-        # Three calls, because the graph must be open where the critic's inputs are: autograd cannot enter a compiled or
-        # batched call.
+        # Three calls, because `one_backward` needs the gradient at the critic's inputs, and autograd cannot stop inside
+        # a compiled or batched call. Shapes: `shown` (2N, …), `logits` (2N,).
         shown = networks.call(self._draw, batch)
         logits = networks.call(_logits, shown)
         losses, slopes = networks.call(self._weigh, batch, logits.detach(), tuple(movers))
         return losses, one_backward(logits, shown, slopes, movers)
 
     def _draw(self, networks: Networks, batch: Batch) -> Joint:
-        """Return both sides in one, 2N rows."""
+        """Return both sides concatenated: 2N rows, q rows first."""
         return _concatenated(self.q(networks, batch), self.p(networks, batch))
 
     def _weigh(
         self, networks: Networks, batch: Batch, logits: Tensor, movers: Collection[str]
     ) -> tuple[Losses, Slopes]:
-        """Return the objective's losses and slopes at `logits` (2N,)."""
+        """Return the objective's losses () and its slopes (N,) per side at `logits` (2N,)."""
         if logits.ndim != 1:
             raise PluginError(f"a critic with `outputs` 1 gave logits of shape (N, {logits.shape[1]}), expected (N,)")
         on_q, on_p = _sides(logits, batch)
         rules = {"critic": self.objective.critic, "generator": self.objective.generator}
         slopes = self.objective.slopes(on_q, on_p)
-        assert slopes is not None  # per_player_reason has asked
+        assert slopes is not None  # or else per_player_reason would have said so
         losses = {name: rules[name](on_q, on_p) for name in movers}
         return Losses(losses, self.objective.accuracies(on_q, on_p)), slopes
 
@@ -135,16 +135,18 @@ def _judge(networks: Networks, shown: Joint) -> Verdict:
 
 
 def _logits(networks: Networks, shown: Joint) -> Tensor:
+    """Return the critic's logits (2N,)."""
     return _judge(networks, shown).logits
 
 
 def _sides(both: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the rows of the data side and those of the prior side."""
+    """Return the data side's rows (N, …) and the prior side's (N, …) of a tensor (2N, …)."""
     rows = len(batch.x)
     return both[:rows], both[rows:]
 
 
 def _concatenated(q: Joint, p: Joint) -> Joint:
+    """Return a joint sample of 2N rows from two of N."""
     return Joint(*(_rows_of_both(left, right) for left, right in zip(q, p, strict=True)))
 
 

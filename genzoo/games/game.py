@@ -16,9 +16,9 @@ from genzoo.nn.interfaces import GameNetworks, Networks
 from genzoo.types import Batch, DataSpec, Losses
 
 Players = Mapping[str, Sequence[Tensor]]
-"""Every player's parameters; those of a population of R replicas have shape (R, *shape of the parameter)."""
+"""Every player's parameters by its name; those of a population of R replicas are (R, *shape of the parameter)."""
 Gradients = dict[str, tuple[Tensor, ...]]
-"""Every mover's gradient, each tensor shaped as its parameter."""
+"""Every mover's gradient by its name, one tensor per parameter and shaped as it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Game(Component):
     inherits: ClassVar[tuple[str, ...]] = ()
     """Networks taken from the run given as `--from`, frozen and kept in inference mode."""
     defaults: ClassVar[Mapping[str, Any]] = {}
-    """Settings this game needs unless told otherwise, by path: `{"training.beta1": 0.0}`."""
+    """Settings by path that this game uses in place of the recipe's, unless overridden: `{"training.beta1": 0.0}`."""
 
     @abstractmethod
     def build(self, architecture: Architecture, data: DataSpec) -> Networks:
@@ -37,7 +37,7 @@ class Game(Component):
 
     @abstractmethod
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
-        """Return one scalar loss () per mover, all from the same forward pass."""
+        """Return one scalar loss () per mover, all from the same forward pass on a batch of N rows."""
 
     def players(self, networks: Networks) -> Players:
         """Return the parameters of every player: the critic, and the generator with all other trainable ones."""
@@ -51,10 +51,10 @@ class Game(Component):
         return tuple(players)
 
     def gradients(self, networks: GameNetworks, batch: Batch, movers: Players) -> tuple[Losses, Gradients]:
-        """Return the losses and every mover's gradient at the present parameters, from a backward pass per mover.
+        """Return the losses and every mover's gradient at the current parameters, from one backward pass per mover.
 
-        A game that knows a faster exact way overrides this. Whatever reads the networks goes through `networks.call`,
-        which may compile it, or apply it to many replicas at once.
+        A game with a faster exact method overrides this. Code that reads the networks must go through `networks.call`,
+        which may compile it or apply it to many replicas at once.
         """
         losses = networks.call(self.losses, batch, tuple(movers))
         if not isinstance(losses, Losses):
@@ -62,21 +62,22 @@ class Game(Component):
         return losses, per_player(losses, movers)
 
     def per_player_reason(self, networks: Networks) -> str | None:
-        """Return why each player of a run needs a backward pass of its own; None where `shared_gradients` is exact."""
+        """Return why each player of a run needs its own backward pass; None if `shared_gradients` is exact."""
         return "the game has no critic"
 
     def shared_gradients(self, networks: GameNetworks, batch: Batch, movers: Players) -> tuple[Losses, Gradients]:
-        """Return what `gradients` returns, from one backward pass that serves all movers where it can.
+        """Return what `gradients` returns, from one backward pass for all movers where possible.
 
-        A run uses it in place of `gradients` where `per_player_reason` is None.
+        A run calls it instead of `gradients` if `per_player_reason` is None.
         """
         return self.gradients(networks, batch, movers)
 
 
 def per_player(losses: Losses, movers: Players) -> Gradients:
-    """Return every mover's gradient of its own loss, with a backward pass each.
+    """Return every mover's gradient of its own loss, from one backward pass per mover.
 
-    A loss is a scalar (), or (R,) for R replicas, whose gradients are those of the sum: each replica's by its slice.
+    A loss is a scalar (), or (R,) for R replicas. A replica's loss depends on its slice of the parameters alone, so the
+    gradient of the sum holds each replica's gradient in its slice.
     """
     last = list(movers)[-1]
     return {

@@ -1,7 +1,8 @@
 """Objectives: how logits become the losses of critic and generator.
 
-`on_q` and `on_p` are the critic's logits (N,) on the data side and on the prior side; every term is a mean over
-rows and the two terms are added. Formulas: equations 1 and 4 of the paper.
+`on_q` and `on_p` are the critic's logits (N,) on the data side and on the prior side. Every loss is a scalar (): the
+sum of a mean over the rows of each side. In the formulas (equations 1 and 4 of the paper), s is a logit, sp softplus,
+and σ the logistic function.
 """
 
 from abc import abstractmethod
@@ -16,12 +17,12 @@ from genzoo.components import Component
 
 
 class Slopes(NamedTuple):
-    """How both losses change with the logits, so that one backward pass serves both players; (N,) for q and for p."""
+    """The derivatives of both losses by the logits: pairs of (N,), for q and for p."""
 
     critic: tuple[Tensor, Tensor]
     """∂L_d/∂s."""
     ratio: tuple[Tensor, Tensor]
-    """∂L_g/∂s over ∂L_d/∂s."""
+    """∂L_g/∂s divided by ∂L_d/∂s."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,28 +31,28 @@ class Objective(Component):
 
     @abstractmethod
     def critic(self, on_q: Tensor, on_p: Tensor) -> Tensor:
-        """Return the scalar that the critic minimises."""
+        """Return the scalar () that the critic minimises."""
 
     @abstractmethod
     def generator(self, on_q: Tensor, on_p: Tensor) -> Tensor:
-        """Return the scalar that encoder and decoder minimise."""
+        """Return the scalar () that encoder and decoder minimise."""
 
     def slopes(self, on_q: Tensor, on_p: Tensor) -> Slopes | None:
-        """Return the losses' slopes at logits (N,), or always None if their ratio may be undefined."""
+        """Return the slopes of both losses at logits (N,), or always None if their ratio may be undefined."""
         return None
 
     def accuracies(self, on_q: Tensor, on_p: Tensor) -> dict[str, Tensor]:
-        """Return `data_accuracy` and `sample_accuracy`, if the (detached) logits say how probable each side is.
+        """Return `data_accuracy` and `sample_accuracy` if the (detached) logits are log-odds, else nothing.
 
-        Each is a scalar (): the critic's mean probability of the right answer on the rows of its side. The collapse
-        monitor reads both. Scores that are no log-odds, as most objectives' are, have no such probability.
+        Each is a scalar (): the critic's mean probability of the right answer on the rows of one side. The collapse
+        monitor reads both. Most objectives' logits are not log-odds and have no such probability.
         """
         return {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class NonSaturating(Objective):
-    """Each player maximises the log-probability of its own truth (equation 4), as the paper trains."""
+    """The generator maximises the log-probability of the critic's error (equation 4), as the paper trains."""
 
     name: ClassVar[str] = "non-saturating"
 
@@ -66,8 +67,8 @@ class NonSaturating(Objective):
     def slopes(self, on_q: Tensor, on_p: Tensor) -> Slopes:
         """Return −σ(−s_q)/N and σ(s_p)/N, and the ratios −exp(s_q) and −exp(−s_p).
 
-        Where the critic is surer than a logit of 30, its own slope is that at 30: the generator's stays exact, and
-        the critic's is off by less than 1e-13/N.
+        Logits beyond 30 in the critic's favour are clamped to 30, so that the ratio does not overflow: the generator's
+        slope stays exact, and the critic's is off by less than 1e-13/N.
         """
         on_q, on_p = on_q.clamp(max=_SURE), on_p.clamp(min=-_SURE)
         critic = (-on_q).sigmoid() / -len(on_q), on_p.sigmoid() / len(on_p)
@@ -134,7 +135,7 @@ class Hinge(Objective):
 
 @dataclass(frozen=True, kw_only=True)
 class Wasserstein(Objective):
-    """Difference of mean logits; the critic needs a penalty or constraint beside it."""
+    """Difference of mean logits; the critic needs a penalty or constraint as well."""
 
     name: ClassVar[str] = "wasserstein"
 
@@ -153,7 +154,7 @@ class Wasserstein(Objective):
 
 
 def _accuracies_of_log_odds(on_q: Tensor, on_p: Tensor) -> dict[str, Tensor]:
-    """Return the accuracies of a critic whose one logit per row is the log-odds of the data side; else none."""
+    """Return the accuracies () of a critic whose logits (N,) are the log-odds of the data side; none for (N, K)."""
     if on_q.ndim != 1:
         return {}
     return {"data_accuracy": on_q.sigmoid().mean(), "sample_accuracy": on_p.neg().sigmoid().mean()}
@@ -164,3 +165,4 @@ def _opposite(on_q: Tensor, on_p: Tensor) -> tuple[Tensor, Tensor]:
 
 
 _SURE = 30.0
+"""Slopes are computed at logits clamped to this, in the critic's favour."""

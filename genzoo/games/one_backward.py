@@ -1,13 +1,14 @@
 """One backward pass of the critic for both players, in place of one per player.
 
 Let s_i be the critic's logit for row i of what it is shown, v_i the inputs of that row, and L_d and L_g the losses of
-critic and generator. Where the critic couples no rows, s_i depends on v_i alone, so
+critic and generator. If the critic does not couple rows, s_i depends on v_i alone, so
 
     ∂L_d/∂v_i = ∂L_d/∂s_i · ∂s_i/∂v_i    and    ∂L_g/∂v_i = ∂L_g/∂s_i · ∂s_i/∂v_i = r_i · ∂L_d/∂v_i,
 
-with r_i the ratio of the two slopes at s_i, which the objective knows in closed form (`Objective.slopes`). So the
-backward pass that the critic needs anyway, from ∂L_d/∂s, gives its own gradient and ∂L_d/∂v; times r, row by row, that
-is what goes on into encoder and decoder. Both gradients are those of a backward pass per player, to rounding.
+with r_i the ratio of the two slopes at s_i, which the objective gives in closed form (`Objective.slopes`). The backward
+pass that the critic needs anyway, from ∂L_d/∂s, gives both the critic's gradient and ∂L_d/∂v. The latter, multiplied
+by r row by row, is passed on into encoder and decoder. Both gradients equal those of a backward pass per player, to
+rounding.
 """
 
 import torch
@@ -21,8 +22,8 @@ from genzoo.types import Joint
 def one_backward(logits: Tensor, shown: Joint, slopes: Slopes, movers: Players) -> Gradients:
     """Return the gradients of critic and generator from a single backward pass of the critic.
 
-    `logits` (N,) are the critic's answer to the N rows of `shown`, whose tensors (N, …) lie in the graph between
-    generator and logits; `slopes` are those at the logits. For R replicas every tensor has R in front, as in (R, N).
+    `logits` (N,) are the critic's for the N rows of `shown`, whose tensors (N, …) lie in the graph between generator
+    and logits; `slopes` are the objective's at these logits. For R replicas every tensor has R in front, as in (R, N).
     """
     inputs = [part for part in shown if part is not None and part.requires_grad]
     critic = movers["critic"]

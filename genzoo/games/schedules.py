@@ -1,4 +1,4 @@
-"""Schedules: who moves in which step of an adversarial game."""
+"""Schedules: which players move in which step of an adversarial game."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class Schedule(Component):
 
 @dataclass(frozen=True, kw_only=True)
 class Simultaneous(Schedule):
-    """Everyone moves in every step, from gradients at the same parameters, as in the paper."""
+    """All players move in every step, from gradients at the same parameters, as in the paper."""
 
     name: ClassVar[str] = "simultaneous"
 
@@ -30,7 +30,7 @@ class Simultaneous(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Alternating(Schedule):
-    """`critic_steps` steps of the critic, then one step of everyone else."""
+    """`critic_steps` steps of the critic, then one step of all other players."""
 
     name: ClassVar[str] = "alternating"
     critic_steps: int = 1
@@ -40,6 +40,6 @@ class Alternating(Schedule):
             raise ValueError(f"critic_steps is {self.critic_steps}, expected at least 1")
 
     def movers(self, step: int, players: Sequence[str]) -> tuple[str, ...]:
-        """Return the critic, or in every (critic_steps + 1)-th step the others."""
+        """Return the critic, or the others in every (critic_steps + 1)-th step."""
         critics_turn = step % (self.critic_steps + 1) < self.critic_steps
         return tuple(player for player in players if (player == "critic") == critics_turn)

@@ -1,4 +1,4 @@
-"""Runs: what a run is to be, and the engine that trains it inside its folder."""
+"""Runs: requests for a training, and the engine that carries it out in a run folder."""
 
 import lazy_loader
 

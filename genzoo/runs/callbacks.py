@@ -1,4 +1,4 @@
-"""The callback: whom the engine tells what it does, and asks whether to stop. Needs no torch."""
+"""The callback: the engine reports its progress to it, and asks it whether to stop. Needs no torch."""
 
 from typing import Any
 
@@ -6,27 +6,27 @@ from genzoo.storage.run_folder import Run
 
 
 class Callback:
-    """Is told what the engine does; every method may be left as it is."""
+    """Receives the events of a training; override the methods for those of interest."""
 
     def on_start(self, run: Run, step: int, steps: int) -> None:
-        """Training begins at `step` of `steps`."""
+        """Called when training begins at `step` of `steps`."""
 
     def on_step(self, step: int) -> None:
-        """`step` steps are taken; called very often."""
+        """Called after every step; `step` steps have been taken."""
 
     def on_log(self, entry: dict[str, Any]) -> None:
-        """One line went into metrics.jsonl."""
+        """Called after one line was written to metrics.jsonl."""
 
     def on_save(self, step: int) -> None:
-        """The checkpoint of `step` is on disk."""
+        """Called when the checkpoint of `step` is on disk."""
 
     def on_end(self) -> None:
-        """All steps are taken; evaluation follows."""
+        """Called after the last step, before the evaluation."""
 
     def stop_signal(self) -> int | None:
-        """Return the signal that asks the run to stop, if there is one; asked after every step."""
+        """Return the number of a signal that asks the run to stop, or None; called after every step."""
         return None
 
     def wants_save(self) -> bool:
-        """Return whether the run was asked to save and go on since this was last asked; asked after every step."""
+        """Return whether to save and continue, once per request; called after every step."""
         return False

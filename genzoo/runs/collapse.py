@@ -1,4 +1,4 @@
-"""CollapseMonitor: what kills an adversarial game while every number stays finite. Needs no torch."""
+"""CollapseMonitor: warnings about an adversarial game that fails although every number stays finite. Needs no torch."""
 
 from collections.abc import Mapping
 
@@ -9,12 +9,12 @@ _YOUNG = 20
 
 
 class CollapseMonitor:
-    """Looks at the values of every log entry and tells each trouble once, until it has passed.
+    """Checks the values of every log entry, and warns once of each condition until it no longer holds.
 
     * The critic's mean probability of the right answer is at least 0.99 on both sides, or at most 0.01, for three
-      entries: what the generator learns from it is next to nothing.
+      entries: the generator gets almost no gradient from it.
     * The standard deviation of samples over rows is below a twentieth of the data's for three entries, after it was
-      above or after twenty entries (at first all samples are alike).
+      higher or after twenty entries (before training, all samples are alike).
     """
 
     def __init__(self) -> None:
@@ -23,14 +23,14 @@ class CollapseMonitor:
         self._lasting: dict[str, int] = {}
 
     def look(self, watch: Mapping[str, object]) -> list[str]:
-        """Return the warnings that are due after a log entry with these watched values."""
+        """Return the warnings to give after a log entry with these watched values."""
         self._entries += 1
         values = {name: value for name, value in watch.items() if isinstance(value, float)}
         sides = [values[name] for name in ("data_accuracy", "sample_accuracy") if name in values]
         spread = values.get("sample_spread")
         is_narrow = spread is not None and spread < _NARROW
         self._was_wide = self._was_wide or (spread is not None and not is_narrow)
-        found = {
+        conditions = {
             "the critic is always right; the generator learns next to nothing from it: try a lower "
             "training.players.critic.learning_rate": len(sides) == 2 and min(sides) >= _ALWAYS,
             "the critic is always wrong; the generator learns next to nothing from it: try a higher "
@@ -38,6 +38,6 @@ class CollapseMonitor:
             "the samples are nearly all alike: the decoder has collapsed; go back to an earlier checkpoint, with a "
             "lower training.learning_rate": is_narrow and (self._was_wide or self._entries > _YOUNG),
         }
-        for text, holds in found.items():
+        for text, holds in conditions.items():
             self._lasting[text] = self._lasting.get(text, 0) + 1 if holds else 0
         return [text for text, times in self._lasting.items() if times == _ENTRIES]

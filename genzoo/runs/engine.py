@@ -1,4 +1,4 @@
-"""The engine: runs a trainer inside a run folder, with logs, pictures, checkpoints and an end for every reason."""
+"""The engine: runs a trainer in a run folder, with logs, pictures, checkpoints and evaluations."""
 
 import math
 import time
@@ -14,7 +14,7 @@ from torch import Tensor
 from genzoo.data.labels import label_frequencies
 from genzoo.errors import DivergedError, GenzooError, InterruptedRun, ResourceError, UnreadableError, is_out_of_memory
 from genzoo.evaluation import pictures
-from genzoo.evaluation.cards import memory_estimate
+from genzoo.evaluation.costs import memory_estimate
 from genzoo.evaluation.model import Model
 from genzoo.nn.interfaces import Networks
 from genzoo.randomness import preserved
@@ -29,11 +29,13 @@ from genzoo.training.trainer import Trainer
 from genzoo.types import Losses, Splits
 
 _PICTURED = 64
+"""Images in a picture."""
 _SCATTERED = 2500
+"""Points in a scatter plot."""
 
 
 class Engine:
-    """A trainer, its data and its run folder, which this process holds; `evaluate` measures and keeps scores."""
+    """A trainer, its data and its run folder, which this process has locked; `evaluate` measures and stores scores."""
 
     def __init__(
         self,
@@ -58,7 +60,7 @@ class Engine:
         self._clock = Clock()
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a verified checkpoint."""
+        """Continue from a verified checkpoint."""
         names = ["networks", "optimizers"] + (["averaged"] if self._training.averaging is not None else [])
         tensors = {name: unpack(checkpoint.file(f"{name}.safetensors")) for name in names}
         state = files.read_json(checkpoint.file("state.json"), "a checkpoint's state")
@@ -70,7 +72,7 @@ class Engine:
         self._seconds_before = float(state["seconds"])
 
     def train(self) -> None:
-        """Take the remaining steps and evaluate; leave the caller's random state alone."""
+        """Take the remaining steps and evaluate; the caller's random state does not change."""
         failed = run_to_end([self], lambda: [self.trainer.take_step()])
         if failed:
             raise failed[self]
@@ -81,7 +83,7 @@ class Engine:
         return self.trainer.step >= self._training.steps
 
     def begin(self) -> None:
-        """Start the clock, and drop what was logged of the steps that will be taken again."""
+        """Start the clock, and drop the log entries of steps that will be taken again."""
         trainer = self.trainer
         self._callback.on_start(self.run, trainer.step, self._training.steps)
         self._clock = Clock(step=trainer.step, seconds=self._seconds_before)
@@ -90,16 +92,16 @@ class Engine:
             checkpoints.prune(self.run.checkpoints, keep=self._training.keep_checkpoints)
 
     def requests(self) -> "Requests":
-        """Return what its callback asks for since the step before, agreed upon by all ranks."""
+        """Return what the callback has asked for since the last step, the same on all ranks."""
         return Requests(self.trainer.ranks.agree_on_signal(self._callback.stop_signal()), self._callback.wants_save())
 
     def after_step(self, losses: Losses, requests: "Requests") -> None:
-        """Log, draw, save and measure what is due; raise `DivergedError` or `InterruptedRun` if the run ends here."""
+        """Log, draw, save and evaluate if due; raise `DivergedError` or `InterruptedRun` if the run ends here."""
         trainer, steps, signal = self.trainer, self._training.steps, requests.signal
         self._meter.add(losses)
         self._do_what_is_due(trainer.step, requests, last=self.is_done)
         if signal and not self.is_done:
-            trainer.ranks.barrier()  # an end of the others would have the launcher end the first one, which saves
+            trainer.ranks.barrier()  # if another rank ended first, the launcher would end the first rank while it saves
             raise InterruptedRun(
                 f"stopped after step {trainer.step:,} of {steps:,}; all of it is saved",
                 f"go on with: {torchrun.command()} resume {self.run.path}",
@@ -113,7 +115,7 @@ class Engine:
             self._measure()
 
     def model(self, networks: Networks) -> Model:
-        """Return the trainer's `networks` as a model to look at."""
+        """Return the trainer's `networks` as a model in inference mode."""
         settings = self.trainer.settings
         return Model.of(
             settings,
@@ -130,7 +132,7 @@ class Engine:
         draw = step % training.picture_every == 0 or last
         save = step % training.checkpoint_every == 0 or last or signal or requests.save
         measure = training.evaluate_every is not None and step % training.evaluate_every == 0 and not last
-        # Nothing after a fault is drawn, saved or measured: the log entry of a fault ends the run.
+        # Logging a fault ends the run, so that nothing is drawn, saved or measured after it.
         if step % training.log_every == 0 or last or signal or ((draw or save or measure) and self.trainer.fault()):
             self._log()
         if not self._writes:
@@ -165,9 +167,9 @@ class Engine:
             self.run.log(entry)
         self._callback.on_log(entry)
         if fault is not None:
-            kept = f"last checkpoint: step {self.run.step:,}" if self.run.step else "no checkpoint yet"
+            saved = f"last checkpoint: step {self.run.step:,}" if self.run.step else "no checkpoint yet"
             raise DivergedError(
-                f"{fault} ({kept})",
+                f"{fault} ({saved})",
                 "train again with another --run and a lower learning rate: --set training.learning_rate=…",
             )
 
@@ -199,12 +201,12 @@ class Engine:
             if networks.decoder is not None:
                 pictures.save_samples(self._picture("samples", step), model, count=count, seed=seed)
             if networks.encoder is not None and networks.decoder is not None:
-                shown = count // 2 if model.data.is_image else count
+                originals = count // 2 if model.data.is_image else count
                 path = self._picture("reconstructions", step)
-                pictures.save_reconstructions(path, model, self._splits.validation, count=shown, seed=seed)
+                pictures.save_reconstructions(path, model, self._splits.validation, count=originals, seed=seed)
 
     def _spread(self) -> dict[str, float | str]:
-        """Return the standard deviation of some samples over rows, as a share of the data's."""
+        """Return the standard deviation of samples over rows, divided by the data's."""
         if self.trainer.networks.decoder is None:
             return {}
         with self._clock.paused(), self.trainer.weights_to_show() as networks:
@@ -219,18 +221,19 @@ class Engine:
 
 
 class Requests(NamedTuple):
-    """What was asked for since the step before."""
+    """What was asked for since the last step."""
 
     signal: int | None
-    """Of the operating system, to save and stop."""
+    """The number of a signal to save and stop, or None."""
     save: bool
+    """Whether to save and continue."""
 
 
 def run_to_end(engines: Sequence[Engine], take_step: Callable[[], Sequence[Losses]]) -> dict[Engine, GenzooError]:
-    """Take the remaining steps of engines, all by one `take_step`, and evaluate; return what failed.
+    """Take the remaining steps of all engines, one `take_step` at a time, and evaluate; return the errors by engine.
 
-    `take_step` returns the losses of each. An engine that diverges does not stop the others; a signal stops and saves
-    them all.
+    `take_step` returns the losses () of each engine. An engine that diverges does not stop the others; a signal stops
+    and saves all of them.
     """
     for engine in engines:
         engine.begin()
@@ -238,7 +241,7 @@ def run_to_end(engines: Sequence[Engine], take_step: Callable[[], Sequence[Losse
     with preserved(), _memory_explained(engines[0].trainer, replicas=len(engines)):
         while not engines[0].is_done and len(failed) < len(engines):
             losses_of_each = take_step()
-            requests = _united([engine.requests() for engine in engines])
+            requests = _merged([engine.requests() for engine in engines])
             for engine, losses in zip(engines, losses_of_each, strict=True):
                 if engine not in failed:
                     try:
@@ -252,7 +255,7 @@ def run_to_end(engines: Sequence[Engine], take_step: Callable[[], Sequence[Losse
 
 
 def train_in_turn(engines: Sequence[Engine]) -> dict[Engine, GenzooError]:
-    """Train engines one after the other and return what failed, as `run_to_end` does."""
+    """Train engines one after the other, and return the errors by engine as `run_to_end` does."""
     failed: dict[Engine, GenzooError] = {}
     for engine in engines:
         try:
@@ -264,47 +267,47 @@ def train_in_turn(engines: Sequence[Engine]) -> dict[Engine, GenzooError]:
     return failed
 
 
-def _united(requests: Sequence[Requests]) -> Requests:
-    """Return what any of several asks for."""
+def _merged(requests: Sequence[Requests]) -> Requests:
+    """Return one request that asks for whatever any of several asks for."""
     signals = [request.signal for request in requests if request.signal]
     return Requests(signals[0] if signals else None, any(request.save for request in requests))
 
 
 @contextmanager
 def _memory_explained(trainer: Trainer, *, replicas: int = 1) -> Iterator[None]:
-    """Say what a step needs where memory runs out; the batch is never changed silently."""
+    """Raise `ResourceError` with the memory that a step needs if memory runs out inside the `with` block."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         rows = trainer.settings.training.batch_size
-        kept, played = memory_estimate(trainer.networks, rows)
-        told = "" if played is None else f", and a step about {played * replicas:,} bytes"
+        stored, per_step = memory_estimate(trainer.networks, rows)
+        step_text = "" if per_step is None else f", and a step about {per_step * replicas:,} bytes"
         raise ResourceError(
             f"out of memory with training.batch_size={rows}: weights, gradients and moments take "
-            f"{kept * replicas:,} bytes{told}",
+            f"{stored * replicas:,} bytes{step_text}",
             f"train with another --run and a smaller batch: --set training.batch_size={max(1, rows // 2)} "
             "(it is never changed silently)",
         ) from error
 
 
 class Meter:
-    """Averages what steps report; nothing leaves the device until it is read."""
+    """Averages the losses and watched values () of steps; nothing leaves the device until they are read."""
 
     def __init__(self) -> None:
         self._losses: dict[str, list[Tensor]] = defaultdict(list)
         self._watch: dict[str, list[Tensor]] = defaultdict(list)
 
     def add(self, losses: Losses) -> None:
-        """Take note of one step."""
+        """Add the values of one step."""
         for name, value in losses.players.items():
             self._losses[name].append(value.detach())
         for name, value in losses.watch.items():
             self._watch[name].append(value.detach())
 
     def read(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the mean losses and watched values since the last reading, in one transfer, and forget them."""
+        """Return the mean losses and watched values since the last call, in one transfer, and start anew."""
         series = [*self._losses.values(), *self._watch.values()]
         means = torch.stack([torch.stack(values).double().mean() for values in series]).tolist() if series else []
         readable = [_readable(value) for value in means]
@@ -316,7 +319,7 @@ class Meter:
 
 
 def _readable(value: float) -> float | str:
-    """Return a number as JSON can hold it."""
+    """Return a number, or its text if it is not finite, as JSON has no such numbers."""
     return value if math.isfinite(value) else str(value)
 
 
@@ -328,17 +331,17 @@ class Clock:
         self._lap = (step, seconds)
 
     def seconds(self) -> float:
-        """Return the seconds so far."""
+        """Return the seconds trained so far."""
         return time.monotonic() + self._offset
 
     def rate(self, step: int) -> float:
-        """Return the steps per second since this was last asked, or since the start."""
+        """Return the steps per second since the last call, or since the start."""
         (before, since), self._lap = self._lap, (step, self.seconds())
         return (step - before) / max(self._lap[1] - since, 1e-9)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave out the time spent inside."""
+        """Exclude the time spent inside the `with` block."""
         began = time.monotonic()
         try:
             yield

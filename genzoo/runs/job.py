@@ -1,4 +1,4 @@
-"""Jobs: what a run is to be, between the names on a command line and the record in a run folder."""
+"""Jobs: requests with all names looked up and all settings resolved, as a run's record stores them."""
 
 import platform
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from genzoo.types import Splits
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Everything that decides a run."""
+    """Everything that determines a run: model, settings, seed and precision."""
 
     model: str
     recipe: str
@@ -38,11 +38,11 @@ class Job:
 
     @property
     def label(self) -> str:
-        """How its run folder is called, after the number."""
+        """The name of its run folder after the number."""
         return f"{self.model}-{self.recipe}-s{self.seed}"
 
     def with_found_classes(self, root: Path) -> "Job":
-        """Return the job with what only the data set's files below `root` tell, such as class names, filled in."""
+        """Return the job with settings read from the data set's files below `root`, such as class names, filled in."""
         return self.with_settings(replace(self.settings, dataset=self.settings.dataset.with_found_classes(root)))
 
     def with_settings(self, settings: Settings) -> "Job":
@@ -60,7 +60,7 @@ class Job:
         per_player_reason: str | None,
         created: str,
     ) -> RunRecord:
-        """Return the record of its run."""
+        """Return the record to store in the job's run folder."""
         return RunRecord(
             model=self.model,
             recipe=self.recipe,
@@ -87,7 +87,7 @@ class Job:
 
 
 def resolve_job(registry: Registry, request: TrainingRequest, source: SourceRecord | None = None) -> Job:
-    """Return the job that a request describes; `source` is the run it inherits from, and its recipe the default."""
+    """Return the job of a request; `source` is the run it inherits from, whose recipe is then the default."""
     game = find_game(registry, request.model)
     base: Recipe | Settings
     if request.recipe is None and source is not None:
@@ -111,7 +111,7 @@ def resolve_job(registry: Registry, request: TrainingRequest, source: SourceReco
 
 
 def job_of(registry: Registry, record: RunRecord) -> Job:
-    """Return the job that a run's record describes."""
+    """Return the job of a recorded run."""
     return Job(
         model=record.model,
         recipe=record.recipe,
@@ -124,7 +124,7 @@ def job_of(registry: Registry, record: RunRecord) -> Job:
 
 
 def find_game(registry: Registry, model: str | Game) -> Game:
-    """Return the game called `model` with its defaults, or the game itself."""
+    """Return the game named `model` with its defaults, or `model` itself if it is a game."""
     if isinstance(model, Game):
         return model
     registry.find("models", model)
@@ -134,7 +134,7 @@ def find_game(registry: Registry, model: str | Game) -> Game:
 
 
 def default_recipe() -> str:
-    """Return the name of the recipe of a training that names none; raise `SettingsError` where no plugin offers one."""
+    """Return the recipe used when none is named; raise `SettingsError` if no plugin declares one."""
     return installed_registry().recipe_or_default(None)
 
 
@@ -146,7 +146,7 @@ def recipe_name(registry: Registry, request: TrainingRequest) -> str:
 
 
 def find_recipe(registry: Registry, recipe: str | Recipe | None) -> Recipe:
-    """Return the recipe of that name, the recipe itself, or the plugins' default for None."""
+    """Return the recipe of that name, `recipe` itself if it is one, or the plugins' default for None."""
     if isinstance(recipe, Recipe):
         return recipe
     name = registry.recipe_or_default(recipe)
@@ -157,8 +157,8 @@ def find_recipe(registry: Registry, recipe: str | Recipe | None) -> Recipe:
 
 
 def refuse_differences(run: Run, record: RunRecord, job: Job, registry: Registry) -> None:
-    """Raise `SettingsError` listing every difference between a run and a job that is to continue it."""
-    # Read again, so that a setting which the record is too old to have stands at its default.
+    """Raise `SettingsError` with every difference between a run and the job to continue it, if there are any."""
+    # The record is parsed and written again, so that settings added since it was written have their defaults.
     before, now = (
         to_json(settings, name_of=registry.name_of) for settings in (settings_of(registry, record), job.settings)
     )

@@ -1,4 +1,4 @@
-"""Opening a run: its data, networks and trainer are made ready, and the engine stands where the run goes on."""
+"""Opening a run: builds its trainer and engine, and restores its newest checkpoint."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ from genzoo.types import Split, SplitName, Splits
 
 
 class Prepared(NamedTuple):
-    """A job's trainer at step 0 and its data."""
+    """A job's trainer at step 0, and its data with their fingerprint."""
 
     trainer: Trainer
     splits: Splits
@@ -40,24 +40,24 @@ class Prepared(NamedTuple):
 
 @contextmanager
 def prepared(job: Job, device: str, execution: str, data: str | Path | None) -> Iterator[Prepared]:
-    """Yield the job made ready, beside all other ranks: everything that can fail before a folder is made."""
-    chosen, root = choose_device(device), data_root(data)
-    how = choose_execution(execution, chosen)
+    """Yield a job's trainer and data on this rank; whatever can fail before a run folder is made fails here."""
+    torch_device, root = choose_device(device), data_root(data)
+    execution_mode = choose_execution(execution, torch_device)
     splits, fingerprint = job.settings.dataset.load(root), job.settings.dataset.fingerprint(root)
     checkpoint = None if job.source is None else job.source.checkpoint
     inherited = None if checkpoint is None else weights_of(checkpoint)[0]
-    with joined(chosen) as ranks:
+    with joined(torch_device) as ranks:
         trainer = Trainer(
             job.settings,
             splits.train,
             seed=job.seed,
-            device=chosen,
+            device=torch_device,
             precision=job.precision,
-            execution=how,
+            execution=execution_mode,
             inherited=inherited,
             ranks=ranks,
         )
-        yield Prepared(trainer, splits, fingerprint, how)
+        yield Prepared(trainer, splits, fingerprint, execution_mode)
 
 
 def engine_of(
@@ -67,17 +67,17 @@ def engine_of(
     checkpoint: tuple[Checkpoint, list[str]] | None,
     callback: Callback | None,
 ) -> Engine:
-    """Return the engine of a run that this process holds, at the newest whole checkpoint if there is one."""
+    """Return the engine of a run that this process has locked, at `checkpoint` if there is one."""
     trainer, splits, fingerprint, execution = ready
     if run.exists and run.record.data != fingerprint:
         raise SettingsError(
             f"{run.path} was trained on other images of '{job.settings.dataset.name}' than are prepared now",
-            "name the folder of the former ones with --data, or choose another --run",
+            "name the folder of the former images with --data, or choose another --run",
         )
     steps = job.settings.training.steps
     if checkpoint is not None and checkpoint[0].step > steps:
         raise SettingsError(f"{run.path} has taken {checkpoint[0].step:,} steps already, more than {steps:,}")
-    _ = run.scores  # unreadable ones are reported before the first step, not after the last
+    _ = run.scores  # raises for unreadable scores before the first step instead of after the last
     run.write_record(
         job.record(
             registry(),
@@ -91,7 +91,7 @@ def engine_of(
     )
 
     def evaluate_now(model: Model) -> None:
-        # A conditional model needs labels, and those of some test splits are secret.
+        # A conditional model needs labels, and some test splits come without.
         unlabelled = model.networks.is_conditional and splits.test.labels is None
         split: SplitName = "validation" if unlabelled else "test"
         measure(run, model, splits, applicable_metrics(model), split=split, seed=job.seed)
@@ -108,9 +108,9 @@ def engine_of(
 
 
 def assist(device: str, execution: str, data: str | Path | None, callback: Callback | None) -> Run:
-    """Train what the first rank says, from its weights, as one of the others; touch no file of the run."""
-    chosen, root = choose_device(device), data_root(data)
-    with joined(chosen) as ranks:
+    """Train the first rank's run, from its weights, as one of the other ranks; write no file of the run."""
+    torch_device, root = choose_device(device), data_root(data)
+    with joined(torch_device) as ranks:
         message = ranks.broadcast_json({})
         run, record = Run(Path(message["run"])), RunRecord.from_json(message["record"])
         job = job_of(registry(), record)
@@ -121,9 +121,9 @@ def assist(device: str, execution: str, data: str | Path | None, callback: Callb
             job.settings,
             splits.train,
             seed=job.seed,
-            device=chosen,
+            device=torch_device,
             precision=job.precision,
-            execution=choose_execution(execution, chosen),
+            execution=choose_execution(execution, torch_device),
             ranks=ranks,
         )
         trainer.broadcast(message["step"])
@@ -134,20 +134,20 @@ def assist(device: str, execution: str, data: str | Path | None, callback: Callb
 def new_trainer(request: TrainingRequest, *, split: Split | None = None) -> Trainer:
     """Return a training in memory at step 0, without a run folder; `take_step()` takes a step.
 
-    It reads the caller's `split`, or 16 batches of random rows that are shaped as the recipe's.
+    It reads the caller's `split`, or 16 batches of random rows in the shape of the recipe's data.
     """
     job = resolve_job(registry(), request)
     if job.settings.game.inherits:
         parts = " and ".join(job.settings.game.inherits)
         raise SettingsError(f"{job.model} takes its {parts} from another run", "it can be trained with: genzoo train")
-    chosen, spec = choose_device(request.device), job.settings.dataset.spec
+    torch_device, spec = choose_device(request.device), job.settings.dataset.spec
     return Trainer(
         job.settings,
         split or random_split(spec, 16 * job.settings.training.batch_size, seed=request.seed),
         seed=request.seed,
-        device=chosen,
+        device=torch_device,
         precision=job.precision,
-        execution=choose_execution(request.execution, chosen),
+        execution=choose_execution(request.execution, torch_device),
     )
 
 
@@ -158,11 +158,11 @@ def model_of(record: RunRecord, checkpoint: Checkpoint, *, device: str, raw: boo
     with preserved():
         networks = assemble(settings)
     fill(networks.state_dict(), tensors)
-    chosen = choose_device(device)
+    torch_device = choose_device(device)
     return Model.of(
         settings,
-        networks.to(chosen).eval(),
-        device=chosen,
+        networks.to(torch_device).eval(),
+        device=torch_device,
         label_frequencies=record.label_frequencies,
         step=checkpoint.step,
         weights=kind,
@@ -175,7 +175,7 @@ def data_of(record: RunRecord, data: str | Path | None) -> Splits:
 
 
 def _set_aside_newer(run: Run, checkpoint: Checkpoint) -> None:
-    """Put the damaged checkpoints that are newer than the one to go on from out of the way."""
+    """Rename the damaged checkpoints that are newer than the one to continue from."""
     for step in checkpoints.steps(run.checkpoints):
         if step > checkpoint.step:
             checkpoints.set_aside(run.checkpoints, step)

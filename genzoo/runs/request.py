@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from genzoo.training.settings import Recipe
 
 PrecisionName = Literal["auto", "fp32", "bf16"]
+"""The arithmetic of a training; `auto` is bf16 for larger images on devices that compute it natively, else fp32."""
 ExecutionName = Literal["auto", "eager", "captured", "compiled"]
+"""How a step is run; `auto` is `captured` (one CUDA graph) on CUDA devices and `eager` elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRequest:
-    """One training that somebody asks for; names are looked up, and settings resolved, when it starts."""
+    """A request for one training; names are looked up, and settings resolved, when it starts."""
 
     model: "str | Game"
     recipe: "str | Recipe | None" = None
-    """None: the recipe of `from_run`, or else the installed plugins' default."""
+    """None: the recipe of `from_run`, or else the plugins' default."""
     seed: int = 0
     steps: int | None = None
     """None: as many as the recipe says."""
@@ -45,11 +47,11 @@ class TrainingRequest:
     runs: str | Path = "runs"
 
     def with_overrides(self, overrides: Mapping[str, object]) -> "TrainingRequest":
-        """Return the request with settings that yield to its own."""
+        """Return the request with further overrides; its own take precedence."""
         return replace(self, overrides={**overrides, **self.overrides})
 
     def to_json(self, *, name_of: NameOf) -> dict[str, Any]:
-        """Return the request as JSON; games and recipes that are values are stored with all their fields."""
+        """Return the request as JSON; games and recipes given as objects are stored with all their fields."""
         values = {part.name: getattr(self, part.name) for part in fields(self)}
         values["model"], values["recipe"] = (to_json(values[key], name_of=name_of) for key in ("model", "recipe"))
         values["overrides"] = {path: to_text(value) for path, value in self.overrides.items()}
@@ -59,7 +61,7 @@ class TrainingRequest:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], *, resolve: Resolve) -> "TrainingRequest":
-        """Return the request that JSON data describe."""
+        """Return the request stored as JSON by `to_json`."""
         from genzoo.games.game import Game
         from genzoo.training.settings import Recipe
 

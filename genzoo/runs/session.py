@@ -1,7 +1,7 @@
-"""Sessions: one process that begins a run or goes on with it.
+"""Sessions: one process that starts or continues a run.
 
-A run's lock, manifest and hashes are checked before torch is imported, which is why torch's half of this package
-(`opening`) is imported inside the functions.
+A run's lock, manifest and hashes are checked before torch is imported, so the modules that need torch (`opening` and
+others) are imported inside the functions.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def train_request(request: TrainingRequest, callback: Callback | None = None) -> Run:
-    """Train what is requested, evaluate it, and return its run; in a process of torchrun's, as one rank of several."""
+    """Train a request, evaluate the model and return the run; under torchrun, as one rank of several."""
     if torchrun.rank():
         from genzoo.runs.opening import assist
 
@@ -45,7 +45,7 @@ def resume_run(
     data: str | Path | None = None,
     callback: Callback | None = None,
 ) -> Run:
-    """Continue a run from its newest whole checkpoint, to `steps` steps in all, and return it."""
+    """Continue a run from its newest intact checkpoint, up to `steps` steps in total, and return it."""
     if torchrun.rank():
         from genzoo.runs.opening import assist
 
@@ -55,7 +55,7 @@ def resume_run(
     if record.ranks != torchrun.size():
         raise SettingsError(
             f"{target.path} was started with ranks: {record.ranks}, and now there are: {torchrun.size()}",
-            "another number of ranks deals out other batches; launch as many, or train anew",
+            "another number of ranks would divide the batches differently; launch as many, or start a new run",
         )
     with target.hold():
         checkpoint = target.newest_checkpoint()
@@ -88,9 +88,9 @@ def train_together(
 ) -> dict[Path, GenzooError | None]:
     """Train several runs of one game as one batched program; return why each run failed, or None.
 
-    Every request names its `run`; they may differ in seed, in what the optimizers are told, and in the standard
-    deviation of the initial weights. Where they cannot be played together, one warning says why, and they are trained
-    one after the other. Every run is as if it had been trained alone, to rounding and to what networks draw inside.
+    Every request names its `run`. The requests may differ in seed, optimizer settings and the standard deviation of the
+    initial weights. If they cannot be batched, a warning says why, and they are trained one after the other. Every run
+    is as if trained alone, to rounding and apart from random numbers drawn inside networks, such as dropout's.
     """
     from genzoo.runs.engine import run_to_end, train_in_turn
     from genzoo.training.populations import Population, difference
@@ -109,7 +109,7 @@ def train_together(
 
 @contextmanager
 def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[Engine]":
-    """Yield the engine of a run that begins or goes on, while this process holds its folder."""
+    """Yield the engine of a new or continued run, while this process holds the lock on its folder."""
     source = None if request.from_run is None else Run.at(request.from_run).as_source()
     target = None if request.run is None else Run.at(request.run)
     if target is not None and target.exists:
@@ -133,10 +133,12 @@ def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[En
         target = claim(Path(request.runs), job.label) if target is None else claim_exactly(target.path)
         with target.hold():
             if target.exists:
-                raise BusyError(f"another process has begun {target.path} meanwhile", "type the same command again")
+                raise BusyError(
+                    f"another process has started {target.path} in the meantime", "type the same command again"
+                )
             yield engine_of(job, target, ready, None, callback)
 
 
 def _newest_or_none(run: Run) -> tuple[Checkpoint, list[str]] | None:
-    """Return what `Run.newest_checkpoint` does, or None where there has never been a checkpoint."""
+    """Return what `Run.newest_checkpoint` does, or None if there has never been a checkpoint."""
     return run.newest_checkpoint() if checkpoints.steps(run.checkpoints) else None

@@ -1,5 +1,6 @@
-"""Signals, for programs only: they end one at once, and a training after it is saved. Nothing in a library call
-handles signals.
+"""Signals, for the command line and workers: they end a program at once, and a training after it has been saved.
+
+Library calls do not handle signals.
 """
 
 import ctypes
@@ -24,7 +25,7 @@ KEPT = "everything that was saved before is kept"
 
 @contextmanager
 def end_on_signals() -> Iterator[None]:
-    """Raise `Interrupted` where SIGINT or SIGTERM comes; the handlers from before return on leaving."""
+    """Raise `Interrupted` on SIGINT or SIGTERM inside the `with` block; the former handlers return on leaving."""
     with _handlers({"SIGINT": _end, "SIGTERM": _end, "SIGUSR1": lambda number, frame: _tell("nothing to save here")}):
         yield
 
@@ -32,7 +33,7 @@ def end_on_signals() -> Iterator[None]:
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            # Modules that are half imported, and those in C, lose an exception or die of it.
+            # An exception here could be swallowed by a half-imported module, or crash one written in C.
             _tell(f"interrupted; {KEPT}")
             os._exit(128 + number)
         frame = frame.f_back
@@ -40,22 +41,25 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 
 class Stop:
-    """The signal that asked a training to stop, if one did."""
+    """The signal that asked a training to stop, if any."""
 
     def __init__(self) -> None:
         self.number: int | None = None
         self.deferred = torchrun.size() == 1
-        """Whether somebody is going to ask; ranks that wait for each other before the first step cannot."""
+        """Whether the training will ask for the number; else a signal ends the process at once.
+
+        Several ranks wait for each other before the first step, and cannot ask until then.
+        """
         self.save = False
         """Whether SIGUSR1 came: save and go on."""
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """Take note that a save was asked for."""
+        """Record that a save was asked for (SIGUSR1)."""
         self.save = True
-        _tell("it is saved after the next step, if there is one")
+        _tell("a checkpoint is saved after the next step, if there is one")
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Take note of a signal, or end at once."""
+        """Record a signal to stop, or end at once if the training cannot ask for it."""
         if not self.deferred:
             if torchrun.size() == 1:
                 _end(number, frame)
@@ -63,7 +67,7 @@ class Stop:
             os.kill(os.getpid(), number)
             return
         self.number = number
-        if torchrun.size() == 1:  # torchrun repeats what one rank was told
+        if torchrun.size() == 1:  # torchrun sends on to all ranks what it receives
             for following in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(following) == self.handle:
                     signal.signal(following, signal.SIG_DFL)
@@ -72,7 +76,7 @@ class Stop:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Collect signals while inside; the handlers from before return on leaving."""
+    """Collect signals inside the `with` block; the former handlers return on leaving."""
     stop = Stop()
     wanted = {"SIGINT": stop.handle, "SIGTERM": stop.handle, "SIGHUP": stop.handle, "SIGUSR1": stop.note}
     with _handlers(wanted), _end_at_the_second() if torchrun.size() == 1 else nullcontext():
@@ -80,36 +84,36 @@ def stop_on_signals() -> Iterator[Stop]:
 
 
 class StopOnSignal(Callback):
-    """Ends a training at the step after a signal, and saves it after SIGUSR1."""
+    """Stops a training at the step after a signal, and saves a checkpoint after SIGUSR1."""
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
         self.run: Run | None = None
 
     def on_start(self, run: Run, step: int, steps: int) -> None:
-        """Have signals wait until all is saved."""
+        """Defer signals until everything is saved."""
         self.run = run
         self._stop.deferred = True
 
     def on_end(self) -> None:
-        """Let a signal end the process at once from here on: everything is saved."""
+        """Let signals end the process at once again, as everything is saved."""
         self._stop.deferred = False
         if self._stop.number is not None:
             raise Interrupted(self._stop.number)
 
     def stop_signal(self) -> int | None:
-        """Return the signal that came, if one did."""
+        """Return the number of the signal received, or None."""
         return self._stop.number
 
     def wants_save(self) -> bool:
-        """Return whether SIGUSR1 came since this was last asked."""
+        """Return whether SIGUSR1 was received since the last call."""
         wanted, self._stop.save = self._stop.save, False
         return wanted
 
 
 @contextmanager
 def _end_at_the_second() -> Iterator[None]:
-    """End the process at a second signal even while the first waits for a long call of C to return."""
+    """End the process at a second signal, even while a long call into C keeps Python from handling the first."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     former = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -122,17 +126,17 @@ def _end_at_the_second() -> Iterator[None]:
 
 
 def _listen(reader: int) -> None:
-    heard = 0
+    received = 0
     with open(reader, "rb", buffering=0) as signals:
         while number := signals.read(1):
-            heard += number[0] in (signal.SIGINT, signal.SIGTERM)
-            if heard == 2:
+            received += number[0] in (signal.SIGINT, signal.SIGTERM)
+            if received == 2:
                 os._exit(128 + number[0])
 
 
 @contextmanager
 def _handlers(wanted: Mapping[str, _Handler]) -> Iterator[None]:
-    """Set handlers for the signals that this platform has, but for those that are ignored (`nohup`), or C's."""
+    """Set handlers for the signals that this platform has, except those ignored (`nohup`) or handled in C."""
     numbers = {getattr(signal, name): handler for name, handler in wanted.items() if name in dir(signal)}
     before = {number: signal.getsignal(number) for number in numbers}
     before = {number: former for number, former in before.items() if former not in (signal.SIG_IGN, None)}
@@ -153,9 +157,9 @@ def _tell(text: str) -> None:
 
 
 def end_with_parent() -> None:
-    """Have this process asked to save and end when the one that started it is killed (Linux).
+    """Have this process receive SIGTERM when the one that started it dies (Linux).
 
-    GENZOO_PARENT names that process, which may be gone already.
+    GENZOO_PARENT is the number of that process, which may have ended already.
     """
     if sys.platform != "linux" or "GENZOO_PARENT" not in os.environ:
         return

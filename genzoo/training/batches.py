@@ -1,4 +1,7 @@
-"""Batches: the rows, prior draws and noise of every step, each a function of (seed, step)."""
+"""Batches: the rows, prior draws and noise of every step, each a function of (seed, step).
+
+N is the number of rows of a batch that this rank reads.
+"""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -15,8 +18,9 @@ from genzoo.types import Batch, DataSpec, Split
 
 
 class Stream:
-    """The batches of a training run, each a function of (seed, step): from data on the device where they fit there,
-    else read ahead of the step.
+    """The batches of a training run, each a function of (seed, step).
+
+    The data stay on the device if they fit there, and are else read ahead of the step.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class Stream:
 
     @property
     def smallest_batch(self) -> int:
-        """Rows of the smallest batch: the last of every epoch."""
+        """The number of rows in the smallest batch, the last of every epoch."""
         return min(self.order.batch_size, self.order.rows - (self.order.steps_per_epoch - 1) * self.order.batch_size)
 
     def batch(self, step: int) -> Batch:
@@ -58,16 +62,16 @@ class Stream:
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         rows = len(x) * self._ranks.size
-        own = self._ranks.local_rows(rows)
+        local = self._ranks.local_rows(rows)
         return Batch(
             x=x,
-            z=self._prior.draw(rows, self._latent, self._at("prior", step))[own],
-            noise=torch.randn(rows, self._latent, generator=self._at("noise", step), device=self._device)[own],
+            z=self._prior.draw(rows, self._latent, self._at("prior", step))[local],
+            noise=torch.randn(rows, self._latent, generator=self._at("noise", step), device=self._device)[local],
             y=condition(labels, self._spec),
         )
 
     def first_images(self, count: int) -> Tensor:
-        """Return up to `count` training rows, shuffled, as networks see them, on the host."""
+        """Return up to `count` shuffled training rows (count, *shape), as networks see them, on the host."""
         shuffled = torch.randperm(self.order.rows, generator=generator("cpu", self._seed, "initialise", 0))
         return as_input(self.split.x.index_select(0, shuffled[:count]))
 
@@ -76,7 +80,10 @@ class Stream:
 
 
 class EpochOrder:
-    """Which rows belong to a step: a permutation per epoch, the last partial batch kept, but dropped on many ranks."""
+    """Which rows belong to a step: a permutation per epoch.
+
+    The last partial batch of an epoch is used by a single process, and dropped by several ranks.
+    """
 
     def __init__(self, rows: int, *, batch_size: int, seed: int, ranks: Ranks | None = None) -> None:
         self.rows = rows
@@ -86,7 +93,7 @@ class EpochOrder:
         if self._ranks.size > 1 and (batch_size % self._ranks.size or batch_size > rows):
             raise SettingsError(
                 f"training.batch_size is the batch of all {self._ranks.size} ranks: {batch_size} rows of {rows:,} "
-                "cannot be dealt out to them evenly",
+                "cannot be divided evenly among them",
                 "choose a multiple of the number of ranks: --set training.batch_size=…",
             )
 
@@ -97,18 +104,18 @@ class EpochOrder:
         return whole + bool(rest and self._ranks.size == 1)
 
     def epoch(self, number: int) -> Tensor:
-        """Return the rows in the order of an epoch, on the host."""
+        """Return the row numbers (rows,) in the order of an epoch, on the host."""
         return torch.randperm(self.rows, generator=generator("cpu", self._seed, "epoch", number))
 
     def place(self, step: int) -> tuple[int, slice]:
-        """Return the epoch of a step, and where in it this rank's rows of the step are."""
+        """Return the epoch of a step, and the positions within it of this rank's rows."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        own = self._ranks.local_rows(self.batch_size)
-        return epoch, slice(position * self.batch_size + own.start, position * self.batch_size + own.stop)
+        local, first = self._ranks.local_rows(self.batch_size), position * self.batch_size
+        return epoch, slice(first + local.start, first + local.stop)
 
 
 class RowsOnDevice:
-    """Stored rows that lie on the device as they are stored."""
+    """Rows kept on the device, in the type they are stored in."""
 
     def __init__(self, split: Split, order: EpochOrder, device: torch.device) -> None:
         self._x = split.x.to(device)
@@ -117,7 +124,7 @@ class RowsOnDevice:
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
 
     def take(self, step: int) -> tuple[Tensor, Tensor | None]:
-        """Return the stored x and labels of a step."""
+        """Return the stored x (N, *shape) and labels (N, …) of a step."""
         epoch, part = self._order.place(step)
         if epoch != self._epoch:
             self._epoch = epoch
@@ -128,7 +135,7 @@ class RowsOnDevice:
 
 
 class RowsAhead:
-    """Stored rows that stay on the host and are read some steps ahead of their use, by a thread, into pinned memory."""
+    """Rows kept on the host, which a thread reads into pinned memory some steps before they are used."""
 
     def __init__(self, split: Split, order: EpochOrder, device: torch.device, *, steps: int = 4) -> None:
         self._split = split
@@ -136,17 +143,17 @@ class RowsAhead:
         self._device = device
         self._steps = steps
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="genzoo-data")
-        self._coming: dict[int, Future[tuple[Tensor, Tensor | None]]] = {}
+        self._pending: dict[int, Future[tuple[Tensor, Tensor | None]]] = {}
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
 
     def take(self, step: int) -> tuple[Tensor, Tensor | None]:
-        """Return the stored x and labels of a step, and have those of the next steps read."""
-        for coming in range(step, step + self._steps):
-            if coming not in self._coming:
-                self._coming[coming] = self._reader.submit(self._read, coming)
-        x, labels = self._coming.pop(step).result()
-        for passed in [other for other in self._coming if other < step]:
-            del self._coming[passed]
+        """Return the stored x (N, *shape) and labels (N, …) of a step, and start reading those of the next steps."""
+        for ahead in range(step, step + self._steps):
+            if ahead not in self._pending:
+                self._pending[ahead] = self._reader.submit(self._read, ahead)
+        x, labels = self._pending.pop(step).result()
+        for skipped in [other for other in self._pending if other < step]:
+            del self._pending[skipped]
         return _sent(x, self._device), None if labels is None else _sent(labels, self._device)
 
     def _read(self, step: int) -> tuple[Tensor, Tensor | None]:
@@ -166,5 +173,5 @@ def _sent(rows: Tensor, device: torch.device) -> Tensor:
 
 
 def _fits(split: Split, device: torch.device) -> bool:
-    """Return whether the rows may lie on the device, and leave half of what is free there."""
+    """Return whether the rows take at most half of the device's free memory."""
     return device.type != "cuda" or split.x.nbytes <= torch.cuda.mem_get_info(device)[0] // 2

@@ -1,4 +1,4 @@
-"""Devices: from what the user asks for to what there is and what pays there."""
+"""Devices: which device, precision and execution the names that a user gives stand for."""
 
 from math import prod
 
@@ -11,9 +11,9 @@ from genzoo.types import DataSpec
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device called `auto`, `cpu`, `cuda` or `cuda:INDEX`; refuse one that is not there.
+    """Return the device called `auto`, `cpu`, `cuda` or `cuda:INDEX`; raise `SettingsError` if it does not exist.
 
-    Of several ranks on one machine, each has the GPU of its number.
+    With several ranks on one machine, each takes the GPU of its local rank.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -34,8 +34,8 @@ def choose_device(name: str) -> torch.device:
 def choose_precision(name: str, device: str, spec: DataSpec) -> Precision:
     """Return the precision called `auto`, `fp32` or `bf16`.
 
-    `auto` is bf16 for images of 32×32 pixels or more where the device multiplies bf16 natively, and fp32 elsewhere:
-    smaller networks gain nothing from it (docs/benchmarks.md).
+    `auto` is bf16 for images of 32×32 pixels or more on a device that multiplies bf16 natively, and fp32 otherwise:
+    smaller networks were not faster in bf16 (docs/benchmarks.md).
     """
     if name not in ("auto", "fp32", "bf16"):
         raise SettingsError(f"no precision called '{name}'", "precisions: auto, fp32, bf16")
@@ -46,18 +46,20 @@ def choose_precision(name: str, device: str, spec: DataSpec) -> Precision:
 
 
 def choose_execution(name: str, device: torch.device) -> Execution:
-    """Return how steps are run: `auto` is `captured` on CUDA and `eager` elsewhere."""
+    """Return how steps are run; `auto` is `captured` on CUDA and `eager` elsewhere."""
     if name == "auto":
         return "captured" if device.type == "cuda" else "eager"
     if name == "captured" and device.type != "cuda":
         raise SettingsError("--execution captured: a CUDA graph needs a CUDA device", "type: --execution auto")
-    for known in ("eager", "captured", "compiled"):
-        if name == known:
-            return known
+    for execution in _EXECUTIONS:
+        if name == execution:
+            return execution
     raise SettingsError(f"no execution called '{name}'", "executions: auto, eager, captured, compiled")
 
 
 _PIXELS = 32 * 32
+"""The smallest image for which `auto` takes bf16."""
+_EXECUTIONS: tuple[Execution, ...] = ("eager", "captured", "compiled")
 
 
 def _multiplies_bf16(device: torch.device) -> bool:

@@ -15,11 +15,11 @@ from genzoo.errors import ResourceError
 from genzoo.training import torchrun
 
 _TIMEOUT = timedelta(hours=2)
-"""How long the others wait while the first rank evaluates; a rank that dies is noticed at once."""
+"""How long the other ranks wait while the first one evaluates; a rank that dies is noticed at once."""
 
 
 class Ranks(ABC):
-    """The ranks that train one run, as one of them sees them."""
+    """The group of ranks that train one run, from the point of view of one of them."""
 
     rank: int
     size: int
@@ -30,17 +30,17 @@ class Ranks(ABC):
         return self.rank == 0
 
     def local_rows(self, rows: int) -> slice:
-        """Return which of a global batch's rows are this process's; `size` divides `rows`."""
+        """Return which rows of a global batch belong to this rank; `size` must divide `rows`."""
         share = rows // self.size
         return slice(self.rank * share, (self.rank + 1) * share)
 
     @abstractmethod
     def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Return the means over all ranks, each shaped as its tensor."""
+        """Return the mean of every tensor over all ranks, in the tensor's shape."""
 
     @abstractmethod
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
-        """Give every rank's tensors the first rank's values."""
+        """Overwrite every rank's tensors with the first rank's values."""
 
     @abstractmethod
     def broadcast_json(self, document: dict[str, Any]) -> dict[str, Any]:
@@ -48,15 +48,15 @@ class Ranks(ABC):
 
     @abstractmethod
     def barrier(self) -> None:
-        """Wait until every rank is here."""
+        """Wait until every rank has called this."""
 
     @abstractmethod
     def agree_on_signal(self, signal: int | None) -> int | None:
-        """Return a signal that came to some rank, on all ranks after the same step."""
+        """Return a signal that some rank received, on all ranks after the same step."""
 
 
 class SingleProcess(Ranks):
-    """A process that trains its run alone."""
+    """A process that trains its run alone; nothing is communicated."""
 
     rank = 0
     size = 1
@@ -73,7 +73,7 @@ class SingleProcess(Ranks):
         return document
 
     def barrier(self) -> None:
-        """Go on."""
+        """Return at once."""
 
     def agree_on_signal(self, signal: int | None) -> int | None:
         """Return the signal."""
@@ -81,7 +81,7 @@ class SingleProcess(Ranks):
 
 
 class Group(Ranks):
-    """One of several processes that torchrun has started."""
+    """One of several processes started by torchrun."""
 
     def __init__(self, device: torch.device) -> None:
         self.rank, self.size = torchrun.rank(), torchrun.size()
@@ -89,14 +89,14 @@ class Group(Ranks):
         if device.type == "cuda":
             torch.cuda.set_device(device)
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
-        # On the host whatever the device is: signals must not wait for a GPU, nor a GPU for signals.
+        # A group on the CPU, whatever the device: signals must not wait for a GPU, nor a GPU for signals.
         hosts = dist.new_group(backend="gloo", timeout=_TIMEOUT)
         assert isinstance(hosts, dist.ProcessGroup)
         self._hosts = hosts
-        self._asked: tuple[dist.Work, Tensor] | None = None
+        self._reduction: tuple[dist.Work, Tensor] | None = None
 
     def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Return the means over all ranks, of one flat bucket and thus by one reduction."""
+        """Return the means over all ranks, from a single reduction of one flat tensor."""
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
         dist.all_reduce(flat)
         flat /= self.size
@@ -104,43 +104,46 @@ class Group(Ranks):
         return [part.view(tensor.shape).to(tensor.dtype) for part, tensor in zip(parts, tensors, strict=True)]
 
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
-        """Give every rank's tensors the first one's values."""
+        """Overwrite every rank's tensors with the first rank's values."""
         for tensor in tensors:
             value = tensor.detach().contiguous()
             dist.broadcast(value, 0)
             tensor.detach().copy_(value)
 
     def broadcast_json(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Return the first rank's document, as JSON between hosts."""
+        """Return the first rank's document, sent as JSON."""
         text = json.dumps(document).encode() if self.is_first else b""
         length = torch.tensor([len(text)])
         dist.broadcast(length, 0, group=self._hosts)
         content = torch.frombuffer(bytearray(text or bytes(int(length))), dtype=torch.uint8)
         dist.broadcast(content, 0, group=self._hosts)
-        told: dict[str, Any] = json.loads(bytes(content.tolist()))
-        return told
+        received: dict[str, Any] = json.loads(bytes(content.tolist()))
+        return received
 
     def barrier(self) -> None:
-        """Wait until every rank is here."""
+        """Wait until every rank has called this."""
         dist.barrier(self._hosts)
 
     def agree_on_signal(self, signal: int | None) -> int | None:
-        """Return the largest signal that had come to some rank a step ago, so that nobody waits for an answer."""
-        found = None
-        if self._asked is not None:
-            work, answer = self._asked
+        """Return the largest signal that any rank had received one step ago.
+
+        The reduction started here is read in the next call, so that no step waits for it.
+        """
+        agreed = None
+        if self._reduction is not None:
+            work, largest = self._reduction
             work.wait()
-            found = int(answer) or None
-        question = torch.tensor([signal or 0])
-        asked = dist.all_reduce(question, dist.ReduceOp.MAX, group=self._hosts, async_op=True)
-        assert asked is not None
-        self._asked = asked, question
-        return found
+            agreed = int(largest) or None
+        number = torch.tensor([signal or 0])
+        started = dist.all_reduce(number, dist.ReduceOp.MAX, group=self._hosts, async_op=True)
+        assert started is not None
+        self._reduction = started, number
+        return agreed
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """Yield the group of ranks that this process was launched in, or `SingleProcess` where it was launched alone."""
+    """Yield the group of ranks that this process was launched in, or `SingleProcess` if it was launched alone."""
     if torchrun.size() == 1:
         yield SingleProcess()
         return
@@ -151,8 +154,8 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
         raise ResourceError(
-            f"rank {group.rank} of {group.size} lost touch with another: {str(error).partition(chr(10))[0]}",
-            "another message may say why; what was saved is whole",
+            f"rank {group.rank} of {group.size} lost its connection to another: {str(error).partition(chr(10))[0]}",
+            "the other rank's message may say why; what was saved is intact",
         ) from error
     finally:
         dist.destroy_process_group()

@@ -1,7 +1,7 @@
-"""How a step is run: in which arithmetic, and as it is written, compiled by torch, or captured as one CUDA graph.
+"""How a step is run: in which arithmetic, and eagerly, compiled by torch, or captured as one CUDA graph.
 
-The last three give the same numbers, the compiled one up to rounding. What cannot be compiled or captured runs as it is
-written, and one warning says why.
+All three ways give the same numbers, the compiled one up to rounding. A step that cannot be compiled or captured runs
+eagerly, with one warning that says why.
 """
 
 import warnings
@@ -23,33 +23,34 @@ Execution = Literal["eager", "captured", "compiled"]
 Precision = Literal["fp32", "bf16"]
 Movers = tuple[str, ...]
 StepRule = Callable[[Batch, Movers], Losses]
-"""What a step does on the device: gradients, guard and updates, with nothing fetched and no state kept on the host.
+"""A step on the device: gradients, guard and updates, with nothing copied to the host and no state kept there.
 
-Batch and losses of R replicas have R in front of every tensor: losses are (), or (R,).
+The tensors of a batch are (N, …) and losses are scalars (); those of R replicas are (R, N, …) and (R,).
 """
 GradientRule = Callable[[GameNetworks, Batch, Players], tuple[Losses, Gradients]]
 """`Game.gradients` or `Game.shared_gradients`."""
 UpdateRule = Callable[[Losses, Gradients], Losses]
-"""Moves every mover along its gradient, and returns the losses to report."""
+"""Applies every mover's gradient to its parameters, and returns the losses to report."""
 
 
 def gradients_record(per_player_reason: str | None) -> dict[str, str | None]:
-    """Return as JSON how a run takes its gradients, and why each player has its own backward pass, if it has."""
+    """Return as JSON how a run takes its gradients, and why each player has its own backward pass if so."""
     way = "one-backward" if per_player_reason is None else "per-player"
     return {"gradients": way, "per_player_reason": per_player_reason}
 
 
 _WARM_UP = 3
+"""Eager steps before a capture."""
 _Answer = TypeVar("_Answer")
 _Values = TypeVarTuple("_Values")
 
 
 @contextmanager
 def arithmetic(device: torch.device) -> Iterator[None]:
-    """Compute as training does while inside, and as the caller had it afterwards.
+    """Set torch's arithmetic to that of training inside the `with` block, and back afterwards.
 
-    On CUDA, fp32 means IEEE float32 and never TF32, so that a GPU's results are a CPU's to rounding; who wants tensor
-    cores takes bf16. Convolutions choose their algorithm by trying.
+    On CUDA, fp32 means IEEE float32 and never TF32, so that a GPU's results equal a CPU's to rounding; tensor cores are
+    for bf16. Convolutions choose their algorithm by timing several.
     """
     if device.type != "cuda":
         yield
@@ -67,7 +68,7 @@ def arithmetic(device: torch.device) -> Iterator[None]:
 class Step:
     """One step: every mover's gradient at the old parameters, then every mover's update.
 
-    A trainer has one, and so has a population, whose `networks` are those of all its replicas.
+    A trainer has one. A population has one too, whose `networks` apply a rule to all replicas at once.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Step:
         return self._run(batch, movers)
 
     def gradients(self, networks: GameNetworks, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
-        """Return the losses and gradients that the step would have with `networks`, and update nothing."""
+        """Return the losses and gradients of the step with `networks`, and update nothing."""
         with arithmetic(self._device), self._autocast:
             return self._gradients(networks, batch, {name: self._players[name] for name in movers})
 
@@ -105,10 +106,10 @@ class Step:
 
 
 class Compiled:
-    """Networks as a game's gradients see them, every rule that reads them compiled with torch.compile."""
+    """Networks whose `call` compiles every rule with torch.compile."""
 
     def __init__(self, networks: Networks) -> None:
-        # Two players may go backwards through one compiled graph, so its buffers must outlive the first.
+        # Two players may run backward through one compiled graph, so its buffers must outlive the first pass.
         torch._functorch.config.donated_buffer = False
         self._networks = networks
         self._rules: dict[str, Callable[..., Any]] = {}
@@ -122,21 +123,24 @@ class Compiled:
 
 
 def compiled_or_not(networks: Networks, rehearse: Callable[[GameNetworks], object], *, name: str) -> GameNetworks:
-    """Return `networks` compiled, or as they are where the rehearsal of a step fails; it leaves no trace in either."""
+    """Return `networks` compiled, or unchanged if the rehearsal of a step fails; a rehearsal changes no state."""
     compiled = Compiled(networks)
     try:
         with preserved(), buffers_kept(networks):
             rehearse(compiled)
-    except Exception as cause:  # whatever a third party's module makes of it; it is named, and the step runs without
+    except (
+        Exception
+    ) as cause:  # a third party's module may raise anything; a warning names it, and the step runs eagerly
         _warn_of_fallback(f"torch.compile cannot take the step of {name}, which runs as it is written", cause)
         return networks
     return compiled
 
 
 class Captured:
-    """A step that is captured as one CUDA graph per kind of batch, after some steps as written, and then replayed.
+    """A step that runs eagerly a few times, is then captured as one CUDA graph, and from there on replayed.
 
-    Random numbers drawn inside stay a function of what the generators were seeded with before the step.
+    There is a graph per set of movers and shape of x. Random numbers drawn inside still depend only on the seeds that
+    the generators were given before the step.
     """
 
     def __init__(self, step: StepRule, *, name: str) -> None:
@@ -148,18 +152,18 @@ class Captured:
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def __call__(self, batch: Batch, movers: Movers) -> Losses:
-        """Take the step; the losses are the caller's to keep."""
+        """Take the step; later steps do not overwrite the losses returned."""
         if self._gave_up:
             return self._step(batch, movers)
         kind = (movers, batch.x.shape)
         self._seen[kind] += 1
         if self._seen[kind] <= _WARM_UP:
-            return self._beside(batch, movers)
+            return self._warm_up(batch, movers)
         if kind not in self._graphs:
             try:
                 with preserved():
                     self._graphs[kind] = _capture(self._step, batch, movers)
-            except Exception as cause:  # a module of a third party may do on the host what no graph can hold
+            except Exception as cause:  # a third party's module may do things on the host that a graph cannot record
                 self._gave_up = True
                 _warn_of_fallback(
                     f"the step of {self._name} cannot be captured as a CUDA graph and runs as it is written", cause
@@ -167,8 +171,8 @@ class Captured:
                 return self._step(batch, movers)
         return self._graphs[kind].replay(batch)
 
-    def _beside(self, batch: Batch, movers: Movers) -> Losses:
-        """Take a step on a stream of its own, as torch asks for before a capture."""
+    def _warm_up(self, batch: Batch, movers: Movers) -> Losses:
+        """Take an eager step on a side stream, as torch requires before a capture."""
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
             losses = self._step(batch, movers)
@@ -177,11 +181,12 @@ class Captured:
 
 
 class _Graph(NamedTuple):
-    """A captured step, the memory it reads its batch from, and that in which it leaves its losses."""
+    """A captured step, the memory from which it reads its batch, and the memory to which it writes its losses."""
 
     graph: torch.cuda.CUDAGraph
     batch: Batch
     report: Tensor
+    """(players + watched values,), or (players + watched values, R) for R replicas, as float32."""
     players: tuple[str, ...]
     watched: tuple[str, ...]
 
@@ -201,7 +206,7 @@ class _Graph(NamedTuple):
 def _capture(step: StepRule, batch: Batch, movers: Movers) -> _Graph:
     graph = torch.cuda.CUDAGraph()
     places = Batch(*(None if part is None else part.clone() for part in batch))  # type: ignore[arg-type]
-    # Only this thread is held to what a graph can hold: another may be reading the next rows into pinned memory.
+    # Only this thread must avoid calls that a graph cannot record: another may be reading rows into pinned memory.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         losses = step(places, movers)
         report = torch.stack([value.detach().float() for part in losses for value in part.values()])
@@ -210,13 +215,13 @@ def _capture(step: StepRule, batch: Batch, movers: Movers) -> _Graph:
 
 @contextmanager
 def buffers_kept(module: nn.Module) -> Iterator[None]:
-    """Give the module's buffers, such as running statistics, their present values again on leaving."""
-    kept = [buffer.clone() for buffer in module.buffers()]
+    """Restore the module's buffers, such as running statistics, to their current values on leaving."""
+    saved = [buffer.clone() for buffer in module.buffers()]
     try:
         yield
     finally:
         with torch.no_grad():
-            for buffer, value in zip(module.buffers(), kept, strict=True):
+            for buffer, value in zip(module.buffers(), saved, strict=True):
                 buffer.copy_(value)
 
 

@@ -12,10 +12,10 @@ from genzoo.training.settings import Settings
 def initial_networks(
     settings: Settings, images: Tensor, *, seed: int, inherited: dict[str, Tensor] | None = None
 ) -> Networks:
-    """Return the networks as the first step finds them, on the CPU, so that every device starts from the same.
+    """Return the networks with their initial weights, on the CPU, so that all devices start from the same numbers.
 
-    `images` are up to 500 training rows for the architecture's data-dependent start; `inherited` is the state of
-    the source run's networks, loaded last.
+    `images` (up to 500, *shape) are training rows for the architecture's data-dependent initialisation; `inherited` is
+    the state of the source run's networks, loaded last.
     """
     with seeded(seed, "build"):
         networks = assemble(settings)
@@ -29,7 +29,7 @@ def initial_networks(
 
 
 def assemble(settings: Settings) -> Networks:
-    """Return the networks of these settings, without meaningful weights, inherited parts in place and frozen."""
+    """Return the networks of these settings with arbitrary weights, the inherited parts in place and frozen."""
     networks = settings.game.build(settings.architecture, settings.dataset.spec)
     if not settings.game.inherits:
         if settings.source is not None:
@@ -39,9 +39,9 @@ def assemble(settings: Settings) -> Networks:
         parts = " and ".join(settings.game.inherits)
         raise SettingsError(f"{settings.game.name} takes its {parts} from another run", "add: --from RUN")
     _check_fit(settings, settings.source)
-    theirs = assemble(settings.source)
+    source_networks = assemble(settings.source)
     for name in settings.game.inherits:
-        part = getattr(theirs, name, None)
+        part = getattr(source_networks, name, None)
         if not isinstance(part, nn.Module):
             raise SettingsError(f"the run given as --from is of {settings.source.game.name}: no {name}")
         networks.freeze(name, part)
@@ -52,7 +52,7 @@ def draw_weights(networks: Networks, *, std: float | None, seed: int) -> None:
     """Draw every layer's initial weights as a function of (seed, the layer's name).
 
     With a `std`, weights of linear maps and convolutions are N(0, std²) and their biases 0; every other layer,
-    and all layers where `std` is None, use their own `reset_parameters`. So two games that share an architecture
+    and all layers if `std` is None, use their own `reset_parameters`. Two games that share an architecture therefore
     start from the same decoder.
     """
     for name, module in networks.named_modules():
@@ -77,12 +77,12 @@ def _draw(module: nn.Module, std: float | None) -> None:
         reset()
 
 
-def _check_fit(mine: Settings, source: Settings) -> None:
-    ours, theirs = mine.dataset.spec, source.dataset.spec
+def _check_fit(settings: Settings, source: Settings) -> None:
+    ours, theirs = settings.dataset.spec, source.dataset.spec
     for what, left, right in (
         ("shape of x", ours.shape, theirs.shape),
         ("support of x", ours.support, theirs.support),
-        ("latent size", mine.architecture.latent, source.architecture.latent),
+        ("latent size", settings.architecture.latent, source.architecture.latent),
     ):
         if left != right:
             raise SettingsError(f"the {what} is {left} here and {right} in the run given as --from")

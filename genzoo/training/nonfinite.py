@@ -1,4 +1,4 @@
-"""The guard between gradients and parameters: nothing non-finite passes, and the host need not be asked."""
+"""The non-finite guard: it keeps NaN and infinite gradients from the parameters without synchronising with the host."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -8,58 +8,61 @@ from torch import Tensor
 
 
 class Fault(NamedTuple):
-    """The first thing that was found to be not finite."""
+    """The first loss, gradient or stored tensor that is not finite."""
 
     step: int
     """Counted from 1."""
     players: tuple[str, ...]
     tensor: str | None = None
-    """The weight, moment or statistic that overflowed; None for a loss or gradient, which touched nothing."""
+    """The weight, moment or statistic that overflowed; None for a loss or gradient, which was not applied."""
 
     def __str__(self) -> str:
         owners = " and ".join(self.players)
         if self.tensor is None:
             return (
                 f"the loss or gradient of {owners} became non-finite in step {self.step:,}; "
-                "no parameter was touched by it"
+                "no parameter was updated with it"
             )
-        return f"{self.tensor} of {owners} was found to be non-finite after step {self.step:,}"
+        return f"{self.tensor} of {owners} was non-finite after step {self.step:,}"
 
 
-def raise_flag(flag: Tensor, tensors: list[Tensor], *, one: Tensor) -> None:
-    """Set `flag` (scalar float) to 1 where a number is not finite, without synchronising; `one` is 1 on that device."""
-    # It multiplies by one in place, which leaves every number as it is.
-    torch._amp_foreach_non_finite_check_and_unscale_(tensors, flag, one)
+def raise_flag(flag: Tensor, tensors: list[Tensor], *, unit_scale: Tensor) -> None:
+    """Set `flag`, a float scalar (), to 1 if any number in `tensors` is not finite, without synchronising.
+
+    `unit_scale` is a scalar 1.0 on the flag's device."""
+    # It also multiplies every tensor in place by the scale, which is 1.
+    torch._amp_foreach_non_finite_check_and_unscale_(tensors, flag, unit_scale)
 
 
 class NonFiniteGuard:
     """A sticky flag on the device: once a loss or gradient is non-finite, every optimizer skips its updates.
 
-    `flag` is handed to the fused optimizers as `found_inf`, the interface that gradient scalers use.
+    `flag`, a scalar (), is handed to the fused optimizers as `found_inf`, the interface that gradient scalers use.
     """
 
     def __init__(self, players: Sequence[str], *, device: torch.device) -> None:
         self._players = list(players)
         self.flag = torch.zeros((), device=device)
+        # Both (players,): whether a player's gradient or loss was non-finite, and in how many steps since.
         self._flags = torch.zeros(len(self._players), device=device)
         self._flag_of = dict(zip(self._players, self._flags.unbind(), strict=True))
         self._bad_steps = torch.zeros_like(self._flags)
-        self._one = torch.ones((), device=device)
+        self._unit_scale = torch.ones((), device=device)
 
     def inspect(self, losses: Mapping[str, Tensor], gradients: Mapping[str, Sequence[Tensor]]) -> None:
-        """Look at everything that the movers of one step would learn from, without synchronising."""
+        """Check the losses () and gradients of one step's movers, without synchronising."""
         for name, values in gradients.items():
-            raise_flag(self._flag_of[name], [*values, losses[name].detach()], one=self._one)
+            raise_flag(self._flag_of[name], [*values, losses[name].detach()], unit_scale=self._unit_scale)
         torch.amax(self._flags, 0, out=self.flag)
         self._bad_steps.add_(self._flags)
 
     def restart(self) -> None:
-        """Forget every fault, as after a return to an earlier step."""
-        for seen in (self.flag, self._flags, self._bad_steps):
-            seen.zero_()
+        """Clear all faults, for a return to an earlier step."""
+        for tensor in (self.flag, self._flags, self._bad_steps):
+            tensor.zero_()
 
     def fault(self, taken: int) -> Fault | None:
-        """Return the first fault of `taken` steps, if there was one (synchronises with the device)."""
+        """Return the first fault in the `taken` steps so far, or None (synchronises with the device)."""
         bad_steps = self._bad_steps.tolist()
         longest = max(bad_steps)
         if not longest:

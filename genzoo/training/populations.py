@@ -1,4 +1,4 @@
-"""Populations: trainings of one game that differ in seed and optimizer, played as one batched program."""
+"""Populations: trainings of one game that differ in seed and optimizer, run as one batched program of R replicas."""
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
@@ -22,11 +22,11 @@ _Values = TypeVarTuple("_Values")
 
 
 def difference(trainers: Sequence[Trainer]) -> str | None:
-    """Return what trainers have not in common and would need to, to be a population; None where nothing is missing."""
+    """Return why these trainers cannot be one population, or None if they can."""
     first = trainers[0]
     for other in trainers[1:]:
         if other.step != first.step:
-            return f"they stand at different steps, {first.step:,} and {other.step:,}"
+            return f"they are at different steps, {first.step:,} and {other.step:,}"
         if (other.precision, other.device) != (first.precision, first.device):
             return "they differ in precision or device"
         unlike = differences(apart_from_optimizers(first.settings), apart_from_optimizers(other.settings))
@@ -36,10 +36,10 @@ def difference(trainers: Sequence[Trainer]) -> str | None:
 
 
 class Population:
-    """Trainers whose parameters and buffers are slices of stacked ones, so that one program moves them all.
+    """R trainers whose parameters and buffers are slices of stacked tensors (R, …), updated by one program.
 
-    Each keeps its own batches, optimizers, guard and averages, and can be looked at, stored or trained alone as before.
-    What a network draws inside, such as dropout, differs between replicas and from what each would draw alone.
+    Each keeps its own batches, optimizers, guard and averages, and can still be evaluated, saved or trained alone.
+    Random numbers drawn inside networks, such as dropout's, differ between replicas and from those of a training alone.
     """
 
     def __init__(self, trainers: Sequence[Trainer]) -> None:
@@ -67,7 +67,7 @@ class Population:
         )
 
     def call(self, rule: Callable[[Networks, *_Values], _Answer], *values: *_Values) -> _Answer:
-        """Return `rule(networks, *values)` of all R replicas; in `values` and answer, tensors have R in front."""
+        """Return `rule(networks, *values)` for all R replicas; tensors in `values` and in the answer are (R, …)."""
         leaves, structure = pytree.tree_flatten(values)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         answers: list[tuple[list[Any], pytree.TreeSpec]] = []
@@ -83,21 +83,21 @@ class Population:
         return answer
 
     def obstacle(self) -> str | None:
-        """Return why this game cannot be played by replicas together, or None; leave no trace in them."""
-        kept = {name: buffer.clone() for name, buffer in self._buffers.items()}
+        """Return why this game cannot run as one batched program, or None; the replicas' state does not change."""
+        saved = {name: buffer.clone() for name, buffer in self._buffers.items()}
         try:
             with preserved():
                 self._step.gradients(self, self._batch(), self.trainers[0].movers())
-        except Exception as cause:  # whatever a rule does that cannot be batched; it is named, and each is played alone
+        except Exception as cause:  # vmap raises many types; the caller warns and trains each replica alone
             return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]:.200}"
         finally:
-            for name, buffer in kept.items():
+            for name, buffer in saved.items():
                 self._buffers[name].copy_(buffer)
         return None
 
     def take_step(self) -> list[Losses]:
-        """Take one step of every replica and return the losses of each."""
-        return _apart(take_step(self.trainers, self._step, self._batch()), len(self.trainers))
+        """Take one step of every replica and return the losses () of each."""
+        return _of_each_replica(take_step(self.trainers, self._step, self._batch()), len(self.trainers))
 
     def _batch(self) -> Batch:
         """Return the replicas' batches as one whose tensors are (R, N, …)."""
@@ -106,15 +106,18 @@ class Population:
         return Batch(*(None if part[0] is None else torch.stack(part) for part in parts))  # type: ignore[arg-type]
 
     def _update(self, losses: Losses, gradients: Gradients) -> Losses:
-        """Have every replica apply its slices of losses (R,) and gradients (R, *shape of the parameter)."""
-        apart = {name: list(zip(*(one.unbind() for one in part), strict=True)) for name, part in gradients.items()}
-        for number, (trainer, lost) in enumerate(zip(self.trainers, _apart(losses, len(self.trainers)), strict=True)):
-            trainer.apply_gradients(lost, {name: slices[number] for name, slices in apart.items()})
+        """Have every replica apply its slice of losses (R,) and of gradients (R, *shape of the parameter)."""
+        of_replicas = {
+            name: list(zip(*(tensor.unbind() for tensor in part), strict=True)) for name, part in gradients.items()
+        }
+        losses_of_replicas = _of_each_replica(losses, len(self.trainers))
+        for number, (trainer, replica_losses) in enumerate(zip(self.trainers, losses_of_replicas, strict=True)):
+            trainer.apply_gradients(replica_losses, {name: slices[number] for name, slices in of_replicas.items()})
         return losses
 
 
 class _Rule(nn.Module):
-    """Networks without values of their own, whose rules are called with a replica's."""
+    """Networks on the meta device, which `functional_call` gives the parameters and buffers of one replica."""
 
     def __init__(self, networks: Networks) -> None:
         super().__init__()
@@ -125,25 +128,25 @@ class _Rule(nn.Module):
 
 
 def _with_tensors(leaves: Sequence[Any], tensors: Iterable[Tensor]) -> list[Any]:
-    """Return leaves with `tensors`, in order, in the place of theirs."""
+    """Return `leaves` with their tensors replaced by `tensors`, in order."""
     rest = iter(tensors)
     return [next(rest) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
 
 
 def _stacked(replicas: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return every tensor of the replicas stacked, (R, …), by its name below `networks`, and make theirs its slices."""
-    found = {}
-    for name, some in replicas[0].items():
-        own = [replica[name] for replica in replicas]
-        together = torch.stack([tensor.detach() for tensor in own]).contiguous()
-        for tensor, part in zip(own, together.unbind(), strict=True):
+    """Return the replicas' tensors stacked as (R, …), by name below `networks`; the replicas' become slices of them."""
+    stacks = {}
+    for name, first in replicas[0].items():
+        tensors = [replica[name] for replica in replicas]
+        stack = torch.stack([tensor.detach() for tensor in tensors]).contiguous()
+        for tensor, part in zip(tensors, stack.unbind(), strict=True):
             tensor.data = part
-        found[f"networks.{name}"] = together.requires_grad_(some.requires_grad)
-    return found
+        stacks[f"networks.{name}"] = stack.requires_grad_(first.requires_grad)
+    return stacks
 
 
-def _apart(losses: Losses, count: int) -> list[Losses]:
-    """Return the losses () of each replica, given those of all (R,)."""
+def _of_each_replica(losses: Losses, count: int) -> list[Losses]:
+    """Return the losses () of each replica from the stacked losses (R,)."""
     values = [{name: value.unbind() for name, value in part.items()} for part in losses]
     return [
         Losses(*({name: value[number] for name, value in part.items()} for part in values)) for number in range(count)

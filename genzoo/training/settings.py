@@ -18,8 +18,8 @@ def _check(value: float | None, name: str, least: float, below: float = float("i
     """Raise `ValueError` unless least ≤ value < below; None passes."""
     if value is not None and not least <= value < below:
         limits = f"at least {least:g}" if below == float("inf") else f"{least:g} ≤ {name} < {below:g}"
-        shown = f"{value:g}" if isinstance(value, float) else value
-        raise ValueError(f"{name} is {shown}, expected {limits}")
+        text = f"{value:g}" if isinstance(value, float) else value
+        raise ValueError(f"{name} is {text}, expected {limits}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Training:
     """How a game is trained: Adam per player, in today's convention of β (the paper prints 1 − β2)."""
 
     steps: int
-    """Batches in all; under an alternating schedule a critic's and a generator's step count one each."""
+    """The total number of steps; under an alternating schedule, a critic's and a generator's step count as one each."""
     batch_size: int = 100
     learning_rate: float = 1e-4
     beta1: float = 0.5
@@ -50,17 +50,17 @@ class Training:
     players: Mapping[str, PlayerTraining] = field(default_factory=dict)
     """Exceptions for single players, by name."""
     averaging: float | None = None
-    """Decay per step of the exponential average of the weights (such as 0.999); none: no average is kept."""
+    """Decay per step of the weights' exponential moving average, such as 0.999; None keeps no average."""
     one_backward: bool = True
     """Whether one backward pass of the critic serves both players where that is exact."""
     batch_statistics: Literal["sync", "local"] = "sync"
-    """Over which rows batch norm takes its statistics on several ranks: those of all, or a rank's own."""
+    """Over which rows batch norm takes its statistics on several ranks: those of all ranks, or of each alone."""
     log_every: int = 100
     picture_every: int = 1000
     checkpoint_every: int = 1000
     keep_checkpoints: int = 2
     evaluate_every: int | None = None
-    """Steps between evaluations while training; none: only at the end."""
+    """Steps between evaluations while training; None evaluates only at the end."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "log_every", "picture_every", "checkpoint_every", "evaluate_every"):
@@ -74,11 +74,11 @@ class Training:
 
     def of(self, player: str) -> PlayerTraining:
         """Return the player's settings with the common values filled in."""
-        own = self.players.get(player, PlayerTraining())
+        exceptions = self.players.get(player, PlayerTraining())
         return PlayerTraining(
-            learning_rate=self.learning_rate if own.learning_rate is None else own.learning_rate,
-            beta1=self.beta1 if own.beta1 is None else own.beta1,
-            beta2=self.beta2 if own.beta2 is None else own.beta2,
+            learning_rate=self.learning_rate if exceptions.learning_rate is None else exceptions.learning_rate,
+            beta1=self.beta1 if exceptions.beta1 is None else exceptions.beta1,
+            beta2=self.beta2 if exceptions.beta2 is None else exceptions.beta2,
         )
 
 
@@ -104,12 +104,12 @@ class Recipe:
     prior: Prior = StandardNormal()
     training: Training
     notes: tuple[str, ...] = ()
-    """What a reader of its source should know: where it departs from what was printed, and why."""
+    """Where the recipe departs from the published one, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that decides a run's numbers, but its seed: the roots that `--set` reaches."""
+    """Everything that decides a run's numbers except its seed; the paths of `--set` start at these fields."""
 
     game: Game
     dataset: Dataset
@@ -120,9 +120,9 @@ class Settings:
     """The settings of the run whose networks are inherited."""
 
     def per_player_reason(self, networks: Networks) -> str | None:
-        """Return why a run with these networks takes a backward pass per player; None: one of the critic serves both.
+        """Return why a run with these networks takes a backward pass per player; None if one of the critic serves both.
 
-        Asked once, before the first step: of `training.one_backward`, then of the game (`Game.per_player_reason`).
+        This is decided once, before the first step: by `training.one_backward`, then by `Game.per_player_reason`.
         """
         if not self.training.one_backward:
             return "training.one_backward is false"
@@ -146,23 +146,23 @@ def resolve_settings(
     )
     for path, value in game.defaults.items():
         settings = override(settings, path, to_text(value), resolve=resolve)
-    # A choice before the fields of what is chosen: game.schedule before game.schedule.critic_steps.
-    for path, text in sorted(overrides, key=lambda one: one[0].count(".")):
+    # Shorter paths first: game.schedule must be chosen before game.schedule.critic_steps is set.
+    for path, text in sorted(overrides, key=lambda pair: pair[0].count(".")):
         settings = override(settings, path, text, resolve=resolve)
     _warn_of_old_betas(settings.training)
     return settings
 
 
 def apart_from_optimizers(settings: Settings) -> Any:
-    """Return as JSON what trainings must have in common to be played as one program: all but what optimizers are told.
+    """Return as JSON the settings in which trainings must agree to run as one program.
 
-    The standard deviation of the initial weights may differ as well.
+    These are all but the optimizers' and the standard deviation of the initial weights.
     """
-    found = to_json(settings)
+    content = to_json(settings)
     for name in ("learning_rate", "beta1", "beta2", "epsilon", "players", "averaging"):
-        del found["training"][name]
-    found["architecture"].pop("init_std", None)
-    return found
+        del content["training"][name]
+    content["architecture"].pop("init_std", None)
+    return content
 
 
 def with_steps(settings: Settings, steps: int) -> Settings:

@@ -1,4 +1,4 @@
-"""What torchrun tells a process of itself: its rank, and how many there are. Needs no torch."""
+"""What torchrun tells a process in its environment: its rank, and the number of ranks. Needs no torch."""
 
 import os
 
@@ -9,17 +9,17 @@ def size() -> int:
 
 
 def rank() -> int:
-    """Return this process's number among all."""
+    """Return the number of this process among all, from 0."""
     return int(os.environ.get("RANK", "0")) if size() > 1 else 0
 
 
 def local_rank() -> int:
-    """Return this process's number among those on its machine."""
+    """Return the number of this process among those on its machine, from 0."""
     return int(os.environ.get("LOCAL_RANK", "0")) if size() > 1 else 0
 
 
 def command() -> str:
-    """Return how genzoo is called so that as many processes are launched again."""
+    """Return the command that launches genzoo with as many processes again."""
     if size() == 1:
         return "genzoo"
     here = int(os.environ.get("LOCAL_WORLD_SIZE", size()))

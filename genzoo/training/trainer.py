@@ -1,4 +1,4 @@
-"""One training in memory: its networks, players and batches, and the step that moves them."""
+"""One training in memory: its networks, players and batches, and the step that updates them."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ from genzoo.types import Batch, Losses, Split
 
 
 class Trainer:
-    """A game under way; knows no model, and touches no file."""
+    """A training of one game at some step; independent of the model, and without access to files."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Trainer:
             latent=settings.architecture.latent,
             seed=seed,
             device=device,
-            # On processors, bf16 convolutions were measured to be slower in this order, and fp32 ones faster.
+            # On CPUs, channels-last was measured to be slower for bf16 convolutions, and faster for fp32 ones.
             channels_last=device.type == "cuda" or precision == "fp32",
             ranks=self.ranks,
         )
@@ -68,8 +68,8 @@ class Trainer:
         self.players = settings.game.players(self.networks)
         self._check()
         if settings.training.batch_size > len(split.x):
-            found = f"a batch holds all {len(split.x):,} rows that there are, fewer than training.batch_size asks for"
-            warnings.warn(found, GenzooWarning, stacklevel=2)
+            message = f"a batch holds all {len(split.x):,} training rows, fewer than training.batch_size"
+            warnings.warn(message, GenzooWarning, stacklevel=2)
         self._guard = NonFiniteGuard(list(self.players), device=device)
         self.optimizers: dict[str, torch.optim.Adam] = {}
         self.build_optimizers()
@@ -92,12 +92,12 @@ class Trainer:
 
     @property
     def gradient_rule(self) -> GradientRule:
-        """How the game's gradients are taken: by one backward pass where `per_player_reason` is None."""
+        """The game's method that takes the gradients: the one-backward one if `per_player_reason` is None."""
         game = self.settings.game
         return game.shared_gradients if self.per_player_reason is None else game.gradients
 
     def build_optimizers(self) -> None:
-        """Give gradients and moments the order in memory that the parameters have now."""
+        """Build the optimizers anew for the parameters' current memory layout, and keep the moments' values."""
         moments = self._moments()
         self._strides = {
             name: [parameter.stride() for parameter in parameters] for name, parameters in self.players.items()
@@ -115,16 +115,16 @@ class Trainer:
         return take_step([self], self._step, batch)
 
     def movers(self) -> Movers:
-        """Return who moves in the coming step."""
+        """Return the players that move in the coming step."""
         return tuple(self.settings.game.movers(self.step, tuple(self.players)))
 
     def reseed(self) -> None:
-        """Set the global generators to where the coming step's draws inside networks begin."""
-        own = (self.ranks.rank,) if self.ranks.size > 1 else ()
-        reseed(self.seed, "step", self.step, *own)
+        """Seed the global generators for what networks draw inside in the coming step."""
+        rank = (self.ranks.rank,) if self.ranks.size > 1 else ()
+        reseed(self.seed, "step", self.step, *rank)
 
     def apply_gradients(self, losses: Losses, gradients: Gradients) -> Losses:
-        """Update every mover with its gradient, unless it or its loss is not finite; return the losses of all ranks."""
+        """Update every mover unless any gradient or loss is non-finite; return the losses (), averaged over ranks."""
         losses, gradients = self._of_all_ranks(losses, gradients)
         self._assign(gradients)
         self._guard.inspect(losses.players, {name: self._gradients_of(name) for name in gradients})
@@ -133,17 +133,17 @@ class Trainer:
         return losses
 
     def count_step(self) -> None:
-        """Take note that the coming step is taken."""
+        """Count the step just taken, and update the weights' average."""
         self.step += 1
         if self._ema is not None:
             self._ema.update(self.step)
 
     def fault(self) -> Fault | None:
-        """Return the first fault in losses or gradients, or else in what is kept (synchronises with the device)."""
+        """Return the first fault in losses or gradients, else in weights and moments (synchronises with the device)."""
         return self._guard.fault(self.step) or self._overflow()
 
     def state(self) -> dict[str, dict[str, Tensor]]:
-        """Return the tensors that decide everything to come, by file: networks, optimizers, averaged."""
+        """Return all tensors that a checkpoint needs, by file: networks, optimizers, averaged."""
         tensors = {"networks": _on_host(self.networks.state_dict()), "optimizers": _on_host(self._moments())}
         if self._ema is not None:
             with self._ema.shown():
@@ -151,7 +151,7 @@ class Trainer:
         return tensors
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], *, step: int) -> None:
-        """Go on from a `state` that was taken after `step` steps; raise `UnreadableError` where it does not fit."""
+        """Continue from a `state` taken after `step` steps; raise `UnreadableError` if it does not fit."""
         fill(self.networks.state_dict(), tensors["networks"])
         fill(self._moments(), tensors["optimizers"])
         if self._ema is not None:
@@ -160,14 +160,14 @@ class Trainer:
         self._guard.restart()
 
     def broadcast(self, step: int) -> None:
-        """Have all ranks go on from the first one's tensors, which are those after `step` steps."""
+        """Have all ranks continue from the first rank's tensors, which are those after `step` steps."""
         averages = [] if self._ema is None else self._ema.tensors
         self.ranks.broadcast([*self.networks.state_dict().values(), *self._moments().values(), *averages])
         self.step = step
 
     @contextmanager
     def weights_to_show(self) -> Iterator[Networks]:
-        """Yield the networks with their averaged weights, where an average is kept."""
+        """Yield the networks, with their averaged weights if an average is kept."""
         with nullcontext() if self._ema is None else self._ema.shown():
             yield self.networks
 
@@ -183,9 +183,9 @@ class Trainer:
     def _of_all_ranks(self, losses: Losses, gradients: Gradients) -> tuple[Losses, Gradients]:
         if self.ranks.size == 1:
             return losses, gradients
-        # What was not finite on one rank is so in the sum, so that every guard sees the same.
-        own = [*losses.players.values(), *losses.watch.values(), *(one for part in gradients.values() for one in part)]
-        mean = iter(self.ranks.average(own))
+        # A number that is non-finite on any rank is non-finite in the mean, so all guards reach the same verdict.
+        scalars = [*losses.players.values(), *losses.watch.values()]
+        mean = iter(self.ranks.average([*scalars, *(tensor for part in gradients.values() for tensor in part)]))
         return (
             Losses({name: next(mean) for name in losses.players}, {name: next(mean) for name in losses.watch}),
             {name: tuple(next(mean) for _ in part) for name, part in gradients.items()},
@@ -194,7 +194,7 @@ class Trainer:
     def _assign(self, gradients: Gradients) -> None:
         for name, values in gradients.items():
             for parameter, stride, gradient in zip(self.players[name], self._strides[name], values, strict=True):
-                # The fused optimizers read memory in order, so a gradient must lie as its parameter does.
+                # The fused optimizers read memory linearly, so a gradient needs the memory layout of its parameter.
                 if gradient.stride() != stride:
                     gradient = torch.empty_like(parameter).copy_(gradient)
                 parameter.grad = gradient
@@ -204,11 +204,11 @@ class Trainer:
 
     def _optimizer(self, name: str) -> torch.optim.Adam:
         training = self.settings.training
-        own = asdict(training.of(name))
+        optimization = asdict(training.of(name))
         optimizer = torch.optim.Adam(
             self.players[name],
-            lr=own["learning_rate"],
-            betas=(own["beta1"], own["beta2"]),
+            lr=optimization["learning_rate"],
+            betas=(optimization["beta1"], optimization["beta2"]),
             eps=training.epsilon,
             fused=True,
             capturable=self.device.type == "cuda",
@@ -223,34 +223,38 @@ class Trainer:
         return optimizer
 
     def _overflow(self) -> Fault | None:
-        """Return the first weight, moment or statistic that an update made non-finite though its gradient was not."""
-        kept = self._kept()
+        """Return the first weight, moment or statistic that is non-finite although all gradients were finite."""
+        named = self._named_state()
         flag = torch.zeros((), device=self.device)
-        raise_flag(flag, [tensor for *_, tensor in kept], one=torch.ones_like(flag))
+        raise_flag(flag, [tensor for *_, tensor in named], unit_scale=torch.ones_like(flag))
         if not flag.item():
             return None
-        player, name, _ = next(one for one in kept if not one[-1].isfinite().all())
+        player, name, _ = next(entry for entry in named if not entry[-1].isfinite().all())
         return Fault(self.step, (player,), name)
 
-    def _kept(self) -> list[tuple[str, str, Tensor]]:
-        """Return player, name and values of weights, moments and averages, and of batch statistics that ranks share."""
+    def _named_state(self) -> list[tuple[str, str, Tensor]]:
+        """Return player, name and tensor of weights, moments, averages, and batch statistics that all ranks share."""
         names = self._names()
-        owned = [(player, names[id(one)], one.detach()) for player, group in self.players.items() for one in group]
-        kept = [*owned]
+        weights = [
+            (player, names[id(parameter)], parameter.detach())
+            for player, parameters in self.players.items()
+            for parameter in parameters
+        ]
+        named = [*weights]
         for name, moment in self._moments().items():
             player, _, rest = name.partition("/")
-            kept.append((player, rest, moment))
+            named.append((player, rest, moment))
         if self._ema is not None:
-            averages = zip(owned, self._ema.tensors, strict=True)
-            kept += [(player, f"the average of {name}", average) for (player, name, _), average in averages]
+            averages = zip(weights, self._ema.tensors, strict=True)
+            named += [(player, f"the average of {name}", average) for (player, name, _), average in averages]
         if self.ranks.size == 1 or self.settings.training.batch_statistics == "sync":
-            owners = {name.partition(".")[0]: player for player, name, _ in owned}
+            owners = {name.partition(".")[0]: player for player, name, _ in weights}
             for place, module in self.networks.named_modules():
                 if isinstance(module, (*_BATCH_NORMS, GlobalBatchNorm)):
                     player = owners.get(place.partition(".")[0], "no player")
-                    own = ((f"{place}.{name}", buffer) for name, buffer in module.named_buffers(recurse=False))
-                    kept += [(player, name, buffer) for name, buffer in own if buffer.is_floating_point()]
-        return kept
+                    buffers = ((f"{place}.{name}", buffer) for name, buffer in module.named_buffers(recurse=False))
+                    named += [(player, name, buffer) for name, buffer in buffers if buffer.is_floating_point()]
+        return named
 
     def _names(self) -> dict[int, str]:
         """Return the parameters' names by identity."""
@@ -291,7 +295,7 @@ class Trainer:
 
 
 def take_step(trainers: Sequence[Trainer], step: StepRule, batch: Batch) -> Losses:
-    """Take the coming step of trainers that `step` moves together, from where the first one's draws begin."""
+    """Take the coming step of trainers that `step` updates together, with random draws seeded by the first one."""
     trainers[0].reseed()
     losses = step(batch, trainers[0].movers())
     for trainer in trainers:
@@ -303,5 +307,5 @@ _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def _on_host(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return contiguous copies in the host's memory, as they are stored."""
+    """Return contiguous copies in the host's memory, for storage."""
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}

@@ -5,7 +5,7 @@ from genzoo import hookimpl, lazy
 
 @hookimpl
 def genzoo_models() -> list[lazy]:
-    """Return ALI, its conditional and deterministic forms, and inference after the fact."""
+    """Return ALI, its conditional and deterministic forms, and encoders trained after the decoder."""
     return [
         lazy("ali", "genzoo_ali.ali:ALI", "adversarially learned inference: a GAN with an encoder, on (x, z)"),
         lazy("conditional-ali", "genzoo_ali.conditional:ConditionalALI", "ALI given classes or attributes"),
@@ -14,6 +14,6 @@ def genzoo_models() -> list[lazy]:
         lazy(
             "inverse-mapping",
             "genzoo_ali.after:InverseMapping",
-            "an encoder that finds z again, for the frozen decoder of a run (--from)",
+            "an encoder that recovers z, for the frozen decoder of a run (--from)",
         ),
     ]

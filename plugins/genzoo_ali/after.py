@@ -1,4 +1,4 @@
-"""Inference after the fact: an encoder for the frozen decoder of another run (paper, section 4.5)."""
+"""Post-hoc inference: an encoder for the frozen decoder of another run (paper, section 4.5)."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ class PostHocALI(ALI):
 
 @dataclass(frozen=True, kw_only=True)
 class InverseMapping(Game):
-    """An encoder that finds z again: minimises E‖z − Gz(Gx(z))‖² over draws from the prior; it never sees data."""
+    """An encoder that recovers z: minimises E‖z − Gz(Gx(z))‖² over prior draws, without data."""
 
     name: ClassVar[str] = "inverse-mapping"
     inherits: ClassVar[tuple[str, ...]] = ("decoder",)
     posterior: Posterior | None = None
-    """None: the architecture's own, as ALI's."""
+    """None: the architecture's default, as for ALI."""
 
     def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return an encoder; the decoder comes from the other run."""

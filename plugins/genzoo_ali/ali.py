@@ -14,7 +14,7 @@ class ALI(AdversarialGame):
 
     name: ClassVar[str] = "ali"
     posterior: Posterior | None = None
-    """None: the architecture's own."""
+    """None: the architecture's default."""
 
     def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return encoder, decoder and a critic of (x, z)."""

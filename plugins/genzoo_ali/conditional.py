@@ -1,6 +1,6 @@
 """Conditional ALI: encoder, decoder and critic are all given y.
 
-The critic sees the embedding as a constant: trained through the critic, it would be trained to hide y from it.
+The embedding is detached before the critic: gradients through the critic would train it to hide y.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class ConditionalALI(AdversarialGame):
 
     name: ClassVar[str] = "conditional-ali"
     posterior: Posterior | None = None
-    """None: the architecture's own."""
+    """None: the architecture's default."""
 
     def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return encoder, decoder, a critic of (x, z, y), and the embedding that they share."""

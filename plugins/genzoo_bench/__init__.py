@@ -1,4 +1,4 @@
-"""How fast the engine is, beside loops that one would write by hand."""
+"""Benchmarks: the engine's speed beside that of training loops written by hand."""
 
 from genzoo import hookimpl, lazy
 

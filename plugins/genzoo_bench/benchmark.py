@@ -1,14 +1,14 @@
-"""A benchmark: the engine and its rivals made ready on the same random rows, and what was measured of them."""
+"""A benchmark: times the engine and loops written by hand on the same random rows."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, TypedDict, final
+from typing import TypedDict, final
 
 import torch
 
 from genzoo.data import condition
 from genzoo.evaluation import forward_macs
-from genzoo.runs import TrainingRequest, default_recipe, new_trainer
+from genzoo.runs import ExecutionName, PrecisionName, TrainingRequest, default_recipe, new_trainer
 from genzoo.training import Trainer
 from genzoo_bench.eager_alternating import EagerAlternating
 from genzoo_bench.eager_same_maths import EagerSameMaths
@@ -19,7 +19,7 @@ LOOPS: dict[str, type[EagerAlternating] | type[EagerSameMaths]] = {
     loop.name: loop for loop in (EagerAlternating, EagerSameMaths)
 }
 _SECONDS = 10.0
-"""How long each loop is timed for, about, unless a number of steps is asked for."""
+"""About how long each loop is timed, unless a number of steps is given."""
 
 
 @final
@@ -31,7 +31,7 @@ class Obstacle(TypedDict):
 
 @final
 class Baseline(TypedDict):
-    """What was measured of a loop by hand."""
+    """The measurements of a loop by hand."""
 
     steps_per_second: float
     images_per_second: float
@@ -42,7 +42,7 @@ class Baseline(TypedDict):
 
 
 class Benchmark(TypedDict):
-    """What `genzoo bench --json` prints."""
+    """The document that `genzoo bench --json` prints."""
 
     model: str
     recipe: str
@@ -54,7 +54,7 @@ class Benchmark(TypedDict):
     flops_per_second: float | None
     peak_flops_per_second: float
     utilisation: float | None
-    """Of the peak, in 0…1."""
+    """The share of the peak, in 0…1."""
     memory_bytes: int
     syncs_per_step: float
     baselines: dict[str, Baseline | Obstacle]
@@ -75,12 +75,12 @@ def benchmark(
     steps: int | None,
     overrides: Mapping[str, object],
     device: str,
-    precision: Literal["auto", "fp32", "bf16"],
-    execution: Literal["auto", "eager", "captured", "compiled"],
+    precision: PrecisionName,
+    execution: ExecutionName,
     against: Sequence[str],
     say: Callable[[str], None],
 ) -> Benchmark:
-    """Return what `genzoo bench --json` prints; tell `say` what it is about to do."""
+    """Time a model's steps and return the results; `say` is called with a line of progress."""
     engine = new_trainer(
         TrainingRequest(
             model=model, recipe=recipe, overrides=overrides, device=device, precision=precision, execution=execution
@@ -99,10 +99,11 @@ def benchmark(
     waits = synchronisations(engine, engine.device, steps=2)
     memory = peak_memory(engine.device)
     rates = Rates(contestants, engine.device)
-    one = rates.warm_up(1.0)
+    step_seconds = rates.warm_up(1.0)
     blocks = 10 if steps is None else min(10, steps)
-    rates.measure(blocks=blocks, steps=max(1, int(_SECONDS / 10 / one)) if steps is None else -(-steps // blocks))
-    # Forward, and as much again for the gradients by inputs and for those by weights.
+    block_steps = max(1, int(_SECONDS / 10 / step_seconds)) if steps is None else -(-steps // blocks)
+    rates.measure(blocks=blocks, steps=block_steps)
+    # Two FLOPs per multiply-accumulate; forward, and as much again for the gradients by inputs and by weights.
     flops = None if macs is None else 2 * 3 * macs
     peak = peak_flops(engine.device, torch.bfloat16 if engine.precision == "bf16" else torch.float32)
     measured: Benchmark = {
@@ -144,7 +145,7 @@ def _baseline(rates: Rates, name: str, batch: int, obstacle: str | None) -> Base
 
 
 def _start(engine: Trainer) -> Start:
-    """Return what a loop by hand begins with: copies of the engine's networks, in torch's default layout."""
+    """Return the start of a loop by hand, with copies of the engine's networks in torch's default memory layout."""
     settings, split = engine.settings, engine.stream.split
     labels = None if split.labels is None else split.labels.to(engine.device)
     networks = copy.deepcopy(engine.networks).to(memory_format=torch.contiguous_format)

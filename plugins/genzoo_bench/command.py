@@ -2,11 +2,12 @@
 
 import json
 import os
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from genzoo import SettingsError
+from genzoo.runs import ExecutionName, PrecisionName
 
 if TYPE_CHECKING:
     from genzoo_bench.benchmark import Benchmark
@@ -25,10 +26,8 @@ BASELINES = ("eager-alternating", "eager-same-maths")
 )
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")
 @click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:INDEX.")
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
-@click.option(
-    "--execution", type=click.Choice(["auto", "eager", "captured", "compiled"]), default="auto", show_default=True
-)
+@click.option("--precision", type=click.Choice(get_args(PrecisionName)), default="auto", show_default=True)
+@click.option("--execution", type=click.Choice(get_args(ExecutionName)), default="auto", show_default=True)
 @click.option("--against", multiple=True, type=click.Choice(BASELINES), help="Loop by hand; both if left out.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
 def bench(
@@ -37,8 +36,8 @@ def bench(
     steps: int | None,
     assignments: tuple[str, ...],
     device: str,
-    precision: Literal["auto", "fp32", "bf16"],
-    execution: Literal["auto", "eager", "captured", "compiled"],
+    precision: PrecisionName,
+    execution: ExecutionName,
     against: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -78,14 +77,14 @@ def _table(result: "Benchmark") -> str:
         f"{'':18}{'steps/s':>10}{'images/s':>11}   engine is … times as fast (median over blocks)",
         f"{'engine':18}{_rate(result['steps_per_second']):>10}{_rate(result['images_per_second']):>11}",
     ]
-    for name, one in result["baselines"].items():
-        if "obstacle" in one:
-            lines.append(f"{name:18}{'–':>10}{'–':>11}   {one['obstacle']}")
+    for name, baseline in result["baselines"].items():
+        if "obstacle" in baseline:
+            lines.append(f"{name:18}{'–':>10}{'–':>11}   {baseline['obstacle']}")
             continue
-        low, _, high = one["ratio_quartiles"]
+        low, _, high = baseline["ratio_quartiles"]
         lines.append(
-            f"{name:18}{_rate(one['steps_per_second']):>10}{_rate(one['images_per_second']):>11}   "
-            f"{one['ratio']:.3f} (quartiles {low:.3f}–{high:.3f} of {result['blocks']} blocks)"
+            f"{name:18}{_rate(baseline['steps_per_second']):>10}{_rate(baseline['images_per_second']):>11}   "
+            f"{baseline['ratio']:.3f} (quartiles {low:.3f}–{high:.3f} of {result['blocks']} blocks)"
         )
     lines.append(_arithmetic(result))
     whose = "this process" if result["device"] == "cpu" else "the device"

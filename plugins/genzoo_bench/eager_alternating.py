@@ -13,11 +13,11 @@ class EagerAlternating:
 
     @staticmethod
     def obstacle(game: Game) -> str | None:
-        """Return why a game cannot be played this way, or None."""
+        """Return why a game cannot be trained by this loop, or None."""
         if not isinstance(game, AdversarialGame):
             return "it has no critic"
         if game.has_own_losses:
-            return "it has losses, such as a penalty, that this loop has not"
+            return "it has losses, such as a penalty, that this loop does not have"
         if game.movers(0, _PLAYERS) != _PLAYERS:
             return "its players take turns: a step of the engine moves one of them"
         return None

@@ -1,4 +1,4 @@
-"""The engine's mathematics by hand: every loss from one forward pass, every gradient before anyone steps."""
+"""The engine's mathematics by hand: all losses from one forward pass, all gradients before any update."""
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ class EagerSameMaths:
 
     @staticmethod
     def obstacle(game: Game) -> str | None:
-        """Return why a game cannot be played this way: any can."""
+        """Return None: this loop can train any game."""
         return None
 
     def __init__(self, start: Start) -> None:

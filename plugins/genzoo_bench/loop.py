@@ -1,4 +1,4 @@
-"""What every loop here starts from: the engine's own networks at step 0, and the same rows."""
+"""The start of every loop by hand: the engine's networks at step 0, and the same rows."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,18 +14,18 @@ from genzoo.types import Batch
 
 
 class Contestant(Protocol):
-    """What is timed: the engine's trainer, or a loop by hand."""
+    """The engine's trainer or a loop by hand, to be timed."""
 
     def take_step(self) -> object:
         """Take one step."""
 
 
 class Start(NamedTuple):
-    """A training about to begin, for a loop to carry out."""
+    """Everything that a loop by hand starts from."""
 
     game: Game
     networks: Networks
-    """The loop's own, with the weights that the engine begins with."""
+    """Copies for this loop alone, with the engine's initial weights."""
     players: Players
     rows: torch.Tensor
     """(N, *shape) as stored, on the device."""
@@ -40,30 +40,30 @@ class Start(NamedTuple):
         return {name: self._optimizer(name, parameters, fused) for name, parameters in self.players.items()}
 
     def _optimizer(self, player: str, parameters: Sequence[torch.Tensor], fused: bool | None) -> torch.optim.Adam:
-        chosen = asdict(self.training.of(player))
+        settings = asdict(self.training.of(player))
         return torch.optim.Adam(
             parameters,
-            lr=chosen["learning_rate"],
-            betas=(chosen["beta1"], chosen["beta2"]),
+            lr=settings["learning_rate"],
+            betas=(settings["beta1"], settings["beta2"]),
             eps=self.training.epsilon,
             fused=fused,
         )
 
 
 class Rows:
-    """Shuffled batches, as a loop by hand draws them."""
+    """Shuffled batches, drawn the way a loop by hand would."""
 
     def __init__(self, start: Start) -> None:
         self._start = start
         self._position = len(start.rows)
 
     def draw(self) -> Batch:
-        """Return the next batch."""
+        """Return the next batch of N = batch size rows."""
         size, rows, device = self._start.training.batch_size, self._start.rows, self._start.rows.device
         if self._position + size > len(rows):
             self._order, self._position = torch.randperm(len(rows), device=device), 0
-        chosen = self._order[self._position : self._position + size]
+        drawn = self._order[self._position : self._position + size]
         self._position += size
         z, noise = (torch.randn(size, self._start.latent, device=device) for _ in range(2))
-        y = None if self._start.y is None else self._start.y[chosen]
-        return Batch(x=as_input(rows[chosen]), z=z, noise=noise, y=y)
+        y = None if self._start.y is None else self._start.y[drawn]
+        return Batch(x=as_input(rows[drawn]), z=z, noise=noise, y=y)

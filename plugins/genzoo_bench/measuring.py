@@ -1,4 +1,4 @@
-"""Measuring: rates of several loops in one process, host synchronisations, memory, and what the device can do."""
+"""Measuring: rates of several loops in one process, host synchronisations, memory, and the device's peak FLOPs."""
 
 import resource
 import statistics
@@ -17,11 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from genzoo_bench.loop import Contestant
 
 _WAITING = {"_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select", "unique_dim", "_unique2"}
-"""Operators whose answer the host needs before it can go on."""
+"""Operators that make the host wait for their result."""
 
 
 class Rates:
-    """Steps per second of several contestants, taken in turns so that a drifting machine disturbs all alike."""
+    """Steps per second of several contestants, timed in turns so that a drifting machine affects all alike."""
 
     def __init__(self, contestants: Mapping[str, Contestant], device: torch.device) -> None:
         self._contestants = contestants
@@ -30,24 +30,24 @@ class Rates:
         """Steps per second of every block, by contestant."""
 
     def warm_up(self, seconds: float) -> float:
-        """Take at least five steps of each, for about that long, and return the seconds of the slowest's step."""
+        """Take at least five steps of each, for about `seconds`, and return the seconds per step of the slowest."""
         slowest = 0.0
         for contestant in self._contestants.values():
             self._seconds(contestant, 4)
-            one = self._seconds(contestant, 1)
-            self._seconds(contestant, min(200, int(seconds / one)))
-            slowest = max(slowest, one)
+            step = self._seconds(contestant, 1)
+            self._seconds(contestant, min(200, int(seconds / step)))
+            slowest = max(slowest, step)
         return slowest
 
     def measure(self, *, blocks: int, steps: int) -> None:
-        """Time `blocks` blocks of `steps` steps of each, every other time in reverse order."""
+        """Time `blocks` blocks of `steps` steps of each, in alternating order."""
         for block in range(blocks):
             turns = list(self._contestants)
             for name in turns if block % 2 else reversed(turns):
                 self.blocks[name].append(steps / self._seconds(self._contestants[name], steps))
 
     def median(self, name: str) -> float:
-        """Return a contestant's steps per second."""
+        """Return a contestant's steps per second, the median over blocks."""
         return statistics.median(self.blocks[name])
 
     def ratio(self, name: str, other: str) -> list[float]:
@@ -79,7 +79,7 @@ def quartiles(values: Sequence[float]) -> list[float]:
 
 
 def synchronisations(contestant: Contestant, device: torch.device, *, steps: int) -> float:
-    """Return how often in a step the host waits for the device, or would if there were one."""
+    """Return how often per step the host waits for the device; on a CPU, how often it would on a GPU."""
     if device.type == "cuda":
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -89,21 +89,23 @@ def synchronisations(contestant: Contestant, device: torch.device, *, steps: int
                     contestant.take_step()
             finally:
                 torch.cuda.set_sync_debug_mode("default")
-        return sum("synchroniz" in str(one.message) for one in caught) / steps
+        return sum("synchroniz" in str(warning.message) for warning in caught) / steps
     with _Counting() as counting:
         for _ in range(steps):
             contestant.take_step()
-    return counting.found / steps
+    return counting.count / steps
 
 
 class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the operators that wait, outside of optimizer steps."""
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.found = 0
+        self.count = 0
         self._asleep = False
 
     def __enter__(self) -> Self:
-        # What an optimizer counts of its own steps lies on the host wherever the networks are.
+        # An optimizer's step counter is on the host, wherever the networks are.
         self._hooks = [
             register_optimizer_step_pre_hook(lambda *call: setattr(self, "_asleep", True)),
             register_optimizer_step_post_hook(lambda *call: setattr(self, "_asleep", False)),
@@ -127,7 +129,7 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         name = operator.overloadpacket.__name__
         masked = name == "index" and any(part is not None and part.dtype == torch.bool for part in arguments[1])
-        self.found += not self._asleep and (masked or name in _WAITING)
+        self.count += not self._asleep and (masked or name in _WAITING)
         return operator(*arguments, **(keywords or {}))
 
 
@@ -154,7 +156,7 @@ class _Product:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Return the largest memory in use so far, in bytes: of the device, or of this process."""
+    """Return the peak memory so far in bytes: of the device, or on a CPU of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,4 +1,4 @@
-"""Data sets: the paper's, digits that need no download, and any folder of images."""
+"""Data sets: the paper's, digits that need no download, and folders of images."""
 
 from genzoo import hookimpl, lazy
 

@@ -119,7 +119,7 @@ class CelebA64(PreparedDataset):
             raise UnreadableError(
                 f"{source / _ATTRIBUTES} does not list CelebA's forty attributes in its second line", _REMEDY
             )
-        values = {name: [value == "1" for value in own] for name, *own in attributes}
+        values = {name: [flag == "1" for flag in flags] for name, *flags in attributes}
         names = [name for part in "012" for name in partition if partition[name] == part]
         missing = next((name for name in names if name not in values), None)
         if missing or not names:
@@ -138,6 +138,7 @@ class CelebA64(PreparedDataset):
 
 
 def _lines(path: Path, *, skip: int = 0) -> list[list[str]]:
+    """Return the words of every line that is not empty, after the first `skip` lines."""
     try:
         return [line.split() for line in path.read_text().splitlines()[skip:] if line.strip()]
     except (OSError, UnicodeDecodeError) as error:

@@ -45,11 +45,11 @@ class CIFAR10(PreparedDataset):
 
     @property
     def transform(self) -> ImageTransform:
-        """As given."""
+        """Return images unchanged."""
         return ImageTransform(size=(32, 32))
 
     def contents(self, source: Path) -> Contents:
-        """Return the batches in the archive, whose hash has to be the published one: batches are pickles."""
+        """Return the batches in the archive, whose hash must be the published one, as batches are pickles."""
         path = source / self.downloads[0].file if source.is_dir() else source
         archive = _checked(path, self.downloads[0].md5)
         batches = [_batch(archive, name) for name in _BATCHES]
@@ -68,15 +68,15 @@ class CIFAR10(PreparedDataset):
 
 
 class _Pickled(TypedDict):
-    """What is used of a batch's file."""
+    """The entries of a batch's file that are used."""
 
     data: Pixels
-    """(N, 3072): the channels of a row one after the other."""
+    """(N, 3072): the channels of an image one after the other."""
     labels: list[int]
 
 
 class _Batch(Block):
-    """One batch: rows of 3 × 32 × 32 numbers."""
+    """One batch of rows (3, 32, 32)."""
 
     def __init__(self, data: Pixels) -> None:
         self.data = data
@@ -89,15 +89,15 @@ class _Batch(Block):
 
 
 def _checked(path: Path, published: str | None) -> bytes:
-    """Return the archive's content, the very bytes that were hashed."""
+    """Return the archive's content, exactly the bytes that were hashed."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read: {error.strerror}", "type: genzoo data fetch cifar10") from error
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != published:
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if md5 != published:
         raise UnreadableError(
-            f"{path} is not CIFAR10's archive: its MD5 is {found}, published: {published}; its pickles are not opened",
+            f"{path} is not CIFAR10's archive: its MD5 is {md5}, published: {published}; its pickles are not opened",
             f"remove it and fetch it again: rm {path}; genzoo data fetch cifar10",
         )
     return content

@@ -28,7 +28,7 @@ class Folder(PreparedDataset):
     channels: Literal[1, 3] = 3
     """1: grey, 3: RGB."""
     classes: tuple[str, ...] = ()
-    """The sub-folders that are classes, as found; filled in by itself."""
+    """The sub-folders that are classes; filled in from the prepared data."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= 1024:
@@ -36,7 +36,7 @@ class Folder(PreparedDataset):
 
     @property
     def place(self) -> str:
-        """One folder per size and colour."""
+        """Return a name per size and number of channels."""
         return f"folder-{self.size}-{'grey' if self.channels == 1 else 'rgb'}"
 
     @property
@@ -51,11 +51,11 @@ class Folder(PreparedDataset):
         return ImageTransform(size=(self.size, self.size), channels=self.channels, fit="crop", upright=True)
 
     def about(self) -> dict[str, Any]:
-        """Return what decides the pixels: not the classes, which are found."""
+        """Return the settings that determine the pixels, which the classes do not."""
         return replace(self, classes=()).about() if self.classes else super().about()
 
     def with_found_classes(self, root: Path) -> "Folder":
-        """Return the data set with the classes that were found."""
+        """Return the data set with the classes of the prepared data."""
         return replace(self, classes=tuple(self.card(root)["class_names"]))
 
     def contents(self, source: Path) -> Contents:

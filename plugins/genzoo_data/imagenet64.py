@@ -31,7 +31,7 @@ class ImageNet64(PreparedDataset):
 
     @property
     def transform(self) -> ImageTransform:
-        """The paper says centre crop and 64×64; filter and order are ours."""
+        """The largest centred square at 64×64; the paper does not give the filter and the order, which are ours."""
         return ImageTransform(size=(64, 64), fit="crop")
 
     def contents(self, source: Path) -> Contents:
@@ -44,7 +44,7 @@ class ImageNet64(PreparedDataset):
         if not 0 < len(classes) <= 1000:
             raise UnreadableError(
                 f"{source / 'train'} has {len(classes)} class folders, expected up to 1,000",
-                "how they should lie: genzoo data fetch imagenet64",
+                "how they should be arranged: genzoo data fetch imagenet64",
             )
         number = {name: index for index, name in enumerate(classes)}
         if not names["test"]:

@@ -36,7 +36,7 @@ class SVHN(PreparedDataset):
 
     @property
     def transform(self) -> ImageTransform:
-        """As given."""
+        """Return images unchanged."""
         return ImageTransform(size=(32, 32))
 
     def contents(self, source: Path) -> Contents:
@@ -48,7 +48,7 @@ class SVHN(PreparedDataset):
             with path.open("rb") as file:
                 hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
         return Contents(
-            blocks=tuple(_File(path, len(own)) for path, own in zip(paths, labels, strict=True)),
+            blocks=tuple(_File(path, len(digits)) for path, digits in zip(paths, labels, strict=True)),
             splits=dict(zip(("train", "validation", "test"), map(len, labels), strict=True)),
             labels=numpy.concatenate(labels),
             class_names=self.spec.class_names,
@@ -57,14 +57,14 @@ class SVHN(PreparedDataset):
 
 
 class _File(Block):
-    """One file: X is 32 × 32 × 3 × N."""
+    """One file, whose X is (32, 32, 3, N)."""
 
     def __init__(self, path: Path, rows: int) -> None:
         self.path = path
         self.rows = rows
 
     def read(self, out: Pixels) -> list[ImageFault]:
-        """Read X and put its rows first."""
+        """Read X and transpose it to (N, 3, 32, 32)."""
         out[:] = _read(self.path, "X").transpose(3, 2, 0, 1)
         return []
 

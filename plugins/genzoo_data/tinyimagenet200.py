@@ -14,7 +14,7 @@ from genzoo.types import DataSpec
 _FILE = "tiny-imagenet-200.zip"
 _ROOT = "tiny-imagenet-200"
 _LIST_LIMIT = 2**24
-"""Bytes beyond which none of its lists can be genuine."""
+"""The largest size of a list in bytes; larger ones cannot be genuine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +41,11 @@ class TinyImageNet200(PreparedDataset):
 
     @property
     def transform(self) -> ImageTransform:
-        """As given; grey images become RGB."""
+        """Return images unchanged, grey ones as RGB."""
         return ImageTransform(size=(64, 64))
 
     def contents(self, source: Path) -> Contents:
-        """Return the images in the archive, which is read where it is and never unpacked."""
+        """Return the images in the archive, which is read without unpacking it."""
         path = source / _FILE if source.is_dir() else source
         try:
             with zipfile.ZipFile(path) as archive:

@@ -1,6 +1,6 @@
 """Conditional GAN: decoder and critic are both given y.
 
-The critic sees the embedding as a constant: trained through the critic, it would be trained to hide y from it.
+The embedding is detached before the critic: gradients through the critic would train it to hide y.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""WGAN-GP: Wasserstein losses, a gradient penalty, and several critic moves per generator move."""
+"""WGAN-GP: Wasserstein losses, a gradient penalty, and several critic steps per generator step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ class WGANGP(GAN):
         assert round.q.x is not None
         assert round.p.x is not None
         x, sample = round.q.x, round.p.x.detach()
+        # One share per row: (N, 1, …) beside x (N, *shape).
         share = torch.rand(len(x), *(1 for _ in x.shape[1:]), device=x.device)
         between = (share * x + (1 - share) * sample).requires_grad_()
         logits = networks.judge(Joint(x=between)).logits

@@ -1,4 +1,4 @@
-"""Metrics: of samples, of reconstructions, of codes, and of what was learned by heart."""
+"""Metrics of samples, reconstructions, codes, and memorisation."""
 
 from genzoo import hookimpl, lazy
 

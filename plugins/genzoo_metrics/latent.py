@@ -1,4 +1,4 @@
-"""How well encoder and prior agree: the codes' distribution, the way z → x → z, and the posterior's width."""
+"""Agreement of encoder and prior: the codes' distribution, the cycle z → x → z, and the posterior's width."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,7 +11,7 @@ from genzoo.types import Split
 
 
 def missing(model: Model, *parts: str) -> str | None:
-    """Return which of the networks a model lacks, as an obstacle, or None."""
+    """Return the first of these networks that a model lacks, as an obstacle, or None."""
     lacking = [part for part in parts if getattr(model.networks, part) is None]
     return f"it has no {lacking[0]}" if lacking else None
 
@@ -19,13 +19,14 @@ def missing(model: Model, *parts: str) -> str | None:
 def squared_mmd(a: Tensor, b: Tensor, *, variance: float) -> float:
     """Return the unbiased squared maximum mean discrepancy of rows a (N, D) and b (M, D).
 
-    Kernel exp(−‖u − v‖²/(2·variance)); Gretton et al., 2012, equation 3. It may be negative, and is 0 on average where
-    both have one distribution.
+    Kernel exp(−‖u − v‖²/(2·variance)); Gretton et al., 2012, equation 3. It may be negative, and is 0 on average if
+    both have the same distribution.
     """
 
     def kernel(left: Tensor, right: Tensor) -> Tensor:
         return (-torch.cdist(left.double(), right.double()).square() / (2 * variance)).exp()
 
+    # The diagonal of a kernel matrix within one sample is 1 and is left out, which makes the estimate unbiased.
     within = [(kernel(rows, rows).sum() - len(rows)) / (len(rows) * (len(rows) - 1)) for rows in (a, b)]
     return (within[0] + within[1] - 2 * kernel(a, b).mean()).item()
 
@@ -42,7 +43,7 @@ class LatentMatch(Metric):
     rows: int = 2000
 
     def obstacle(self, model: Model) -> str | None:
-        """Say no to models without an encoder."""
+        """Return an obstacle for models without an encoder."""
         return missing(model, "encoder")
 
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
@@ -72,16 +73,16 @@ class Cycle(Metric):
     rows: int = 1000
 
     def obstacle(self, model: Model) -> str | None:
-        """Say no to models without an encoder or a decoder."""
+        """Return an obstacle for models without an encoder or a decoder."""
         return missing(model, "encoder", "decoder")
 
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Decode draws from the prior and encode them again."""
         z = model.draw_z(self.rows, seed=seed)
         y = model.draw_y(self.rows, seed=seed) if model.networks.is_conditional else None
-        again = model.encode(model.decode(z, y), y=y, seed=seed).z
-        error = (z - again).double().square().mean().item()
-        shuffled = (z.roll(1, dims=0) - again).double().square().mean().item()
+        recovered = model.encode(model.decode(z, y), y=y, seed=seed).z
+        error = (z - recovered).double().square().mean().item()
+        shuffled = (z.roll(1, dims=0) - recovered).double().square().mean().item()
         values = {"cycle": error, "cycle/shuffled": shuffled, "cycle/ratio": error / shuffled}
         protocol = {"split": None, "rows": self.rows, "code": "sampled"}
         return [
@@ -99,7 +100,7 @@ class PosteriorWidth(Metric):
     draws: int = 8
 
     def obstacle(self, model: Model) -> str | None:
-        """Say no to models without an encoder."""
+        """Return an obstacle for models without an encoder."""
         return missing(model, "encoder")
 
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:

@@ -1,4 +1,4 @@
-"""Whether samples are nearer to the training data than new data are."""
+"""Memorisation: whether samples are nearer to the training data than held-out data are."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,8 +15,8 @@ from genzoo.types import Split
 class NearestNeighbour(Metric):
     """Median distance of samples to their nearest training row, over that of held-out rows to theirs.
 
-    Well below 1, the model repeats what it was trained on; `nearest-neighbour/held-out` is the divisor. Distances are
-    Euclidean, between the numbers of x.
+    A value well below 1 means that the model repeats training rows; `nearest-neighbour/held-out` is the divisor.
+    Distances are Euclidean, between the numbers of x.
     """
 
     name: ClassVar[str] = "nearest-neighbour"
@@ -25,21 +25,22 @@ class NearestNeighbour(Metric):
     training_rows: int = 20_000
 
     def obstacle(self, model: Model) -> str | None:
-        """Say no to models without a decoder."""
+        """Return an obstacle for models without a decoder."""
         return "it has no decoder" if model.networks.decoder is None else None
 
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Compare samples and held-out rows with the first training rows."""
-        known = as_input(train.x[: self.training_rows]).flatten(1).to(model.device)
+        training = as_input(train.x[: self.training_rows]).flatten(1).to(model.device)
         held_out = as_input(split.x[: self.samples]).flatten(1).to(model.device)
         samples = model.sample(self.samples, seed=seed).flatten(1)
-        of_samples, of_held_out = (_median_distance(rows, known) for rows in (samples, held_out))
-        protocol = {"samples": self.samples, "rows": len(held_out), "training rows": len(known)}
+        of_samples, of_held_out = (_median_distance(rows, training) for rows in (samples, held_out))
+        protocol = {"samples": self.samples, "rows": len(held_out), "training rows": len(training)}
         return [
             Score(metric="nearest-neighbour", value=of_samples / of_held_out, protocol=protocol),
             Score(metric="nearest-neighbour/held-out", value=of_held_out, protocol=protocol),
         ]
 
 
-def _median_distance(rows: Tensor, known: Tensor) -> float:
-    return torch.cat([torch.cdist(part, known).amin(1) for part in torch.split(rows, 100)]).median().item()
+def _median_distance(rows: Tensor, training: Tensor) -> float:
+    """Return the median over `rows` (N, D) of the distance to the nearest of `training` (M, D)."""
+    return torch.cat([torch.cdist(part, training).amin(1) for part in torch.split(rows, 100)]).median().item()

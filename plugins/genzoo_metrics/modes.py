@@ -23,13 +23,13 @@ class Modes(Metric):
     samples: int = 10_000
 
     def obstacle(self, model: Model) -> str | None:
-        """Say no to data whose true modes are unknown."""
+        """Return an obstacle for models without a decoder, and for data whose true modes are unknown."""
         if model.networks.decoder is None:
             return "it has no decoder to sample from"
         return None if model.data.mixture else "the modes of its data are not known"
 
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
-        """Count the components, from 0 to as many as there are."""
+        """Return the number of components covered, from 0 to the number of components."""
         x = model.sample(self.samples, seed=seed).double().cpu()
         x = x[x.isfinite().all(dim=1)]
         mixture = model.data.mixture

@@ -1,4 +1,4 @@
-"""Whether conditional samples are recognised as the class they were asked for."""
+"""Whether a classifier recognises conditional samples as the class they were drawn for."""
 
 from dataclasses import dataclass
 from math import prod
@@ -15,15 +15,15 @@ from genzoo.evaluation import Metric, Model, Score
 from genzoo.types import Split
 
 _LARGEST = 1024
-"""Numbers per x beyond which distances between pixels say little."""
+"""The largest number of values per x for which distances between pixels are meaningful."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recognition(Metric):
-    """Share of conditional samples that a k-nearest-neighbours classifier puts into the class they were asked for.
+    """Share of conditional samples that a k-nearest-neighbours classifier assigns to the class they were drawn for.
 
-    The classifier works on pixels and is fitted on the training split; `recognition/real` is the share of the real
-    rows of the measured split that it puts right, about the most that samples like the data could reach.
+    The classifier works on pixels and is fitted on the training split; `recognition/real` is its accuracy on the
+    real rows of the measured split, about the most that samples distributed like the data could reach.
     """
 
     name: ClassVar[str] = "recognition"
@@ -35,7 +35,7 @@ class Recognition(Metric):
             raise ValueError("neighbours and samples are expected to be at least 1")
 
     def obstacle(self, model: Model) -> str | None:
-        """Say no to models that are not given classes."""
+        """Return an obstacle for models that are not conditional on classes, and for large x."""
         if not model.networks.is_conditional:
             return "it is not conditional"
         if not model.data.class_names:
@@ -43,16 +43,16 @@ class Recognition(Metric):
         return "its x are too large to compare by their pixels" if prod(model.data.shape) > _LARGEST else None
 
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
-        """Classify as many samples of every class, and the split's real rows."""
+        """Classify equally many samples of every class, and the real rows of the split."""
         from sklearn.neighbors import KNeighborsClassifier
 
         if split.labels is None or train.labels is None:
             raise SettingsError("this split has no labels", "choose another: --split …")
         neighbours = min(self.neighbours, len(train.x))
         classifier = KNeighborsClassifier(neighbours).fit(_pixels(as_input(train.x)), train.labels.numpy())
-        asked = torch.arange(self.samples) % len(model.data.class_names)
-        samples = model.sample(self.samples, seed=seed, y=condition(asked, model.data))
-        recognised = (classifier.predict(_pixels(samples)) == asked.numpy()).mean()
+        classes = torch.arange(self.samples) % len(model.data.class_names)
+        samples = model.sample(self.samples, seed=seed, y=condition(classes, model.data))
+        recognised = (classifier.predict(_pixels(samples)) == classes.numpy()).mean()
         real = (classifier.predict(_pixels(as_input(split.x))) == split.labels.numpy()).mean()
         protocol = {"neighbours": neighbours, "fitted": f"on {len(train.x)} training rows"}
         return [

@@ -1,4 +1,4 @@
-"""Reconstruction error beside the error of wrong pairs."""
+"""Reconstruction error, and the error of shuffled pairs for comparison."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,21 +13,21 @@ class Reconstruction(Metric):
     """Mean squared error per number between x and its reconstruction from a sampled code.
 
     `reconstruction/shuffled` compares every reconstruction with the next row instead, the error of a model that
-    ignores its input, and `reconstruction/ratio` is the quotient: below 1 the code carries something of x.
+    ignores its input, and `reconstruction/ratio` is the quotient: below 1, the code carries information about x.
     """
 
     name: ClassVar[str] = "reconstruction"
 
     def obstacle(self, model: Model) -> str | None:
-        """Say no to models without an encoder or a decoder."""
+        """Return an obstacle for models without an encoder or a decoder."""
         return missing(model, "encoder", "decoder")
 
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Reconstruct the whole split."""
         x, y = model.rows(split)
-        again = model.reconstruct(x, y=y, seed=seed)
-        error = (x - again).double().square().mean().item()
-        shuffled = (x.roll(1, dims=0) - again).double().square().mean().item()
+        reconstructions = model.reconstruct(x, y=y, seed=seed)
+        error = (x - reconstructions).double().square().mean().item()
+        shuffled = (x.roll(1, dims=0) - reconstructions).double().square().mean().item()
         protocol = {"rows": len(x), "code": "sampled", "range": model.data.support}
         values = {"reconstruction": error, "reconstruction/shuffled": shuffled}
         if shuffled > 0:

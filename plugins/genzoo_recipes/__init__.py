@@ -1,4 +1,4 @@
-"""Recipes and their architectures: the paper's toy task and image networks, digits for a first look, own folders."""
+"""Recipes and their architectures: the paper's toy task and image networks, digits, and folders of images."""
 
 from genzoo import hookimpl, lazy
 

@@ -1,4 +1,4 @@
-"""Digits: small convolutional tables in the manner of the paper's image networks."""
+"""Digits: small convolutional tables in the style of the paper's image networks."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -61,7 +61,7 @@ class DigitsNetworks(Architecture):
     embedding: int = 32
     """Size of the embedded condition."""
     train_embedding: Literal["generator", "frozen"] = "generator"
-    """Who trains the embedding, if anyone."""
+    """Which player trains the embedding; `frozen`: none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

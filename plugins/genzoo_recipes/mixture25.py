@@ -1,4 +1,4 @@
-"""The 25-Gaussian toy task: the networks of the released scripts, on a quick schedule and on their own."""
+"""The 25-Gaussian toy task: the networks of the released scripts, on a quick schedule and on the scripts' own."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,7 +16,7 @@ _MAXOUT = Linear(width=200, nonlinearity=Maxout(pieces=5, counted="after"))
 class Mixture25Networks(Architecture):
     """The toy networks of the released scripts: fully connected, for vector data of any length.
 
-    The encoder's own posterior is implicit (noise at its input); `gaussian` and `point` heads are offered too. No
+    The encoder's default posterior is implicit (noise at its input); `gaussian` and `point` heads are offered too. No
     dropout: the scripts define it and switch it off.
     """
 

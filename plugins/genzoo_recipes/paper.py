@@ -1,4 +1,4 @@
-"""What the paper's image networks have in common: how their tables are wired, conditioned and started."""
+"""The common part of the paper's image networks: how their tables are connected, conditioned and initialised."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from genzoo.types import DataSpec, Posterior, Sees
 KernelStrideMaps = tuple[int, int, int]
 """A row as the paper's tables print it: kernel size, stride, and maps."""
 BN = BatchNorm(eps=1e-4, momentum=0.05)
-"""Blocks' batch normalisation: running statistics keep 0.95 of the old."""
+"""The batch normalisation of the Blocks library: running statistics keep 0.95 of their old value per step."""
 
 
 def normed(
@@ -90,7 +90,7 @@ class PaperNetworks(Architecture):
     embedding: int = 256
     """Size of the embedded condition."""
     train_embedding: Literal["generator", "frozen"] = "generator"
-    """Who trains the embedding; the paper's code leaves it as it was drawn (`frozen`)."""
+    """Which player trains the embedding; the paper's code leaves it at its initial values (`frozen`)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -35,13 +35,13 @@ class Row(Drawn):
     seed: int
     run: str | None
     modes: float | None
-    """Modes that any sample is nearest to, of 25."""
+    """The number of modes, of 25, that are nearest to some sample."""
     strict: float | None
-    """Modes with any sample within three standard deviations, of 25."""
+    """The number of modes, of 25, with some sample within three standard deviations."""
 
 
 class Spread(TypedDict):
-    """Over the runs that did not diverge."""
+    """Statistics of a count over the runs that did not diverge."""
 
     mean: float
     std: float
@@ -50,14 +50,14 @@ class Spread(TypedDict):
 
 
 class Summary(TypedDict):
-    """All runs of one model."""
+    """The results of all runs of one model."""
 
     runs: int
     diverged: int
     modes: Spread | None
     strict: Spread | None
     best: str | None
-    """The run that covers most."""
+    """The name of the run that covers most modes."""
 
 
 SHORT = "{steps:,} steps of 100 in place of 200,000, with learning rates ten times as high"
@@ -67,8 +67,8 @@ SHORT = "{steps:,} steps of 100 in place of 200,000, with learning rates ten tim
 class ModeCoverage(Study):
     """Train ALI and GAN ten times each with random learning rate, β1 and initial weights; count covered modes.
 
-    A mode counts if any of 10,000 samples is nearest to it (paper, section 4.5); `strict` wants one within three
-    standard deviations.
+    A mode counts if any of 10,000 samples is nearest to it (paper, section 4.5); `strict` requires one within
+    three standard deviations.
     """
 
     name: ClassVar[str] = "ali/mode-coverage"
@@ -77,10 +77,10 @@ class ModeCoverage(Study):
     runs: int = 10
     needs: ClassVar[tuple[str, ...]] = ("mixture25",)
     steps: int | None = None
-    """None: as the budget says."""
+    """None: as many as the budget says."""
 
     def carry_out(self, lab: Lab) -> str:
-        """Train all, count, and return the table beside the paper's."""
+        """Train all models, count modes, and return the table beside the paper's."""
         low, high = _RATES[self.budget]
         steps = self.steps or STEPS[self.budget]
         settings = [_draw(number, low, high) for number in range(self.runs)]
@@ -111,7 +111,9 @@ def _draw(number: int, low: float, high: float) -> Drawn:
 
 
 def _row(request: TrainingRequest, drawn: Drawn, run: Run | None) -> Row:
-    scores = {} if run is None else {one["metric"]: one["value"] for one in run.scores if one["step"] == run.step}
+    scores = (
+        {} if run is None else {score["metric"]: score["value"] for score in run.scores if score["step"] == run.step}
+    )
     return {
         "model": str(request.model),
         "seed": request.seed,
@@ -171,10 +173,10 @@ def _draw_counts(rows: Sequence[Row], path: Path) -> None:
 
 def _table(models: Mapping[str, Summary], rows: Sequence[Row], deviations: Sequence[str]) -> str:
     lines = ["| model | modes, here | the paper | strict, here | diverged |", "|---|---|---|---|---|"]
-    for model, found in models.items():
+    for model, summary in models.items():
         lines.append(
-            f"| {model} | {_shown(found['modes'])} | {PUBLISHED[model]} | {_shown(found['strict'])} "
-            f"| {found['diverged']} of {found['runs']} |"
+            f"| {model} | {_shown(summary['modes'])} | {PUBLISHED[model]} | {_shown(summary['strict'])} "
+            f"| {summary['diverged']} of {summary['runs']} |"
         )
     lines += ["", "| number | learning rate | β1 | std of weights | ali | strict | gan | strict |"]
     lines.append("|---|---|---|---|---|---|---|---|")

@@ -1,4 +1,4 @@
-"""Figure 8: inference by ALI, by two ways after the fact, and by a VAE, on 25 Gaussians."""
+"""Figure 8: inference by ALI, by two encoders trained after a GAN, and by a VAE, on 25 Gaussians."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ class Figure8(Study):
     """
 
     name: ClassVar[str] = "ali/figure8"
-    published: ClassVar[str] = "figure 8, 5 × 4 scatter plots: ALI, GAN with two encoders after the fact, VAE"
+    published: ClassVar[str] = "figure 8, 5 × 4 scatter plots: ALI, GAN with two post-hoc encoders, VAE"
     cost: ClassVar[str] = "quick: at most 12 minutes on two CPU cores; paper: 200 epochs of three to five models"
     needs: ClassVar[tuple[str, ...]] = ("mixture25",)
     steps: int | None = None
-    """None: as the budget says."""
+    """None: as many as the budget says."""
 
     def carry_out(self, lab: Lab) -> str:
-        """Train what is missing, draw, and return what was used."""
+        """Train the missing models, draw the figure, and return a table of scores."""
         steps = self.steps or STEPS[self.budget]
         ali, gan, origin = self._best(lab, steps)
         if ali is None or gan is None:
@@ -55,9 +55,9 @@ class Figure8(Study):
         return _table(scores, origin, deviations)
 
     def _best(self, lab: Lab, steps: int) -> tuple[Run | None, Run | None, str]:
-        found = lab.found_by("ali/mode-coverage")
-        if found is not None and found["budget"] == self.budget and found["steps"] == steps:
-            names = [found["models"][model]["best"] for model in ("ali", "gan")]
+        coverage = lab.found_by("ali/mode-coverage")
+        if coverage is not None and coverage["budget"] == self.budget and coverage["steps"] == steps:
+            names = [coverage["models"][model]["best"] for model in ("ali", "gan")]
             if None not in names:
                 best_ali, best_gan = (lab.run("ali/mode-coverage", name) for name in names)
                 return best_ali, best_gan, "the best ALI and GAN of ali/mode-coverage"
@@ -82,8 +82,8 @@ def _draw(lab: Lab, columns: Mapping[str, Run | None], path: Path) -> None:
         x, _ = model.rows(test, _POINTS)
         codes = model.encode(x).z
         z = model.draw_z(_POINTS)
-        shown = (x, codes, model.decode(codes), z, model.decode(z))
-        for down, points in enumerate(shown):
+        rows = (x, codes, model.decode(codes), z, model.decode(z))
+        for down, points in enumerate(rows):
             limit = 4 if down in (1, 3) else 6
             colour = {"color": "black"} if down > 2 else {"c": test.labels[:_POINTS], "cmap": "jet"}
             axes = panels[down, across]
@@ -96,14 +96,14 @@ def _draw(lab: Lab, columns: Mapping[str, Run | None], path: Path) -> None:
 
 
 def _scores(run: Run | None) -> dict[str, float]:
-    return {} if run is None else {one["metric"]: one["value"] for one in run.scores if one["step"] == run.step}
+    return {} if run is None else {score["metric"]: score["value"] for score in run.scores if score["step"] == run.step}
 
 
 def _table(scores: Mapping[str, Mapping[str, float]], origin: str, deviations: Sequence[str]) -> str:
     names = ("modes", "modes/strict", "reconstruction", "reconstruction/ratio", "latent-match", "cycle")
     lines = [f"| score | {' | '.join(scores)} |", "|---" * (len(scores) + 1) + "|"]
     for name in names:
-        values = (found.get(name) for found in scores.values())
+        values = (of_model.get(name) for of_model in scores.values())
         lines.append(f"| {name} | {' | '.join('–' if value is None else f'{value:.4g}' for value in values)} |")
     lines += [
         "",

@@ -123,7 +123,7 @@ def test_a_wrong_metric_is_refused_with_the_nearest_right_one(refuse, ali):
 def test_an_unknown_name_while_a_plugin_is_broken_is_put_down_to_the_plugin(say, monkeypatch):
     broken = Plugin(name="bad", distribution="zoo-bad", version="1", cause="ImportError: no module named zoo")
     found = replace(registry(), plugins=[*registry().plugins, broken])
-    for module in ("genzoo.api", "genzoo.cli.show"):
+    for module in ("genzoo.runs.session", "genzoo.cli.show"):
         monkeypatch.setattr(f"{module}.registry", lambda: found)
     for arguments in (["train", "aly"], ["train", "ali", "--recipe", "mixtur25"], ["show", "mixtur25"]):
         said = say(*arguments)

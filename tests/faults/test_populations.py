@@ -361,7 +361,7 @@ def test_an_obstacle_is_named(what):
 def test_replicas_at_different_steps_are_an_obstacle():
     trainers = [trainer_of("ali", seed) for seed in range(2)]
     trainers[1].take_step()
-    assert difference(trainers) == "they stand at different steps, 0 and 1"
+    assert difference(trainers) == "they are at different steps, 0 and 1"
 
 
 @pytest.mark.parametrize("model", ["ali", "vae", "conditional-ali"])

@@ -29,7 +29,7 @@ STOPS = [signal.SIGINT, signal.SIGTERM]
 STARTING = "genzoo.training.trainer:Trainer.__init__"
 STEP = "genzoo.training.trainer:Trainer.take_step"
 SAVING = "genzoo.storage.checkpoints:save"
-MEASURING = "genzoo.evaluation.scoring:measure"
+MEASURING = "genzoo.evaluation.scoring:evaluate_model"
 DECODING = "genzoo.evaluation.model:Model.decode"
 LOOKING = "genzoo.storage.run_folder:Run.read_log"
 PUBLISHING = "os:replace"
@@ -693,7 +693,7 @@ def test_ctrl_c_while_torch_is_imported_ends_a_command_that_looks(copied, tmp_pa
 
 def test_a_second_signal_ends_training_at_once(tmp_path):
     script = (
-        "import os, signal, time; from genzoo.cli.signals import stop_on_signals\n"
+        "import os, signal, time; from genzoo.runs.signals import stop_on_signals\n"
         "with stop_on_signals() as stop:\n"
         "    os.kill(os.getpid(), signal.SIGINT); assert stop.number == signal.SIGINT\n"
         "    os.kill(os.getpid(), signal.SIGINT); time.sleep(30)"

@@ -301,7 +301,7 @@ class FakeCuda:
     def __init__(self, monkeypatch, fails=None):
         self.captured, self.replayed, self.fails = [], [], fails
         monkeypatch.setattr(torch.cuda, "Stream", lambda: None)
-        monkeypatch.setattr(Captured, "_beside", lambda self, batch, movers: self._step(batch, movers))
+        monkeypatch.setattr(Captured, "_warm_up", lambda self, batch, movers: self._step(batch, movers))
         monkeypatch.setattr(execution, "_capture", self.capture)
 
     def capture(self, step, batch, movers):

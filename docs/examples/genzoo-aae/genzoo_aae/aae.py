@@ -12,12 +12,12 @@ from genzoo.types import Batch, DataSpec, Posterior, Round
 
 @dataclass(frozen=True, kw_only=True)
 class AAE(AdversarialGame):
-    """Adversarial autoencoder: reconstruct x, and make q(z) look like p(z) to a critic of z alone."""
+    """Adversarial autoencoder: reconstructs x, and matches q(z) to p(z) by a critic of z alone."""
 
     name: ClassVar[str] = "aae"
     posterior: Posterior | None = None
     weight: float = 1.0
-    """Of the squared reconstruction error, summed over the numbers of one x."""
+    """The weight of the squared reconstruction error, which is summed over the numbers of one x."""
 
     def __post_init__(self) -> None:
         if self.weight < 0:
