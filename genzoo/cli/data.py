@@ -116,12 +116,12 @@ def prepare_command(
 @options.as_json
 def status_command(check: bool, data: str | None, as_json: bool) -> None:
     """Tell which data sets are fetched and prepared, and where."""
-    from genzoo.data import preparing
     from genzoo.data.dataset import Dataset
     from genzoo.data.prepared import PreparedDataset, downloaded
+    from genzoo.data.prepared_card import CARD
 
     root = data_root(data)
-    places = sorted(path.parent for path in root.glob(f"[!.]*/{preparing.CARD}"))
+    places = sorted(path.parent for path in root.glob(f"[!.]*/{CARD}"))
     found = [_prepared_row(place, check=check) for place in places]
     present = {row["dataset"] for row in found}
     for entry in registry().of("datasets"):
@@ -159,12 +159,12 @@ def status_command(check: bool, data: str | None, as_json: bool) -> None:
 
 
 def _prepared_row(place: Path, *, check: bool) -> dict[str, Any]:
-    from genzoo.data import preparing
+    from genzoo.data.prepared_card import read_card, verify_prepared
 
     try:
-        card = preparing.read_card(place)
+        card = read_card(place)
         if check:
-            preparing.verify_prepared(place)
+            verify_prepared(place)
     except GenzooError as error:
         return {
             "dataset": place.name,

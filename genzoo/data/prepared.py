@@ -11,10 +11,11 @@ from torch import Tensor
 
 from genzoo.components import to_json
 from genzoo.data import downloads, preparing
+from genzoo.data.contents import Contents
 from genzoo.data.dataset import Dataset
 from genzoo.data.decoding import ImageTransform
 from genzoo.data.downloads import Download
-from genzoo.data.preparing import SPLITS, Contents
+from genzoo.data.prepared_card import AGAIN, CARD, IMAGES, LABELS, SPLITS, read_card
 from genzoo.errors import UnreadableError
 from genzoo.types import Split, Splits
 
@@ -71,30 +72,30 @@ class PreparedDataset(Dataset):
     def card(self, root: Path) -> dict[str, Any]:
         """Return the card of what is prepared below `root`; raise `UnreadableError` saying how to get it."""
         place = root / self.place
-        if not (place / preparing.CARD).is_file():
+        if not (place / CARD).is_file():
             raise UnreadableError(f"data set '{self.name}' is not prepared: {place} has no card", self.remedy())
-        card = preparing.read_card(place)
+        card = read_card(place)
         if tuple(card["shape"]) != self.spec.shape:
             raise UnreadableError(
                 f"{place} holds images of shape {card['shape']}, expected {list(self.spec.shape)}",
-                preparing.AGAIN,
+                AGAIN,
             )
         return card
 
     def fingerprint(self, root: Path) -> str:
         """Return the SHA-256 of the prepared images."""
-        return str(self.card(root)["files"][preparing.IMAGES]["sha256"])
+        return str(self.card(root)["files"][IMAGES]["sha256"])
 
     def load(self, root: Path) -> Splits:
         """Return the three splits, memory-mapped: pages are read when they are used."""
         card, place = self.card(root), root / self.place
-        images = _mapped(place / preparing.IMAGES, "images")
-        labels = _mapped(place / preparing.LABELS, "labels") if preparing.LABELS in card["files"] else None
+        images = _mapped(place / IMAGES, "images")
+        labels = _mapped(place / LABELS, "labels") if LABELS in card["files"] else None
         rows = card["splits"][SPLITS[-1]][1]
         if (images.dtype, images.shape) != (torch.uint8, (rows, *self.spec.shape)):
-            raise UnreadableError(f"{place / preparing.IMAGES} does not hold the images of its card", preparing.AGAIN)
+            raise UnreadableError(f"{place / IMAGES} does not hold the images of its card", AGAIN)
         if labels is not None and len(labels) != rows:
-            raise UnreadableError(f"{place / preparing.LABELS} does not hold a label for each image", preparing.AGAIN)
+            raise UnreadableError(f"{place / LABELS} does not hold a label for each image", AGAIN)
         if not self.spec.condition_size:
             labels = None
         return Splits(*(_split(images, labels, slice(*card["splits"][name])) for name in SPLITS))
@@ -126,7 +127,7 @@ def _mapped(path: Path, name: str) -> Tensor:
         with safe_open(path, framework="pt") as file:
             found = file.get_tensor(name)
     except (OSError, SafetensorError) as error:
-        raise UnreadableError(f"{path} is not readable as safetensors: {error}", preparing.AGAIN) from error
+        raise UnreadableError(f"{path} is not readable as safetensors: {error}", AGAIN) from error
     assert isinstance(found, Tensor)
     return found
 

@@ -12,7 +12,7 @@ from PIL import Image
 from preparations import fail, flip, tensors
 
 from genzoo.data import decoding
-from genzoo.data.preparing import IMAGES
+from genzoo.data.prepared_card import IMAGES
 
 SHORT = ("--steps", 2, "--set", "training.batch_size=4", "--quiet")
 

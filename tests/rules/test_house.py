@@ -334,7 +334,7 @@ def test_only_programs_exit_handle_signals_or_print(path):
     called = {ast.unparse(node.func) for node in ast.walk(tree(path)) if isinstance(node, ast.Call)}
     found = called & {"print", "exit", "quit", "sys.exit", "os._exit", "signal.signal"}
     programs = {
-        "genzoo/data/preparing.py": {
+        "genzoo/data/decode_pool.py": {
             "signal.signal"
         },  # processes that decode leave Ctrl-C to the one that started them
         "genzoo/runs/signals.py": {"signal.signal", "os._exit"},  # what the command line and the worker install
