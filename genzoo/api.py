@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genzoo.errors import SettingsError
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs import session
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.request import ExecutionName, PrecisionName, TrainingRequest

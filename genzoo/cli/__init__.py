@@ -22,7 +22,7 @@ from genzoo.errors import (
     SettingsError,
     explain,
 )
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs.signals import KEPT, end_on_signals
 from genzoo.text import in_a_line
 from genzoo.training import torchrun

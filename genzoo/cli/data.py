@@ -12,7 +12,7 @@ from genzoo.cli.output import columns, result, result_json, status
 from genzoo.cli.progress import counting
 from genzoo.data.root import data_root
 from genzoo.errors import GenzooError, SettingsError
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 
 if TYPE_CHECKING:
     from genzoo.data.prepared import PreparedDataset

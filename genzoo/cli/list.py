@@ -8,7 +8,8 @@ import click
 from genzoo.cli import options
 from genzoo.cli.output import columns, result, result_json, status, value_text
 from genzoo.errors import UnreadableError
-from genzoo.host.registry import KINDS, Registry, registry
+from genzoo.host.discovery import registry
+from genzoo.host.registry import KINDS, Registry
 from genzoo.storage.run_folder import Run, all_runs
 
 

@@ -8,7 +8,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from genzoo.errors import SettingsError
-from genzoo.host.registry import Kind, registry
+from genzoo.host.discovery import registry
+from genzoo.host.registry import Kind
 
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 

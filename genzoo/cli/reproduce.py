@@ -10,7 +10,7 @@ from genzoo.cli.output import columns, result, result_json, status
 from genzoo.cli.progress import watching
 from genzoo.data.root import data_root
 from genzoo.errors import PluginError, UnreadableError
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 
 
 @click.command("reproduce", short_help="Carry out a paper's STUDY beside what was published.")

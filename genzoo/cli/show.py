@@ -8,7 +8,8 @@ import click
 from genzoo.cli import options
 from genzoo.cli.output import columns, gradients_text, result, result_json
 from genzoo.errors import PluginError, SettingsError
-from genzoo.host.registry import KINDS, Entry, registry
+from genzoo.host.discovery import registry
+from genzoo.host.registry import KINDS, Entry
 
 _SHOWN = tuple(kind for kind in KINDS if kind != "commands")
 

@@ -20,7 +20,7 @@ from genzoo.errors import UnreadableError, warn
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.scoring import metrics_with_obstacles
 from genzoo.games.game import Game
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs import session
 from genzoo.runs.job import find_recipe
 from genzoo.runs.request import TrainingRequest

@@ -10,7 +10,7 @@ from genzoo.data.root import data_root
 from genzoo.errors import SettingsError, warn
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.scoring import applicable_metrics, measure
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.randomness import preserved
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine

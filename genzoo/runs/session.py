@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from genzoo.data.root import data_root
 from genzoo.errors import BusyError, GenzooError, SettingsError, warn
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.request import ExecutionName, TrainingRequest
 from genzoo.storage import checkpoints

@@ -14,7 +14,7 @@ from torch import nn
 import genzoo
 from genzoo import SettingsError
 from genzoo.data import Dataset
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs.job import find_recipe
 from genzoo.types import Split, Splits
 from genzoo_data.digits import Digits

@@ -241,7 +241,7 @@ def test_modules_that_need_no_torch_import_none():
         "for name in sys.argv[1:]:\n"
         "    import_module(name)\n"
         "    assert 'torch' not in sys.modules, name\n"
-        "from genzoo.host.registry import registry\n"
+        "from genzoo.host.discovery import registry\n"
         "assert registry().of('models'); assert 'torch' not in sys.modules, 'the registry'"
     )
     command = [sys.executable, "-c", script, *TORCH_FREE, *PLUGINS]
