@@ -10,7 +10,8 @@ from genzoo.cli.output import columns, result, result_json, status, value_text
 from genzoo.errors import UnreadableError
 from genzoo.host.discovery import registry
 from genzoo.host.registry import KINDS, Registry
-from genzoo.storage.run_folder import Run, all_runs
+from genzoo.storage.run_folder import Run
+from genzoo.storage.runs_root import all_runs
 
 
 @click.command("list", short_help="List what the installed plugins offer.")

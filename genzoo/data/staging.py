@@ -17,7 +17,7 @@ from genzoo.data.contents import Contents
 from genzoo.data.decoding import ImageFault
 from genzoo.data.prepared_card import CARD, IMAGES, LABELS
 from genzoo.storage import files
-from genzoo.storage.run_folder import now
+from genzoo.text import now
 
 _PLAN, _JOURNAL = "plan.json", "done.jsonl"
 _SECONDS_BETWEEN_SYNCS = 2.0

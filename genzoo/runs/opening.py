@@ -19,8 +19,9 @@ from genzoo.runs.request import TrainingRequest
 from genzoo.storage import checkpoints
 from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.record import RunRecord
-from genzoo.storage.run_folder import Run, now
+from genzoo.storage.run_folder import Run
 from genzoo.storage.tensors import fill, weights_of
+from genzoo.text import now
 from genzoo.training.devices import choose_device, choose_execution
 from genzoo.training.distributed import joined
 from genzoo.training.execution import Execution

@@ -17,7 +17,8 @@ from genzoo.runs.callbacks import Callback
 from genzoo.runs.request import ExecutionName, TrainingRequest
 from genzoo.storage import checkpoints
 from genzoo.storage.checkpoints import Checkpoint
-from genzoo.storage.run_folder import Run, claim, claim_exactly
+from genzoo.storage.run_folder import Run
+from genzoo.storage.runs_root import claim, claim_exactly
 from genzoo.training import torchrun
 
 if TYPE_CHECKING:

@@ -212,6 +212,8 @@ def test_the_trainer_touches_no_file():
             "shutil",
             "genzoo.storage.files",
             "genzoo.storage.run_folder",
+            "genzoo.storage.run_lock",
+            "genzoo.storage.runs_root",
             "genzoo.storage.checkpoints",
         }
         == set()
@@ -255,7 +257,8 @@ from pathlib import Path
 from genzoo import cli
 from genzoo.storage import checkpoints
 from genzoo.storage.record import RunRecord
-from genzoo.storage.run_folder import Run, claim
+from genzoo.storage.run_folder import Run
+from genzoo.storage.runs_root import claim
 
 record, *commands = json.loads(sys.argv[1])
 run = claim(Path("runs"), "toy")
