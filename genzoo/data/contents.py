@@ -14,7 +14,7 @@ Labels = NDArray[numpy.int64] | NDArray[numpy.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What was found at a source: rows in the order train, validation, test."""
+    """What a source holds: rows in the order train, validation, test."""
 
     blocks: Sequence[Block]
     splits: dict[str, int]
@@ -24,4 +24,4 @@ class Contents:
     class_names: tuple[str, ...] = ()
     """One name per class, in the order of the indices; empty without classes."""
     identity: str
-    """A hash of what lies there, so that a preparation is only continued on the same files."""
+    """A hash of the files at the source; an interrupted preparation is continued only where it is the same."""

@@ -1,4 +1,4 @@
-"""The processes that decode blocks of images, and what they inherit. Needs no torch."""
+"""The pool of processes that decode blocks of images. Needs no torch."""
 
 import ctypes
 import os
@@ -18,11 +18,13 @@ from genzoo.data.staging import BlockDone, Staging, map_rows
 from genzoo.errors import ResourceError
 
 _PR_SET_PDEATHSIG = 1
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _KEPT = -1, -3, 2**25
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_FREED_MEMORY_LIMIT = 2**25
+"""Bytes of freed memory that a worker keeps."""
 
 
 def read_blocks(staging: Staging, left: list[int], jobs: int) -> Iterator[BlockDone]:
-    """Yield blocks as they are read, in any order, with a few at a time under way in other processes."""
+    """Read the blocks numbered in `left` in up to `jobs` processes, and yield each when it is done, in any order."""
     path, offset, shape = staging.path / IMAGES, len(staging.header), staging.shape
     if jobs <= 1:
         for number in left:
@@ -47,11 +49,11 @@ def read_blocks(staging: Staging, left: list[int], jobs: int) -> Iterator[BlockD
 @contextmanager
 def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
     others = set(active_children())
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_to_work)
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_initialise_worker)
     try:
         yield pool
     except BrokenProcessPool as error:
-        for child in set(active_children()) - others:  # the pool forgets one that it was just starting
+        for child in set(active_children()) - others:  # the pool does not end a worker that it was just starting
             child.kill()
         raise ResourceError(
             "a decoding process was ended from outside, as when memory runs out; what is done is kept",
@@ -62,11 +64,11 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _submit(pool: ProcessPoolExecutor, *work: Any) -> Future[BlockDone]:
-    """Submit work; a worker that this starts ignores Ctrl-C, which is left to the parent."""
+    """Submit work with SIGINT blocked, so that a worker started here leaves Ctrl-C to the parent."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return pool.submit(*work)
-    except (OSError, ValueError) as error:  # a worker ended, and the pool closed its pipes while another was started
+    except (OSError, ValueError) as error:  # a worker died, and the pool closed its pipes while it started another
         raise BrokenProcessPool(str(error)) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -74,7 +76,7 @@ def _submit(pool: ProcessPoolExecutor, *work: Any) -> Future[BlockDone]:
 
 @contextmanager
 def _safe_path() -> Iterator[None]:
-    """Keep the current folder off the module path of all Python processes started inside: workers and their helpers."""
+    """Keep the current folder off the module path of all Python processes started inside."""
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
@@ -86,14 +88,17 @@ def _safe_path() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = before
 
 
-def _begin_to_work() -> None:
-    """Leave Ctrl-C to the parent, and keep freed memory, which glibc otherwise returns and faults in per image."""
+def _initialise_worker() -> None:
+    """Set up a worker: ignore Ctrl-C, end with the parent, and keep freed memory for the next image.
+
+    By default glibc returns large blocks to the system and asks for them again, page by page, for every image.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
+        libc.mallopt(_M_TRIM_THRESHOLD, _FREED_MEMORY_LIMIT)
+        libc.mallopt(_M_MMAP_THRESHOLD, _FREED_MEMORY_LIMIT)
 
 
 def _read_block(path: Path, offset: int, start: int, shape: tuple[int, ...], number: int, block: Block) -> BlockDone:

@@ -9,7 +9,7 @@ from genzoo.storage import files
 
 SPLITS = ("train", "validation", "test")
 AGAIN = "prepare the data set again: --replace"
-"""What to do with one that is damaged."""
+"""The remedy for a damaged one."""
 CARD, IMAGES, LABELS = "card.json", "images.safetensors", "labels.safetensors"
 
 
@@ -18,21 +18,21 @@ def read_card(place: Path) -> dict[str, Any]:
     card = files.read_sealed(place / CARD, "a data set's card", remedy=AGAIN)
     if wrong := _wrong_in_card(card):
         raise UnreadableError(f"{place / CARD} is not a data set's card: {wrong} is missing or wrong", AGAIN)
-    for name, known in card["files"].items():
+    for name, entry in card["files"].items():
         size = files.regular_size(place / name, "a prepared data set's file", remedy=AGAIN)
-        if size != known["bytes"]:
+        if size != entry["bytes"]:
             raise UnreadableError(f"{place / name} is damaged: {size:,} bytes", AGAIN)
     return card
 
 
 def _wrong_in_card(card: dict[str, Any]) -> str | None:
-    """Return what in a card is missing or of another type, or cannot be so."""
-    known = card.get("files")
-    if not isinstance(known, dict) or not {IMAGES} <= known.keys() <= {IMAGES, LABELS}:
+    """Return the first key of a card that is missing, of another type or impossible; None for a good card."""
+    entries = card.get("files")
+    if not isinstance(entries, dict) or not {IMAGES} <= entries.keys() <= {IMAGES, LABELS}:
         return "files"
-    if not all(isinstance(one, dict) and _are(int, [one.get("bytes")]) for one in known.values()):
+    if not all(isinstance(entry, dict) and _are(int, [entry.get("bytes")]) for entry in entries.values()):
         return "files"
-    if not _are(str, [one.get("sha256") for one in known.values()]):
+    if not _are(str, [entry.get("sha256") for entry in entries.values()]):
         return "files"
     if not isinstance(card.get("shape"), list) or not _are(int, card["shape"]):
         return "shape"
@@ -55,6 +55,6 @@ def _are(kind: type, values: Sequence[object]) -> bool:
 
 def verify_prepared(place: Path) -> None:
     """Raise `UnreadableError` unless every file of a prepared data set has the hash on its card."""
-    for name, known in read_card(place)["files"].items():
-        if files.sha256_of(place / name) != known["sha256"]:
+    for name, entry in read_card(place)["files"].items():
+        if files.sha256_of(place / name) != entry["sha256"]:
             raise UnreadableError(f"{place / name} is damaged: its SHA-256 is not the one on its card", AGAIN)

@@ -1,8 +1,8 @@
 """Preparing: a data set decoded by all cores into one memory-mapped file of uint8 rows. Needs no torch.
 
 A prepared data set is a folder with `images.safetensors` (images (N, C, H, W)), `labels.safetensors` and
-`card.json`, which says what it was made from and holds sizes and SHA-256s. It is made beside its place and renamed, so
-that it is there whole or not at all; what an interrupted preparation has done is kept and used.
+`card.json`, which says what it was made from and holds sizes and SHA-256s. It is written to a staging folder and
+renamed, so that it exists whole or not at all. An interrupted preparation is continued where it stopped.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from genzoo.errors import ResourceError, SettingsError, UnreadableError
 from genzoo.storage import files
 
 ImageProgress = Callable[[int, int], None]
-"""Is told how many rows of how many are decoded; may raise to stop."""
+"""Called with the number of rows decoded so far and the number of all; it may raise to stop."""
 
 
 def prepare(
@@ -39,9 +39,9 @@ def prepare(
 ) -> dict[str, Any]:
     """Decode all blocks into the folder `place`, and return its card.
 
-    `about` goes into the card. Rows that cannot be read are named and counted; they end in `UnreadableError` unless
-    `skip_corrupt` leaves them out. A folder made from something else is kept unless `replace`. Raises `ResourceError`
-    where there is no room.
+    `about` goes into the card. Raises `UnreadableError` for rows that cannot be read unless `skip_corrupt`, which
+    leaves them out and counts them on the card; `SettingsError` for a folder that was made from something else, unless
+    `replace`; `ResourceError` if the disk is full.
     """
     fingerprint = hashlib.sha256(files.json_bytes([about, contents.splits, contents.identity])).hexdigest()
     lock = FileLock(place.with_name(f".{place.name}.lock"))
@@ -49,7 +49,7 @@ def prepare(
         place.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:
-        if place.exists() and (card := _standing(place, fingerprint, replace=replace)):
+        if place.exists() and (card := _reusable(place, fingerprint, replace=replace)):
             return card
         staging = Staging(place, contents, shape, fingerprint)
         with files.storage(staging.path, needed=staging.bytes):
@@ -65,8 +65,8 @@ def prepare(
     return card
 
 
-def _standing(place: Path, fingerprint: str, *, replace: bool) -> dict[str, Any] | None:
-    """Return the card of what stands at `place` if it is what is wanted, None if it is to be replaced."""
+def _reusable(place: Path, fingerprint: str, *, replace: bool) -> dict[str, Any] | None:
+    """Return the card at `place` if it has this fingerprint, None if the folder is to be replaced."""
     try:
         card = read_card(place)
         if replace:
@@ -85,11 +85,11 @@ def _standing(place: Path, fingerprint: str, *, replace: bool) -> dict[str, Any]
 
 
 def _decode(staging: Staging, jobs: int, report: ImageProgress, *, again: bool) -> list[ImageFault]:
-    """Read every block that is not done yet, or that had faults if `again`; return all faults by row of all blocks."""
+    """Read blocks that are not done, and those with faults if `again`; return all faults by row of the data set."""
     blocks = staging.contents.blocks
-    kept = {number for number, faults in staging.done.items() if not (faults and again)}
-    left = [number for number in range(len(blocks)) if number not in kept]
-    done_rows = sum(blocks[number].rows for number in kept)
+    done_before = {number for number, faults in staging.done.items() if not (faults and again)}
+    left = [number for number in range(len(blocks)) if number not in done_before]
+    done_rows = sum(blocks[number].rows for number in done_before)
     report(done_rows, staging.rows)
     try:
         for done in read_blocks(staging, left, min(jobs, len(left))):
@@ -97,7 +97,7 @@ def _decode(staging: Staging, jobs: int, report: ImageProgress, *, again: bool) 
             done_rows += blocks[done.block].rows
             report(done_rows, staging.rows)
     except ResourceError:
-        report(done_rows, staging.rows)  # a signal to all processes ends the workers too, and is no fault
+        report(done_rows, staging.rows)  # a signal to the process group ends the workers too; let `report` raise for it
         raise
     finally:
         staging.sync()
@@ -109,10 +109,10 @@ def _decode(staging: Staging, jobs: int, report: ImageProgress, *, again: bool) 
 
 
 def _unreadable(faults: list[ImageFault], rows: int) -> UnreadableError:
-    shown = "; ".join(f"{fault.name}: {fault.cause}" for fault in faults[:3])
+    first = "; ".join(f"{fault.name}: {fault.cause}" for fault in faults[:3])
     more = "" if len(faults) <= 3 else f"; and {len(faults) - 3:,} more"
     return UnreadableError(
-        f"{len(faults):,} of {rows:,} images cannot be read: {shown}{more}",
+        f"{len(faults):,} of {rows:,} images cannot be read: {first}{more}",
         "repair or remove them, or leave them out with: --skip-corrupt (what is decoded is kept)",
     )
 

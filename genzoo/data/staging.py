@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
+from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from genzoo.data.contents import Contents
@@ -22,7 +23,7 @@ from genzoo.text import now
 _PLAN, _JOURNAL = "plan.json", "done.jsonl"
 _SECONDS_BETWEEN_SYNCS = 2.0
 _NAMED = 100
-"""Left-out images that a card names; it counts all."""
+"""How many of the left-out images a card names; it counts all."""
 
 
 class BlockDone(NamedTuple):
@@ -35,7 +36,7 @@ class BlockDone(NamedTuple):
 
 
 class Staging:
-    """The folder beside its place in which a data set is made, and the journal of what is done."""
+    """The folder in which a data set is prepared before it is renamed, with a journal of the blocks that are done."""
 
     def __init__(self, place: Path, contents: Contents, shape: tuple[int, ...], fingerprint: str) -> None:
         self.path = place.with_name(f".{place.name}.preparing")
@@ -51,7 +52,7 @@ class Staging:
         self._synced = 0.0
 
     def open(self) -> None:
-        """Take up what an earlier preparation of the same contents has done, or begin."""
+        """Continue an earlier preparation of the same contents, or begin a new one."""
         blocks = hashlib.sha256(json.dumps(self.starts).encode()).hexdigest()
         plan = {
             "schema_version": files.SCHEMA_VERSION,
@@ -59,8 +60,8 @@ class Staging:
             "shape": list(self.shape),
             "blocks": blocks,
         }
-        kept = self.path / _PLAN
-        if kept.exists() and files.read_json(kept, "a preparation's plan") == plan:
+        plan_path = self.path / _PLAN
+        if plan_path.exists() and files.read_json(plan_path, "a preparation's plan") == plan:
             self._read_journal()
             return
         shutil.rmtree(self.path, ignore_errors=True)
@@ -68,26 +69,26 @@ class Staging:
         try:
             with (self.path / IMAGES).open("xb") as file:
                 file.write(self.header)
-                # Real blocks, not holes: a full disk shows here, not as a crash of a worker that writes to the map.
+                # Reserve the blocks: on a full disk this raises here; a write to a sparse map would kill the worker.
                 os.posix_fallocate(file.fileno(), 0, self.bytes)
         except OSError:
             shutil.rmtree(self.path, ignore_errors=True)
             raise
-        files.write_json(kept, plan)
+        files.write_json(plan_path, plan)
 
     def images(self, start: int, rows: int) -> numpy.ndarray[Any, Any]:
-        """Return rows of the images as a writable map."""
+        """Return images (rows, C, H, W) from row `start` as a writable map."""
         return map_rows(self.path / IMAGES, len(self.header), start, (rows, *self.shape))
 
     def note(self, done: BlockDone) -> None:
-        """Remember that a block is done; every few seconds on disk, images before the journal that vouches for them."""
+        """Record that a block is done; every few seconds, write this to disk."""
         self.done[done.block] = done.faults
         self._unwritten.append(done)
         if time.monotonic() - self._synced > _SECONDS_BETWEEN_SYNCS:
             self.sync()
 
     def sync(self) -> None:
-        """Put what is done on the disk."""
+        """Write what is done to disk: the images first, then the journal that lists them."""
         if not self._unwritten:
             return
         _sync(self.path / IMAGES)
@@ -103,11 +104,7 @@ class Staging:
         keep = numpy.ones(self.rows, dtype=bool)
         keep[[fault.row for fault in faults]] = False
         images = self._leave_out(keep) if faults else self.path / IMAGES
-        contents, splits, start, given = self.contents, {}, 0, 0
-        for name, rows in contents.splits.items():
-            kept = int(keep[given : given + rows].sum())
-            splits[name] = [start, start + kept]
-            start, given = start + kept, given + rows
+        contents = self.contents
         if contents.labels is not None:
             labels = {"labels": numpy.ascontiguousarray(contents.labels[keep])}
             files.write(self.path / LABELS, save(labels))
@@ -116,7 +113,7 @@ class Staging:
             "schema_version": files.SCHEMA_VERSION,
             **about,
             "shape": list(self.shape),
-            "splits": splits,
+            "splits": _split_ranges(contents.splits, keep),
             "class_names": list(contents.class_names),
             "left_out": {"count": len(faults), "names": [fault.name for fault in faults[:_NAMED]]},
             "fingerprint": self.fingerprint,
@@ -129,14 +126,14 @@ class Staging:
         }
         _sync(images)
         files.write_sealed(self.path / CARD, card)
-        # The journal speaks of all rows: it must be gone before the images have fewer.
+        # The journal counts all rows, so it is removed before the images lose some.
         for name in (_PLAN, _JOURNAL):
             (self.path / name).unlink(missing_ok=True)
         os.replace(images, self.path / IMAGES)
         return card
 
-    def _leave_out(self, keep: numpy.ndarray[Any, Any]) -> Path:
-        """Write the images again without some rows, beside those with all."""
+    def _leave_out(self, keep: NDArray[numpy.bool_]) -> Path:
+        """Write the images where `keep` (rows,) is true to a second file, and return its path."""
         rows = int(keep.sum())
         header = _header((rows, *self.shape))
         without = self.path / f"{IMAGES}.without"
@@ -160,8 +157,21 @@ class Staging:
         os.truncate(journal, whole)
 
 
+def _split_ranges(splits: dict[str, int], keep: NDArray[numpy.bool_]) -> dict[str, list[int]]:
+    """Return begin and end of each split among the rows that are kept; `splits` counts all, `keep` is (rows,)."""
+    ranges, begin, first = {}, 0, 0
+    for name, rows in splits.items():
+        end = begin + int(keep[first : first + rows].sum())
+        ranges[name] = [begin, end]
+        begin, first = end, first + rows
+    return ranges
+
+
 def map_rows(path: Path, offset: int, start: int, shape: tuple[int, ...]) -> numpy.ndarray[Any, Any]:
-    """Return the rows from `start` in the file at `path`, whose rows begin at byte `offset`, as a writable map."""
+    """Return rows of the file at `path`, from `start`, as a writable map of `shape` (rows, C, H, W).
+
+    Row 0 begins at byte `offset`.
+    """
     begin = offset + start * math.prod(shape[1:])
     return numpy.memmap(path, dtype=numpy.uint8, mode="r+", offset=begin, shape=shape)
 

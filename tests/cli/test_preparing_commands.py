@@ -202,7 +202,7 @@ def test_training_tells_what_to_prepare_and_then_finds_it(say, source, data, rec
     train = ("train", "ali", "--recipe", recipe, "--data", data[0], "--run", "run", *SHORT)
     said = say(*train)
     assert said.code == 3
-    assert "data sets that need nothing from elsewhere are listed by: genzoo data status" in said.err
+    assert "data sets that need no files are listed by: genzoo data status" in said.err
     assert not Path("run").exists()
     command = told(said.err, "genzoo data prepare")
     assert say(*[source if word == "PATH" else word for word in command], "--data", data[0]).code == 0
