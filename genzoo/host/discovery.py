@@ -1,4 +1,4 @@
-"""Discovery: finds the installed plugins, sets broken ones aside and collects what the others offer."""
+"""Discovery: finds the installed plugins and collects what they offer; broken ones are set aside."""
 
 import inspect
 import os
@@ -28,33 +28,33 @@ GROUP = "genzoo"
 def registry() -> Registry:
     """Return the registry of the installed plugins, narrowed by `GENZOO_PLUGINS` (entry-point names)."""
     points, faults = installed(distributions())
-    found = discover(points, only=os.environ.get("GENZOO_PLUGINS"))
-    found.warnings.extend(faults)
-    return found
+    installed_registry = discover(points, only=os.environ.get("GENZOO_PLUGINS"))
+    installed_registry.warnings.extend(faults)
+    return installed_registry
 
 
-def installed(found: Iterable[Distribution]) -> tuple[list[EntryPoint], list[str]]:
-    """Return the entry points of all distributions that lead to plugins, and a line for each that cannot be read.
+def installed(candidates: Iterable[Distribution]) -> tuple[list[EntryPoint], list[str]]:
+    """Return the entry points that lead to plugins, and a line for each distribution whose entry points are unreadable.
 
-    `importlib.metadata.entry_points` reads all of them at once, so that one damaged file hides every plugin.
+    `importlib.metadata.entry_points` reads all distributions at once, so one damaged file would hide every plugin.
     """
     points: dict[tuple[str, str, str], EntryPoint] = {}
     faults = []
-    for distribution in found:
+    for distribution in candidates:
         try:
             for point in distribution.entry_points.select(group=GROUP):
                 points.setdefault((distribution.name, point.name, point.value), point)  # the first on the path counts
-        except Exception as error:  # whatever a damaged file makes of it
+        except Exception as error:  # a damaged file may raise anything
             place = printable(str(getattr(distribution, "_path", distribution.locate_file(""))))
             faults.append(f"the entry points in {place} cannot be read: {in_a_line(error)}")
     return list(points.values()), faults
 
 
-def discover(found: Iterable[EntryPoint], *, only: str | None = None) -> Registry:
-    """Load the entry points one by one and collect what they offer.
+def discover(candidates: Iterable[EntryPoint], *, only: str | None = None) -> Registry:
+    """Load the entry points one by one and return a registry of what they offer.
 
     `only` is a comma-separated list of entry-point names (empty: none; None: all). A plugin that raises, exits,
-    implements a hook wrongly or offers something unusable is recorded as broken and the rest goes on.
+    implements a hook wrongly or offers something unusable is recorded as broken; the others are loaded.
     """
     result = Registry()
     manager = pluggy.PluginManager(GROUP)
@@ -62,7 +62,7 @@ def discover(found: Iterable[EntryPoint], *, only: str | None = None) -> Registr
     core = Plugin(name=CORE, distribution=CORE, version=_own_version(), summary="the core")
     _collect(result, manager, core, genzoo.host.builtin)
     wanted = None if only is None else {name.strip() for name in only.split(",") if name.strip()}
-    by_owner = sorted(found, key=lambda point: (point.name, point.value, _owner(point)), reverse=True)
+    by_owner = sorted(candidates, key=lambda point: (point.name, point.value, _owner(point)), reverse=True)
     points = list({(point.name, point.value): point for point in by_owner}.values())[::-1]
     for point in points:
         if wanted is None or point.name in wanted:
@@ -95,7 +95,7 @@ def _owner(point: EntryPoint) -> str:
 
 
 def _collect(result: Registry, manager: pluggy.PluginManager, plugin: Plugin, module: object) -> None:
-    """Register the module and add its offers; leave nothing of it behind where anything is wrong."""
+    """Register the module and add its offers; if anything in it is wrong, add none."""
     manager.register(module, name=f"{plugin.distribution}/{plugin.name}")
     try:
         callers = manager.get_hookcallers(module) or []
@@ -113,14 +113,16 @@ def _collect(result: Registry, manager: pluggy.PluginManager, plugin: Plugin, mo
 
 
 def _entries_of(manager: pluggy.PluginManager, plugin: Plugin, module: object, kind: Kind) -> list[Entry]:
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     for answer in _answers(manager, module, f"genzoo_{kind}"):
         for offer in answer:
             name, summary = _name_and_summary(offer, kind)
-            if name in found:
+            if name in entries:
                 raise PluginError(f"it offers the {SINGULAR[kind]} '{name}' twice")
-            found[name] = Entry(kind=kind, name=printable(name), summary=in_a_line(summary), plugin=plugin, offer=offer)
-    return list(found.values())
+            entries[name] = Entry(
+                kind=kind, name=printable(name), summary=in_a_line(summary), plugin=plugin, offer=offer
+            )
+    return list(entries.values())
 
 
 def _default_recipe_of(manager: pluggy.PluginManager, module: object) -> str | None:
@@ -132,7 +134,7 @@ def _default_recipe_of(manager: pluggy.PluginManager, module: object) -> str | N
 
 
 def _answers(manager: pluggy.PluginManager, module: object, hook: str) -> list[Any]:
-    """Return what one plugin alone answers to a hook."""
+    """Return the answers of one plugin to a hook."""
     others = [other for other in manager.get_plugins() if other is not module]
     answers: list[Any] = manager.subset_hook_caller(hook, remove_plugins=others)()
     for answer in answers:

@@ -1,4 +1,4 @@
-"""The registry: what plugins offer, and how a name leads to it."""
+"""The registry: it holds what plugins offer, and resolves names."""
 
 import inspect
 from collections.abc import Iterable, Sequence
@@ -32,14 +32,14 @@ class Plugin:
     version: str
     summary: str = ""
     default_recipe: str | None = None
-    """What it offers as the recipe of a training that names none."""
+    """The recipe that it proposes for a training that names none."""
     cause: str | None = None
     trace: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One registered name and where it leads."""
+    """A registered name and the offer that it stands for."""
 
     kind: Kind
     name: str
@@ -63,37 +63,37 @@ class Entry:
         what = f"{self} cannot be loaded from {self.offer.target}"
         try:
             with plugin_errors(what, removal(self.plugin.distribution)):
-                found = getattr(import_module(module), attribute)
-        except SettingsError as error:  # whatever it thinks is wrong, it is not the user's doing
+                loaded = getattr(import_module(module), attribute)
+        except SettingsError as error:  # raised by the plugin while it is imported, so not the user's fault
             raise PluginError(f"{what}: {error.found}", removal(self.plugin.distribution)) from error
-        own = getattr(found, "name", None)
-        if isinstance(own, str) and own != self.name:
-            raise PluginError(f"{self} calls itself '{printable(own)}'", removal(self.plugin.distribution))
-        return found
+        loaded_name = getattr(loaded, "name", None)
+        if isinstance(loaded_name, str) and loaded_name != self.name:
+            raise PluginError(f"{self} calls itself '{printable(loaded_name)}'", removal(self.plugin.distribution))
+        return loaded
 
     def implements(self, base: type[Component]) -> bool:
         """Return whether it can be loaded and is a `base`."""
         try:
-            chosen = self.load()
+            loaded = self.load()
         except PluginError:
-            return False  # it is reported when it is asked for
-        return isinstance(chosen, type) and issubclass(chosen, base)
+            return False  # the error is reported to those who use the entry
+        return isinstance(loaded, type) and issubclass(loaded, base)
 
     def load_as(self, base: type[_Kind]) -> type[_Kind]:
-        """Return the component class; raise `PluginError` unless it is a `base` that can be made."""
-        chosen = self.load()
-        if not isinstance(chosen, type) or not issubclass(chosen, base):
+        """Return the component class; raise `PluginError` unless it is a `base` that can be instantiated."""
+        component = self.load()
+        if not isinstance(component, type) or not issubclass(component, base):
             raise PluginError(f"{self} is not a {base.__name__}", removal(self.plugin.distribution))
-        needed = [one for one in fields(chosen) if one.default is MISSING and one.default_factory is MISSING]
-        if inspect.isabstract(chosen) or not needed:
+        required = [item for item in fields(component) if item.default is MISSING and item.default_factory is MISSING]
+        if inspect.isabstract(component) or not required:
             with plugin_errors(f"{self} cannot be made", removal(self.plugin.distribution)):
-                chosen()
-        return chosen
+                component()
+        return component
 
 
 @dataclass(kw_only=True)
 class Registry:
-    """Every name that the installed plugins offer, and the plugins themselves, broken ones included."""
+    """All names that the installed plugins offer, and all plugins, including broken ones."""
 
     plugins: list[Plugin] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
@@ -111,20 +111,20 @@ class Registry:
 
     @property
     def default_recipe(self) -> str | None:
-        """The recipe of a training that names none: the first offer by distribution, genzoo's own after all others."""
+        """The recipe of a training that names none: the first by name of distribution, genzoo's own last."""
         offers = [plugin for plugin in self.plugins if self.has("recipes", plugin.default_recipe or "")]
         first = min(offers, key=lambda plugin: (plugin.distribution == CORE, plugin.distribution), default=None)
         return None if first is None else first.default_recipe
 
     def recipe_or_default(self, name: str | None) -> str:
         """Return `name`, or the default recipe; raise `SettingsError` where no plugin offers one."""
-        chosen = name or self.default_recipe
-        if chosen is None:
+        recipe = name or self.default_recipe
+        if recipe is None:
             raise SettingsError(
                 "no recipe was named, and no installed plugin offers a default one",
                 "choose one: --recipe R; recipes are listed by: genzoo list recipes",
             )
-        return chosen
+        return recipe
 
     def has(self, kind: Kind, name: str) -> bool:
         """Return whether some plugin offers `name`, or `distribution:name`."""
@@ -140,14 +140,14 @@ class Registry:
             raise PluginError(f"two plugins offer the {SINGULAR[kind]} '{name}'", f"say which: {choices}")
         raise self.unknown(SINGULAR[kind], name, [entry.name for entry in self.of(kind)])
 
-    def unknown(self, what: str, name: str, known: Sequence[str]) -> GenzooError:
-        """Return the error for a name that nothing goes by: the user's, unless some plugin is broken."""
-        found = f"no {what} named '{name}'{nearest(name, known)}"
+    def unknown(self, what: str, name: str, names: Sequence[str]) -> GenzooError:
+        """Return the error for a name that is not registered: `PluginError` if any plugin is broken."""
+        message = f"no {what} named '{name}'{nearest(name, names)}"
         if self.broken:
             causes = "; ".join(f"{plugin.distribution} ({plugin.cause})" for plugin in self.broken)
             remedy = removal(*(plugin.distribution for plugin in self.broken))
-            return PluginError(found, f"it may belong to a plugin that is broken: {causes}\n{remedy}")
-        return SettingsError(found, f"there are: {', '.join(known)}" if known else "no plugin offers any")
+            return PluginError(message, f"it may belong to a plugin that is broken: {causes}\n{remedy}")
+        return SettingsError(message, f"there are: {', '.join(names)}" if names else "no plugin offers any")
 
     def load(self, kind: Kind, name: str) -> Any:
         """Return the component class or recipe called `name`."""
@@ -161,15 +161,15 @@ class Registry:
         return self.find(kind, name).load_as(base)
 
     def _component(self, base: type[Component], name: str) -> type[Component]:
-        """Return the component called `name`; where there is none of that kind, name those that there are."""
+        """Return the component called `name`; the error for an unknown name lists those that implement `base`."""
         matches = [entry for entry in self.of("components") if name in (entry.name, entry.qualified)]
         if matches:
             entry = self.find("components", name)
-            chosen = entry.load()
-            if isinstance(chosen, type) and issubclass(chosen, base):
+            loaded = entry.load()
+            if isinstance(loaded, type) and issubclass(loaded, base):
                 return entry.load_as(base)
-        known = [entry.name for entry in self.of("components") if entry.implements(base)]
-        raise self.unknown(base.__name__.lower(), name, known)
+        names = [entry.name for entry in self.of("components") if entry.implements(base)]
+        raise self.unknown(base.__name__.lower(), name, names)
 
     def name_of(self, component: Component) -> str:
         """Return the component's name, qualified by its distribution where the bare name is ambiguous."""
@@ -184,15 +184,15 @@ class Registry:
         return mine[0].qualified if mine else component.name
 
     def preferring(self, distributions: Iterable[str]) -> "Registry":
-        """Return a registry in which a name that several plugins offer is one of `distributions`, if it has it."""
-        chosen = set(distributions)
-        first = {(entry.kind, entry.name) for entry in self.entries if entry.plugin.distribution in chosen}
-        kept = [
+        """Return a registry in which an ambiguous name means the entry of `distributions`, if they offer it."""
+        preferred = set(distributions)
+        settled = {(entry.kind, entry.name) for entry in self.entries if entry.plugin.distribution in preferred}
+        entries = [
             entry
             for entry in self.entries
-            if entry.plugin.distribution in chosen or (entry.kind, entry.name) not in first
+            if entry.plugin.distribution in preferred or (entry.kind, entry.name) not in settled
         ]
-        return replace(self, entries=kept)
+        return replace(self, entries=entries)
 
 
 def _kind_of(base: type[Component]) -> Kind:
