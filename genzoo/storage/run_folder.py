@@ -18,23 +18,23 @@ from genzoo.storage.record import RunRecord, SourceRecord, wrong_key
 RECORD = "run.json"
 _LOG_LIMIT = 2**31
 _OURS = re.compile(r"\.(run\.json|metrics\.jsonl|holder\.json)\.[0-9a-f]+\.tmp")
-"""What is left where a holder was killed while it wrote a file that only holders write."""
+"""The temporary files of a holder that was killed while it wrote."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder; its methods read files, and only the holder of `hold()` may write."""
+    """A run folder. Its properties read files; only inside `hold()` may it be written."""
 
     path: Path
 
     @classmethod
     def at(cls, run: "str | Path | Run") -> "Run":
-        """Return the run itself, or the one in the folder of that path."""
+        """Return `run` itself, or the run in the folder `run`."""
         return run if isinstance(run, Run) else cls(Path(run))
 
     @property
     def name(self) -> str:
-        """The folder's name, as text."""
+        """The folder's name; bytes that are not text are replaced."""
         return os.fsencode(self.path.resolve().name).decode(errors="replace")
 
     @property
@@ -45,7 +45,7 @@ class Run:
 
     @property
     def record(self) -> RunRecord:
-        """The content of run.json; raise `UnreadableError`."""
+        """The content of run.json; raises `UnreadableError` if it is missing or damaged."""
         if not self.path.is_dir():
             raise UnreadableError(f"there is no run folder {self.path}", "runs are listed by: genzoo runs")
         if not self.exists:
@@ -80,23 +80,23 @@ class Run:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process that last held the run, on this machine, is alive and still holds it."""
+        """Whether a process on this machine holds the run and is alive."""
         return run_lock.is_held(self.path)
 
     def newest_checkpoint(self) -> tuple[Checkpoint, list[str]]:
-        """Return the newest whole checkpoint and a warning for each damaged newer one; raise `UnreadableError`."""
-        found, faults = checkpoints.newest(self.checkpoints)
-        if found is None and faults:
+        """Return the newest whole checkpoint and a warning per damaged newer one; raise `UnreadableError` if none is."""
+        checkpoint, faults = checkpoints.newest(self.checkpoints)
+        if checkpoint is None and faults:
             raise UnreadableError(
                 f"no checkpoint of {self.path} is whole: {faults[0].found}",
                 "restore one from a copy, or train again with another --run",
             )
-        if found is None:
+        if checkpoint is None:
             raise UnreadableError(f"{self.path} has no checkpoint yet", f"type: {self._command()}")
-        return found, [f"{fault.found}; using step {found.step} instead" for fault in faults]
+        return checkpoint, [f"{fault.found}; using step {checkpoint.step} instead" for fault in faults]
 
     def _command(self) -> str:
-        """Return the command that began the run."""
+        """Return the command that starts the run."""
         record = self.record
         parts = ["genzoo", "train", record.model, "--recipe", record.recipe, "--seed", str(record.seed)]
         parts += ["--steps", str(record.steps)]
@@ -105,7 +105,7 @@ class Run:
         return shlex.join([*parts, "--run", str(self.path)])
 
     def as_source(self) -> SourceRecord:
-        """Return the run as one that another run inherits from."""
+        """Return the run as the source of another run that inherits its networks."""
         record, (checkpoint, _) = self.record, self.newest_checkpoint()
         return SourceRecord(
             run=self.name,
@@ -118,13 +118,13 @@ class Run:
         )
 
     def write_record(self, record: RunRecord) -> None:
-        """Put the run's record in place."""
+        """Write the run's record."""
         files.write_sealed(self.path / RECORD, {"schema_version": files.SCHEMA_VERSION, **record.to_json()})
 
     def write_scores(self, scores: list[dict[str, Any]]) -> None:
-        """Put the scores in place, keeping earlier ones of other metrics, protocols or steps."""
-        kept = [old for old in self.scores if all(_identity_of(old) != _identity_of(new) for new in scores)]
-        document = {"schema_version": files.SCHEMA_VERSION, "run": self.name, "scores": kept + scores}
+        """Write the scores, and keep earlier ones of other metrics, protocols or steps."""
+        earlier = [old for old in self.scores if all(_identity_of(old) != _identity_of(new) for new in scores)]
+        document = {"schema_version": files.SCHEMA_VERSION, "run": self.name, "scores": earlier + scores}
         files.write_sealed(self.path / "evaluation.json", document)
 
     def log(self, entry: dict[str, Any]) -> None:
@@ -135,7 +135,7 @@ class Run:
             file.write(line)
 
     def read_log(self) -> list[dict[str, Any]]:
-        """Return the entries of metrics.jsonl; a last line that was cut short is left out."""
+        """Return the entries of metrics.jsonl, without a last line that was cut short."""
         path = self.path / "metrics.jsonl"
         if not path.exists():
             return []
@@ -152,14 +152,14 @@ class Run:
         return entries
 
     def rewind_log(self, step: int) -> None:
-        """Drop the entries after `step`, which will be made again."""
+        """Remove the entries after `step`, which a resumed run writes again."""
         if (self.path / "metrics.jsonl").exists():
-            kept = [json.dumps(entry) for entry in self.read_log() if entry["step"] <= step]
-            files.write(self.path / "metrics.jsonl", "".join(f"{line}\n" for line in kept).encode())
+            lines = [json.dumps(entry) for entry in self.read_log() if entry["step"] <= step]
+            files.write(self.path / "metrics.jsonl", "".join(f"{line}\n" for line in lines).encode())
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold the run for writing; raise `BusyError` naming the holder if another process does."""
+        """Hold the run's lock for writing; raise `BusyError` naming the process that holds it, if another one does."""
         with run_lock.hold(self.path):
             checkpoints.remove_leftovers(self.checkpoints)
             for leftover in self.path.glob(".*.tmp"):

@@ -1,4 +1,4 @@
-"""The lock of a run folder: one process writes there, and others can name it. Needs no torch."""
+"""The lock of a run folder: one process holds it and writes, and others can see which. Needs no torch."""
 
 import os
 import socket
@@ -15,10 +15,10 @@ from genzoo.text import now
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Hold a run folder for writing; raise `BusyError` naming the holder if another process does."""
-    from filelock import FileLock, Timeout  # here, because `genzoo --help` should not wait for it
+    """Hold the lock of a run folder; raise `BusyError` naming the process that holds it, if another one does."""
+    from filelock import FileLock, Timeout  # imported here to keep `genzoo --help` fast
 
-    if not folder.is_dir():  # the lock would make it anew
+    if not folder.is_dir():  # the lock would create the folder
         raise UnreadableError(f"there is no run folder {folder}", "runs are listed by: genzoo runs")
     lock = FileLock(folder / "run.lock")
     with files.storage(folder), suppress(Timeout):
@@ -28,8 +28,8 @@ def hold(folder: Path) -> Iterator[None]:
         who = f"process {holder.get('pid')} on {holder.get('host')}" if holder else "another process"
         raise BusyError(f"{folder} is in use by {who}", "wait for it, stop it, or choose another --run")
     try:
-        mine = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
-        files.write_json(_holder_path(folder), {"schema_version": files.SCHEMA_VERSION, **mine})
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
+        files.write_json(_holder_path(folder), {"schema_version": files.SCHEMA_VERSION, **holder})
         yield
     finally:
         with suppress(OSError):
@@ -38,21 +38,21 @@ def hold(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Return whether the process that last held the folder, on this machine, is alive and still holds it."""
+    """Return whether a process on this machine holds the folder and is alive."""
     holder = _holder(folder)
     if holder.get("host") != socket.gethostname() or not isinstance(holder.get("pid"), int):
         return False
     try:
         os.kill(holder["pid"], 0)
     except PermissionError:
-        return True  # it is there, and somebody else's
+        return True  # it runs, for another user
     except (ProcessLookupError, OverflowError):
         return False
     return True
 
 
 def _holder_soon(folder: Path) -> dict[str, Any]:
-    """Return what the holder wrote, which comes a moment after it has the lock; a killed one's may be left."""
+    """Return the holder once it has written its name; until then, the name of a killed one may be there."""
     for _ in range(25):
         holder = _holder(folder)
         if is_held(folder) or holder.get("host", socket.gethostname()) != socket.gethostname():
@@ -65,7 +65,7 @@ def _holder(folder: Path) -> dict[str, Any]:
     try:
         return files.read_json(_holder_path(folder), "the name of a run's holder")
     except UnreadableError:
-        return {}  # it is being written, or was never there: only a message is poorer for it
+        return {}  # absent or being written; it is needed for a message only
 
 
 def _holder_path(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The folder of runs: lists the runs below it, and makes the folder of a new one. Needs no torch."""
+"""The folder of all runs: lists its runs and makes the folders of new ones. Needs no torch."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def claim(root: Path, label: str) -> Run:
 
 
 def claim_exactly(path: Path) -> Run:
-    """Make and return the run folder at `path`; refuse a folder that holds something else."""
+    """Make and return the run folder at `path`; raise `SettingsError` for a folder that holds something else."""
     if path.is_dir() and not (path / RECORD).exists():
         others = [entry.name for entry in path.iterdir() if not _OWN_LEFTOVER.fullmatch(entry.name)]
         if others:
@@ -51,4 +51,4 @@ def _may_be_a_run(path: Path) -> bool:
     try:
         return (path / RECORD).exists()
     except OSError:
-        return True  # it may not be read, which those who look at it will say
+        return True  # unreadable; the error is raised where the run is read
