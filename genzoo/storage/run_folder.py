@@ -84,7 +84,7 @@ class Run:
         return run_lock.is_held(self.path)
 
     def newest_checkpoint(self) -> tuple[Checkpoint, list[str]]:
-        """Return the newest whole checkpoint and a warning per damaged newer one; raise `UnreadableError` if none is."""
+        """Return the newest whole checkpoint and a warning per damaged newer one; raise `UnreadableError`."""
         checkpoint, faults = checkpoints.newest(self.checkpoints)
         if checkpoint is None and faults:
             raise UnreadableError(
