@@ -159,8 +159,8 @@ def test_sub_folders_are_classes(tmp_path, data):
     [
         (("cifar11",), 2, "did you mean 'cifar10'?"),
         (("foldr",), 2, "did you mean 'folder'?"),
-        (("digits",), 2, "'digits' needs nothing from elsewhere"),
-        (("mixture25",), 2, "'mixture25' needs nothing from elsewhere"),
+        (("digits",), 2, "'digits' needs no files to fetch or prepare"),
+        (("mixture25",), 2, "'mixture25' needs no files to fetch or prepare"),
         (("folder64", "--source", "nowhere"), 3, "nowhere does not exist"),
         (("folder64",), 3, "genzoo data prepare folder"),
         (("cifar10",), 3, "genzoo data fetch cifar10"),
