@@ -121,21 +121,12 @@ def _fetch_from(url: str, part: Path, report: ByteProgress, *, may_continue: boo
     """Complete `part` from `url`, and return whether the bytes that were there already were kept."""
     tag_path = part.with_name(f"{part.name}.json")
     have, tag = _partial(part, tag_path, url, may_continue)
-    headers = {"User-Agent": "genzoo", "Accept-Encoding": "identity"}
-    if have:
-        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": tag} if tag else {})
-    try:
-        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_STALL)
-    except urllib.error.HTTPError as error:
-        if error.code != 416:
-            raise _Fault(f"HTTP {error.code} {_reason_of(error.reason)}", passing=error.code >= 500) from error
+    answer = _request(url, have, tag)
+    if answer is None:
         if may_continue:  # we have as many bytes as there are; the check of the hash follows
             return True
         part.unlink()
-        raise _Fault("another file than the one begun", passing=True) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        passing = not isinstance(error, ValueError) and not url.startswith("file:")
-        raise _Fault(_reason_of(getattr(error, "reason", error)), passing=passing) from error
+        raise _Fault("another file than the one begun", passing=True)
     with answer:
         if answer.headers.get_content_type() == "text/html":
             raise _Fault("a web page, not the file", passing=False)
@@ -155,6 +146,22 @@ def _fetch_from(url: str, part: Path, report: ByteProgress, *, may_continue: boo
     if total is not None and done < total:
         raise _Fault(f"the connection ended after {done:,} of {total:,} bytes", passing=True)
     return have > 0
+
+
+def _request(url: str, have: int, tag: str | None) -> Any:
+    """Return the server's answer for the bytes after the first `have`, or None if there are none (HTTP 416)."""
+    headers = {"User-Agent": "genzoo", "Accept-Encoding": "identity"}
+    if have:
+        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": tag} if tag else {})
+    try:
+        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_STALL)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:
+            return None
+        raise _Fault(f"HTTP {error.code} {_reason_of(error.reason)}", passing=error.code >= 500) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        passing = not isinstance(error, ValueError) and not url.startswith("file:")
+        raise _Fault(_reason_of(getattr(error, "reason", error)), passing=passing) from error
 
 
 def _partial(part: Path, tag_path: Path, url: str, may_continue: bool) -> tuple[int, str | None]:
