@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from genzoo.evaluation.cards import recipe_card
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.training.settings import resolve_settings
 

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the command line; Ctrl-C while it is imported ends it as at any other moment."""
+    """Run the command line; Ctrl-C during its import exits with 130, as at any other moment."""
     try:
         from genzoo import cli
     except KeyboardInterrupt:

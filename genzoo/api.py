@@ -1,11 +1,11 @@
-"""The library in a few functions: train, resume, load and evaluate. Torch is imported when it is first needed."""
+"""The functions of the library: train, resume, load and evaluate. Torch is imported when it is first needed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genzoo.errors import SettingsError
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs import session
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.request import ExecutionName, PrecisionName, TrainingRequest
@@ -40,7 +40,7 @@ def train(
     number below `runs`), and an existing run is continued if its settings are the same; `from_run` gives the
     networks that the game inherits and, unless `recipe` is given, the recipe; `data` is the folder of data sets.
     `execution` says how steps are run: as written, captured as a CUDA graph, or compiled.
-    In a process that torchrun has started, all of them train this one run, and the first writes it.
+    Processes that torchrun has started train one run together; the first of them writes it.
     Raises `GenzooError`s; their `exit_code` is the command line's.
     """
     request = TrainingRequest(
@@ -71,7 +71,7 @@ def resume(
 ) -> Run:
     """Continue a run from its newest whole checkpoint, to `steps` steps in all, and return it.
 
-    It goes on with the precision and the number of ranks it was started with.
+    Precision and number of ranks stay those that the run was started with.
     """
     return session.resume_run(run, steps=steps, device=device, execution=execution, data=data, callback=callback)
 
@@ -79,7 +79,7 @@ def resume(
 def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
     """Return a run's model in inference mode, without its data.
 
-    Averaged weights, where the run keeps them, are preferred unless `raw`.
+    Its weights are the averaged ones, if the run keeps these, unless `raw`.
     """
     return session.load_run(run, device=device, raw=raw)
 
@@ -105,16 +105,16 @@ def evaluate(
     model = load(target, device=device, raw=raw)
     from genzoo.evaluation.scoring import applicable_metrics, measure, metric_called
 
-    chosen = [metric_called(name) for name in metrics] or applicable_metrics(model)
-    for metric in chosen:
+    selected = [metric_called(name) for name in metrics] or applicable_metrics(model)
+    for metric in selected:
         if obstacle := metric.obstacle(model):
             raise SettingsError(f"metric '{metric.name}' cannot measure {target.record.model}: {obstacle}")
     splits = load_data(target, data=data)
-    return measure(target, model, splits, chosen, split=split, seed=seed, strict=bool(metrics))
+    return measure(target, model, splits, selected, split=split, seed=seed, strict=bool(metrics))
 
 
 def load_data(run: str | Path | Run, *, data: str | Path | None = None) -> Splits:
-    """Return the data that a run was trained on, its three splits as they are stored."""
+    """Return the data that a run was trained on: the three splits as they are stored."""
     record = Run.at(run).record
     from genzoo.runs.opening import data_of
 

@@ -16,7 +16,7 @@ __all__ = ["Component"]
 
 @dataclass(frozen=True, kw_only=True)
 class Component(ABC):
-    """A choice: at once the thing, its configuration and its JSON `{"name": …, fields}`.
+    """A choice as a frozen value: the thing itself, its configuration and its JSON `{"name": …, fields}`.
 
     Concrete components are frozen dataclasses. They set `name`, their fields are their hyper-parameters, and
     `__post_init__` raises `ValueError` for a value out of range. Field types may be bool, int, float, str,
@@ -24,9 +24,9 @@ class Component(ABC):
     """
 
     name: ClassVar[str]
-    """What it goes by on the command line and in JSON."""
+    """Its name on the command line and in JSON."""
     kind: ClassVar[str] = "components"
-    """What `genzoo list` lists it under; the abstract class of a kind of its own says so."""
+    """The heading of `genzoo list` that it stands under; set by the abstract class of each kind."""
 
     @classmethod
     def summary(cls) -> str:
@@ -35,7 +35,7 @@ class Component(ABC):
 
 
 Resolve = Callable[[type[Component], str], type[Component]]
-"""Finds the concrete class registered under a name for an abstract component class."""
+"""Returns the concrete class that is registered under a name and implements an abstract component class."""
 
 NameOf = Callable[[Component], str]
 
@@ -91,17 +91,17 @@ def from_json(kind: Any, data: Any, *, resolve: Resolve, path: str = "") -> Any:
 
 
 def override(value: Any, path: str, text: str, *, resolve: Resolve) -> Any:
-    """Return the frozen `value` with the field at the dotted `path` replaced by what `text` says."""
+    """Return the frozen `value` with the field at the dotted `path` set to the value that `text` stands for."""
     return _override(type(value), value, path.split("."), text, resolve, path, value)
 
 
 def to_text(value: Any) -> str:
-    """Return a plain value as one would type it after `--set PATH=`."""
+    """Return a plain value as it is typed after `--set PATH=`."""
     return ",".join(to_text(item) for item in value) if isinstance(value, tuple | list) else str(value)
 
 
 def paths(value: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted path of every field below `value`, inner fields after the one that holds them."""
+    """Yield the dotted path of every field below `value`, outer fields first."""
     items: Iterator[tuple[str, Any]]
     if is_dataclass(value):
         items = ((field.name, getattr(value, field.name)) for field in _stored_fields(value))
@@ -137,7 +137,7 @@ def _override(kind: Any, value: Any, parts: list[str], text: str, resolve: Resol
 
 
 def _parse(kind: Any, text: str, path: str) -> Any:
-    """Read `text` as JSON data of type `kind`; anything unreadable is left for `from_json` to refuse."""
+    """Return `text` as JSON data of type `kind`, or unchanged if it cannot be read, for `from_json` to refuse."""
     if get_origin(kind) in (Union, types.UnionType):
         arms = [arm for arm in get_args(kind) if arm is not types.NoneType]
         return None if text.lower() == "none" else _parse(arms[0], text, path)
@@ -178,11 +178,11 @@ def _from_sequence(kind: Any, data: Any, resolve: Resolve, path: str) -> Any:
 def _from_named(kind: type[Component], data: Any, resolve: Resolve, path: str) -> Component:
     settings = {"name": data} if isinstance(data, str) else data
     _expect(isinstance(settings, dict) and isinstance(settings.get("name"), str), path, data, "a name")
-    chosen = resolve(kind, settings["name"])
+    component_class = resolve(kind, settings["name"])
     values = {key: item for key, item in settings.items() if key != "name"}
-    built = _build(chosen, values, resolve, path)
-    assert isinstance(built, Component)
-    return built
+    component = _build(component_class, values, resolve, path)
+    assert isinstance(component, Component)
+    return component
 
 
 def _from_scalar(kind: Any, data: Any, path: str) -> Any:
@@ -195,15 +195,15 @@ def _from_scalar(kind: Any, data: Any, path: str) -> Any:
 
 
 def _build(kind: type, data: dict[str, Any], resolve: Resolve, path: str) -> Any:
-    known = _field_types(kind)
+    field_types = _field_types(kind)
     for key in data:
-        if key not in known:
-            raise SettingsError(f"{path or kind.__name__} has no setting '{key}'{nearest(key, known)}")
+        if key not in field_types:
+            raise SettingsError(f"{path or kind.__name__} has no setting '{key}'{nearest(key, field_types)}")
     required = {field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING}
     for key in sorted(required - data.keys()):
         raise SettingsError(f"{path or kind.__name__} lacks the setting '{key}'")
     values = {
-        key: from_json(known[key], item, resolve=resolve, path=f"{path}.{key}".lstrip("."))
+        key: from_json(field_types[key], item, resolve=resolve, path=f"{path}.{key}".lstrip("."))
         for key, item in data.items()
     }
     try:
@@ -225,8 +225,8 @@ def _stored_fields(value: Any) -> Iterator[Field[Any]]:
 
 def _expect(condition: bool, path: str, data: Any, expected: str) -> None:
     if not condition:
-        shown = repr(data) if len(repr(data)) <= 60 else repr(data)[:57] + "..."
-        raise SettingsError(f"{path} is {shown}, expected {expected}")
+        text = repr(data) if len(repr(data)) <= 60 else repr(data)[:57] + "..."
+        raise SettingsError(f"{path} is {text}, expected {expected}")
 
 
 def _hint(data: Any, choices: tuple[Any, ...]) -> str:

@@ -1,4 +1,4 @@
-"""What genzoo says when something is wrong: the finding, the remedy and the exit code of the command line."""
+"""Errors: what was found, what to do about it, and the exit code of the command line."""
 
 import errno
 import warnings
@@ -9,7 +9,7 @@ from genzoo.text import text_of
 
 
 class GenzooError(Exception):
-    """A fault that a user can act on; `found` says what is wrong, `remedy` what to do or type."""
+    """An error that a user can act on; `found` says what is wrong, `remedy` what to do or type."""
 
     exit_code: ClassVar[int] = 1
 
@@ -20,7 +20,7 @@ class GenzooError(Exception):
 
 
 class SettingsError(GenzooError):
-    """A name, value or combination of settings that cannot be meant (exit 2)."""
+    """A name, value or combination of settings that is not valid (exit 2)."""
 
     exit_code = 2
 
@@ -32,7 +32,7 @@ class UnreadableError(GenzooError):
 
 
 class PluginError(GenzooError):
-    """A plugin that was asked for is broken, ambiguous or incompatible (exit 4)."""
+    """A plugin that is needed is broken, ambiguous or incompatible (exit 4)."""
 
     exit_code = 4
 
@@ -56,7 +56,7 @@ class BusyError(GenzooError):
 
 
 class Interrupted(BaseException):
-    """A signal came while there was nothing to save; no `Exception`, so that nobody takes it for a fault."""
+    """A signal came while there was nothing to save; not an `Exception`, so that `except Exception` lets it pass."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -87,13 +87,13 @@ _OUT_OF_MEMORY = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether memory ran out; torch says so on a CPU with a plain `RuntimeError`."""
+    """Return whether memory ran out; on a CPU, torch raises a plain `RuntimeError` for that."""
     text = text_of(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
 
 
 def explain(error: Exception) -> GenzooError:
-    """Return any error as one that a user can act on: out of memory, a full disk, or else unexpected (exit 1)."""
+    """Return any error as a `GenzooError`: out of memory, a full disk, or else unexpected (exit 1)."""
     if isinstance(error, GenzooError):
         return error
     text = text_of(error).strip().partition("\n")[0]
@@ -106,7 +106,7 @@ def explain(error: Exception) -> GenzooError:
 
 
 def of_exit_code(code: int, found: str, remedy: str | None = None) -> GenzooError:
-    """Return the error that another process ended with."""
+    """Return the error of a process that ended with exit code `code`."""
     if code > 128:
         return InterruptedRun(found, remedy, signal_number=code - 128)
     kinds = (SettingsError, UnreadableError, PluginError, DivergedError, ResourceError, BusyError)
@@ -114,7 +114,7 @@ def of_exit_code(code: int, found: str, remedy: str | None = None) -> GenzooErro
 
 
 class GenzooWarning(UserWarning):
-    """Something that goes on differently from what one might expect; the command line prints it in one line."""
+    """A condition that the user may not expect; the command line prints it in one line."""
 
 
 def warn(lines: Iterable[str]) -> None:

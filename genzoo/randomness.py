@@ -1,4 +1,4 @@
-"""Randomness as a function: every draw belongs to a key such as (seed, stream, step), never to a history."""
+"""Randomness: every draw is a function of a key such as (seed, stream, step), never of earlier draws."""
 
 import random
 from collections.abc import Iterator
@@ -10,18 +10,18 @@ import torch
 
 
 def number(*key: int | str) -> int:
-    """Return a 63-bit number that depends on every part of `key` and on nothing else."""
+    """Return a 63-bit number that is a hash of all parts of `key`."""
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in key)
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def generator(device: torch.device | str, *key: int | str) -> torch.Generator:
-    """Return a generator on `device` that starts where `key` says."""
+    """Return a generator on `device`, seeded with `key`."""
     return torch.Generator(device=device).manual_seed(number(*key))
 
 
 def reseed(*key: int | str) -> None:
-    """Set the global generators of torch, numpy and Python to where `key` says, without synchronising."""
+    """Seed the global generators of torch, numpy and Python with `key`, without synchronising with the device."""
     value = number(*key)
     torch.default_generator.manual_seed(value)
     if _cuda_in_use():
@@ -47,7 +47,7 @@ def preserved() -> Iterator[None]:
 
 @contextmanager
 def seeded(*key: int | str) -> Iterator[None]:
-    """Draw from the global generators as `key` says, and restore the caller's state on leaving."""
+    """Seed the global generators with `key`, and restore the caller's state on leaving."""
     with preserved():
         reseed(*key)
         yield

@@ -1,11 +1,12 @@
-"""Text for messages: errors in a line, near names, and only what a terminal may print."""
+"""Text for messages and records: errors in one line, printable text, suggestions, and the time."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from difflib import get_close_matches
 
 
 def in_a_line(cause: object) -> str:
-    """Return an error with its type, or the first line of a text, in at most 200 characters that can be printed."""
+    """Return an error with its type, or the first line of a text, in at most 200 printable characters."""
     text = text_of(cause).strip()
     if isinstance(cause, BaseException):
         text = f"{type(cause).__name__}: {text}" if text else type(cause).__name__
@@ -16,20 +17,25 @@ def in_a_line(cause: object) -> str:
 
 
 def text_of(cause: object) -> str:
-    """Return what an error says of itself."""
+    """Return the message of an error; an empty string if the error cannot produce it."""
     try:
         return str(cause)
-    except Exception:  # an error that cannot be told: that it was raised is told all the same
+    except Exception:  # __str__ of a plugin's error may raise; its type is reported without a message
         return ""
 
 
 def printable(text: str) -> str:
-    """Return text from elsewhere without what a terminal would take for a command."""
-    return "".join(one if one.isprintable() else "\ufffd" for one in text)
+    """Return text of any origin with every unprintable character replaced, such as those of terminal commands."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean '…'?` for the known name nearest to `name`, or an empty string."""
-    by_lower = {one.lower(): one for one in known}
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """Return `; did you mean '…'?` with the candidate nearest to `name`, or an empty string."""
+    by_lower = {candidate.lower(): candidate for candidate in candidates}
     close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return f"; did you mean '{by_lower[close[0]]}'?" if close else ""
+
+
+def now() -> str:
+    """Return the present time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""The words that everything else is written in: what data are, what a step draws, and what networks answer."""
+"""The types that all packages share: data, what a step draws, and what networks and games return."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -25,18 +25,18 @@ __all__ = [
 ]
 
 Support = Literal["unit", "real"]
-"""Where x lives: `unit` is [0, 1] (images), `real` is unbounded."""
+"""The range of x: `unit` is [0, 1] (images), `real` is unbounded."""
 
 Posterior = Literal["gaussian", "point", "implicit"]
 """How an encoder draws z: mean + exp(log σ)·noise, a point, or any function of (x, noise)."""
 
 Sees = Literal["x", "z", "xz"]
-"""Which parts of a joint sample a critic is shown: x alone, z alone, or both."""
+"""The parts of a joint sample that a critic reads: x alone, z alone, or both."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """A known mixture of equally likely isotropic Gaussians, the truth behind a toy data set."""
+    """A mixture of equally likely isotropic Gaussians: the true distribution of a toy data set."""
 
     means: tuple[tuple[float, ...], ...]
     """The component means, in component order."""
@@ -46,28 +46,28 @@ class Mixture:
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionGrid:
-    """A named grid of conditions, each as `--condition` takes it, all to be decoded from one z."""
+    """A named grid of conditions; all its cells are decoded from one z."""
 
     name: str
     rows: tuple[tuple[str, ...], ...]
-    """Each condition as text, such as `class=3` or `Male,Smiling`; all rows are of one length."""
+    """Each condition as `--condition` takes it, such as `class=3` or `Male,Smiling`; all rows have one length."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
-    """What one x of a data set and its labels are, known before any of it is read."""
+    """The shape and range of one x of a data set, and its labels; known before any data are read."""
 
     shape: tuple[int, ...]
     """The shape of one x: (C, H, W) for images, (D,) for vectors."""
     support: Support
     class_names: tuple[str, ...] = ()
-    """One name per class where every x has exactly one label."""
+    """One name per class, if every x has exactly one class; else empty."""
     attributes: tuple[str, ...] = ()
-    """One name per attribute where every x has any number of them."""
+    """One name per attribute, if every x has any number of attributes; else empty."""
     grids: tuple[ConditionGrid, ...] = ()
-    """Grids of conditions worth drawing."""
+    """Grids of conditions to draw by name."""
     mixture: Mixture | None = None
-    """The distribution itself, where it is known."""
+    """The true distribution, if it is known."""
 
     @property
     def condition_size(self) -> int:
@@ -84,9 +84,9 @@ class Split(NamedTuple):
     """One part of a data set as it is stored."""
 
     x: "Tensor"
-    """(N, *shape): uint8 in 0…255 for `unit` support (read as x/255), else float32."""
+    """(N, *shape): uint8 in 0…255 for `unit` support, which networks read as x/255; else float32."""
     labels: "Tensor | None" = None
-    """(N,) int64 class indices, or (N, attributes) uint8 of 0/1, or nothing."""
+    """(N,) int64 class indices, or (N, attributes) uint8 of 0/1, or None."""
 
 
 SplitName = Literal["train", "validation", "test"]
@@ -94,7 +94,7 @@ SplitName = Literal["train", "validation", "test"]
 
 
 class Splits(NamedTuple):
-    """A data set's three parts; no row is in two of them."""
+    """The three parts of a data set, without common rows."""
 
     train: Split
     validation: Split
@@ -102,7 +102,7 @@ class Splits(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one step is played with; everything in it is drawn by the engine."""
+    """The N rows of one step: data, and draws made by the engine."""
 
     x: "Tensor"
     """(N, *shape) data."""
@@ -111,13 +111,13 @@ class Batch(NamedTuple):
     noise: "Tensor"
     """(N, latent) standard normal draws for the encoder."""
     y: "Tensor | None" = None
-    """(N, condition_size) float condition vectors, where the data have labels."""
+    """(N, condition_size) float condition vectors; None for data without labels."""
     labelled: "Tensor | None" = None
-    """(N,) bool: whose labels a model may use; None where all may be."""
+    """(N,) bool: the rows whose labels a model may use; None for all rows."""
 
 
 class Joint(NamedTuple):
-    """What the critic is shown of one side; a part it does not see is None."""
+    """The joint samples of one side as the critic reads them; a part that it does not see is None."""
 
     x: "Tensor | None" = None
     """(N, *shape)."""
@@ -128,7 +128,7 @@ class Joint(NamedTuple):
 
 
 class Code(NamedTuple):
-    """An encoder's answer: z, and the mean and log σ it was drawn with, where there are such."""
+    """An encoder's output: z, and the mean and log σ that it was drawn with, if any."""
 
     z: "Tensor"
     """(N, latent)."""
@@ -139,7 +139,7 @@ class Code(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """A critic's answer."""
+    """A critic's output for N rows."""
 
     logits: "Tensor"
     """(N,) or (N, K); high on the data (q) side."""
@@ -148,20 +148,20 @@ class Verdict(NamedTuple):
 
 
 class Round(NamedTuple):
-    """One round of an adversarial game: both joint samples, the verdicts on them, and what the critic was shown."""
+    """One round of an adversarial game: the joint samples of both sides and the critic's verdicts on them."""
 
     q: Joint
     """The data side, N rows."""
     p: Joint
     """The prior side, N rows."""
     shown: Joint
-    """Both sides in one, q rows first."""
+    """Both sides as the critic reads them at once: 2N rows, those of q first."""
     on_q: Verdict
     on_p: Verdict
 
 
 class Losses(NamedTuple):
-    """One loss per player that moves, and what else is worth logging."""
+    """One loss per player that moves, and further scalars for the log."""
 
     players: "dict[str, Tensor]"
     """The scalar that each player minimises, by its name."""

@@ -1,4 +1,4 @@
-"""The command line: it parses, calls one function of the library, and prints; faults become exit codes here."""
+"""The command line: it parses, calls one function of the library, and prints; errors become exit codes here."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ from genzoo.errors import (
     SettingsError,
     explain,
 )
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs.signals import KEPT, end_on_signals
 from genzoo.text import in_a_line
 from genzoo.training import torchrun
@@ -44,7 +44,7 @@ _COMMANDS = {
 
 
 class _Commands(click.Group):
-    """A group whose commands are imported when they are used: ours in the order of a first session, then plugins'."""
+    """A group that imports a command when it is used: genzoo's own in the order of a first session, then plugins'."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*_COMMANDS, *_plugin_commands()]
@@ -68,17 +68,18 @@ class _Commands(click.Group):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the commands that begin as typed, without importing those of plugins."""
-        found = [CompletionItem(name, help=text) for name, text in self._summaries(ctx) if name.startswith(incomplete)]
-        return found + click.Command.shell_complete(self, ctx, incomplete)
+        """Return the commands that begin with `incomplete`, without importing those of plugins."""
+        summaries = self._summaries(ctx)
+        items = [CompletionItem(name, help=text) for name, text in summaries if name.startswith(incomplete)]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List all commands, those of plugins by their summaries, so that a broken one breaks nothing here."""
+        """List all commands; those of plugins are not imported, so that a broken one does no harm here."""
         with formatter.section("Commands"):
             formatter.write_dl(self._summaries(ctx))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """End with the commands of a first session, of names that the installed plugins offer."""
+        """End with the commands of a first session, with names that the installed plugins offer."""
         recipe = registry().default_recipe
         steps = [options.train_command_for(), "genzoo list", *([f"genzoo show {recipe}"] if recipe else [])]
         formatter.write_paragraph()
@@ -86,9 +87,9 @@ class _Commands(click.Group):
             formatter.write_text(f"First steps:  {'  ·  '.join(steps)}")
 
     def _summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
-        ours = {name: self.get_command(ctx, name) for name in _COMMANDS}
-        told = [(name, command.get_short_help_str(limit=80)) for name, command in ours.items() if command]
-        return [*told, *_plugin_commands().items()]
+        commands = {name: self.get_command(ctx, name) for name in _COMMANDS}
+        summaries = [(name, command.get_short_help_str(limit=80)) for name, command in commands.items() if command]
+        return [*summaries, *_plugin_commands().items()]
 
 
 def _plugin_commands() -> dict[str, str]:
@@ -115,10 +116,10 @@ def group(context: click.Context, debug: bool, strict_plugins: bool) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
         return
-    found = registry().warnings
-    if found and strict_plugins:
-        raise PluginError("; ".join(found), "leave out --strict-plugins to go on without them")
-    for line in found:
+    plugin_warnings = registry().warnings
+    if plugin_warnings and strict_plugins:
+        raise PluginError("; ".join(plugin_warnings), "leave out --strict-plugins to go on without them")
+    for line in plugin_warnings:
         status(f"warning: {line}")
     for entry in registry().of("commands"):
         if entry.name in _COMMANDS:
@@ -127,7 +128,7 @@ def group(context: click.Context, debug: bool, strict_plugins: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with one of its documented codes."""
-    # By default torch's threads spin for long while they wait, which slows two trainings on one processor twentyfold.
+    # By default torch's waiting threads spin for long, which makes two trainings on one processor 20 times slower.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     warnings.simplefilter("always", GenzooWarning)
     warnings.showwarning = _show_warning
@@ -141,25 +142,25 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         status(f"interrupted; {KEPT}")
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the reader of stdout closed it, as `head` does
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
         sys.exit(0)
     except SystemExit as stop:
-        # Click leaves like this, with 1, when the reader of our output has seen enough: that is no fault.
+        # Click exits with 1 when the reader of stdout closes it, which is no error.
         sys.exit(0 if type(sys.stdout).__name__.endswith("PacifyFlushWrapper") else stop.code)
     except Exception as error:
         sys.exit(_report_error(error))
-    sys.exit(code if isinstance(code, int) else 0)  # a plugin's command may have asked for another one
+    sys.exit(code if isinstance(code, int) else 0)  # a plugin's command may return an exit code
 
 
 def _report_error(error: Exception) -> int:
-    """Say what went wrong in one to three lines, with a traceback if asked for one, and return the exit code."""
-    found, remedy, code = _translate(error)
+    """Print an error in one to three lines, after a traceback if `--debug` is given, and return the exit code."""
+    message, remedy, code = _translate(error)
     if torchrun.rank() and isinstance(error, InterruptedRun | DivergedError):
-        return code  # of all ranks alike, and the first one says so
+        return code  # all ranks end alike, and rank 0 reports it
     if "--debug" in sys.argv[1:] and not isinstance(error, InterruptedRun):
         traceback.print_exception(error)
-    status(found if isinstance(error, InterruptedRun) else f"error: {found}")
+    status(message if isinstance(error, InterruptedRun) else f"error: {message}")
     if remedy:
         status(remedy)
     return code

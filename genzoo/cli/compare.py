@@ -40,11 +40,13 @@ if TYPE_CHECKING:
 @options.device
 @options.data
 @options.as_json
-def compare_command(models: tuple[str, ...], assignments: tuple[str, ...], as_json: bool, **chosen: Any) -> None:
+def compare_command(
+    models: tuple[str, ...], assignments: tuple[str, ...], as_json: bool, **common_options: Any
+) -> None:
     """Train models on the same networks, data, batches and budget, and report on them side by side.
 
-    A name may be given to a model, to compare it with itself: NAME=MODEL. Runs that exist are compared by their paths.
-    What is trained already is not trained again.
+    Write NAME=MODEL to compare a model with itself under other settings. A run that exists is named by its path.
+    Trainings that are done already are not repeated.
 
     \b
     genzoo compare MODEL1 MODEL2 MODEL3
@@ -57,7 +59,7 @@ def compare_command(models: tuple[str, ...], assignments: tuple[str, ...], as_js
     contestants = _contestants(models, overrides)
     command = shlex.join(["genzoo", *sys.argv[1:]])
     with watching() as callback:
-        comparison = compare(contestants, overrides=common, callback=callback, command=command, **chosen)
+        comparison = compare(contestants, overrides=common, callback=callback, command=command, **common_options)
     if as_json:
         result_json(to_json(comparison.results))
     else:
@@ -69,7 +71,7 @@ def compare_command(models: tuple[str, ...], assignments: tuple[str, ...], as_js
 
 
 def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) -> "dict[str, Contestant]":
-    """Return what is compared by its label: MODEL, LABEL=MODEL, or the folder of a run."""
+    """Return the contestants by label; each of `models` is MODEL, LABEL=MODEL, or the folder of a run."""
     from genzoo.comparison.cells import named_twice
 
     contestants: dict[str, Contestant] = {}
@@ -91,7 +93,7 @@ def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) ->
 def _split_assignments(
     assignments: Sequence[str], names: Sequence[str]
 ) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """Return the settings for all models, and those for single ones, by label."""
+    """Return the settings for all models, and the settings of single models by label."""
     common: dict[str, str] = {}
     by_label: dict[str, dict[str, str]] = {}
     for path, value in options.parse_settings(assignments).items():

@@ -12,9 +12,10 @@ from genzoo.cli.output import columns, result, result_json, status
 from genzoo.cli.progress import counting
 from genzoo.data.root import data_root
 from genzoo.errors import GenzooError, SettingsError
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 
 if TYPE_CHECKING:
+    from genzoo.data.dataset import Dataset
     from genzoo.data.prepared import PreparedDataset
 
 _name = click.argument("name", type=options.Name("datasets", "recipes"))
@@ -37,7 +38,7 @@ def data_command() -> None:
 @options.data
 @options.as_json
 def fetch_command(name: str, source: str | None, offline: bool, data: str | None, as_json: bool) -> None:
-    """Get the files of data set NAME (or of a recipe's), checked against their hashes; go on where it was stopped."""
+    """Get and check the files of data set NAME (or of a recipe's); continue where it was stopped."""
     from genzoo.data import downloads, prepared
 
     dataset, root = _dataset(name), data_root(data)
@@ -46,12 +47,12 @@ def fetch_command(name: str, source: str | None, offline: bool, data: str | None
         return
     with counting(f"fetching {dataset.name}", "bytes") as report:
         paths = prepared.fetch_dataset(dataset, root, source=source, offline=offline, report=report)
-    found = [
-        {"file": one.file, "path": str(path), **downloads.hashes(one, path)}
-        for one, path in zip(dataset.downloads, paths, strict=True)
+    fetched = [
+        {"file": download.file, "path": str(path), **downloads.hashes(download, path)}
+        for download, path in zip(dataset.downloads, paths, strict=True)
     ]
     if as_json:
-        result_json({"dataset": dataset.name, "files": found, "by_hand": []})
+        result_json({"dataset": dataset.name, "files": fetched, "by_hand": []})
         return
     result("\n".join(str(path) for path in paths))
     status(f"next, type: genzoo data prepare {name}")
@@ -78,7 +79,7 @@ def prepare_command(
     data: str | None,
     as_json: bool,
 ) -> None:
-    """Decode data set NAME (or a recipe's) into one file that training maps into memory; go on where it was stopped."""
+    """Decode data set NAME (or a recipe's) into one file for training; continue where it was stopped."""
     from genzoo.data import prepared
 
     dataset, root = _dataset(name, assignments), data_root(data)
@@ -94,7 +95,7 @@ def prepare_command(
         "rows": rows,
         "class_names": card["class_names"],
         "left_out": card["left_out"]["count"],
-        "bytes": sum(known["bytes"] for known in card["files"].values()),
+        "bytes": sum(entry["bytes"] for entry in card["files"].values()),
         "seconds": round(time.monotonic() - began, 3),
     }
     if as_json:
@@ -115,34 +116,24 @@ def prepare_command(
 @options.data
 @options.as_json
 def status_command(check: bool, data: str | None, as_json: bool) -> None:
-    """Tell which data sets are fetched and prepared, and where."""
-    from genzoo.data import preparing
+    """List the data sets that are fetched or prepared, and their folders."""
     from genzoo.data.dataset import Dataset
-    from genzoo.data.prepared import PreparedDataset, downloaded
+    from genzoo.data.prepared_card import CARD
 
     root = data_root(data)
-    places = sorted(path.parent for path in root.glob(f"[!.]*/{preparing.CARD}"))
-    found = [_prepared_row(place, check=check) for place in places]
-    present = {row["dataset"] for row in found}
+    places = sorted(path.parent for path in root.glob(f"[!.]*/{CARD}"))
+    datasets = [_prepared_row(place, check=check) for place in places]
+    prepared = {row["dataset"] for row in datasets}
     for entry in registry().of("datasets"):
         try:
             kind = entry.load_as(Dataset)  # type: ignore[type-abstract]
         except GenzooError as error:
             status(f"warning: {error.found}")
             continue
-        if entry.name in present:
-            continue
-        if not issubclass(kind, PreparedDataset):
-            state, where = "needs none", ""
-        else:
-            dataset = kind()
-            folder = downloaded(dataset, root)
-            fetched = [one.file for one in dataset.downloads if (folder / one.file).is_file()]
-            state = f"fetched {len(fetched)} of {len(dataset.downloads)} files" if fetched else "not here"
-            where = str(folder) if fetched else ""
-        found.append({"dataset": entry.name, "state": state, "rows": None, "bytes": None, "path": where})
+        if entry.name not in prepared:
+            datasets.append(_unprepared_row(entry.name, kind, root))
     if as_json:
-        result_json({"root": str(root), "datasets": found})
+        result_json({"root": str(root), "datasets": datasets})
         return
     status(f"data sets below {root}")
     rows = [
@@ -153,18 +144,18 @@ def status_command(check: bool, data: str | None, as_json: bool) -> None:
             "" if row["bytes"] is None else f"{row['bytes'] / 2**20:,.1f} MiB",
             str(row["path"]),
         )
-        for row in found
+        for row in datasets
     ]
     result(columns(rows, header=("data set", "state", "images", "size", "where"), right=(2, 3)))
 
 
 def _prepared_row(place: Path, *, check: bool) -> dict[str, Any]:
-    from genzoo.data import preparing
+    from genzoo.data.prepared_card import read_card, verify_prepared
 
     try:
-        card = preparing.read_card(place)
+        card = read_card(place)
         if check:
-            preparing.verify_prepared(place)
+            verify_prepared(place)
     except GenzooError as error:
         return {
             "dataset": place.name,
@@ -177,9 +168,22 @@ def _prepared_row(place: Path, *, check: bool) -> dict[str, Any]:
         "dataset": card["dataset"],
         "state": "prepared",
         "rows": max(stop for _, stop in card["splits"].values()),
-        "bytes": sum(known["bytes"] for known in card["files"].values()),
+        "bytes": sum(entry["bytes"] for entry in card["files"].values()),
         "path": str(place),
     }
+
+
+def _unprepared_row(name: str, kind: "type[Dataset]", root: Path) -> dict[str, Any]:
+    from genzoo.data.prepared import PreparedDataset, downloaded
+
+    state, folder = "needs none", ""
+    if issubclass(kind, PreparedDataset):
+        dataset = kind()
+        place = downloaded(dataset, root)
+        fetched = [download.file for download in dataset.downloads if (place / download.file).is_file()]
+        state = f"fetched {len(fetched)} of {len(dataset.downloads)} files" if fetched else "not here"
+        folder = str(place) if fetched else ""
+    return {"dataset": name, "state": state, "rows": None, "bytes": None, "path": folder}
 
 
 def _dataset(name: str, assignments: tuple[str, ...] = ()) -> "PreparedDataset":
@@ -194,15 +198,15 @@ def _dataset(name: str, assignments: tuple[str, ...] = ()) -> "PreparedDataset":
     else:
         registry().find("datasets", name)
         dataset = from_json(Dataset, {"name": name}, resolve=resolve, path="dataset")
-    chosen = DatasetChoice(dataset=dataset)
+    choice = DatasetChoice(dataset=dataset)
     for path, value in options.parse_settings(assignments).items():
-        chosen = override(chosen, path, value, resolve=resolve)
-    if not isinstance(chosen.dataset, PreparedDataset):
+        choice = override(choice, path, value, resolve=resolve)
+    if not isinstance(choice.dataset, PreparedDataset):
         remedy = "recipes are listed by: genzoo list recipes"
         if registry().has("recipes", name):
             remedy = f"type: {options.train_command_for(name)}"
-        raise SettingsError(f"'{name}' needs nothing from elsewhere", remedy)
-    return chosen.dataset
+        raise SettingsError(f"'{name}' needs no files to fetch or prepare", remedy)
+    return choice.dataset
 
 
 def _say_by_hand(dataset: "PreparedDataset", as_json: bool) -> None:

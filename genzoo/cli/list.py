@@ -8,8 +8,10 @@ import click
 from genzoo.cli import options
 from genzoo.cli.output import columns, result, result_json, status, value_text
 from genzoo.errors import UnreadableError
-from genzoo.host.registry import KINDS, Registry, registry
-from genzoo.storage.run_folder import Run, all_runs
+from genzoo.host.discovery import registry
+from genzoo.host.registry import KINDS, Registry
+from genzoo.storage.run_folder import Run
+from genzoo.storage.runs_root import all_runs
 
 
 @click.command("list", short_help="List what the installed plugins offer.")
@@ -18,11 +20,11 @@ from genzoo.storage.run_folder import Run, all_runs
 def list_command(kind: str | None, as_json: bool) -> None:
     """List what the installed plugins offer: models, recipes, datasets, metrics and so on, and the plugins."""
     listing = _listing(registry())
-    chosen = {kind: listing[kind]} if kind else listing
+    selected = {kind: listing[kind]} if kind else listing
     if as_json:
-        result_json(chosen)
+        result_json(selected)
         return
-    for name, items in chosen.items():
+    for name, items in selected.items():
         rows = [(f"  {item['name']}", item["summary"], f"{item['distribution']} {item['version']}") for item in items]
         result(f"{name}\n{columns(rows)}" if rows else f"{name}\n  none")
 
@@ -32,11 +34,11 @@ def list_command(kind: str | None, as_json: bool) -> None:
 @options.as_json
 def runs_command(root: str, as_json: bool) -> None:
     """List the runs below runs/, with their progress and a score of the newest step."""
-    found = [_summary(run) for run in all_runs(Path(root))]
+    summaries = [_summary(run) for run in all_runs(Path(root))]
     if as_json:
-        result_json({"runs": found})
+        result_json({"runs": summaries})
         return
-    if not found:
+    if not summaries:
         status(f"no runs below {root}; begin one with: {options.train_command_for()}")
         return
     rows = [
@@ -48,12 +50,12 @@ def runs_command(root: str, as_json: bool) -> None:
             item["status"],
             _newest_score(item),
         )
-        for item in found
+        for item in summaries
     ]
     result(columns(rows, header=("run", "model", "recipe", "step", "status", "score"), right=(3,)))
 
 
-def _listing(found: Registry) -> dict[str, list[dict[str, Any]]]:
+def _listing(names: Registry) -> dict[str, list[dict[str, Any]]]:
     listing: dict[str, list[dict[str, Any]]] = {
         kind: [
             {
@@ -62,7 +64,7 @@ def _listing(found: Registry) -> dict[str, list[dict[str, Any]]]:
                 "distribution": entry.plugin.distribution,
                 "version": entry.plugin.version,
             }
-            for entry in found.of(kind)
+            for entry in names.of(kind)
         ]
         for kind in KINDS
     }
@@ -73,7 +75,7 @@ def _listing(found: Registry) -> dict[str, list[dict[str, Any]]]:
             "distribution": plugin.distribution,
             "version": plugin.version,
         }
-        for plugin in found.plugins
+        for plugin in names.plugins
     ]
     return listing
 
@@ -82,7 +84,7 @@ def _summary(run: Run) -> dict[str, Any]:
     try:
         record, scores = run.record, run.scores
     except UnreadableError as error:
-        nothing: dict[str, Any] = {
+        blank: dict[str, Any] = {
             "model": "?",
             "recipe": "?",
             "seed": None,
@@ -90,7 +92,7 @@ def _summary(run: Run) -> dict[str, Any]:
             "steps": 0,
             "scores": [],
         }
-        return {"run": str(run.path), **nothing, "status": f"unreadable: {error}".partition("\n")[0]}
+        return {"run": str(run.path), **blank, "status": f"unreadable: {error}".partition("\n")[0]}
     steps = record.steps
     status = "running" if run.is_running else "done" if run.step >= steps else "stopped"
     return {
@@ -106,9 +108,9 @@ def _summary(run: Run) -> dict[str, Any]:
 
 
 def _newest_score(item: dict[str, Any]) -> str:
-    """Return the headline score of the newest step, or its first by name, as training measured it."""
+    """Return the headline score of the newest step, or its first by name; scores with the run's own seed come first."""
     newest = max((score["step"] for score in item["scores"]), default=None)
-    own = [score for score in item["scores"] if score["step"] == newest]
-    own = [score for score in own if score["protocol"].get("seed") == item["seed"]] or own
-    own.sort(key=lambda score: (not score.get("headline"), score["metric"]))
-    return f"{own[0]['metric']} {value_text(own[0]['value'])}" if own else ""
+    scores = [score for score in item["scores"] if score["step"] == newest]
+    scores = [score for score in scores if score["protocol"].get("seed") == item["seed"]] or scores
+    scores.sort(key=lambda score: (not score.get("headline"), score["metric"]))
+    return f"{scores[0]['metric']} {value_text(scores[0]['value'])}" if scores else ""

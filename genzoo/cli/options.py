@@ -8,7 +8,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from genzoo.errors import SettingsError
-from genzoo.host.registry import Kind, registry
+from genzoo.host.discovery import registry
+from genzoo.host.registry import Kind
 
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
@@ -29,12 +30,12 @@ raw = click.option("--raw", is_flag=True, help="Use the weights as trained, even
 together = click.option(
     "--together/--apart",
     default=None,
-    help="Play trainings that differ in seed and optimizer alone as one program, or apart; on GPUs together.",
+    help="Run trainings that differ only in seed and optimizer as one program, or apart; by default together on GPUs.",
 )
 
 
 class _Recipe(click.Option):
-    """The option that names a recipe; its help says which is the default, which a plugin offers."""
+    """The option that names a recipe; its help names the default recipe, which a plugin offers."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the option and its help."""
@@ -47,7 +48,7 @@ run = click.argument("run", metavar="RUN", callback=lambda context, parameter, v
 
 
 def _by_number(text: str) -> str:
-    """Return the run folder below runs/ that a bare number means, and anything else as it is."""
+    """Return the run folder below runs/ with this number, or the text itself if it is no number."""
     if not text.isdecimal() or Path(text).exists():
         return text
     return next((str(path) for path in sorted(Path("runs").glob(f"{int(text):04}-*"))), text)
@@ -68,7 +69,7 @@ class Name(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.
         self._kinds = kinds
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the names that begin as typed."""
+        """Return the names that begin with `incomplete`."""
         entries = [entry for kind in self._kinds for entry in registry().of(kind)]
         return [
             CompletionItem(entry.name, help=entry.summary) for entry in entries if entry.name.startswith(incomplete)

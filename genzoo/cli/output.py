@@ -1,4 +1,4 @@
-"""How the command line speaks: talk on stderr, results on stdout, one JSON document where it was asked for."""
+"""Output of the command line: status on stderr, results on stdout, or one JSON document with `--json`."""
 
 import json
 import os
@@ -11,17 +11,17 @@ from genzoo.text import printable
 
 
 def status(text: str) -> None:
-    """Write one line of talk to stderr, if anybody can read it."""
-    if sys.stderr is None:  # print would take stdout instead
+    """Write a line of status to stderr, if it is open."""
+    if sys.stderr is None:  # print would write to stdout instead
         return
     try:
         print(text, file=sys.stderr, flush=True)
-    except OSError:  # on a full disk, or its reader has left: no reason to change how the command ends
+    except OSError:  # the disk is full or the reader is gone; the command ends as it would have
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
 
 
 def result(text: str) -> None:
-    """Write one line of results to stdout."""
+    """Write a line of results to stdout."""
     print(text)
 
 
@@ -46,7 +46,7 @@ def columns(rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right:
 
 
 def show_scores(scores: Sequence[dict[str, Any]]) -> None:
-    """Write scores with their protocols as a table; say so where there are none."""
+    """Write scores with their protocols as a table, or a line of status if there are none."""
     if not scores:
         status("no installed metric can measure this model")
         return

@@ -1,4 +1,4 @@
-"""Progress of a training: a live bar on a terminal, plain lines now and then elsewhere."""
+"""Progress of long commands: a live bar on a terminal, otherwise a plain line now and then."""
 
 import os
 import sys
@@ -30,7 +30,7 @@ class Lines(StopOnSignal):
         self._written = 0.0
 
     def on_start(self, run: Run, step: int, steps: int) -> None:
-        """Write what the run is."""
+        """Write the run's folder and settings."""
         super().on_start(run, step, steps)
         self._steps = steps
         status(describe(run))
@@ -38,7 +38,7 @@ class Lines(StopOnSignal):
             status(f"going on from step {step:,}" if step < steps else f"all {steps:,} steps are taken already")
 
     def on_log(self, entry: dict[str, Any]) -> None:
-        """Write the line, unless the last one is fresh."""
+        """Write a line, unless the last one is recent."""
         tell_warnings(entry)
         last = entry["step"] == self._steps
         if last or time.monotonic() - self._written > _SECONDS_BETWEEN_LINES:
@@ -64,7 +64,7 @@ class Bar(StopOnSignal):
         self._steps = 0
 
     def on_start(self, run: Run, step: int, steps: int) -> None:
-        """Write what the run is and put up the bar."""
+        """Write the run's folder and settings, and start the bar."""
         super().on_start(run, step, steps)
         status(describe(run))
         self._steps = steps
@@ -81,7 +81,7 @@ class Bar(StopOnSignal):
         self._progress.update(self._task, numbers=f"{_numbers(entry)}  {_left(entry, self._steps)}")
 
     def on_end(self) -> None:
-        """Leave the full bar standing."""
+        """Stop the bar and leave it on the screen."""
         super().on_end()
         self.close()
 
@@ -92,14 +92,14 @@ class Bar(StopOnSignal):
 
 @contextmanager
 def counting(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Yield a function that is told how much of how much is done: a bar on a terminal, a line now and then elsewhere.
+    """Yield a function that is called with the amount done and the total, and shows them as a bar or lines.
 
-    It raises `InterruptedRun` when a signal has asked to stop.
+    The function raises `InterruptedRun` after a signal.
     """
-    with stop_on_signals() as stop, _CountingBar(what) if _can_draw() else _CountingLines(what, unit) as shown:
+    with stop_on_signals() as stop, _CountingBar(what) if _can_draw() else _CountingLines(what, unit) as display:
 
         def report(done: int, total: int | None) -> None:
-            shown.count(done, total)
+            display.count(done, total)
             _end_if_asked(stop, f"{what} was stopped; what is done is kept")
 
         yield report
@@ -109,7 +109,7 @@ def counting(what: str, unit: str) -> Iterator[Callable[[int, int | None], None]
 def watching() -> "Iterator[ComparisonCallback]":
     """Yield the callback of a comparison that draws a bar for each training, or writes a line now and then.
 
-    It raises `InterruptedRun` when a signal has asked to stop.
+    The callback raises `InterruptedRun` after a signal.
     """
     from genzoo.comparison.progress import ComparisonCallback
 
@@ -117,31 +117,29 @@ def watching() -> "Iterator[ComparisonCallback]":
         stop = stack.enter_context(stop_on_signals())
 
         class Watching(ComparisonCallback):
-            shown: _Bars | _Progresses
+            display: _ComparisonBars | _ComparisonLines
 
             def on_start(self, folder: Path, labels: Sequence[str], done: int, replaces: Sequence[str]) -> None:
                 status(f"{len(labels)} trainings, {done} of them done; report: {folder}")
                 if replaces:
-                    status(
-                        f"it takes the place of the report on {', '.join(replaces)}; to keep both, add: --report DIR"
-                    )
-                self.shown = _Bars(labels) if _can_draw() else _Progresses(labels)
-                stack.enter_context(self.shown)
+                    status(f"this replaces the report on {', '.join(replaces)}; to keep both, add: --report DIR")
+                self.display = _ComparisonBars(labels) if _can_draw() else _ComparisonLines(labels)
+                stack.enter_context(self.display)
 
             def on_progress(self, steps: Mapping[int, tuple[int, int]]) -> None:
-                self.shown.show(steps)
+                self.display.show(steps)
                 _end_if_asked(stop, "the comparison was stopped; every training is saved")
 
         yield Watching()
 
 
-def _end_if_asked(stop: Stop, found: str) -> None:
+def _end_if_asked(stop: Stop, message: str) -> None:
     if stop.number is not None:
-        raise InterruptedRun(found, "go on with the same command", signal_number=stop.number)
+        raise InterruptedRun(message, "go on with the same command", signal_number=stop.number)
 
 
-class _Spoken:
-    """Lines now and then, which need no putting up and no taking down."""
+class _PlainLines:
+    """A context for plain lines, which need no start and no end."""
 
     def __init__(self) -> None:
         self._written = time.monotonic()
@@ -153,8 +151,8 @@ class _Spoken:
         pass
 
 
-class _Drawn:
-    """A rich progress, put up on entering and taken down on leaving."""
+class _Drawing:
+    """A context that starts a rich progress and stops it."""
 
     _progress: "Progress"
 
@@ -166,7 +164,7 @@ class _Drawn:
         self._progress.stop()
 
 
-class _Progresses(_Spoken):
+class _ComparisonLines(_PlainLines):
     def __init__(self, labels: Sequence[str]) -> None:
         super().__init__()
         self._labels = labels
@@ -179,7 +177,7 @@ class _Progresses(_Spoken):
             status(f"{done} of {len(steps)} trained; under way: {', '.join(begun) or 'starting or measuring'}")
 
 
-class _Bars(_Drawn):
+class _ComparisonBars(_Drawing):
     def __init__(self, labels: Sequence[str]) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -194,7 +192,7 @@ class _Bars(_Drawn):
             self._progress.update(self._tasks[number], completed=done, total=of)
 
 
-class _CountingLines(_Spoken):
+class _CountingLines(_PlainLines):
     def __init__(self, what: str, unit: str) -> None:
         super().__init__()
         self._what, self._unit = what, unit
@@ -206,7 +204,7 @@ class _CountingLines(_Spoken):
             status(f"{self._what}: {done:,}{of} {self._unit}")
 
 
-class _CountingBar(_Drawn):
+class _CountingBar(_Drawing):
     def __init__(self, what: str) -> None:
         from rich.console import Console
         from rich.progress import Progress
@@ -219,20 +217,20 @@ class _CountingBar(_Drawn):
 
 
 def choose_callback(stop: Stop, *, quiet: bool) -> StopOnSignal:
-    """Return a bar on a terminal that can draw one, lines elsewhere, nothing if `quiet`."""
+    """Return a callback that draws a bar on a terminal, writes lines elsewhere, and nothing if `quiet`."""
     if quiet:
         return StopOnSignal(stop)
     return Bar(stop) if _can_draw() else Lines(stop)
 
 
 def tell_warnings(entry: dict[str, Any]) -> None:
-    """Write the warnings of a log entry, if it has some."""
+    """Write the warnings of a log entry, if it has any."""
     for text in entry.get("warnings", []):
         status(f"warning: step {entry['step']:,}: {text}")
 
 
 def describe(run: Run) -> str:
-    """Return the run's place and resolved settings, one line per root."""
+    """Return the run's folder, environment and resolved settings, one line per root."""
     record = run.record
     how = [f"seed {record.seed}", record.device, record.precision]
     how += [record.execution] if record.execution != "eager" else []
@@ -240,8 +238,8 @@ def describe(run: Run) -> str:
     rows = [("run", f"{run.path}  ({', '.join(how)})"), ("gradients", gradients_text(record.per_player_reason))]
     for root, value in record.settings.items():
         fields = {key: item for key, item in value.items() if key != "name"}
-        shown = "  ".join(f"{key}={_field_text(item)}" for key, item in fields.items())
-        rows.append((root, f"{value['name']}  {shown}" if "name" in value else shown))
+        text = "  ".join(f"{key}={_field_text(item)}" for key, item in fields.items())
+        rows.append((root, f"{value['name']}  {text}" if "name" in value else text))
     return columns(rows)
 
 

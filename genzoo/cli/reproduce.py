@@ -10,7 +10,7 @@ from genzoo.cli.output import columns, result, result_json, status
 from genzoo.cli.progress import watching
 from genzoo.data.root import data_root
 from genzoo.errors import PluginError, UnreadableError
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 
 
 @click.command("reproduce", short_help="Carry out a paper's STUDY beside what was published.")
@@ -24,11 +24,11 @@ from genzoo.host.registry import registry
 @options.data
 @options.as_json
 def reproduce_command(
-    study: str | None, assignments: tuple[str, ...], data: str | None, as_json: bool, **chosen: Any
+    study: str | None, assignments: tuple[str, ...], data: str | None, as_json: bool, **common_options: Any
 ) -> None:
-    """Carry out STUDY of a paper and set it beside what was published; without STUDY, list those there are.
+    """Carry out STUDY of a paper and compare it with the published result; without STUDY, list all studies.
 
-    What is trained already is not trained again.
+    Trainings that are done already are not repeated.
     """
     from genzoo.comparison.reproduction import reproduce
 
@@ -37,7 +37,7 @@ def reproduce_command(
         return
     overrides = options.parse_settings(assignments)
     with watching() as callback:
-        reproduction = reproduce(study, overrides=overrides, data=data, callback=callback, **chosen)
+        reproduction = reproduce(study, overrides=overrides, data=data, callback=callback, **common_options)
     if as_json:
         result_json(dict(reproduction.document))
         return
@@ -47,7 +47,7 @@ def reproduce_command(
 def _list_studies(root: Path, as_json: bool) -> None:
     from genzoo.comparison.studies import Study
 
-    found: list[dict[str, Any]] = []
+    studies: list[dict[str, Any]] = []
     for entry in registry().of("studies"):
         try:
             study = entry.load_as(Study)  # type: ignore[type-abstract]
@@ -55,14 +55,14 @@ def _list_studies(root: Path, as_json: bool) -> None:
             status(f"warning: {error.found}")
             continue
         card = {"name": entry.name, "summary": entry.summary, "published": study.published, "cost": study.cost}
-        found.append(card | {"missing_data": [name for name in study.needs if not _is_here(name, root)]})
+        studies.append(card | {"missing_data": [name for name in study.needs if not _is_here(name, root)]})
     if as_json:
-        result_json({"studies": found})
+        result_json({"studies": studies})
         return
-    for one in found:
-        missing = ", ".join(one["missing_data"])
+    for card in studies:
+        missing = ", ".join(card["missing_data"])
         data = f"data missing: {missing}" if missing else "its data is here"
-        rows = [(one["name"], one["summary"]), ("", one["published"]), ("", one["cost"]), ("", data)]
+        rows = [(card["name"], card["summary"]), ("", card["published"]), ("", card["cost"]), ("", data)]
         result(columns(rows) + "\n")
 
 

@@ -54,17 +54,17 @@ def sample_command(
 ) -> None:
     """Draw samples from RUN's model: decoded draws from the prior.
 
-    A conditional model is given labels as frequent as in its training data, unless told otherwise.
+    By default, a conditional model is given labels as frequent as in its training data.
     """
     path = _checked(out)
     model = api.load(run, device=device, raw=raw)
-    if not model.networks.is_conditional and any(one is not None for one in (condition, sweep, grid)):
+    if not model.networks.is_conditional and any(text is not None for text in (condition, sweep, grid)):
         raise SettingsError(
             "this model takes no condition: it was trained without labels",
             "train a conditional one; models are listed by: genzoo list models",
         )
     if grid is not None and (condition is not None or sweep is not None):
-        raise SettingsError("--grid says all conditions itself: leave out --condition and --sweep")
+        raise SettingsError("--grid sets all conditions: leave out --condition and --sweep")
     facts: dict[str, object] = {"seed": seed, "step": model.step, "weights": model.weights}
     if sweep is not None or grid is not None:
         facts |= _sample_grid(path, model, count, condition, sweep, grid, seed)

@@ -8,7 +8,8 @@ import click
 from genzoo.cli import options
 from genzoo.cli.output import columns, gradients_text, result, result_json
 from genzoo.errors import PluginError, SettingsError
-from genzoo.host.registry import KINDS, Entry, registry
+from genzoo.host.discovery import registry
+from genzoo.host.registry import KINDS, Entry
 
 _SHOWN = tuple(kind for kind in KINDS if kind != "commands")
 
@@ -37,15 +38,16 @@ def _find(name: str) -> list[Entry]:
     prefix, _, rest = name.partition(":")
     kinds = [kind for kind in _SHOWN if kind[:-1] == prefix]
     wanted, searched = (rest, kinds) if kinds else (name, list(_SHOWN))
-    found = [entry for kind in searched for entry in registry().of(kind) if wanted in (entry.name, entry.qualified)]
-    if not found:
-        known = [entry.name for kind in searched for entry in registry().of(kind)]
-        raise registry().unknown(prefix if kinds else "component", wanted, sorted(set(known)))
-    shown = [entry for entry in found if entry.kind in ("recipes", "datasets")] or found[:1]
-    twins = [entry for entry in found if entry.kind == shown[0].kind]
+    entries = [entry for kind in searched for entry in registry().of(kind)]
+    matches = [entry for entry in entries if wanted in (entry.name, entry.qualified)]
+    if not matches:
+        names = sorted({entry.name for entry in entries})
+        raise registry().unknown(prefix if kinds else "component", wanted, names)
+    shown_together = [entry for entry in matches if entry.kind in ("recipes", "datasets")] or matches[:1]
+    twins = [entry for entry in matches if entry.kind == shown_together[0].kind]
     if len(twins) > 1:
         raise PluginError(f"two plugins offer '{name}'", f"say which: {' or '.join(twin.qualified for twin in twins)}")
-    return shown
+    return shown_together
 
 
 def _card(entry: Entry, model: str | None, assignments: tuple[str, ...]) -> dict[str, Any]:
@@ -61,8 +63,10 @@ def _card(entry: Entry, model: str | None, assignments: tuple[str, ...]) -> dict
             overrides = list(options.parse_settings(assignments).items())
             settings = resolve_settings(find_game(registry(), model), recipe, overrides, resolve=registry().resolve)
         return cards.recipe_card(recipe, settings)
-    chosen = entry.load()
-    return cards.dataset_card(chosen()) if entry.kind == "datasets" else cards.component_card(entry.kind[:-1], chosen)
+    component = entry.load()
+    if entry.kind == "datasets":
+        return cards.dataset_card(component())
+    return cards.component_card(entry.kind[:-1], component)
 
 
 def _render(card: dict[str, Any]) -> str:
@@ -141,14 +145,14 @@ def _data(card: dict[str, Any]) -> str:
 
 
 def _facts(facts: dict[str, Any]) -> list[str]:
-    """Return a prepared data set's source, files, counts and making, one line each."""
+    """Return lines on a prepared data set: counts, images, source, files and steps by hand; empty for others."""
     if not facts:
         return []
     rows = [(split, f"{count:,} images") for split, count in facts["rows"].items()]
     rows += [("images", facts["images"]), ("range", facts["range"]), ("source", facts["source"])]
-    for known in facts["files"]:
-        rows.append((known["file"], f"MD5 {known['md5']}"))
-        rows += [("", url) for url in known["urls"]]
+    for file in facts["files"]:
+        rows.append((file["file"], f"MD5 {file['md5']}"))
+        rows += [("", url) for url in file["urls"]]
     rows += [(f"{number}.", step) for number, step in enumerate(facts["by_hand"], start=1)]
     return columns(rows).splitlines()
 

@@ -26,7 +26,7 @@ _execution = click.option(
     show_default=True,
     help="How steps are run: as written, as one CUDA graph, or compiled.",
 )
-_quiet = click.option("--quiet", is_flag=True, help="No talk while training.")
+_quiet = click.option("--quiet", is_flag=True, help="Print no progress while training.")
 
 
 @click.command("train")

@@ -10,7 +10,7 @@ from typing import Any
 from genzoo.components import to_json
 from genzoo.data.root import data_root
 from genzoo.errors import SettingsError
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs.job import Job, job_of, resolve_job
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run

@@ -19,7 +19,7 @@ from genzoo.errors import SettingsError, UnreadableError
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.scoring import metrics_with_obstacles
 from genzoo.games.game import Game
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs import session
 from genzoo.runs.job import recipe_name
 from genzoo.runs.request import TrainingRequest

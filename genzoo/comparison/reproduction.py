@@ -12,8 +12,8 @@ from genzoo.comparison.studies import Budget, Lab, Study, StudyRoot, read_docume
 from genzoo.comparison.training import train_cells
 from genzoo.comparison.worker import Outcome
 from genzoo.components import from_json, override, to_text
+from genzoo.host.discovery import registry
 from genzoo.host.isolation import stdout_to_stderr
-from genzoo.host.registry import registry
 from genzoo.storage import files
 
 

@@ -17,7 +17,7 @@ from genzoo.comparison.worker import Outcome
 from genzoo.components import from_json, to_json
 from genzoo.errors import UnreadableError
 from genzoo.evaluation.cards import networks_card, networks_of
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.storage import files
 from genzoo.training.settings import Settings
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from genzoo.components import from_json, to_json
 from genzoo.errors import GenzooError, GenzooWarning, Interrupted, explain, of_exit_code
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs import session
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.request import TrainingRequest

@@ -1,3 +1,5 @@
+from .contents import Contents as Contents
+from .contents import Labels as Labels
 from .dataset import Dataset as Dataset
 from .dataset import as_input as as_input
 from .decoding import Block as Block
@@ -10,5 +12,3 @@ from .decoding import listing as listing
 from .downloads import Download as Download
 from .labels import condition as condition
 from .prepared import PreparedDataset as PreparedDataset
-from .preparing import Contents as Contents
-from .preparing import Labels as Labels

@@ -1,4 +1,4 @@
-"""Data: where x comes from, and the batches that a step is played with."""
+"""Data sets: what one is, and how its rows reach the networks."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from genzoo.types import DataSpec, Split, Splits
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset(Component):
-    """A data set; what `spec` says is known before anything is downloaded."""
+    """A data set; its `spec` is known before anything is downloaded."""
 
     kind: ClassVar[str] = "datasets"
 
@@ -32,25 +32,25 @@ class Dataset(Component):
         """
 
     def with_found_classes(self, root: Path) -> "Dataset":
-        """Return the data set with what only its files say, such as class names, filled in; the default is itself."""
+        """Return the data set with the facts that only its files hold, such as class names; by default, itself."""
         return self
 
     def facts(self) -> dict[str, Any]:
-        """Return source, counts and how an x is made as JSON data, for its card; the default says nothing."""
+        """Return source, counts and the making of an x as JSON data, for its card; empty by default."""
         return {}
 
     def fingerprint(self, root: Path) -> str | None:
-        """Return a hash of the files it reads, so that a run goes on with the same data; None where it reads none."""
+        """Return a hash of the files it reads, so that a resumed run reads the same data; None without files."""
         return None
 
 
 def as_input(x: Tensor) -> Tensor:
-    """Return stored rows as networks read them: uint8 as float32 x/255, in [0, 1], and others unchanged."""
+    """Return stored rows (N, *shape) as networks read them: uint8 as float32 x/255 in [0, 1], others unchanged."""
     return x.float() / 255 if x.dtype == torch.uint8 else x
 
 
 def random_split(spec: DataSpec, rows: int, *, seed: int = 0) -> Split:
-    """Return random rows and labels of a data set's shape and types, for trying things out."""
+    """Return random rows and labels with the shapes and types of a data set, for tests and measurements."""
     source = generator("cpu", seed, "random rows")
     if spec.support == "unit":
         x = torch.randint(0, 256, (rows, *spec.shape), dtype=torch.uint8, generator=source)

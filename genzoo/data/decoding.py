@@ -1,4 +1,4 @@
-"""Decoding: from image files, on disk or inside an archive, to uint8 pixels of one shape. Needs no torch."""
+"""Decoding: image files, in a folder or an archive, as uint8 pixels of one shape. Needs no torch."""
 
 import hashlib
 import io
@@ -23,7 +23,7 @@ Pixels = numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.uint8]]
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-"""The readers that Pillow may use; its others include EPS, which runs Ghostscript on the file."""
+"""The formats that Pillow may read. Others are left out: EPS, for one, runs Ghostscript on the file."""
 _FILE_LIMIT = 2**28
 """Bytes beyond which no image file is opened."""
 
@@ -40,35 +40,36 @@ class ImageFault(NamedTuple):
 
 
 class Block(ABC):
-    """Some neighbouring rows of a data set that one worker reads at a time; it travels between processes."""
+    """Consecutive rows of a data set that one worker reads at a time. Blocks are pickled for worker processes."""
 
     rows: int
-    """How many."""
+    """The number of rows."""
 
     @abstractmethod
     def read(self, out: Pixels) -> list[ImageFault]:
-        """Fill `out` (rows, C, H, W), and return the rows that could not be read."""
+        """Fill `out` (rows, C, H, W) and return a fault for each row that could not be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTransform:
-    """How an image of any size and mode becomes (C, H, W) pixels; transparency is laid over white."""
+    """How an image of any size and mode becomes pixels (C, H, W). Transparent images are drawn on white."""
 
     size: tuple[int, int]
     """Width and height of the result."""
     channels: Literal[1, 3] = 3
     """1: grey, 3: RGB."""
     fit: Literal["given", "crop", "resize"] = "given"
-    """`given`: it must have that size; `crop`: the largest centred part of that shape, resized; or see `resized`."""
+    """`given`: the image must have that size; `crop`: its largest centred part of that shape is resized;
+    `resize`: it is resized to `resized`, and the part at `corner` is cut out."""
     resized: tuple[int, int] | None = None
-    """For `resize`: the size an image is brought to before the part at `corner` is cut out."""
+    """For `resize`: width and height before the part at `corner` is cut out."""
     corner: tuple[int, int] = (0, 0)
     """For `resize`: column and row of the upper left pixel of the part cut out."""
     upright: bool = False
     """Turn photographs as their EXIF orientation says."""
 
     def __call__(self, content: bytes) -> Pixels:
-        """Return the pixels (C, H, W) of an image file's content; raise whatever Pillow does for a damaged one."""
+        """Return the pixels (C, H, W) of an image file's content; for a damaged one, raise the error of Pillow."""
         with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
             if self.fit == "crop":
                 # JPEG decodes at a fraction of its size cheaply; three times the target keeps what the filter sees.
@@ -117,11 +118,11 @@ class ImageFiles(Block):
         faults = []
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)  # the last one counts first
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # the filter added last is tried first
             for row, name in enumerate(self.names):
                 try:
                     out[row] = self.transform(_content(self.place, name))
-                except Exception as error:  # Pillow's readers raise anything; the cause is reported with the name
+                except Exception as error:  # Pillow's readers raise errors of any type
                     faults.append(ImageFault(row, _printable(name), _cause_of(error)))
         return faults
 
@@ -135,45 +136,45 @@ def in_blocks(place: Path, names: list[str], transform: ImageTransform, *, rows:
 
 
 def image_names(folder: Path, part: str = "") -> list[str]:
-    """Return the names of all image files below `folder`/`part`, relative to `folder`, sorted; hidden ones left out."""
-    found = []
+    """Return the names of all image files below `folder`/`part`, relative to `folder`, sorted, without hidden ones."""
+    images = []
     for path, folders, names in os.walk(folder / part, onerror=_cannot_be_listed):
         folders[:] = [name for name in folders if not name.startswith(".")]
         below = Path(path).relative_to(folder).as_posix()
         prefix = "" if below == "." else f"{below}/"
-        found += [prefix + name for name in names if name[0] != "." and name.lower().endswith(_ENDINGS)]
-    return sorted(found)
+        images += [prefix + name for name in names if name[0] != "." and name.lower().endswith(_ENDINGS)]
+    return sorted(images)
 
 
 def _cannot_be_listed(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise UnreadableError(
-            f"{error.filename} cannot be read: {error.strerror}", "give yourself leave to read it, or leave it out"
+            f"{error.filename} cannot be read: {error.strerror}", "make it readable, or move it away"
         ) from error
 
 
 def listing(place: Path, names: list[str]) -> str:
-    """Return a hash of the files' names, sizes and times; of a ZIP archive, its size and time and the names in it."""
-    known = hashlib.sha256()
+    """Return a hash of the files' names, sizes and times; for a ZIP archive, of the names in it, its size and time."""
+    digest = hashlib.sha256()
     for path in [place] if place.is_file() else [place / name for name in names]:
         with readable(path):
-            found = path.stat()
-        known.update(f"{found.st_size} {found.st_mtime_ns}\n".encode())
-    known.update("\n".join(names).encode(errors="surrogateescape"))
-    return known.hexdigest()
+            status = path.stat()
+        digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
+    digest.update("\n".join(names).encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def _content(place: Path, name: str) -> bytes:
     if not place.is_file():
         path = place / name
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError("Is a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file")
-        if found.st_size > _FILE_LIMIT:
-            raise ValueError(f"{found.st_size:,} bytes are too many for an image")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("Is a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file")
+        if status.st_size > _FILE_LIMIT:
+            raise ValueError(f"{status.st_size:,} bytes are too many for an image")
         return path.read_bytes()
-    known = place.stat()
-    archive = _archive(place, (known.st_ino, known.st_size, known.st_mtime_ns))
+    status = place.stat()
+    archive = _archive(place, (status.st_ino, status.st_size, status.st_mtime_ns))
     if archive.getinfo(name).file_size > _FILE_LIMIT:
         raise ValueError(f"{archive.getinfo(name).file_size:,} bytes are too many for an image")
     return archive.read(name)
@@ -181,14 +182,14 @@ def _content(place: Path, name: str) -> bytes:
 
 @lru_cache(maxsize=2)
 def _archive(path: Path, state: tuple[int, ...]) -> zipfile.ZipFile:
-    """Return the open archive, anew when its `state` changed; nothing of it is ever written to disk."""
+    """Return the open archive; a changed `state` opens it again. Nothing in it is ever written to disk."""
     return zipfile.ZipFile(path)
 
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
         image.getexif()
-    except Exception:  # what a camera or editor wrote beside the pixels may be anything, and the pixels are whole
+    except Exception:  # EXIF data may be damaged in any way, and the pixels still be whole
         return image
     return ImageOps.exif_transpose(image)
 

@@ -1,4 +1,4 @@
-"""Downloads: a file fetched from ordered mirrors, resumed, checked against its hash, and put in place whole."""
+"""Downloads: a file is fetched from the first mirror that has it, resumed, checked by hash and put in place whole."""
 
 import hashlib
 import http.client
@@ -18,29 +18,29 @@ from genzoo.errors import UnreadableError
 from genzoo.storage import files
 
 ByteProgress = Callable[[int, int | None], None]
-"""Is told how many bytes there are, and of how many where that is known."""
+"""Called with the bytes fetched so far and the bytes in all, None if unknown."""
 
 _ATTEMPTS = 3
 _STALL = 30.0
-"""Seconds without a byte after which a connection is given up."""
+"""Seconds without a byte after which a connection is closed."""
 _PIECE = 2**18
 _RECORDS = "hashes.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """A file of a data set, where it is published and by what hash it is known."""
+    """A file of a data set, with its addresses and its published hash."""
 
     file: str
     """Its name in the folder of downloads."""
     urls: tuple[str, ...] = ()
-    """Mirrors, the first tried first; none where a person has to fetch it."""
+    """Mirrors in the order in which they are tried; empty if a person has to fetch the file."""
     md5: str | None = None
-    """As published; None: the hash of the first download is recorded, and every later one is checked against it."""
+    """The published MD5. If None, the hash of the first download is recorded, and later ones are checked against it."""
 
 
 class _Fault(Exception):
-    """Why one mirror did not deliver, and whether trying it again may help."""
+    """Why a mirror did not deliver the file; a `passing` fault may be gone at the next attempt."""
 
     def __init__(self, cause: str, *, passing: bool) -> None:
         super().__init__(cause)
@@ -58,7 +58,7 @@ def fetch(
     """Return the path of the checked file below `folder`, fetching it first where it is missing.
 
     `mirrors` are tried in place of the published addresses. One process fetches, others wait for it. Raises
-    `UnreadableError` naming what every mirror answered, or what belongs where if `offline`.
+    `UnreadableError` with the answer of every mirror, or with the path where the file belongs if `offline`.
     """
     path = folder / download.file
     if path.is_file():
@@ -66,8 +66,8 @@ def fetch(
         return path
     urls = tuple(mirrors) or download.urls
     if offline or not urls:
-        known = f" (MD5 {download.md5})" if download.md5 else ""
-        raise UnreadableError(f"{path} is missing", f"put {download.file}{known} there")
+        md5 = f" (MD5 {download.md5})" if download.md5 else ""
+        raise UnreadableError(f"{path} is missing", f"put {download.file}{md5} there")
     with files.storage(path):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".fetch.lock"):
@@ -78,22 +78,22 @@ def fetch(
 
 
 def check(download: Download, path: Path) -> None:
-    """Raise `UnreadableError` unless the file has its published hash, or the one recorded when it first came."""
-    expected, known_as = download.md5, "published"
+    """Raise `UnreadableError` unless the file has its published hash, or the hash recorded at its first download."""
+    expected, origin = download.md5, "published"
     if expected is None:
-        expected, known_as = _recorded(path), "recorded when it was first fetched"
+        expected, origin = _recorded(path), "recorded when it was first fetched"
     if expected is None:
         return
-    found = _hash(path, "md5" if download.md5 else "sha256")
-    if found != expected:
+    digest = _hash(path, "md5" if download.md5 else "sha256")
+    if digest != expected:
         raise UnreadableError(
-            f"{path} is not the file it should be: its hash is {found}, {known_as}: {expected}",
+            f"{path} is not the file it should be: its hash is {digest}, {origin}: {expected}",
             f"remove it and fetch it again: rm {path}",
         )
 
 
 def hashes(download: Download, path: Path) -> dict[str, Any]:
-    """Return how a file is known: its size, and its published or recorded hash."""
+    """Return the size of a file and its published and recorded hashes."""
     return {"bytes": path.stat().st_size, "md5": download.md5, "sha256": _recorded(path)}
 
 
@@ -118,24 +118,15 @@ def _fetch_from_any(download: Download, path: Path, urls: Sequence[str], report:
 
 
 def _fetch_from(url: str, part: Path, report: ByteProgress, *, may_continue: bool) -> bool:
-    """Complete `part` from `url`, and return whether that went on behind what was there."""
+    """Complete `part` from `url`, and return whether the bytes that were there already were kept."""
     tag_path = part.with_name(f"{part.name}.json")
-    have, tag = _kept(part, tag_path, url, may_continue)
-    headers = {"User-Agent": "genzoo", "Accept-Encoding": "identity"}
-    if have:
-        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": tag} if tag else {})
-    try:
-        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_STALL)
-    except urllib.error.HTTPError as error:
-        if error.code != 416:
-            raise _Fault(f"HTTP {error.code} {_reason_of(error.reason)}", passing=error.code >= 500) from error
-        if may_continue:  # nothing follows what we have: its hash tells whether it is whole, or of another file
+    have, tag = _partial(part, tag_path, url, may_continue)
+    answer = _request(url, have, tag)
+    if answer is None:
+        if may_continue:  # we have as many bytes as there are; the check of the hash follows
             return True
         part.unlink()
-        raise _Fault("another file than the one begun", passing=True) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        passing = not isinstance(error, ValueError) and not url.startswith("file:")
-        raise _Fault(_reason_of(getattr(error, "reason", error)), passing=passing) from error
+        raise _Fault("another file than the one begun", passing=True)
     with answer:
         if answer.headers.get_content_type() == "text/html":
             raise _Fault("a web page, not the file", passing=False)
@@ -157,16 +148,32 @@ def _fetch_from(url: str, part: Path, report: ByteProgress, *, may_continue: boo
     return have > 0
 
 
-def _kept(part: Path, tag_path: Path, url: str, may_continue: bool) -> tuple[int, str | None]:
-    """Return how many bytes of an earlier try may stand, and the server's name for that state of the file."""
+def _request(url: str, have: int, tag: str | None) -> Any:
+    """Return the server's answer for the bytes after the first `have`, or None if there are none (HTTP 416)."""
+    headers = {"User-Agent": "genzoo", "Accept-Encoding": "identity"}
+    if have:
+        headers |= {"Range": f"bytes={have}-"} | ({"If-Range": tag} if tag else {})
     try:
-        kept = json.loads(tag_path.read_text())
+        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_STALL)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:
+            return None
+        raise _Fault(f"HTTP {error.code} {_reason_of(error.reason)}", passing=error.code >= 500) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        passing = not isinstance(error, ValueError) and not url.startswith("file:")
+        raise _Fault(_reason_of(getattr(error, "reason", error)), passing=passing) from error
+
+
+def _partial(part: Path, tag_path: Path, url: str, may_continue: bool) -> tuple[int, str | None]:
+    """Return how many bytes of an earlier attempt can be kept, and the server's ETag or date for that file."""
+    try:
+        record = json.loads(tag_path.read_text())
         have = part.stat().st_size
     except (OSError, ValueError):
         return 0, None
-    if not isinstance(kept, dict):
+    if not isinstance(record, dict):
         return 0, None
-    tag = kept.get("tag") if kept.get("url") == url else None
+    tag = record.get("tag") if record.get("url") == url else None
     return (have, tag) if tag or may_continue else (0, None)
 
 
@@ -186,11 +193,11 @@ def _copy(answer: Any, part: Path, have: int, total: int | None, report: BytePro
 
 def _read_piece(answer: Any) -> bytes:
     try:
-        found = answer.read(_PIECE)
+        piece = answer.read(_PIECE)
     except (OSError, http.client.HTTPException) as error:
         raise _Fault(_reason_of(error), passing=True) from error
-    assert isinstance(found, bytes)
-    return found
+    assert isinstance(piece, bytes)
+    return piece
 
 
 def _reason_of(reason: Any) -> str:
@@ -201,24 +208,25 @@ def _check_new(download: Download, part: Path, *, continued: bool) -> None:
     """Check a complete download against its published hash, or record its hash where none is published."""
     tag_path = part.with_name(f"{part.name}.json")
     if download.md5 is not None:
-        found = _hash(part, "md5")
-        if found != download.md5:
+        md5 = _hash(part, "md5")
+        if md5 != download.md5:
             part.unlink()
             tag_path.unlink(missing_ok=True)
-            # The beginning may be of another mirror, or of another state of the file: once more from the start.
-            raise _Fault(f"another file (MD5 {found}, published: {download.md5})", passing=continued)
+            # The bytes that were kept may be of another mirror or version of the file: fetch it again from the start.
+            raise _Fault(f"another file (MD5 {md5}, published: {download.md5})", passing=continued)
     else:
         with part.open("rb") as file:
             beginning = file.read(64)
         if beginning.lstrip().lower().startswith((b"<!doctype", b"<html")):
             part.unlink()
             raise _Fault("a web page, not the file", passing=False)
-        records, found = part.parent / _RECORDS, _hash(part, "sha256")
-        known = _records(records)
-        if known.get(download.file, found) != found:
+        records_path, sha256 = part.parent / _RECORDS, _hash(part, "sha256")
+        records = _records(records_path)
+        if records.get(download.file, sha256) != sha256:
             part.unlink()
-            raise _Fault(f"another file than the first time (SHA-256 {found})", passing=False)
-        files.write_json(records, {"schema_version": files.SCHEMA_VERSION, "sha256": {**known, download.file: found}})
+            raise _Fault(f"another file than the first time (SHA-256 {sha256})", passing=False)
+        records[download.file] = sha256
+        files.write_json(records_path, {"schema_version": files.SCHEMA_VERSION, "sha256": records})
     tag_path.unlink(missing_ok=True)
 
 
@@ -229,8 +237,8 @@ def _recorded(path: Path) -> str | None:
 def _records(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    found = files.read_json(path, "a record of hashes").get("sha256", {})
-    return found if isinstance(found, dict) else {}
+    records = files.read_json(path, "a record of hashes").get("sha256", {})
+    return records if isinstance(records, dict) else {}
 
 
 def _hash(path: Path, kind: str) -> str:

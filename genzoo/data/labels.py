@@ -1,4 +1,4 @@
-"""Labels: as condition vectors y, how often each occurs, and draws by these frequencies."""
+"""Labels: condition vectors y made from them, their frequencies, and draws by these frequencies."""
 
 import torch
 from torch import Tensor
@@ -14,13 +14,13 @@ def condition(labels: Tensor | None, spec: DataSpec) -> Tensor | None:
     if labels is None:
         return None
     if labels.ndim == 1:
-        # one_hot would look at the labels, and so wait for the device
+        # one_hot reads the labels to check them, which would synchronise with the device
         return torch.eye(spec.condition_size, device=labels.device).index_select(0, labels.long())
     return labels.float()
 
 
 def label_frequencies(labels: Tensor | None, spec: DataSpec) -> list[float] | None:
-    """Return how often every class or attribute occurs, in [0, 1]."""
+    """Return how often every class or attribute occurs in `labels`, (N,) or (N, attributes), in [0, 1]."""
     if labels is None:
         return None
     if labels.ndim == 1:
@@ -31,9 +31,9 @@ def label_frequencies(labels: Tensor | None, spec: DataSpec) -> list[float] | No
 
 
 def draw_conditions(frequencies: list[float], spec: DataSpec, rows: int, source: torch.Generator) -> Tensor:
-    """Return (rows, condition_size) y: one class by its frequency, or every attribute by its own."""
+    """Return y (rows, condition_size), float32: a class per row, or each attribute independently, by frequency."""
     shares = torch.tensor(frequencies, device=source.device)
     if spec.class_names:
-        chosen = torch.multinomial(shares, rows, replacement=True, generator=source)
-        return torch.nn.functional.one_hot(chosen, len(frequencies)).float()
+        classes = torch.multinomial(shares, rows, replacement=True, generator=source)
+        return torch.nn.functional.one_hot(classes, len(frequencies)).float()
     return torch.bernoulli(shares.expand(rows, -1), generator=source)

@@ -1,4 +1,4 @@
-"""Prepared data sets: read from the memory-mapped file that `genzoo data prepare` made of their images."""
+"""Prepared data sets: images read from the memory-mapped file that `genzoo data prepare` wrote."""
 
 from abc import abstractmethod
 from dataclasses import dataclass, fields
@@ -11,10 +11,11 @@ from torch import Tensor
 
 from genzoo.components import to_json
 from genzoo.data import downloads, preparing
+from genzoo.data.contents import Contents
 from genzoo.data.dataset import Dataset
 from genzoo.data.decoding import ImageTransform
 from genzoo.data.downloads import Download
-from genzoo.data.preparing import SPLITS, Contents
+from genzoo.data.prepared_card import AGAIN, CARD, IMAGES, LABELS, SPLITS, read_card
 from genzoo.errors import UnreadableError
 from genzoo.types import Split, Splits
 
@@ -24,17 +25,17 @@ class PreparedDataset(Dataset):
     """A data set of images that is decoded once, into the folder `place` below the folder of data sets."""
 
     origin: ClassVar[str]
-    """Where it comes from."""
+    """Where the data set is published."""
     downloads: ClassVar[tuple[Download, ...]] = ()
-    """The files that `genzoo data fetch` gets, or that a person puts below `downloads/NAME`."""
+    """The files that `genzoo data fetch` gets, or that a person puts into `downloads/NAME`."""
     by_hand: ClassVar[tuple[str, ...]] = ()
-    """What a person has to do where nothing can be fetched, a line per step."""
+    """The steps a person takes to get what cannot be fetched, one line each."""
     rows: ClassVar[dict[str, int]] = {}
-    """How many images the whole data set has, by split, where that is known."""
+    """The number of images in each split of the whole data set, if it is known."""
 
     @property
     def place(self) -> str:
-        """The name of its folder; data sets that are made differently have different ones."""
+        """The name of its folder. Fields that change the pixels change this name."""
         return self.name
 
     @property
@@ -44,10 +45,10 @@ class PreparedDataset(Dataset):
 
     @abstractmethod
     def contents(self, source: Path) -> Contents:
-        """Return what lies at `source`, without decoding it; raise `UnreadableError` where something is missing."""
+        """Return what `source` holds, without decoding it; raise `UnreadableError` if something is missing."""
 
     def about(self) -> dict[str, Any]:
-        """Return what decides its pixels, for the card of what is prepared."""
+        """Return everything that its pixels depend on, for the card of the prepared data set."""
         return {"dataset": self.name, "fields": to_json(self), "images": str(self.transform)}
 
     def facts(self) -> dict[str, Any]:
@@ -56,11 +57,11 @@ class PreparedDataset(Dataset):
             "source": self.origin,
             "files": [
                 {
-                    "file": one.file,
-                    "urls": list(one.urls),
-                    "md5": one.md5 or "not published; that of the first download counts",
+                    "file": download.file,
+                    "urls": list(download.urls),
+                    "md5": download.md5 or "not published; that of the first download counts",
                 }
-                for one in self.downloads
+                for download in self.downloads
             ],
             "by_hand": list(self.by_hand),
             "rows": self.rows,
@@ -69,38 +70,38 @@ class PreparedDataset(Dataset):
         }
 
     def card(self, root: Path) -> dict[str, Any]:
-        """Return the card of what is prepared below `root`; raise `UnreadableError` saying how to get it."""
+        """Return the card of the prepared data set; raise `UnreadableError` with the command that prepares it."""
         place = root / self.place
-        if not (place / preparing.CARD).is_file():
+        if not (place / CARD).is_file():
             raise UnreadableError(f"data set '{self.name}' is not prepared: {place} has no card", self.remedy())
-        card = preparing.read_card(place)
+        card = read_card(place)
         if tuple(card["shape"]) != self.spec.shape:
             raise UnreadableError(
                 f"{place} holds images of shape {card['shape']}, expected {list(self.spec.shape)}",
-                preparing.AGAIN,
+                AGAIN,
             )
         return card
 
     def fingerprint(self, root: Path) -> str:
         """Return the SHA-256 of the prepared images."""
-        return str(self.card(root)["files"][preparing.IMAGES]["sha256"])
+        return str(self.card(root)["files"][IMAGES]["sha256"])
 
     def load(self, root: Path) -> Splits:
-        """Return the three splits, memory-mapped: pages are read when they are used."""
+        """Return the three splits, memory-mapped: rows are read from disk when they are used."""
         card, place = self.card(root), root / self.place
-        images = _mapped(place / preparing.IMAGES, "images")
-        labels = _mapped(place / preparing.LABELS, "labels") if preparing.LABELS in card["files"] else None
+        images = _mapped(place / IMAGES, "images")
+        labels = _mapped(place / LABELS, "labels") if LABELS in card["files"] else None
         rows = card["splits"][SPLITS[-1]][1]
         if (images.dtype, images.shape) != (torch.uint8, (rows, *self.spec.shape)):
-            raise UnreadableError(f"{place / preparing.IMAGES} does not hold the images of its card", preparing.AGAIN)
+            raise UnreadableError(f"{place / IMAGES} does not hold the images of its card", AGAIN)
         if labels is not None and len(labels) != rows:
-            raise UnreadableError(f"{place / preparing.LABELS} does not hold a label for each image", preparing.AGAIN)
+            raise UnreadableError(f"{place / LABELS} does not hold a label for each image", AGAIN)
         if not self.spec.condition_size:
             labels = None
         return Splits(*(_split(images, labels, slice(*card["splits"][name])) for name in SPLITS))
 
     def remedy(self) -> str:
-        """Return what to type to have the data set."""
+        """Return the commands that fetch and prepare the data set."""
         from_where = "" if self.downloads and not self.by_hand else " --source PATH"
         settings = "".join(
             f" --set dataset.{field.name}={value}"
@@ -110,13 +111,13 @@ class PreparedDataset(Dataset):
         fetch = f"genzoo data fetch {self.name}, then: " if self.downloads or self.by_hand else ""
         return (
             f"type: {fetch}genzoo data prepare {self.name}{from_where}{settings}\n"
-            "data sets that need nothing from elsewhere are listed by: genzoo data status"
+            "data sets that need no files are listed by: genzoo data status"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetChoice:
-    """A data set to be fetched or prepared: the root that `--set dataset.…` reaches there."""
+    """A data set to be fetched or prepared, as the root of the paths of `--set dataset.…`."""
 
     dataset: Dataset
 
@@ -124,17 +125,18 @@ class DatasetChoice:
 def _mapped(path: Path, name: str) -> Tensor:
     try:
         with safe_open(path, framework="pt") as file:
-            found = file.get_tensor(name)
+            tensor = file.get_tensor(name)
     except (OSError, SafetensorError) as error:
-        raise UnreadableError(f"{path} is not readable as safetensors: {error}", preparing.AGAIN) from error
-    assert isinstance(found, Tensor)
-    return found
+        raise UnreadableError(f"{path} is not readable as safetensors: {error}", AGAIN) from error
+    assert isinstance(tensor, Tensor)
+    return tensor
 
 
 def _split(images: Tensor, labels: Tensor | None, rows: slice) -> Split:
-    own = None if labels is None else labels[rows]
-    known = own is not None and (own.ndim > 1 or bool((own >= 0).all()))
-    return Split(images[rows], own if known else None)
+    """Return some rows of images (N, C, H, W) and labels (N,) or (N, attributes); labels of −1 are unknown."""
+    split_labels = None if labels is None else labels[rows]
+    is_labelled = split_labels is not None and (split_labels.ndim > 1 or bool((split_labels >= 0).all()))
+    return Split(images[rows], split_labels if is_labelled else None)
 
 
 def fetch_dataset(
@@ -145,21 +147,21 @@ def fetch_dataset(
     offline: bool = False,
     report: downloads.ByteProgress = lambda done, total: None,
 ) -> list[Path]:
-    """Return the checked files of a data set below `root`/downloads/NAME, fetching those that are missing.
+    """Return the paths of a data set's checked files in `root`/downloads/NAME, after fetching missing ones.
 
-    `source` is a folder or an address that has them all under their names, in place of the published mirrors.
+    `source` is a folder or an address that holds all files by name; it replaces the published mirrors.
     """
     folder = downloaded(dataset, root)
     base = None if source is None else source if "://" in source else Path(source).absolute().as_uri()
     return [
         downloads.fetch(
-            one,
+            download,
             folder,
-            mirrors=() if base is None else (f"{base.rstrip('/')}/{one.file}",),
+            mirrors=() if base is None else (f"{base.rstrip('/')}/{download.file}",),
             offline=offline,
             report=report,
         )
-        for one in dataset.downloads
+        for download in dataset.downloads
     ]
 
 
@@ -173,17 +175,17 @@ def prepare_dataset(
     replace: bool = False,
     report: preparing.ImageProgress = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Decode what lies at `source`, by default what was fetched, into its place below `root`, and return the card.
+    """Decode the files at `source`, by default the fetched ones, into the data set's folder, and return its card.
 
-    Files with a known hash are checked first.
+    Files whose hash is published or recorded are checked first.
     """
     place = downloaded(dataset, root) if source is None else source
     if not place.exists():
         raise UnreadableError(f"{place} does not exist", dataset.remedy())
-    known = {one.file: one for one in dataset.downloads}
-    for path in [place] if place.is_file() else [place / name for name in known]:
-        if path.name in known and path.is_file():
-            downloads.check(known[path.name], path)
+    by_name = {download.file: download for download in dataset.downloads}
+    for path in [place] if place.is_file() else [place / name for name in by_name]:
+        if path.name in by_name and path.is_file():
+            downloads.check(by_name[path.name], path)
     return preparing.prepare(
         dataset.contents(place),
         root / dataset.place,
@@ -197,5 +199,5 @@ def prepare_dataset(
 
 
 def downloaded(dataset: PreparedDataset, root: Path) -> Path:
-    """Return where the files of a data set are fetched to."""
+    """Return the folder that the files of a data set are fetched to."""
     return root / "downloads" / dataset.name

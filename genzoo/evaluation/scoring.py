@@ -8,8 +8,8 @@ from genzoo.components import from_json, to_json
 from genzoo.errors import GenzooError, warn
 from genzoo.evaluation.metrics import Metric, evaluate_model
 from genzoo.evaluation.model import Model
+from genzoo.host.discovery import registry
 from genzoo.host.isolation import plugin_errors, removal
-from genzoo.host.registry import registry
 from genzoo.randomness import preserved
 from genzoo.storage.run_folder import Run
 from genzoo.types import SplitName, Splits

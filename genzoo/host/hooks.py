@@ -17,9 +17,9 @@ class lazy(NamedTuple):
     """A component or recipe that is imported when it is first needed, so that listing it stays fast."""
 
     name: str
-    """The name it goes by; a component's own `name` must agree."""
+    """Its name, which must equal the component's own `name`."""
     target: str
-    """Where it is: `package.module:Name`."""
+    """Where to import it from: `package.module:Name`."""
     summary: str
     """One line for `genzoo list`."""
 
@@ -51,7 +51,7 @@ def genzoo_recipes() -> Offers:  # type: ignore[empty-body]
 def genzoo_default_recipe() -> str:  # type: ignore[empty-body]
     """Return the name of the recipe of a training that names none.
 
-    Of several plugins that offer one, the first by the name of its distribution counts, genzoo's own after all others.
+    If several plugins offer one, the first by name of distribution counts; genzoo's own comes last.
     """
 
 

@@ -1,4 +1,4 @@
-"""Guests: the code of plugins, run so that what it prints and raises stays its own. Needs no torch."""
+"""Isolation: runs the code of plugins, sends what it prints to stderr and names the plugin in its errors."""
 
 import os
 import sys
@@ -11,18 +11,18 @@ from genzoo.text import in_a_line
 
 
 class _Diversion:
-    """Where stdout goes while any thread hosts a plugin: the first one in diverts it, the last one out restores it."""
+    """Diverts stdout to stderr while any thread runs a plugin: the first diverts, the last restores."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._hosts = 0
+        self._threads = 0
         self._stdout = sys.stdout
         self._descriptor: int | None = None
 
     def enter(self) -> None:
         with self._lock:
-            self._hosts += 1
-            if self._hosts == 1:
+            self._threads += 1
+            if self._threads == 1:
                 self._stdout = sys.stdout
                 _flush(self._stdout)
                 with suppress(OSError):  # a process may have no stdout, or no stderr
@@ -32,9 +32,9 @@ class _Diversion:
 
     def leave(self) -> None:
         with self._lock:
-            self._hosts -= 1
-            if self._hosts == 0:
-                _flush(self._stdout)  # what somebody wrote to it all the same
+            self._threads -= 1
+            if self._threads == 0:
+                _flush(self._stdout)  # what code that kept the old stream wrote to it
                 if self._descriptor is not None:
                     os.dup2(self._descriptor, 1)
                     os.close(self._descriptor)
@@ -47,7 +47,7 @@ _diversion = _Diversion()
 
 @contextmanager
 def stdout_to_stderr() -> Iterator[None]:
-    """Send what the process writes to stdout, by Python or past it, to stderr: stdout is for results."""
+    """Send all that the process writes to stdout, by Python or by C, to stderr: stdout is for results."""
     _diversion.enter()
     try:
         yield
@@ -57,9 +57,9 @@ def stdout_to_stderr() -> Iterator[None]:
 
 @contextmanager
 def plugin_errors(what: str, remedy: str) -> Iterator[None]:
-    """Host a plugin's code; what it raises or exits with becomes a `PluginError` that begins with `what`.
+    """Run a plugin's code; an error or exit becomes a `PluginError` that begins with `what`.
 
-    Memory that ends becomes a `ResourceError`; genzoo's own errors and interruptions pass.
+    Running out of memory becomes a `ResourceError`; genzoo's own errors and interruptions pass.
     """
     with stdout_to_stderr():
         try:
@@ -72,10 +72,10 @@ def plugin_errors(what: str, remedy: str) -> Iterator[None]:
 
 
 def removal(*distributions: str) -> str:
-    """Return what to do about broken plugins."""
+    """Return the remedy for broken plugins."""
     return f"repair or remove the plugin: pip uninstall {' '.join(distributions)}"
 
 
 def _flush(stream: object) -> None:
-    with suppress(OSError, ValueError, AttributeError):  # who writes to it next will be told, under their own name
+    with suppress(OSError, ValueError, AttributeError):  # the next write to it raises the error where it belongs
         stream.flush()  # type: ignore[attr-defined]

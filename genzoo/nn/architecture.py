@@ -1,4 +1,4 @@
-"""Architectures: what turns the shape of the data into networks."""
+"""Architectures: families of networks, built for the shape of the data."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from genzoo.types import DataSpec, Posterior, Sees
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture(Component):
-    """A family of networks; a game asks it for the parts that it plays with."""
+    """A family of networks, from which a game builds the networks that it needs."""
 
     kind: ClassVar[str] = "architectures"
     posteriors: ClassVar[tuple[Posterior, ...]]
@@ -23,7 +23,7 @@ class Architecture(Component):
     latent: int
     """The length of z, at least 1."""
     init_std: float | None = None
-    """Weights of linear maps and convolutions start as N(0, init_std²), their biases as 0; None: as torch does."""
+    """Weights of linear maps and convolutions start as N(0, init_std²), biases as 0; None: torch's defaults."""
 
     def __post_init__(self) -> None:
         if self.latent < 1:
@@ -33,7 +33,7 @@ class Architecture(Component):
 
     @abstractmethod
     def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> Encoder:
-        """Return an encoder; `posterior` None is the default one, `condition` the embedded y's length (0: no y)."""
+        """Return an encoder; None is the default `posterior`, `condition` the length of the embedded y (0: no y)."""
 
     @abstractmethod
     def decoder(self, data: DataSpec, *, condition: int = 0) -> Decoder:
@@ -41,10 +41,10 @@ class Architecture(Component):
 
     @abstractmethod
     def critic(self, data: DataSpec, *, sees: Sees = "xz", condition: int = 0, outputs: int = 1) -> JointCritic:
-        """Return a critic of the parts that it `sees`, with `outputs` logits per row; `condition` as for `encoder`."""
+        """Return a critic that `sees` x, z or both, with `outputs` logits per row; `condition` as for `encoder`."""
 
     def embedder(self, data: DataSpec) -> Embedder:
-        """Return the map from y to its embedding, one for all networks of a game; the default leaves y as it is."""
+        """Return the map from y to its embedding, shared by all networks of a game; by default, the identity."""
         return PassOn(data)
 
     def initialise(self, networks: Networks, images: Tensor) -> None:
@@ -56,17 +56,17 @@ class Architecture(Component):
     @final
     def choose(self, posterior: Posterior | None) -> Posterior:
         """Return `posterior`, or the default where it is None; raise `SettingsError` for one that is not offered."""
-        chosen = posterior or self.posteriors[0]
-        if chosen not in self.posteriors:
+        posterior = posterior or self.posteriors[0]
+        if posterior not in self.posteriors:
             raise SettingsError(
-                f"architecture '{self.name}' offers no {chosen} posterior",
+                f"architecture '{self.name}' offers no {posterior} posterior",
                 f"it offers: {', '.join(self.posteriors)}",
             )
-        return chosen
+        return posterior
 
 
 class LinearEmbedder(nn.Linear, Embedder):
-    """One linear map from y (N, condition_size) to `size` numbers; its weights stay as drawn unless `trained`."""
+    """A linear map from y (N, condition_size) to (N, size); its initial weights are kept unless `trained`."""
 
     def __init__(self, data: DataSpec, size: int, *, trained: bool = True) -> None:
         super().__init__(_labelled(data), size)
@@ -74,14 +74,14 @@ class LinearEmbedder(nn.Linear, Embedder):
 
 
 class PassOn(Embedder):
-    """The embedding that leaves y as it is."""
+    """The identity as an embedding."""
 
     def __init__(self, data: DataSpec) -> None:
         super().__init__()
         self.out_features = _labelled(data)
 
     def forward(self, y: Tensor) -> Tensor:
-        """Return `y`."""
+        """Return `y` (N, condition_size)."""
         return y
 
 

@@ -1,4 +1,4 @@
-"""What a game is played with: encoder, decoder, joint critic, and the set of networks that holds them."""
+"""The networks of a game: interfaces of encoder, decoder, joint critic and embedder, and the set of them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -41,13 +41,13 @@ _ROW_WISE: set[type[nn.Module]] = {
 
 
 def row_wise(module_class: _ModuleClass) -> _ModuleClass:
-    """Declare (as a class decorator) that the class's own code never mixes the rows of a batch."""
+    """Declare, as a class decorator, that the class's own code never mixes the rows of a batch."""
     _ROW_WISE.add(module_class)
     return module_class
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """Return a half-precision tensor as float32 and any other as it is, for losses and statistics."""
+    """Return a half-precision tensor of any shape as float32, and any other unchanged, for losses and statistics."""
     return tensor.float() if tensor.element_size() < 4 else tensor
 
 
@@ -62,12 +62,12 @@ class Encoder(nn.Module, ABC):
         """
 
     def features(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
-        """Return named activations (N, …), input side first, for probes; none unless overridden."""
+        """Return activations (N, …) of `x` (N, *shape) by name, input side first, for probes; by default, none."""
         return {}
 
 
 class Decoder(nn.Module, ABC):
-    """Maps z to x; `support` says where x lives."""
+    """Maps z to x; `support` is the range of x."""
 
     def __init__(self, *, support: Support) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return x (N, *shape) before the output nonlinearity, given z (N, latent) and the embedded y."""
+        """Return x (N, *shape) before the output nonlinearity, for z (N, latent) and the embedded y (N, condition)."""
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return x (N, *shape): the sigmoid of the logits for `unit` support, the logits for `real`."""
@@ -84,10 +84,10 @@ class Decoder(nn.Module, ABC):
 
 
 class JointCritic(nn.Module, ABC):
-    """Tells the data side (high logits) from the prior side of a joint sample."""
+    """Distinguishes joint samples of the data side (high logits) from those of the prior side (low logits)."""
 
     outputs: int = 1
-    """Logits per row: verdicts have logits (N,) for 1 and (N, K) for K."""
+    """Logits per row: the logits of a verdict are (N,) for 1 and (N, K) for K."""
 
     @abstractmethod
     def forward(self, joint: Joint) -> Verdict:
@@ -95,12 +95,12 @@ class JointCritic(nn.Module, ABC):
 
     @cached_property
     def couples_rows(self) -> bool:
-        """Whether a row's verdict may depend on other rows, as with batch statistics; True when unsure."""
+        """Whether a row's verdict may depend on other rows, as with batch norm; True for unknown modules."""
         return any(type(module) not in _ROW_WISE for module in self.modules())
 
 
 class Embedder(nn.Module, ABC):
-    """Maps a condition vector to the embedding that the networks of a game are given in its place."""
+    """Maps a condition vector y to its embedding, which the networks of a game read in place of y."""
 
     out_features: int
     """The size of the embedding: what encoder, decoder and critic take as `condition`."""
@@ -111,9 +111,9 @@ class Embedder(nn.Module, ABC):
 
 
 class Networks(nn.Module):
-    """The networks of one game; parts that it does not have are None, further parts go by any name.
+    """The networks of one game. Absent networks are None; `parts` are further ones, by name.
 
-    A method that needs a part which is None raises `SettingsError`.
+    A method that needs an absent network raises `SettingsError`.
     """
 
     encoder: Encoder | None
@@ -140,11 +140,11 @@ class Networks(nn.Module):
         self._frozen: tuple[str, ...] = ()
 
     def call(self, rule: "Callable[[Networks, *_Values], _Answer]", *values: *_Values) -> _Answer:
-        """Return `rule(self, *values)`; what stands in for networks may compile the rule, or batch it."""
+        """Return `rule(self, *values)`; other `GameNetworks` compile the rule, or batch it over replicas."""
         return rule(self, *values)
 
     def rows_per_update(self, part: str) -> int:
-        """Return how often the network called `part` sees a row of the batch in one update: a critic, on both sides."""
+        """Return how many rows the network `part` reads per row of the batch in an update: 2 for a critic."""
         return 2 if part == "critic" else 1
 
     @property
@@ -164,11 +164,11 @@ class Networks(nn.Module):
         return _present(self.decoder, "decoder")(z, self._condition(y))  # type: ignore[no-any-return]
 
     def decode_logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return x (N, *shape) as `decode` does, before the output nonlinearity."""
+        """Return what `decode` returns, (N, *shape), before the output nonlinearity."""
         return _present(self.decoder, "decoder").logits(z, self._condition(y))
 
     def judge(self, joint: Joint) -> Verdict:
-        """Return the critic's verdict on `joint`, whose y is embedded already."""
+        """Return the critic's verdict on `joint` (N rows), whose y is embedded already."""
         return _present(self.critic, "critic")(joint)  # type: ignore[no-any-return]
 
     def embed(self, y: Tensor | None) -> Tensor:
@@ -182,7 +182,7 @@ class Networks(nn.Module):
         return embedder(y)  # type: ignore[no-any-return]
 
     def freeze(self, name: str, part: nn.Module) -> None:
-        """Set the network called `name` to `part`; it is not trained, and stays in inference mode."""
+        """Set the network called `name` to `part`, which is not trained and stays in inference mode."""
         setattr(self, name, part.requires_grad_(False))
         self._frozen = (*self._frozen, name)
         self.train(self.training)
@@ -200,10 +200,10 @@ class Networks(nn.Module):
 
 
 class GameNetworks(Protocol):
-    """Networks as a game's gradients are taken through them: as they are, compiled, or of many replicas at once."""
+    """The networks through which a game takes its gradients: plain, compiled, or many replicas at once."""
 
     def call(self, rule: Callable[[Networks, *_Values], _Answer], *values: *_Values) -> _Answer:
-        """Return `rule(networks, *values)`; of R replicas, every tensor in `values` and answer has R in front."""
+        """Return `rule(networks, *values)`; with R replicas, the tensors of values and answer are (R, …)."""
 
 
 _Part = TypeVar("_Part", bound=nn.Module)

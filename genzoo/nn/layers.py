@@ -1,4 +1,4 @@
-"""The layers that torch lacks: maxout, a bias for every position, and batch norm over several processes."""
+"""Layers that torch lacks: maxout, a bias per position, and batch norm over the rows of all ranks."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class MaxoutLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, C/pieces, …) for `x` (N, C, …)."""
-        # not amax: sharing the gradient among equal pieces takes several times as long
+        # max, because the gradient of amax, which is shared among equal pieces, takes several times as long
         return x.reshape(len(x), -1, self.pieces, *x.shape[2:]).max(2).values
 
 
@@ -41,7 +41,10 @@ class UntiedBias(nn.Module):
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all ranks, and so of its gradients (torch's own differentiable all_reduce is on its way out)."""
+    """The sum of a tensor over all ranks; its gradient is the sum of the ranks' gradients.
+
+    torch's own differentiable all_reduce is deprecated.
+    """
 
     @staticmethod
     def forward(context: Any, value: Tensor) -> Tensor:
@@ -57,46 +60,47 @@ class _Sum(torch.autograd.Function):
 
 
 class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch norm over the rows of all ranks, each of which has equally many."""
+    """Batch norm over the rows of all ranks, which have equally many each."""
 
     @classmethod
     def of(cls, local: nn.modules.batchnorm._BatchNorm) -> "GlobalBatchNorm":
-        """Return the global form of a batch norm, with the same parameters and buffers."""
-        found = cls(local.num_features, local.eps, local.momentum, local.affine, local.track_running_stats)
-        found._parameters, found._buffers = local._parameters, local._buffers
-        return found.train(local.training)
+        """Return `local` over all ranks, with the same parameters and buffers."""
+        norm = cls(local.num_features, local.eps, local.momentum, local.affine, local.track_running_stats)
+        norm._parameters, norm._buffers = local._parameters, local._buffers
+        return norm.train(local.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised `x` (N, C, …)."""
+        """Return (N, C, …): `x` (N, C, …) normalised with the mean and variance (C,) of all ranks' rows."""
         if not self.training:
             return super().forward(x)
         values = at_least_float32(x)
-        dims = [0, *range(2, x.ndim)]
+        dims = [0, *range(2, x.ndim)]  # rows and positions: every dimension but the channels
         ranks = dist.get_world_size()
         mean: Tensor = _Sum.apply(values.mean(dims)) / ranks
-        centred = values - mean.view(1, -1, *(1 for _ in dims[1:]))
+        shape = (1, -1, *(1 for _ in dims[1:]))  # (1, C, 1, …), to broadcast (C,) over rows and positions
+        centred = values - mean.view(shape)
         variance: Tensor = _Sum.apply(centred.square().mean(dims)) / ranks
-        self._remember(mean.detach(), variance.detach(), x.numel() // len(mean) * ranks)
-        shape = (1, -1, *(1 for _ in dims[1:]))
-        found: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
+        self._update_statistics(mean.detach(), variance.detach(), x.numel() // len(mean) * ranks)
+        normalised: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
-            found = found * self.weight.view(shape) + self.bias.view(shape)
-        return found.to(x.dtype)
+            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
+        return normalised.to(x.dtype)
 
     def _check_input_dim(self, input: Tensor) -> None:
         pass
 
-    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+    def _update_statistics(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Move the running statistics towards the mean and variance (C,) of `count` numbers per channel."""
         if self.num_batches_tracked is None or self.running_mean is None or self.running_var is None:
             return
         self.num_batches_tracked.add_(1)
         share = 1 / self.num_batches_tracked.float() if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(variance * (count / max(count - 1, 1)), share)
+        self.running_var.lerp_(variance * (count / max(count - 1, 1)), share)  # the unbiased variance, as torch keeps
 
 
 def synchronise(networks: nn.Module) -> None:
-    """Put `GlobalBatchNorm` in the place of every batch norm."""
+    """Replace every batch norm in `networks` by a `GlobalBatchNorm`."""
     for module in list(networks.modules()):
         for name, child in module.named_children():
             if isinstance(child, nn.modules.batchnorm._BatchNorm):

@@ -1,4 +1,4 @@
-"""Stacks: the one function that turns a layer table into a module, and that module."""
+"""Stacks: modules built from layer tables."""
 
 from itertools import islice
 
@@ -11,7 +11,10 @@ from genzoo.nn.tables import LayerCard, Shape, Table, lay_out, show_shape
 
 
 def build(table: Table, given: Shape, *, gives: Shape | None = None) -> "Stack":
-    """Return the table as a module for inputs (N, *given); refuse one that does not give (N, *gives)."""
+    """Return the table as a module for inputs (N, *given).
+
+    Raises `SettingsError` for a table that does not fit its input, or whose output is not (N, *gives).
+    """
     cards = lay_out(table, given)
     output = cards[-1].output if cards else given
     if gives is not None and output != gives:
@@ -22,10 +25,10 @@ def build(table: Table, given: Shape, *, gives: Shape | None = None) -> "Stack":
 
 @row_wise
 class Layer(nn.Sequential):
-    """One row as a module: its steps in order, the nonlinearity last."""
+    """A row of a table as a module: its steps in order, the nonlinearity last."""
 
     def __init__(self, card: LayerCard) -> None:
-        row, mapped = card.row, card.row.map_shape(card.given)
+        row, mapped = card.row, card.row.map_shape(card.given)  # mapped: the shape after the linear map
         steps: list[nn.Module] = []
         if row.input_dropout:
             steps.append(nn.Dropout(row.input_dropout))
@@ -40,19 +43,19 @@ class Layer(nn.Sequential):
         super().__init__(*steps, row.nonlinearity.module())
 
     def preactivation(self, x: Tensor) -> Tensor:
-        """Return the row's values before its nonlinearity, for `x` (N, *given)."""
+        """Return the row's values before its nonlinearity, (N, maps, …), for `x` (N, *given)."""
         for step in islice(self, len(self) - 1):
             x = step(x)
         return x
 
     def activation(self, x: Tensor) -> Tensor:
-        """Return the nonlinearity of the row's `preactivation`."""
+        """Return the row's output (N, *output) for its preactivation `x`."""
         return self[-1](x)  # type: ignore[no-any-return]
 
 
 @row_wise
 class Stack(nn.Module):
-    """A table as a module; `cards` tells its sizes and costs."""
+    """A table as a module; `cards` holds the sizes and costs of its rows."""
 
     def __init__(self, cards: tuple[LayerCard, ...], given: Shape) -> None:
         super().__init__()
@@ -62,30 +65,30 @@ class Stack(nn.Module):
         self.layers = nn.ModuleList(Layer(card) for card in cards)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (N, *output) for `x` (N, …) that holds as many numbers per row as `given`."""
+        """Return (N, *output) for `x` (N, *given), or (N, …) with as many numbers per row."""
         return self.until(x, len(self.layers))
 
     def until(self, x: Tensor, count: int) -> Tensor:
-        """Return what the first `count` rows make of `x`."""
+        """Return the output of the first `count` rows of the table for `x`, as `forward` takes it."""
         x = self._as_given(x)
         for layer in islice(self.layers, count):
             x = layer(x)
         return x
 
     def logits(self, x: Tensor) -> Tensor:
-        """Return `forward` before the last row's nonlinearity."""
+        """Return the output for `x` before the last row's nonlinearity."""
         last = self.layers[-1]
         assert isinstance(last, Layer)
         return last.preactivation(self.until(x, len(self.layers) - 1))
 
     def preactivations(self, x: Tensor) -> list[Tensor]:
-        """Return every row's values before its nonlinearity, and after them the stack's output."""
-        x, found = self._as_given(x), []
+        """Return the preactivation (N, maps, …) of every row, and last the stack's output (N, *output)."""
+        x, values = self._as_given(x), []
         for layer in self.layers:
             assert isinstance(layer, Layer)
-            found.append(layer.preactivation(x))
-            x = layer.activation(found[-1])
-        return [*found, x]
+            values.append(layer.preactivation(x))
+            x = layer.activation(values[-1])
+        return [*values, x]
 
     def _as_given(self, x: Tensor) -> Tensor:
         return x if x.shape[1:] == self.given else x.reshape(len(x), *self.given)

@@ -17,8 +17,8 @@ from genzoo.types import Code, DataSpec, Joint, Posterior, Sees, Verdict
 class TableEncoder(Encoder):
     """An encoder of two tables: `body` reads x, `head` reads the body's output joined with y.
 
-    The head gives [mean, log σ] (2·latent numbers, mean first) for a `gaussian` posterior and z (latent numbers)
-    otherwise; an `implicit` posterior of vector data reads [x, noise] at the body's input.
+    For a `gaussian` posterior the head's output is [mean, log σ] (2·latent numbers), otherwise z (latent numbers).
+    For an `implicit` posterior, which needs vector data, the body reads [x, noise] (D + latent numbers).
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class TableEncoder(Encoder):
         self.head = build(head, joined, gives=(numbers, *(1 for _ in joined[1:])))
 
     def forward(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Code:
-        """Return the code of `x` (N, *shape); `noise` (N, latent); `y` (N, condition) or None."""
+        """Return the code of `x` (N, *shape), with `noise` (N, latent) and the embedded `y` (N, condition) or None."""
         inputs = torch.cat([x, noise], dim=1) if self.posterior == "implicit" else x
         outputs = self.head(_join(self.body(inputs), y)).flatten(1)
         if self.posterior != "gaussian":
@@ -53,32 +53,32 @@ class TableEncoder(Encoder):
         return Code(z=mean + log_std.exp() * noise, mean=mean, log_std=log_std)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
-        """Return the body's rows before their nonlinearities and, where there is one, the mean."""
+        """Return the preactivations of the body's rows, and the mean (N, latent); nothing for an implicit posterior."""
         if self.posterior == "implicit":
             return {}
         *rows, output = self.body.preactivations(x)
-        found = {f"body.{number}": row for number, row in enumerate(rows, start=1)}
+        features = {f"body.{number}": row for number, row in enumerate(rows, start=1)}
         outputs = self.head(_join(output, y)).flatten(1)
-        return found | {"mean": outputs.chunk(2, dim=1)[0] if self.posterior == "gaussian" else outputs}
+        return features | {"mean": outputs.chunk(2, dim=1)[0] if self.posterior == "gaussian" else outputs}
 
 
 @row_wise
 class TableDecoder(Decoder):
     """A decoder of one table that reads z joined with y.
 
-    The last row has to end in `Sigmoid` for data of `unit` support, and in `Identity` for `real` ones.
+    The last row must end in `Sigmoid` for data of `unit` support, and in `Identity` for `real` support.
     """
 
     def __init__(self, data: DataSpec, *, latent: int, table: Table, condition: int = 0) -> None:
         super().__init__(support=data.support)
         self.stack = build(table, _as_input(table, latent + condition), gives=data.shape)
-        ends = str(table[-1].nonlinearity)
+        last = str(table[-1].nonlinearity)
         expected = "sigmoid" if data.support == "unit" else "linear"
-        if ends != expected:
-            raise SettingsError(f"row {len(table)} ends in {ends}, expected {expected} for {data.support} support")
+        if last != expected:
+            raise SettingsError(f"row {len(table)} ends in {last}, expected {expected} for {data.support} support")
 
     def logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return x (N, *shape) before the output nonlinearity, for z (N, latent) and y (N, condition)."""
+        """Return x (N, *shape) before the output nonlinearity, for z (N, latent) and the embedded y (N, condition)."""
         return self.stack.logits(_join(z, y))
 
     def start_at_mean(self, images: Tensor) -> None:
@@ -93,9 +93,9 @@ class TableDecoder(Decoder):
 
 @row_wise
 class TableCritic(JointCritic):
-    """A critic of three tables: D(x) and D(z) whose outputs, joined with y, feed D(x, z).
+    """A critic of three tables: D(x, z) reads the outputs of D(x) and D(z), joined with y.
 
-    The towers of parts that it does not see are dropped; an empty tower passes its part through.
+    A part that it does not see has no table; an empty table passes its part through.
     """
 
     def __init__(
@@ -114,13 +114,13 @@ class TableCritic(JointCritic):
         self.outputs = outputs
         self.x = build(x_table, data.shape) if "x" in sees else None
         self.z = build(z_table, _as_input(z_table, latent)) if "z" in sees else None
-        seen = [prod(tower.output) for tower in (self.x, self.z) if tower is not None]
-        given = _as_input(joint_table, sum(seen) + condition)
+        widths = [prod(stack.output) for stack in (self.x, self.z) if stack is not None]
+        given = _as_input(joint_table, sum(widths) + condition)
         self.joint = build(joint_table, given, gives=(outputs, *(1 for _ in given[1:])))
 
     def forward(self, joint: Joint) -> Verdict:
         """Return the verdict on every row of `joint`: logits (N,), or (N, outputs) for several outputs."""
-        parts = []
+        parts = []  # each (N, numbers)
         if self.x is not None:
             assert joint.x is not None
             parts.append(self.x(joint.x).flatten(1))
@@ -135,12 +135,12 @@ class TableCritic(JointCritic):
 
 
 def _as_input(table: Table, numbers: int) -> Shape:
-    """Return the shape in which `table` reads a vector of that many numbers."""
+    """Return the shape of a vector of so many numbers as `table` reads it: (numbers,), or (numbers, 1, 1) for maps."""
     return (numbers,) if not table or isinstance(table[0], Linear) else (numbers, 1, 1)
 
 
 def _join(values: Tensor, y: Tensor | None) -> Tensor:
-    """Return `values` (N, C, …) with y (N, k) as k more channels, the same at every position."""
+    """Return (N, C + k, …): `values` (N, C, …) with `y` (N, k) as k more channels, constant over positions."""
     if y is None:
         return values
     maps = y.reshape(*y.shape, *(1 for _ in values.shape[2:])).expand(-1, -1, *values.shape[2:])

@@ -1,7 +1,7 @@
 """Layer tables: rows as frozen values, with their sizes and costs.
 
 Sizes follow the paper's convention: a convolution's output is (in + 2·padding − kernel)/stride + 1 and a
-transposed convolution's is (in − 1)·stride + kernel − 2·padding, and every division must be exact.
+transposed convolution's is (in − 1)·stride + kernel − 2·padding; every division must be exact.
 Multiply-accumulates count convolutions, transposed convolutions and linear maps of one input, nothing else.
 """
 
@@ -33,24 +33,24 @@ class BatchNorm:
 
 
 class Nonlinearity(ABC):
-    """What a row ends with: a function of each number, or of neighbouring channels."""
+    """The end of a row: a function of each number, or of neighbouring channels."""
 
     def check(self, width: int) -> None:
-        """Raise `ValueError` unless a row may have this printed `width`: the default asks for at least 1."""
+        """Raise `ValueError` unless a row may have this printed `width`: by default, at least 1."""
         if width < 1:
             raise ValueError(f"width is {width}, expected at least 1")
 
     def map_width(self, width: int) -> int:
-        """Return how many channels the linear map of a row of this printed `width` has."""
+        """Return the number of channels after the linear map of a row of this printed `width`."""
         return width
 
     def output_width(self, width: int) -> int:
-        """Return how many channels leave a row of this printed `width`."""
+        """Return the number of channels after a row of this printed `width`."""
         return width
 
     @abstractmethod
     def module(self) -> nn.Module:
-        """Return it as a module."""
+        """Return the nonlinearity as a module."""
 
     @abstractmethod
     def __str__(self) -> str: ...
@@ -61,7 +61,7 @@ class Identity(Nonlinearity):
     """No nonlinearity; the paper prints `linear`."""
 
     def module(self) -> nn.Module:
-        """Return it as a module."""
+        """Return the nonlinearity as a module."""
         return nn.Identity()
 
     def __str__(self) -> str:
@@ -73,7 +73,7 @@ class ReLU(Nonlinearity):
     """max(0, t)."""
 
     def module(self) -> nn.Module:
-        """Return it as a module."""
+        """Return the nonlinearity as a module."""
         return nn.ReLU()
 
     def __str__(self) -> str:
@@ -88,7 +88,7 @@ class LeakyReLU(Nonlinearity):
     """Of the function for t < 0."""
 
     def module(self) -> nn.Module:
-        """Return it as a module."""
+        """Return the nonlinearity as a module."""
         return nn.LeakyReLU(self.slope)
 
     def __str__(self) -> str:
@@ -100,7 +100,7 @@ class Sigmoid(Nonlinearity):
     """1/(1 + e^−t)."""
 
     def module(self) -> nn.Module:
-        """Return it as a module."""
+        """Return the nonlinearity as a module."""
         return nn.Sigmoid()
 
     def __str__(self) -> str:
@@ -116,7 +116,7 @@ class Maxout(Nonlinearity):
     """
 
     pieces: int
-    """How many channels each maximum is taken over, at least 1."""
+    """The number of channels that each maximum is taken over, at least 1."""
     counted: Literal["before", "after"] = "after"
 
     def __post_init__(self) -> None:
@@ -124,21 +124,21 @@ class Maxout(Nonlinearity):
             raise ValueError(f"pieces is {self.pieces}, expected at least 1")
 
     def map_width(self, width: int) -> int:
-        """Return how many channels the linear map of a row of this printed `width` has."""
+        """Return the number of channels after the linear map of a row of this printed `width`."""
         return width * self.pieces if self.counted == "after" else width
 
     def output_width(self, width: int) -> int:
-        """Return how many channels leave a row of this printed `width`."""
+        """Return the number of channels after a row of this printed `width`."""
         return width if self.counted == "after" else width // self.pieces
 
     def check(self, width: int) -> None:
-        """Raise `ValueError` unless the channels before the maximum divide into pieces."""
+        """Raise `ValueError` unless `pieces` divides the number of channels before the maximum."""
         super().check(width)
         if self.map_width(width) % self.pieces:
             raise ValueError(f"width {width} does not divide into {self.pieces} maxout pieces")
 
     def module(self) -> nn.Module:
-        """Return it as a module."""
+        """Return the nonlinearity as a module."""
         return MaxoutLayer(self.pieces)
 
     def __str__(self) -> str:
@@ -219,7 +219,7 @@ class _Convolution(Row):
     """The side of the square kernel."""
     stride: int = 1
     padding: int = 0
-    """Zeros added at each side; a transposed convolution takes as many positions away."""
+    """Zeros added at each side; a transposed convolution removes as many positions instead."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -294,17 +294,18 @@ Table = tuple[Row, ...]
 
 
 class LayerCard(NamedTuple):
-    """What a table says of one of its rows at a given input."""
+    """A row of a table with its sizes and costs for a given input."""
 
     row: Row
     given: Shape
+    """The shape of the row's input."""
     output: Shape
     parameters: int
     macs: int
 
 
 def lay_out(table: Table, given: Shape) -> tuple[LayerCard, ...]:
-    """Return the card of every row for an input of shape `given`; refuse a table that does not fit it."""
+    """Return the card of every row for an input of shape `given`; raise `SettingsError` if a row does not fit."""
     cards = []
     for number, row in enumerate(table, start=1):
         try:
@@ -331,5 +332,5 @@ def _count(row: Row, given: Shape, mapped: Shape) -> int:
 
 
 def _positions(row: Row, given: Shape, mapped: Shape) -> int:
-    """Return how often every weight of the row is used: where its kernel is applied."""
+    """Return how often every weight of the row is used: the number of positions of its kernel."""
     return prod(given[1:]) if isinstance(row, TransposedConv) else prod(mapped[1:])

@@ -12,8 +12,8 @@ from genzoo.components import from_json, to_json, to_text
 from genzoo.data.labels import label_frequencies
 from genzoo.errors import PluginError, SettingsError, UnreadableError
 from genzoo.games.game import Game
+from genzoo.host.discovery import registry as installed_registry
 from genzoo.host.registry import Registry
-from genzoo.host.registry import registry as installed_registry
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.record import RunRecord, SourceRecord
 from genzoo.storage.run_folder import Run

@@ -10,7 +10,7 @@ from genzoo.data.root import data_root
 from genzoo.errors import SettingsError, warn
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.scoring import applicable_metrics, measure
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.randomness import preserved
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine
@@ -19,8 +19,9 @@ from genzoo.runs.request import TrainingRequest
 from genzoo.storage import checkpoints
 from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.record import RunRecord
-from genzoo.storage.run_folder import Run, now
+from genzoo.storage.run_folder import Run
 from genzoo.storage.tensors import fill, weights_of
+from genzoo.text import now
 from genzoo.training.devices import choose_device, choose_execution
 from genzoo.training.distributed import joined
 from genzoo.training.execution import Execution

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from genzoo.data.root import data_root
 from genzoo.errors import BusyError, GenzooError, SettingsError, warn
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.request import ExecutionName, TrainingRequest
 from genzoo.storage import checkpoints
 from genzoo.storage.checkpoints import Checkpoint
-from genzoo.storage.run_folder import Run, claim, claim_exactly
+from genzoo.storage.run_folder import Run
+from genzoo.storage.runs_root import claim, claim_exactly
 from genzoo.training import torchrun
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Checkpoints as folders: staged, hashed, renamed into place, verified before use. Needs no torch."""
+"""Checkpoints: folders that are staged, hashed, renamed into place, and verified before use. Needs no torch."""
 
 import hashlib
 import os
@@ -31,14 +31,14 @@ _FILE = re.compile(r"[a-z_]+\.(safetensors|json)")
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A checkpoint whose every file was found as its manifest says."""
+    """A verified checkpoint: every file has the size and hash in its manifest."""
 
     path: Path
     step: int
     sha256: str
-    """Hash of the manifest, and so of everything in the checkpoint."""
+    """Hash of the manifest, which holds the hashes of all files."""
     names: frozenset[str]
-    """The files that the manifest lists; nothing else in the folder belongs to it."""
+    """The files that the manifest lists; other files in the folder are ignored."""
 
     def file(self, name: str) -> Path:
         """Return the path of one of its files."""
@@ -48,12 +48,12 @@ class Checkpoint:
 def save(folder: Path, *, step: int, files: dict[str, bytes], keep: int) -> Path:
     """Add the checkpoint of `step` to `folder` and remove all but the newest `keep` (at least 2).
 
-    It exists for readers once it has its final name, and everything in it has reached the disk by then.
+    Readers see it once it has its final name; by then all of it is on disk.
     """
     target = folder / f"step-{step:07d}"
     stage = folder / f".tmp-{uuid.uuid4().hex}"
     with storage(target, needed=sum(len(content) for content in files.values())):
-        if not folder.is_dir():  # and no folder above it: where the run is gone, nobody could go on from here
+        if not folder.is_dir():  # not its parents: in a run folder that was removed, saving fails
             folder.mkdir()
             sync_folder(folder.parent)
         try:
@@ -70,7 +70,7 @@ def save(folder: Path, *, step: int, files: dict[str, bytes], keep: int) -> Path
 
 
 def prune(folder: Path, *, keep: int) -> None:
-    """Remove all checkpoints but the newest `keep` (at least 2), out of sight first; only for the holder."""
+    """Rename, then remove all checkpoints but the newest `keep` (at least 2); only for the holder of the run's lock."""
     for old in steps(folder)[: -max(keep, 2)]:
         aside = folder / f".tmp-{uuid.uuid4().hex}"
         with suppress(OSError):
@@ -79,7 +79,7 @@ def prune(folder: Path, *, keep: int) -> None:
 
 
 def _put_in_place(stage: Path, target: Path) -> None:
-    """Rename the stage to its final name, in place of an earlier checkpoint of the same step if there is one."""
+    """Rename the stage to its final name; an earlier checkpoint of the same step is replaced."""
     displaced = target.with_name(f"{_DISPLACED}{target.name}")
     if target.exists():
         shutil.rmtree(displaced, ignore_errors=True)
@@ -101,7 +101,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _clear(displaced: Path) -> None:
-    """Remove a displaced checkpoint, or put it back where nothing has taken its place."""
+    """Remove a displaced checkpoint, or restore it if nothing has replaced it."""
     target = displaced.with_name(displaced.name.removeprefix(_DISPLACED))
     if target.exists():
         shutil.rmtree(displaced, ignore_errors=True)
@@ -110,7 +110,7 @@ def _clear(displaced: Path) -> None:
 
 
 def set_aside(folder: Path, step: int) -> None:
-    """Rename a damaged checkpoint so that it is no longer taken for one; only for the holder of the run's lock."""
+    """Rename a damaged checkpoint so that it is no longer listed; only for the holder of the run's lock."""
     with storage(folder):
         os.replace(folder / f"step-{step:07d}", folder / f"damaged-{step:07d}-{uuid.uuid4().hex[:8]}")
 
@@ -124,7 +124,7 @@ def steps(folder: Path) -> list[int]:
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[UnreadableError]]:
-    """Return the newest checkpoint that is whole, if any, and what is wrong with each newer one."""
+    """Return the newest whole checkpoint, if any, and the error of each newer, damaged one."""
     faults: list[UnreadableError] = []
     for step in reversed(steps(folder)):
         try:
@@ -135,7 +135,7 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[UnreadableError]]:
 
 
 def verify(path: Path) -> Checkpoint:
-    """Return the checkpoint at `path` after reading all of it; raise `UnreadableError` naming what is damaged."""
+    """Return the checkpoint at `path` after reading all of it; raise `UnreadableError` naming the damaged file."""
     manifest = read_json(path / MANIFEST, "a checkpoint's manifest")
     step, files = manifest.get("step"), manifest.get("files")
     named = _NAME.fullmatch(path.name)

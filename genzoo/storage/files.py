@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, read with suspicion. Needs no torch."""
+"""Files: written whole or not at all, and checked when they are read. Needs no torch."""
 
 import errno
 import hashlib
@@ -18,14 +18,14 @@ SCHEMA_VERSION = 1
 """The version of every JSON format that genzoo writes; a reader refuses a newer one."""
 
 JSON_LIMIT = 4 * 2**20
-"""Bytes beyond which no JSON of genzoo's can be genuine."""
+"""The largest JSON file, in bytes, that genzoo reads."""
 
 _RESTORE = "restore it from a copy"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one step: written beside it, synchronised, then renamed."""
+    """Write `content` to `path` in one step: to a temporary file, synchronised, then renamed."""
     with storage(path, needed=len(content)):
         beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
@@ -37,12 +37,12 @@ def write(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Put `document` at `path` as indented JSON, in one step."""
+    """Write `document` to `path` as indented JSON, in one step."""
     write(path, json_bytes(document))
 
 
 def write_sealed(path: Path, document: dict[str, Any]) -> None:
-    """Put `document` at `path` as JSON that carries its own SHA-256, so that any change to it is noticed."""
+    """Write `document` to `path` as JSON with its own SHA-256, which reveals any later change."""
     write_json(path, {**document, "sha256": _seal(document)})
 
 
@@ -87,12 +87,12 @@ def read_bytes(path: Path, what: str, *, limit: int, remedy: str = _RESTORE) -> 
 def regular_size(path: Path, what: str, *, remedy: str = _RESTORE) -> int:
     """Return the size of the regular file `path`; raise `UnreadableError` for anything else."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError as error:
         raise UnreadableError(f"{path} is missing or unreadable ({error.strerror}), expected {what}", remedy) from error
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise UnreadableError(f"{path} is not a regular file, expected {what}", remedy)
-    return found.st_size
+    return status.st_size
 
 
 def json_bytes(document: Any) -> bytes:
@@ -101,13 +101,13 @@ def json_bytes(document: Any) -> bytes:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content, read in pieces."""
+    """Return the SHA-256 of a file's content without holding all of it in memory."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Write a new file and wait until the disk has it."""
+    """Write a new file and wait until it is on disk."""
     with path.open("xb") as file:
         file.write(content)
         file.flush()
@@ -115,7 +115,7 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the disk has the folder's entries."""
+    """Wait until the folder's entries are on disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -124,7 +124,7 @@ def sync_folder(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it where they are missing, and wait until the disk has their names."""
+    """Make a folder and its missing parents, and wait until their names are on disk."""
     if not path.is_dir():
         if not path.parent.exists():
             make_folder(path.parent)
@@ -134,7 +134,7 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def storage(path: Path, *, needed: int | None = None) -> Iterator[None]:
-    """Turn the failures of writing below `path` into `ResourceError`, with needed and free bytes."""
+    """Turn an `OSError` of writing below `path` into a `ResourceError` with the needed and free bytes."""
     try:
         yield
     except OSError as error:
@@ -145,18 +145,19 @@ def storage(path: Path, *, needed: int | None = None) -> Iterator[None]:
                 "free some space, then go on: what was saved is kept",
             ) from error
         raise ResourceError(
-            f"cannot write {path}: {error.strerror or error}", "name a place where you may write, or mend this one"
+            f"cannot write {path}: {error.strerror or error}",
+            "choose a folder that you may write to, or repair this one",
         ) from error
 
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn the failures of reading `path` into `UnreadableError`."""
+    """Turn an `OSError` of reading `path` into an `UnreadableError`."""
     try:
         yield
     except OSError as error:
         raise UnreadableError(
-            f"{path} cannot be read: {error.strerror or error}", "give yourself leave to read it, or " + _RESTORE
+            f"{path} cannot be read: {error.strerror or error}", "make it readable, or " + _RESTORE
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The record of a run (run.json) as a frozen value, and what is wrong with one that was damaged. Needs no torch."""
+"""The record of a run (run.json) as a frozen value, and the check of its keys. Needs no torch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from genzoo.storage.checkpoints import Checkpoint
 
 @dataclass(frozen=True, kw_only=True)
 class SourceRecord:
-    """The run whose networks another run inherits (`--from`), as the inheriting run remembers it."""
+    """The run whose networks another run inherits (`--from`), as the inheriting run records it."""
 
     plugins: ClassVar[Iterable[str]] = ()
 
@@ -22,7 +22,7 @@ class SourceRecord:
     settings: dict[str, Any]
     source: "SourceRecord | None" = None
     checkpoint: Checkpoint | None = None
-    """The checkpoint itself while it is at hand; a run that goes on does not need it."""
+    """The checkpoint itself; None when read from a record, because a resumed run does not need it."""
 
     def to_json(self) -> dict[str, Any]:
         """Return what the record of the inheriting run stores."""
@@ -46,7 +46,7 @@ class SourceRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What a run was started with: everything that decides its numbers, and the surroundings it was started in."""
+    """What a run was started with: everything that its numbers depend on, and its environment."""
 
     model: str
     recipe: str
@@ -76,7 +76,7 @@ class RunRecord:
 
     @property
     def steps(self) -> int:
-        """The steps that the run was to take when it was last started."""
+        """The number of steps asked for when the run was last started."""
         return int(self.settings["training"]["steps"])
 
     def to_json(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "RunRecord":
-        """Return the record that checked JSON data describe; keys of later versions are left out."""
+        """Return the record that checked JSON data describe; keys of later versions are ignored."""
         values = {_FIELDS.get(key, key): data[key] for key in _RUN_KEYS}
         later = {key: data.get(key) for key in _LATER_KEYS}
         source = None if data["from"] is None else SourceRecord.from_json(data["from"])
@@ -94,7 +94,7 @@ class RunRecord:
 
 
 _FIELDS = {"from": "source"}
-"""The fields that run.json calls otherwise."""
+"""Fields by their key in run.json, where the two differ."""
 
 _Kinds = Mapping[str, type | UnionType]
 
@@ -122,13 +122,13 @@ _LATER_KEYS: _Kinds = {"gradients": str | None, "per_player_reason": str | None}
 
 
 def wrong_key(data: Mapping[str, Any]) -> str | None:
-    """Return which key of a run's record is missing or of another type, or None."""
+    """Return the first key of a run's record that is missing or of another type, or None."""
     wrong_later = (key for key, kind in _LATER_KEYS.items() if not isinstance(data.get(key), kind))
     return _wrong_key(data, _RUN_KEYS) or next(wrong_later, None)
 
 
 def _wrong_key(data: Mapping[str, Any], kinds: _Kinds) -> str | None:
-    """Check everything but the fields of the settings, which are left to those who build them."""
+    """Return the first wrong key; the fields of the settings are checked where settings are built."""
     for key, kind in kinds.items():
         if not isinstance(data.get(key, ...), kind):
             return key

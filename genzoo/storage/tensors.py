@@ -1,4 +1,4 @@
-"""Tensors as bytes: safetensors in, safetensors out, nothing else ever loaded."""
+"""Tensors as bytes, in the safetensors format and no other."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ _OTHER = "it was made by another version of the model: install that one (run.jso
 
 
 def pack(tensors: dict[str, Tensor]) -> bytes:
-    """Return contiguous host tensors in the safetensors format; raise `MemoryError` where there is no room for that."""
-    # What it allocates, asked for here and given back untouched: safetensors itself ends the process where memory ends.
+    """Return contiguous host tensors in the safetensors format; raise `MemoryError` if memory does not suffice."""
+    # Allocate and free as much as safetensors will: out of memory, safetensors ends the process, and this raises.
     bytes(3 * sum(tensor.nbytes for tensor in tensors.values()) + 2**20)
     return save(tensors)
 
 
 def unpack(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file; raise `UnreadableError` where it is none."""
+    """Return the tensors of a safetensors file; raise `UnreadableError` if it is damaged."""
     try:
         return load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
@@ -29,23 +29,24 @@ def unpack(path: Path) -> dict[str, Tensor]:
 
 
 def weights_of(checkpoint: Checkpoint, *, raw: bool = False) -> tuple[dict[str, Tensor], str]:
-    """Return a checkpoint's weights to show, averaged where there are such unless `raw`, and which they are."""
+    """Return a checkpoint's weights and their kind: `averaged` if it has these and not `raw`, else `raw`."""
     if "averaged.safetensors" in checkpoint.names and not raw:
         return unpack(checkpoint.file("averaged.safetensors")), "averaged"
     return unpack(checkpoint.file("networks.safetensors")), "raw"
 
 
-def fill(own: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
-    """Copy stored tensors into a module's own; raise `UnreadableError` unless names, shapes and types are the same."""
-    for name in sorted(own.keys() ^ stored.keys()):
+def fill(targets: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
+    """Copy stored tensors into `targets`; raise `UnreadableError` unless names, shapes and types are the same."""
+    for name in sorted(targets.keys() ^ stored.keys()):
         where = "not expected" if name in stored else "missing"
         raise UnreadableError(f"the checkpoint does not fit the run's settings: {name} is {where}", _OTHER)
     with torch.no_grad():
-        for name, tensor in own.items():
-            found, expected = _kind(stored[name]), _kind(tensor)
-            if found != expected:
+        for name, tensor in targets.items():
+            stored_kind, expected = _kind(stored[name]), _kind(tensor)
+            if stored_kind != expected:
                 raise UnreadableError(
-                    f"the checkpoint does not fit the run's settings: {name} is {found}, expected {expected}", _OTHER
+                    f"the checkpoint does not fit the run's settings: {name} is {stored_kind}, expected {expected}",
+                    _OTHER,
                 )
             tensor.copy_(stored[name])
 

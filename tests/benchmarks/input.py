@@ -14,7 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.training.batches import Stream
 from genzoo.training.settings import resolve_settings

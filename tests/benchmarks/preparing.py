@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy
 from PIL import Image, ImageOps
 
-from genzoo.data import preparing
+from genzoo.data import Contents, preparing
 from genzoo.data.decoding import ImageTransform, image_names, in_blocks, listing
 
 CROP = ImageTransform(size=(64, 64), fit="crop")
@@ -43,7 +43,7 @@ def rate_of_bare(folder, names, jobs):
 
 def rate_of_genzoo(folder, names, jobs, place):
     began = time.perf_counter()
-    contents = preparing.Contents(
+    contents = Contents(
         blocks=in_blocks(folder, names, CROP),
         splits={"train": len(names), "validation": 0, "test": 0},
         identity=listing(folder, names),

@@ -14,7 +14,8 @@ import torch
 from toy import TOY
 
 import genzoo
-from genzoo.host.registry import Plugin, registry
+from genzoo.host.discovery import registry
+from genzoo.host.registry import Plugin
 from genzoo.storage import files
 from genzoo.storage.checkpoints import verify
 from genzoo.storage.run_folder import Run

@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from toy import TOY
 
 import genzoo
-from genzoo.host.registry import KINDS, registry
+from genzoo.host.discovery import registry
+from genzoo.host.registry import KINDS
 from genzoo.storage import files
 
 COMMANDS = ("train", "resume", "sample", "reconstruct", "interpolate", "evaluate", "list", "show", "runs")

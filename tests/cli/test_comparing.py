@@ -28,7 +28,7 @@ from genzoo.comparison import (
 from genzoo.comparison.sections import Picture, Section
 from genzoo.components import to_json
 from genzoo.errors import SettingsError
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs import TrainingRequest
 from genzoo.runs.job import find_recipe, resolve_job
 from genzoo.storage.run_folder import Run

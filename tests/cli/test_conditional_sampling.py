@@ -14,7 +14,7 @@ from torch import nn
 import genzoo
 from genzoo import SettingsError
 from genzoo.data import Dataset
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs.job import find_recipe
 from genzoo.types import Split, Splits
 from genzoo_data.digits import Digits
@@ -111,10 +111,10 @@ def test_a_sweep_of_some_classes_has_as_many_columns_and_rows_as_asked_for(say, 
         ("conditional-ali", ["--condition", ""], "no class ''"),
         ("conditional-ali", ["--sweep", "1,22"], "no class '22'; did you mean '2'?"),
         ("conditional-ali", ["--sweep", ""], "--sweep '' names nothing"),
-        ("conditional-ali", ["--sweep", "all", "--condition", "3"], "cannot both say the class"),
+        ("conditional-ali", ["--sweep", "all", "--condition", "3"], "cannot both set the class"),
         ("conditional-ali", ["--grid", "figure7"], "no grid 'figure7'"),
-        ("conditional-ali", ["--grid", "figure7", "--condition", "3"], "--grid says all conditions itself"),
-        ("conditional-ali", ["--grid", "figure7", "--sweep", "all"], "--grid says all conditions itself"),
+        ("conditional-ali", ["--grid", "figure7", "--condition", "3"], "--grid sets all conditions"),
+        ("conditional-ali", ["--grid", "figure7", "--sweep", "all"], "--grid sets all conditions"),
         ("ali", ["--condition", "class=3"], "this model takes no condition"),
         ("ali", ["--condition", ""], "this model takes no condition"),
         ("ali", ["--sweep", "all"], "this model takes no condition"),

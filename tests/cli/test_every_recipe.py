@@ -11,7 +11,7 @@ from published import prepare_all, publishing
 
 import genzoo
 from genzoo.evaluation.scoring import metric_called
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs import opening
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.training.devices import choose_device

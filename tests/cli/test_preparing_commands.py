@@ -12,7 +12,7 @@ from PIL import Image
 from preparations import fail, flip, tensors
 
 from genzoo.data import decoding
-from genzoo.data.preparing import IMAGES
+from genzoo.data.prepared_card import IMAGES
 
 SHORT = ("--steps", 2, "--set", "training.batch_size=4", "--quiet")
 
@@ -159,8 +159,8 @@ def test_sub_folders_are_classes(tmp_path, data):
     [
         (("cifar11",), 2, "did you mean 'cifar10'?"),
         (("foldr",), 2, "did you mean 'folder'?"),
-        (("digits",), 2, "'digits' needs nothing from elsewhere"),
-        (("mixture25",), 2, "'mixture25' needs nothing from elsewhere"),
+        (("digits",), 2, "'digits' needs no files to fetch or prepare"),
+        (("mixture25",), 2, "'mixture25' needs no files to fetch or prepare"),
         (("folder64", "--source", "nowhere"), 3, "nowhere does not exist"),
         (("folder64",), 3, "genzoo data prepare folder"),
         (("cifar10",), 3, "genzoo data fetch cifar10"),
@@ -202,7 +202,7 @@ def test_training_tells_what_to_prepare_and_then_finds_it(say, source, data, rec
     train = ("train", "ali", "--recipe", recipe, "--data", data[0], "--run", "run", *SHORT)
     said = say(*train)
     assert said.code == 3
-    assert "data sets that need nothing from elsewhere are listed by: genzoo data status" in said.err
+    assert "data sets that need no files are listed by: genzoo data status" in said.err
     assert not Path("run").exists()
     command = told(said.err, "genzoo data prepare")
     assert say(*[source if word == "PATH" else word for word in command], "--data", data[0]).code == 0

@@ -18,7 +18,7 @@ from sites import HOOKS, Site, on_the_path
 from toy import TOY
 
 import genzoo
-from genzoo.host.registry import discover, registry
+from genzoo.host.discovery import discover, registry
 
 TINY = ["--steps", "2", *(f"--set={path}={value}" for path, value in TOY.items() if path != "training.steps")]
 VERSION = "0.7"
@@ -629,7 +629,7 @@ def test_each_command_imports_a_plugin_once(together):
 INSIDE = """
 import dataclasses, json, sys
 from genzoo import cli
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 found = registry()
 entries = [(entry.kind, entry.qualified, entry.summary, repr(entry.offer)) for entry in found.entries]
 print(json.dumps([[dataclasses.asdict(plugin) for plugin in found.plugins], entries, found.warnings]))

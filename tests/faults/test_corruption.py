@@ -24,7 +24,7 @@ from toy import TOY, put_record
 
 import genzoo
 from genzoo.errors import GenzooError, UnreadableError
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs.engine import Engine
 from genzoo.runs.job import job_of
 from genzoo.storage import checkpoints, files

@@ -13,7 +13,7 @@ from contents import tensors_of
 from fork_server import INTERVAL, STEPS
 from toy import RECORD, record
 
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.storage import checkpoints
 from genzoo.storage.run_folder import Run
 

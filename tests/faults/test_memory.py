@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from genzoo.errors import is_out_of_memory
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.storage import checkpoints
 from genzoo.storage.run_folder import Run
 from genzoo.training.trainer import Trainer

@@ -15,8 +15,7 @@ from photographs import write_pngs
 from preparations import make, marked, names, reads, tensors
 from processes import wait_for
 
-from genzoo.data import preparing
-from genzoo.data.preparing import IMAGES
+from genzoo.data.prepared_card import IMAGES, read_card, verify_prepared
 from genzoo.errors import ResourceError
 
 
@@ -81,7 +80,7 @@ def test_of_two_processes_at_the_same_place_one_decodes_and_both_succeed(tmp_pat
         process.join(120)
     assert [process.exitcode for process in processes] == [0, 0]
     assert reads(tmp_path / "marks") == list(range(10))
-    assert preparing.read_card(tmp_path / "toy")["files"] == uninterrupted["files"]
+    assert read_card(tmp_path / "toy")["files"] == uninterrupted["files"]
 
 
 @pytest.mark.timeout(60)
@@ -155,7 +154,7 @@ def test_after_ctrl_c_the_same_command_goes_on(tmp_path, start):
     images, _ = tensors(place)
     assert images[0].any()
     assert (images == images[0]).all()
-    preparing.verify_prepared(place)
+    verify_prepared(place)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import genzoo
 from genzoo.data.dataset import random_split
 from genzoo.errors import SettingsError
 from genzoo.games.priors import StandardNormal
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs.job import find_recipe
 from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun

@@ -17,7 +17,7 @@ from contents import tensors_of
 from photographs import write_pngs
 from processes import wait_for
 
-from genzoo.data import preparing
+from genzoo.data.prepared_card import read_card, verify_prepared
 from genzoo.storage import checkpoints
 from genzoo.storage.checkpoints import steps, verify
 from genzoo.storage.run_folder import Run
@@ -507,7 +507,7 @@ def test_a_signal_to_the_process_that_prepares_keeps_what_is_done(type_in, tmp_p
     for copy in range(1, 400):
         os.link(tmp_path / "many" / "0000.png", tmp_path / "many" / f"{copy:04}.png")
     undisturbed = type_in(*prepare(into="undisturbed"))
-    expected = preparing.read_card(tmp_path / undisturbed.facts["path"])
+    expected = read_card(tmp_path / undisturbed.facts["path"])
     for number in STOPS:
         chance, survived = random.Random(f"{number} {tries}"), 0
         for _ in range(tries):
@@ -517,14 +517,14 @@ def test_a_signal_to_the_process_that_prepares_keeps_what_is_done(type_in, tmp_p
             done = len((staging / "done.jsonl").read_text().splitlines())
             again = type_in(*prepare(into="data"))
             place = tmp_path / again.facts["path"]
-            preparing.verify_prepared(place)
+            verify_prepared(place)
             survived += (
                 (ended.code, ended.out) == (128 + number, "")
                 and ended.err.splitlines()[-2:]
                 == ["preparing folder was stopped; what is done is kept", "go on with the same command"]
                 and "Traceback" not in ended.err
                 and 0 < done < 400 / 64
-                and preparing.read_card(place)["files"] == expected["files"]
+                and read_card(place)["files"] == expected["files"]
                 and not list((tmp_path / "data").glob(".*.preparing"))
             )
             shutil.rmtree(tmp_path / "data")

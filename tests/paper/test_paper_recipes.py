@@ -16,7 +16,7 @@ from torch.nn.functional import softplus
 from genzoo import Joint, SettingsError
 from genzoo.data import Dataset
 from genzoo.evaluation.cards import networks_card, networks_of
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.nn import LinearEmbedder, TableCritic
 from genzoo.nn.layers import MaxoutLayer, UntiedBias
 from genzoo.nn.stacks import Stack

@@ -212,6 +212,8 @@ def test_the_trainer_touches_no_file():
             "shutil",
             "genzoo.storage.files",
             "genzoo.storage.run_folder",
+            "genzoo.storage.run_lock",
+            "genzoo.storage.runs_root",
             "genzoo.storage.checkpoints",
         }
         == set()
@@ -241,7 +243,7 @@ def test_modules_that_need_no_torch_import_none():
         "for name in sys.argv[1:]:\n"
         "    import_module(name)\n"
         "    assert 'torch' not in sys.modules, name\n"
-        "from genzoo.host.registry import registry\n"
+        "from genzoo.host.discovery import registry\n"
         "assert registry().of('models'); assert 'torch' not in sys.modules, 'the registry'"
     )
     command = [sys.executable, "-c", script, *TORCH_FREE, *PLUGINS]
@@ -255,7 +257,8 @@ from pathlib import Path
 from genzoo import cli
 from genzoo.storage import checkpoints
 from genzoo.storage.record import RunRecord
-from genzoo.storage.run_folder import Run, claim
+from genzoo.storage.run_folder import Run
+from genzoo.storage.runs_root import claim
 
 record, *commands = json.loads(sys.argv[1])
 run = claim(Path("runs"), "toy")
@@ -334,7 +337,7 @@ def test_only_programs_exit_handle_signals_or_print(path):
     called = {ast.unparse(node.func) for node in ast.walk(tree(path)) if isinstance(node, ast.Call)}
     found = called & {"print", "exit", "quit", "sys.exit", "os._exit", "signal.signal"}
     programs = {
-        "genzoo/data/preparing.py": {
+        "genzoo/data/decode_pool.py": {
             "signal.signal"
         },  # processes that decode leave Ctrl-C to the one that started them
         "genzoo/runs/signals.py": {"signal.signal", "os._exit"},  # what the command line and the worker install

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from genzoo.host.registry import CORE, GROUP, discover
+from genzoo.host.discovery import GROUP, discover
+from genzoo.host.registry import CORE
 
 ROOT = Path(__file__).parents[2]
 CORE_FILES = sorted((ROOT / "genzoo").rglob("*.py"))

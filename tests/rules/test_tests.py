@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from genzoo.host.registry import GROUP, discover
+from genzoo.host.discovery import GROUP, discover
 
 TESTS = Path(__file__).parents[1]
 PLUGINS = {point.value for point in entry_points(group=GROUP) if point.value.startswith("genzoo_")}

@@ -11,8 +11,9 @@ import numpy
 from safetensors import safe_open
 
 from genzoo.data import preparing
+from genzoo.data.contents import Contents
 from genzoo.data.decoding import Block, ImageFault, ImageTransform, in_blocks, listing
-from genzoo.data.preparing import IMAGES, LABELS, Contents
+from genzoo.data.prepared_card import IMAGES, LABELS
 
 SHAPE = (3, 4, 5)
 TRANSFORM = ImageTransform(size=(5, 4))

@@ -17,7 +17,7 @@ from trainers import doubled, job_of_request
 
 from genzoo import cli
 from genzoo.data.root import data_root
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.nn import BatchNorm, Linear, Sigmoid, TableCritic, TableDecoder, TableEncoder
 from genzoo.nn.layers import GlobalBatchNorm
 from genzoo.runs.job import find_recipe

@@ -6,7 +6,7 @@ from importlib import invalidate_caches
 from importlib.metadata import distributions
 from textwrap import dedent
 
-from genzoo.host.registry import GROUP, discover
+from genzoo.host.discovery import GROUP, discover
 
 GOOD = """
     '''A good plugin.

@@ -13,7 +13,7 @@ import torch
 
 from genzoo import AdversarialGame, Game, Joint, Losses, Networks, hookimpl
 from genzoo.data import Dataset
-from genzoo.host.registry import GROUP, discover
+from genzoo.host.discovery import GROUP, discover
 from genzoo.nn import (
     Architecture,
     BatchNorm,

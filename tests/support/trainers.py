@@ -10,7 +10,7 @@ from toy_components import TRAINING, ToyMixture, ToyNetworks, WithEncoder
 
 from genzoo import runs
 from genzoo.games import StandardNormal
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.runs import TrainingRequest
 from genzoo.runs.job import resolve_job
 from genzoo.training.ema import EMA

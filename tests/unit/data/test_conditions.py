@@ -117,7 +117,7 @@ def test_a_sweep_of_no_class_at_all_is_refused(text):
 
 
 def test_a_class_is_said_once():
-    with pytest.raises(SettingsError, match="cannot both say the class"):
+    with pytest.raises(SettingsError, match="cannot both set the class"):
         sweep("all", PETS, base="dog", rows=2)
 
 

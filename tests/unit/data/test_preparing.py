@@ -30,8 +30,8 @@ from preparations import (
 )
 from safetensors import safe_open
 
-from genzoo.data import decoding, preparing
-from genzoo.data.preparing import CARD, IMAGES, LABELS
+from genzoo.data import decoding
+from genzoo.data.prepared_card import CARD, IMAGES, LABELS, read_card, verify_prepared
 from genzoo.errors import ResourceError, SettingsError, UnreadableError
 from genzoo.storage import files
 
@@ -61,15 +61,15 @@ def test_the_card_says_what_is_there_and_where_it_came_from(tmp_path):
     for name in (IMAGES, LABELS):
         content = (tmp_path / "toy" / name).read_bytes()
         assert card["files"][name] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    assert preparing.read_card(tmp_path / "toy") == card
-    preparing.verify_prepared(tmp_path / "toy")
+    assert read_card(tmp_path / "toy") == card
+    verify_prepared(tmp_path / "toy")
 
 
 def test_without_labels_there_is_no_file_of_them(tmp_path):
     card = make(marked(tmp_path / "marks", labels=False), tmp_path / "toy")
     assert list(card["files"]) == [IMAGES]
     assert names(tmp_path / "toy") == [CARD, IMAGES]
-    preparing.verify_prepared(tmp_path / "toy")
+    verify_prepared(tmp_path / "toy")
 
 
 def test_the_images_are_mapped_and_not_read(tmp_path):
@@ -116,7 +116,7 @@ def test_a_changed_source_replaces_what_is_there_only_if_told_to(tmp_path):
         make(contents, tmp_path / "toy")
     assert caught.value.exit_code == 2
     assert "--replace" in caught.value.remedy
-    assert preparing.read_card(tmp_path / "toy") == card
+    assert read_card(tmp_path / "toy") == card
     assert numpy.array_equal(tensors(tmp_path / "toy")[0], pixels)
     replaced = make(contents, tmp_path / "toy", replace=True)
     assert replaced["fingerprint"] != card["fingerprint"]
@@ -137,7 +137,7 @@ def test_while_something_is_replaced_the_former_is_there_until_the_end(tmp_path)
     make(marked(tmp_path / "marks"), tmp_path / "toy")
     with pytest.raises(Stopped):
         make(marked(tmp_path / "marks", identity="two"), tmp_path / "toy", replace=True, report=stop_at(30))
-    preparing.verify_prepared(tmp_path / "toy")
+    verify_prepared(tmp_path / "toy")
 
 
 def test_a_folder_that_nobody_prepared_is_not_replaced(tmp_path):
@@ -180,7 +180,7 @@ def test_leaving_them_out_needs_no_image_decoded_again(tmp_path, jobs):
     assert card["splits"] == {"train": [0, 15], "validation": [15, 20], "test": [20, 25]}  # 18 − 3, 6 − 1, 6 − 1
     assert card["left_out"] == {"count": 5, "names": [f"{row}.png" for row in (0, 5, 17, 18, 29)]}
     assert names(tmp_path / "toy") == [CARD, IMAGES, LABELS]
-    preparing.verify_prepared(tmp_path / "toy")
+    verify_prepared(tmp_path / "toy")
 
 
 def test_what_was_prepared_without_them_is_what_is_asked_for_without_a_word_on_them(tmp_path):
@@ -244,7 +244,7 @@ def test_what_is_kept_is_what_can_be_read_in_order(data):
             assert last - first == expected
             start += number
         assert card["left_out"]["count"] == len(faulty)
-        preparing.verify_prepared(Path(folder) / "toy")
+        verify_prepared(Path(folder) / "toy")
 
 
 # Interrupted, and gone on with
@@ -314,7 +314,14 @@ def test_what_was_begun_in_other_blocks_is_not_taken_for_done(tmp_path, uninterr
 @pytest.mark.parametrize("faulty", [(), (4, 5, 20)], ids=["all readable", "some not"])
 @pytest.mark.parametrize(
     "call",
-    ["files.write_synced", "files.sha256_of", "_sync", "files.write_sealed", "_publish", "files.sync_folder"],
+    [
+        "staging.files.write_synced",
+        "staging.files.sha256_of",
+        "staging._sync",
+        "staging.files.write_sealed",
+        "preparing._publish",
+        "preparing.files.sync_folder",
+    ],
 )
 @pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()], ids=repr)
 def test_an_interruption_of_the_last_steps_is_made_good(tmp_path, monkeypatch, faulty, call, fault):
@@ -327,7 +334,7 @@ def test_an_interruption_of_the_last_steps_is_made_good(tmp_path, monkeypatch, f
     def begin(count, total):
         done.append(count)
         if count == total:  # everything is decoded; the last steps begin
-            patch.setattr(f"genzoo.data.preparing.{call}", failing)
+            patch.setattr(f"genzoo.data.{call}", failing)
 
     with monkeypatch.context() as patch, pytest.raises((ResourceError, KeyboardInterrupt)):
         make(contents, tmp_path / "toy", skip_corrupt=True, report=begin)
@@ -337,7 +344,7 @@ def test_an_interruption_of_the_last_steps_is_made_good(tmp_path, monkeypatch, f
     assert card["splits"] == expected["splits"]
     images, labels = tensors(tmp_path / "toy")
     assert numpy.array_equal(images, pictures(labels.tolist()))
-    preparing.verify_prepared(tmp_path / "toy")
+    verify_prepared(tmp_path / "toy")
     assert names(tmp_path / "toy") == [CARD, IMAGES, LABELS]
 
 
@@ -386,9 +393,9 @@ def test_a_folder_in_which_nothing_can_be_written_is_told(tmp_path, monkeypatch,
 def test_one_flipped_bit_is_found(tmp_path, name, place):
     make(marked(tmp_path / "marks"), tmp_path / "toy")
     flip(tmp_path / "toy" / name, place)
-    preparing.read_card(tmp_path / "toy")
+    read_card(tmp_path / "toy")
     with pytest.raises(UnreadableError, match=name) as caught:
-        preparing.verify_prepared(tmp_path / "toy")
+        verify_prepared(tmp_path / "toy")
     assert caught.value.exit_code == 3
 
 
@@ -413,7 +420,7 @@ DAMAGE = [(cut, IMAGES), (lengthen, IMAGES), (remove, IMAGES), (cut, LABELS), (r
 def test_what_is_damaged_is_refused_and_named(tmp_path, damage, name):
     make(marked(tmp_path / "marks"), tmp_path / "toy")
     damage(tmp_path / "toy" / name)
-    for use in (preparing.read_card, preparing.verify_prepared, lambda place: make(marked(tmp_path / "marks"), place)):
+    for use in (read_card, verify_prepared, lambda place: make(marked(tmp_path / "marks"), place)):
         with pytest.raises(UnreadableError, match=name) as caught:
             use(tmp_path / "toy")
         assert caught.value.exit_code == 3
@@ -427,7 +434,7 @@ def test_what_is_damaged_is_prepared_again_if_told_to(tmp_path, uninterrupted, d
     damage(tmp_path / "toy" / name)
     card = make(marked(tmp_path / "marks"), tmp_path / "toy", replace=True)
     assert card["files"] == uninterrupted["files"]
-    preparing.verify_prepared(tmp_path / "toy")
+    verify_prepared(tmp_path / "toy")
     assert names(tmp_path) == [".toy.lock", "marks", "toy"]
 
 
@@ -435,4 +442,4 @@ def test_a_card_of_a_newer_format_is_told_as_such(tmp_path):
     card = make(marked(tmp_path / "marks"), tmp_path / "toy")
     files.write_sealed(tmp_path / "toy" / CARD, {**card, "schema_version": 2})
     with pytest.raises(UnreadableError, match="newer genzoo"):
-        preparing.read_card(tmp_path / "toy")
+        read_card(tmp_path / "toy")

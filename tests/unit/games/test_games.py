@@ -25,7 +25,8 @@ from trainers import changed, parameters_of, settings_of, trainer_of
 import genzoo
 from genzoo import AdversarialGame, Game, Joint, Losses, Networks, SettingsError
 from genzoo.games import Alternating, Hinge, LeastSquares
-from genzoo.host.registry import Entry, registry
+from genzoo.host.discovery import registry
+from genzoo.host.registry import Entry
 from genzoo.nn import (
     Architecture,
     JointCritic,

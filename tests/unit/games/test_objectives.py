@@ -10,7 +10,7 @@ from toy_components import WithEncoder
 from genzoo import SettingsError
 from genzoo.components import from_json, override
 from genzoo.games import Alternating, Hinge, LeastSquares, Minimax, NonSaturating, Objective, Simultaneous, Wasserstein
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 
 RANDOM = numpy.random.default_rng(0)
 ON_Q = RANDOM.normal(0.5, 3.0, size=57)

@@ -13,7 +13,7 @@ from genzoo.data import Dataset
 from genzoo.errors import PluginError, SettingsError
 from genzoo.evaluation import Metric
 from genzoo.games import Game, Objective, Schedule
-from genzoo.host.registry import GROUP, discover, registry
+from genzoo.host.discovery import GROUP, discover, registry
 from genzoo.nn import Architecture
 from genzoo.runs.job import find_game, find_recipe
 

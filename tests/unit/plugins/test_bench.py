@@ -21,7 +21,7 @@ import genzoo
 from genzoo import Joint
 from genzoo.data.dataset import random_split
 from genzoo.evaluation import forward_macs
-from genzoo.host.registry import registry
+from genzoo.host.discovery import registry
 from genzoo.nn import Decoder
 from genzoo.types import Batch, DataSpec, Split
 from genzoo_bench import benchmark, measuring

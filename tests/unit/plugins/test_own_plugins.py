@@ -13,7 +13,8 @@ from genzoo.comparison.studies import Study
 from genzoo.components import Component
 from genzoo.data import Dataset
 from genzoo.evaluation import Metric
-from genzoo.host.registry import GROUP, KINDS, discover, registry
+from genzoo.host.discovery import GROUP, discover, registry
+from genzoo.host.registry import KINDS
 from genzoo.nn import Architecture
 from genzoo.runs import default_recipe
 from genzoo.training import Recipe

@@ -19,7 +19,8 @@ from toy import RECORD, put_record, record
 from genzoo.errors import BusyError, ResourceError, SettingsError, UnreadableError
 from genzoo.storage import checkpoints, files
 from genzoo.storage.record import SourceRecord
-from genzoo.storage.run_folder import Run, all_runs, claim, claim_exactly
+from genzoo.storage.run_folder import Run
+from genzoo.storage.runs_root import all_runs, claim, claim_exactly
 
 FILES = {"networks.safetensors": b"n" * 50, "optimizers.safetensors": b"o" * 50, "state.json": b"{}"}
 
@@ -75,7 +76,7 @@ def test_no_label_leads_out_of_the_folder_of_runs(tmp_path, label):
 
 
 CLAIM_FIVE = (
-    "import sys; from pathlib import Path; from genzoo.storage.run_folder import claim\n"
+    "import sys; from pathlib import Path; from genzoo.storage.runs_root import claim\n"
     "sys.stdin.read(1)\n"
     "for _ in range(5): print(claim(Path(sys.argv[1]), 'toy').name)"
 )

@@ -1,0 +1,72 @@
+"""The lock of a run folder: one process holds it and writes, and others can see which. Needs no torch."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from genzoo.errors import BusyError, UnreadableError
+from genzoo.storage import files
+from genzoo.text import now
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run folder; raise `BusyError` naming the process that holds it, if another one does."""
+    from filelock import FileLock, Timeout  # imported here to keep `genzoo --help` fast
+
+    if not folder.is_dir():  # the lock would create the folder
+        raise UnreadableError(f"there is no run folder {folder}", "runs are listed by: genzoo runs")
+    lock = FileLock(folder / "run.lock")
+    with files.storage(folder), suppress(Timeout):
+        lock.acquire(timeout=0)
+    if not lock.is_locked:
+        holder = _holder_soon(folder)
+        who = f"process {holder.get('pid')} on {holder.get('host')}" if holder else "another process"
+        raise BusyError(f"{folder} is in use by {who}", "wait for it, stop it, or choose another --run")
+    try:
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
+        files.write_json(_holder_path(folder), {"schema_version": files.SCHEMA_VERSION, **holder})
+        yield
+    finally:
+        with suppress(OSError):
+            _holder_path(folder).unlink()
+        lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Return whether a process on this machine holds the folder and is alive."""
+    holder = _holder(folder)
+    if holder.get("host") != socket.gethostname() or not isinstance(holder.get("pid"), int):
+        return False
+    try:
+        os.kill(holder["pid"], 0)
+    except PermissionError:
+        return True  # it runs, for another user
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def _holder_soon(folder: Path) -> dict[str, Any]:
+    """Return the holder once it has written its name; until then, the name of a killed one may be there."""
+    for _ in range(25):
+        holder = _holder(folder)
+        if is_held(folder) or holder.get("host", socket.gethostname()) != socket.gethostname():
+            return holder
+        time.sleep(0.02)
+    return _holder(folder)
+
+
+def _holder(folder: Path) -> dict[str, Any]:
+    try:
+        return files.read_json(_holder_path(folder), "the name of a run's holder")
+    except UnreadableError:
+        return {}  # absent or being written; it is needed for a message only
+
+
+def _holder_path(folder: Path) -> Path:
+    return folder / "holder.json"
