@@ -170,7 +170,7 @@ def interpolate_command(
 
 
 def _sample(path: Path, model: "Model", count: int, condition: str | None, seed: int) -> None:
-    from genzoo.data.conditions import parse_condition
+    from genzoo.data.condition_text import parse_condition
 
     y = None if condition is None else parse_condition(condition, model.data).expand(count, -1)
     if path.suffix == ".png":
@@ -193,13 +193,13 @@ def _sample_grid(
     grid: str | None,
     seed: int,
 ) -> dict[str, object]:
-    from genzoo.data import conditions
+    from genzoo.data import condition_text
 
     if sweep is not None:
-        cells = conditions.sweep(sweep, model.data, base=condition, rows=count or 8)
+        cells = condition_text.sweep(sweep, model.data, base=condition, rows=count or 8)
     else:
         assert grid is not None
-        cells = conditions.named_grid(grid, model.data)
+        cells = condition_text.named_grid(grid, model.data)
     if path.suffix == ".png" and not model.data.is_image:
         raise SettingsError("a grid of conditions is a picture of images", "choose another --out: grid.npy")
     x = model.sample_grid(cells.y, seed=seed, one_z=grid is not None)

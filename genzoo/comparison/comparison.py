@@ -12,7 +12,7 @@ from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.report import ScoreTable, write_report
 from genzoo.comparison.results import ResultRow, Results, cell_result, environment, labels_of, row_of
 from genzoo.comparison.sections import sections_of
-from genzoo.comparison.training import train_cells
+from genzoo.comparison.train_cells import train_cells
 from genzoo.comparison.worker import Outcome
 from genzoo.data.root import data_root
 from genzoo.errors import SettingsError, UnreadableError

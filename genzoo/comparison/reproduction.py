@@ -9,7 +9,7 @@ from typing import Any
 from genzoo.comparison.cells import Cell
 from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.studies import Budget, Lab, Study, StudyRoot, read_document
-from genzoo.comparison.training import train_cells
+from genzoo.comparison.train_cells import train_cells
 from genzoo.comparison.worker import Outcome
 from genzoo.components import from_json, override, to_text
 from genzoo.host.discovery import registry

@@ -8,7 +8,7 @@ from torch import nn
 from genzoo.components import Component, paths, to_json
 from genzoo.data.dataset import Dataset
 from genzoo.nn.interfaces import Networks
-from genzoo.nn.stacks import Stack
+from genzoo.nn.table_modules import Stack
 from genzoo.nn.tables import LayerCard
 from genzoo.training.execution import gradients_record
 from genzoo.training.settings import Recipe, Settings

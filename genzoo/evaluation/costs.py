@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from genzoo.nn.interfaces import Networks
-from genzoo.nn.stacks import Stack
+from genzoo.nn.table_modules import Stack
 from genzoo.randomness import preserved
 from genzoo.training.execution import buffers_kept
 from genzoo.training.trainer import Trainer

@@ -8,7 +8,7 @@ from torch import Tensor
 from genzoo.errors import SettingsError
 from genzoo.nn.interfaces import Decoder, Encoder, JointCritic, row_wise
 from genzoo.nn.layers import UntiedBias
-from genzoo.nn.stacks import build
+from genzoo.nn.table_modules import build
 from genzoo.nn.tables import Linear, Shape, Table
 from genzoo.types import Code, DataSpec, Joint, Posterior, Sees, Verdict
 

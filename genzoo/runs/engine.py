@@ -20,6 +20,7 @@ from genzoo.nn.interfaces import Networks
 from genzoo.randomness import preserved
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.collapse import CollapseMonitor
+from genzoo.runs.intervals import due
 from genzoo.storage import checkpoints, files
 from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.run_folder import Run
@@ -127,22 +128,19 @@ class Engine:
         )
 
     def _do_what_is_due(self, step: int, requests: "Requests", *, last: bool) -> None:
-        training, signal = self._training, requests.signal
         self._callback.on_step(step)
-        draw = step % training.picture_every == 0 or last
-        save = step % training.checkpoint_every == 0 or last or signal or requests.save
-        measure = training.evaluate_every is not None and step % training.evaluate_every == 0 and not last
+        now = due(self._training, step, last=last, stop=requests.signal is not None, save=requests.save)
         # Logging a fault ends the run, so that nothing is drawn, saved or measured after it.
-        if step % training.log_every == 0 or last or signal or ((draw or save or measure) and self.trainer.fault()):
+        if now.log or ((now.draw or now.save or now.evaluate) and self.trainer.fault()):
             self._log()
         if not self._writes:
             return
         with self._clock.paused():
-            if draw:
+            if now.draw:
                 self._draw()
-            if save:
+            if now.save:
                 self._save()
-            if measure:
+            if now.evaluate:
                 self._measure()
 
     def _log(self) -> None:

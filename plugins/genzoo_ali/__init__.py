@@ -10,10 +10,14 @@ def genzoo_models() -> list[lazy]:
         lazy("ali", "genzoo_ali.ali:ALI", "adversarially learned inference: a GAN with an encoder, on (x, z)"),
         lazy("conditional-ali", "genzoo_ali.conditional:ConditionalALI", "ALI given classes or attributes"),
         lazy("bigan", "genzoo_ali.bigan:BiGAN", "ALI with a deterministic encoder"),
-        lazy("post-hoc-ali", "genzoo_ali.after:PostHocALI", "ALI's encoder for the frozen decoder of a run (--from)"),
+        lazy(
+            "post-hoc-ali",
+            "genzoo_ali.inference_after:PostHocALI",
+            "ALI's encoder for the frozen decoder of a run (--from)",
+        ),
         lazy(
             "inverse-mapping",
-            "genzoo_ali.after:InverseMapping",
+            "genzoo_ali.inference_after:InverseMapping",
             "an encoder that recovers z, for the frozen decoder of a run (--from)",
         ),
     ]

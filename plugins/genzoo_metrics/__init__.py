@@ -27,7 +27,7 @@ def genzoo_metrics() -> list[lazy]:
         lazy("posterior-width", "genzoo_metrics.latent:PosteriorWidth", "standard deviation of z given x"),
         lazy(
             "nearest-neighbour",
-            "genzoo_metrics.memory:NearestNeighbour",
+            "genzoo_metrics.memorization:NearestNeighbour",
             "distance of samples to the training data, over that of held-out data",
         ),
     ]

@@ -16,15 +16,7 @@ import pytest
 import torch
 
 import genzoo
-from genzoo.comparison import (
-    ComparisonCallback,
-    LocalProcesses,
-    Results,
-    baselines,
-    cells,
-    report,
-    training,
-)
+from genzoo.comparison import ComparisonCallback, LocalProcesses, Results, baselines, cells, report, train_cells
 from genzoo.comparison.sections import Picture, Section
 from genzoo.components import to_json
 from genzoo.errors import SettingsError
@@ -178,7 +170,7 @@ def timeless(document):
 
 
 def test_a_model_that_diverges_has_its_row_and_the_others_finish(say, tmp_path):
-    arguments = ("ali", "wild=ali", "--set", "wild:training.learning_rate=1e30", "--steps", 30, *SMALL)
+    arguments = ("ali", "wild=ali", "--set", "wild:train_cells.learning_rate=1e30", "--steps", 30, *SMALL)
     said = say("compare", *arguments, "--report", tmp_path / "wild")
     assert said.code == 5
     found = {row["label"]: row for row in results_of(tmp_path / "wild")["rows"]}
@@ -294,7 +286,7 @@ def test_a_browser_draws_the_report(compared, tmp_path, width, scheme):
 def test_a_worker_that_ends_without_a_word_is_a_failure_with_its_last_words(tmp_path):
     bad = replace(cell("ali", folder=tmp_path), request=replace(request(), model="nonsense", run=tmp_path / "run"))
     with LocalProcesses(1) as executor:
-        (outcome,) = training.run_cells([bad], executor, tasks=tmp_path / "tasks")
+        (outcome,) = train_cells.run_cells([bad], executor, tasks=tmp_path / "tasks")
     assert outcome.code == 2
     assert "nonsense" in outcome.found
     assert not (tmp_path / "cells").exists()
@@ -392,7 +384,7 @@ def test_the_untrained_baseline_of_a_conditional_model_has_its_sample_scores(tmp
 
 def teams(*jobs, together=True, waiting=None):
     listed = [cells.Cell(label="x", job=job, run=Run(Path("none")), request=None) for job in jobs]
-    return list(training.teams(listed, range(len(jobs)) if waiting is None else waiting, together))
+    return list(train_cells.teams(listed, range(len(jobs)) if waiting is None else waiting, together))
 
 
 def test_cells_that_differ_in_seed_and_optimizer_share_a_process():
@@ -462,7 +454,7 @@ def test_a_study_is_carried_out_together(say, tmp_path):
 
 @pytest.mark.slow
 def test_one_failed_training_of_a_team_is_named_beside_those_that_finished(say, tmp_path):
-    arguments = ("compare", "ali", "wild=ali", "--set", "wild:training.learning_rate=1e30", "--steps", 30, *SMALL)
+    arguments = ("compare", "ali", "wild=ali", "--set", "wild:train_cells.learning_rate=1e30", "--steps", 30, *SMALL)
     said = say(*arguments, "--report", tmp_path / "wild", "--together", "--jobs", 1)
     assert said.code == 5
     rows = {row["label"]: row for row in json.loads((tmp_path / "wild" / "results.json").read_text())["rows"]}

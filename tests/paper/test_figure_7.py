@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from genzoo import Networks, SettingsError
-from genzoo.data.conditions import named_grid, parse_condition
+from genzoo.data.condition_text import named_grid, parse_condition
 from genzoo.evaluation import Model
 from genzoo.games import StandardNormal
 from genzoo.nn import Decoder

@@ -11,9 +11,9 @@ from trainers import equal, state_of
 import genzoo
 from genzoo import Game, Losses, Networks, SettingsError
 from genzoo.training import Training
-from genzoo_ali.after import InverseMapping, PostHocALI
 from genzoo_ali.ali import ALI
 from genzoo_ali.bigan import BiGAN
+from genzoo_ali.inference_after import InverseMapping, PostHocALI
 from genzoo_data.mixture import Mixture25
 from genzoo_gan.gan import GAN
 from genzoo_gan.wgan_gp import WGANGP

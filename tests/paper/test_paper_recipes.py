@@ -19,7 +19,7 @@ from genzoo.evaluation.cards import networks_card, networks_of
 from genzoo.host.discovery import registry
 from genzoo.nn import LinearEmbedder, TableCritic
 from genzoo.nn.layers import MaxoutLayer, UntiedBias
-from genzoo.nn.stacks import Stack
+from genzoo.nn.table_modules import Stack
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.training import Training
 from genzoo.training.initialization import initial_networks

@@ -226,7 +226,7 @@ NEEDS_TORCH = {
     *(module for module in MODULES if module.startswith(("genzoo.nn.", "genzoo.games.", "genzoo.comparison."))),
     "genzoo.data.dataset",
     "genzoo.data.labels",
-    "genzoo.data.conditions",
+    "genzoo.data.condition_text",
     "genzoo.data.prepared",
     *(module for module in MODULES if module.startswith("genzoo.training.") and module != "genzoo.training.torchrun"),
     *(module for module in MODULES if module.startswith("genzoo.evaluation.")),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from toy_components import RECIPE, WithEncoder, toy_registry
 
-from genzoo.comparison import LocalProcesses, training, worker
+from genzoo.comparison import LocalProcesses, train_cells, worker
 from genzoo.comparison.cells import Cell
 from genzoo.runs import TrainingRequest
 from genzoo.runs.job import resolve_job
@@ -28,7 +28,7 @@ def test_a_worker_that_was_killed_is_told_from_one_that_failed(tmp_path):
     request = TrainingRequest(model=WithEncoder(), recipe=RECIPE, steps=2, run=tmp_path / "run", device="cpu")
     job = resolve_job(toy_registry(), request)
     cell = Cell(label="toy", job=job, run=Run(tmp_path / "run"), request=request)
-    (outcome,) = training.run_cells([cell], Killing(), tasks=tmp_path / "tasks")
+    (outcome,) = train_cells.run_cells([cell], Killing(), tasks=tmp_path / "tasks")
     assert outcome.code == 137
     assert outcome.found == "its process was ended by signal 9 Killed"
     assert (tmp_path / "tasks").is_dir()  # for a person to read

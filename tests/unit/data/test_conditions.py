@@ -7,7 +7,7 @@ import torch
 from models import HEADS, PETS
 
 from genzoo import SettingsError
-from genzoo.data.conditions import named_grid, parse_condition, sweep
+from genzoo.data.condition_text import named_grid, parse_condition, sweep
 from genzoo.types import ConditionGrid, DataSpec
 
 BARE = DataSpec(shape=(2,), support="real")

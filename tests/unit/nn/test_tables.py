@@ -27,7 +27,7 @@ from genzoo.nn import (
     TableEncoder,
     TransposedConv,
 )
-from genzoo.nn.stacks import build
+from genzoo.nn.table_modules import build
 from genzoo.nn.tables import lay_out
 from genzoo.types import DataSpec
 

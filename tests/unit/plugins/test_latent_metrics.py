@@ -8,7 +8,7 @@ from models import identity_model
 
 from genzoo.types import DataSpec, Split
 from genzoo_metrics.latent import Cycle, LatentMatch, PosteriorWidth, squared_mmd
-from genzoo_metrics.memory import NearestNeighbour
+from genzoo_metrics.memorization import NearestNeighbour
 
 PLANE = DataSpec(shape=(2,), support="real")
 
