@@ -30,17 +30,20 @@ class LogTail:
         self._inode = self._offset = self._step = 0
 
     def step(self) -> int:
-        """Return the step of the last complete line; 0 if there is none yet."""
-        with suppress(OSError), self._path.open("rb") as file:
-            inode = self._path.stat().st_ino
-            if inode != self._inode:  # the log was replaced
-                self._inode, self._offset, self._step = inode, 0, 0
+        """Return the step of the last whole line; 0 while there is none."""
+        if self._path.exists():
+            with suppress(OSError):
+                self._read_on()
+        return self._step
+
+    def _read_on(self) -> None:
+        inode = self._path.stat().st_ino
+        if inode != self._inode:  # the log was written anew
+            self._inode, self._offset, self._step = inode, 0, 0
+        with self._path.open("rb") as file:
             file.seek(self._offset)
             whole, _, _ = file.read().rpartition(b"\n")
-            if whole:
-                self._offset += len(whole) + 1
-                with suppress(
-                    ValueError, KeyError, TypeError
-                ):  # damaged lines are reported by whoever reads the whole log
-                    self._step = int(json.loads(whole.rpartition(b"\n")[2])["step"])
-        return self._step
+        if whole:
+            self._offset += len(whole) + 1
+            with suppress(ValueError, KeyError, TypeError):  # damaged lines are for those who read the log
+                self._step = int(json.loads(whole.rpartition(b"\n")[2])["step"])

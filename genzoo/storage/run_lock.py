@@ -53,7 +53,7 @@ def is_held(folder: Path) -> bool:
 
 def _holder_soon(folder: Path) -> dict[str, Any]:
     """Return the holder once it has written its name; until then, the name of a killed one may be there."""
-    for _ in range(25):
+    for _ in range(40):
         holder = _holder(folder)
         if is_held(folder) or holder.get("host", socket.gethostname()) != socket.gethostname():
             return holder

@@ -25,7 +25,7 @@ import json, os, resource, sys, traceback
 import torch
 import genzoo, genzoo.api, genzoo.cli.train
 import genzoo_gan.gan, genzoo_recipes.mixture25
-from genzoo.evaluation.cards import memory_estimate
+from genzoo.evaluation.costs import memory_estimate
 from genzoo.runs import TrainingRequest, new_trainer
 from genzoo.runs.engine import Engine
 from genzoo.training.trainer import Trainer

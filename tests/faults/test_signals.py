@@ -31,7 +31,7 @@ STEP = "genzoo.training.trainer:Trainer.take_step"
 SAVING = "genzoo.storage.checkpoints:save"
 MEASURING = "genzoo.evaluation.scoring:evaluate_model"
 DECODING = "genzoo.evaluation.model:Model.decode"
-LOOKING = "genzoo.storage.run_folder:Run.read_log"
+LOOKING = "genzoo.comparison.progress:LogTail._read_on"
 PUBLISHING = "os:replace"
 REPORTING = "genzoo.cli.progress:_end_if_asked"
 LONGER = pytest.param(10, marks=pytest.mark.slow)
