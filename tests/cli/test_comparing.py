@@ -170,9 +170,9 @@ def timeless(document):
 
 
 def test_a_model_that_diverges_has_its_row_and_the_others_finish(say, tmp_path):
-    arguments = ("ali", "wild=ali", "--set", "wild:train_cells.learning_rate=1e30", "--steps", 30, *SMALL)
+    arguments = ("ali", "wild=ali", "--set", "wild:training.learning_rate=1e30", "--steps", 30, *SMALL)
     said = say("compare", *arguments, "--report", tmp_path / "wild")
-    assert said.code == 5
+    assert said.code == 5, said.err
     found = {row["label"]: row for row in results_of(tmp_path / "wild")["rows"]}
     assert found["wild"]["failed"][0].startswith("exit 5: ")
     assert found["ali"]["failed"] == []
@@ -454,7 +454,7 @@ def test_a_study_is_carried_out_together(say, tmp_path):
 
 @pytest.mark.slow
 def test_one_failed_training_of_a_team_is_named_beside_those_that_finished(say, tmp_path):
-    arguments = ("compare", "ali", "wild=ali", "--set", "wild:train_cells.learning_rate=1e30", "--steps", 30, *SMALL)
+    arguments = ("compare", "ali", "wild=ali", "--set", "wild:training.learning_rate=1e30", "--steps", 30, *SMALL)
     said = say(*arguments, "--report", tmp_path / "wild", "--together", "--jobs", 1)
     assert said.code == 5
     rows = {row["label"]: row for row in json.loads((tmp_path / "wild" / "results.json").read_text())["rows"]}
