@@ -1,14 +1,15 @@
 """The callback: the engine reports its progress to it, and asks it whether to stop. Needs no torch."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genzoo.storage.run_folder import Run
+if TYPE_CHECKING:
+    from genzoo.storage.run_folder import Run
 
 
 class Callback:
     """Receives the events of a training; override the methods for those of interest."""
 
-    def on_start(self, run: Run, step: int, steps: int) -> None:
+    def on_start(self, run: "Run", step: int, steps: int) -> None:
         """Called when training begins at `step` of `steps`."""
 
     def on_step(self, step: int) -> None:

@@ -11,12 +11,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from genzoo.errors import Interrupted
 from genzoo.runs.callbacks import Callback
-from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun
+
+if TYPE_CHECKING:
+    from genzoo.storage.run_folder import Run
 
 _Handler = Callable[[int, FrameType | None], None]
 
@@ -90,7 +92,7 @@ class StopOnSignal(Callback):
         self._stop = stop
         self.run: Run | None = None
 
-    def on_start(self, run: Run, step: int, steps: int) -> None:
+    def on_start(self, run: "Run", step: int, steps: int) -> None:
         """Defer signals until everything is saved."""
         self.run = run
         self._stop.deferred = True
