@@ -72,8 +72,6 @@ def compare_command(
 
 def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) -> "dict[str, Contestant]":
     """Return the contestants by label; each of `models` is MODEL, LABEL=MODEL, or the folder of a run."""
-    from genzoo.comparison.cells import named_twice
-
     contestants: dict[str, Contestant] = {}
     for name in models:
         contestant: Contestant
@@ -85,7 +83,10 @@ def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) ->
             label = label or model
             contestant = TrainingRequest(model=model, overrides=overrides.get(label, {}))
         if label in contestants:
-            raise named_twice(label)
+            raise SettingsError(
+                f"{label} is named twice with the same settings",
+                "give it another name and setting: NAME=MODEL and --set NAME:PATH=VALUE",
+            )
         contestants[label] = contestant
     return contestants
 

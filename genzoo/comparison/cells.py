@@ -85,16 +85,11 @@ def refuse_unlike(cells: Sequence[Cell]) -> None:
                 f"{_short(data)} and {_short(other)}"
             )
         key = str(cell.run.path) if cell.request is None else identity(cell.job)
-        if label_of.setdefault(key, cell.label) != cell.label:
-            raise named_twice(cell.label)
-
-
-def named_twice(label: str) -> SettingsError:
-    """Return the error for two contestants with the same label or the same settings."""
-    return SettingsError(
-        f"{label} is named twice with the same settings",
-        "give it another name and setting: NAME=MODEL and --set NAME:PATH=VALUE",
-    )
+        if (other_label := label_of.setdefault(key, cell.label)) != cell.label:
+            raise SettingsError(
+                f"{cell.label} and {other_label} are the same model with the same settings",
+                "give one of them a setting of its own; on the command line: --set NAME:PATH=VALUE",
+            )
 
 
 def _short(dataset: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from genzoo.comparison.baselines import baselines_of
-from genzoo.comparison.cells import Cell, cell_of, existing_cell, named_twice, refuse_unlike
+from genzoo.comparison.cells import Cell, cell_of, existing_cell, refuse_unlike
 from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.report import ScoreTable, write_report
 from genzoo.comparison.results import ResultRow, Results, cell_result, environment, labels_of, row_of
@@ -78,12 +78,15 @@ def compare(
 
     `contestants` are models, requests with their own overrides, or runs; a mapping gives them labels. `recipe`, `steps`
     and `overrides` apply to all contestants that do not set them. The folder `report` (default: comparisons/RECIPE)
-    holds the trainings too, and those that are finished are not repeated. A training that fails is listed in
+    holds the trainings too, and those that are finished are not repeated; a report on others there is replaced. A training that fails is listed in
     `results.failures`. `jobs` trainings run at a time in processes on this machine (None: as many as it has cores), or
     wherever `executor` runs them; `together` trains those that differ only in seed and optimizer as one program (None:
     on a GPU).
     Raises `SettingsError` for contestants that cannot be compared.
     """
+    if isinstance(contestants, str):
+        problem = f"contestants is the text '{contestants}', expected a list or a mapping"
+        raise SettingsError(problem, f"put it in one: ['{contestants}']")
     labelled = dict(contestants) if isinstance(contestants, Mapping) else _by_label(contestants)
     if not labelled:
         raise SettingsError("there is nothing to compare", "name a model or the folder of a run")
@@ -126,7 +129,7 @@ def _by_label(contestants: Sequence[Contestant]) -> dict[str, Contestant]:
         model = contestant.model if isinstance(contestant, TrainingRequest) else contestant
         label = model if isinstance(model, str) else model.name
         if label in labelled:
-            raise named_twice(label)
+            raise SettingsError(f"two contestants are called {label}", 'give them labels: {"NAME": …, "OTHER NAME": …}')
         labelled[label] = contestant
     return labelled
 

@@ -35,6 +35,10 @@ def train_cells(
 
     `jobs`, `together`, `device` and `executor` are those of `compare`.
     """
+    if replaces and callback is None:
+        warn(
+            [f"{folder} holds a report on {', '.join(replaces)}, which this one replaces; to keep both, choose another"]
+        )
     callback = callback or ComparisonCallback()
     labels = [f"{cell.label} seed {cell.job.seed}" for cell in cells]
     callback.on_start(folder, labels, sum(cell.is_done for cell in cells), replaces)

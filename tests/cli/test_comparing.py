@@ -79,10 +79,17 @@ def test_the_same_model_twice_needs_different_settings(say):
     said = say("compare", "ali", "other=ali")
     assert said.code == 2
     cells.refuse_unlike([cell("ali"), cell("ali", seed=1), cell("hinge", **{"game.objective": "hinge"})])
-    with pytest.raises(SettingsError, match="other is named twice with the same settings"):
+    with pytest.raises(SettingsError, match="other and ali are the same model with the same settings"):
         cells.refuse_unlike([cell("ali"), cell("other")])
-    with pytest.raises(SettingsError, match="ali is named twice"):
-        genzoo.compare(["ali", "ali"])
+    with pytest.raises(SettingsError, match="two contestants are called ali"):
+        genzoo.compare(["ali", TrainingRequest(model="ali", overrides={"game.objective": "hinge"})])
+
+
+def test_a_text_is_no_list_of_contestants():
+    with pytest.raises(SettingsError, match="contestants is the text 'ali', expected a list or a mapping"):
+        genzoo.compare("ali")
+    with pytest.raises(SettingsError, match="nothing to compare"):
+        genzoo.compare([])
 
 
 def test_other_data_are_not_comparable(compared, say, tmp_path):
