@@ -78,10 +78,10 @@ def compare(
 
     `contestants` are models, requests with their own overrides, or runs; a mapping gives them labels. `recipe`, `steps`
     and `overrides` apply to all contestants that do not set them. The folder `report` (default: comparisons/RECIPE)
-    holds the trainings too, and those that are finished are not repeated; a report on others there is replaced. A training that fails is listed in
-    `results.failures`. `jobs` trainings run at a time in processes on this machine (None: as many as it has cores), or
-    wherever `executor` runs them; `together` trains those that differ only in seed and optimizer as one program (None:
-    on a GPU).
+    holds the trainings too, and those that are finished are not repeated; a report on other contestants there is
+    replaced. A training that fails is listed in `results.failures`. `jobs` trainings run at a time in processes on this
+    machine (None: as many as it has cores), or wherever `executor` runs them; `together` trains those that differ only
+    in seed and optimizer as one program (None: on a GPU).
     Raises `SettingsError` for contestants that cannot be compared.
     """
     if isinstance(contestants, str):
