@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from genzoo.comparison.baselines import baselines_of
-from genzoo.comparison.cells import Cell, cell_of, existing_cell, refuse_unlike
+from genzoo.comparison.cells import Cell, cell_of, existing_cell, name_of, refuse_unlike
 from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.report import ScoreTable, write_report
 from genzoo.comparison.results import ResultRow, Results, cell_result, environment, labels_of, row_of
@@ -126,12 +126,15 @@ def compare(
 def _by_label(contestants: Sequence[Contestant]) -> dict[str, Contestant]:
     labelled: dict[str, Contestant] = {}
     for contestant in contestants:
-        model = contestant.model if isinstance(contestant, TrainingRequest) else contestant
-        label = model if isinstance(model, str) else model.name
+        label = contestant.name if isinstance(contestant, Run) else name_of(_request_of(contestant))
         if label in labelled:
             raise SettingsError(f"two contestants are called {label}", 'give them labels: {"NAME": …, "OTHER NAME": …}')
         labelled[label] = contestant
     return labelled
+
+
+def _request_of(contestant: str | Game | TrainingRequest) -> TrainingRequest:
+    return contestant if isinstance(contestant, TrainingRequest) else TrainingRequest(model=contestant)
 
 
 def _requested(
@@ -144,7 +147,7 @@ def _requested(
     data: str | Path | None,
 ) -> TrainingRequest:
     """Return a contestant's request; its own recipe, steps and overrides come before the common ones."""
-    request = contestant if isinstance(contestant, TrainingRequest) else TrainingRequest(model=contestant)
+    request = _request_of(contestant)
     return replace(
         request.with_overrides(overrides),
         recipe=request.recipe or recipe,
@@ -158,8 +161,9 @@ def _report(
     cells: Sequence[Cell], outcomes: Sequence[Outcome], folder: Path, *, data: str | Path | None, command: str
 ) -> Results:
     """Write results.json, table.md and report.html, and return the results."""
-    first = {cell.label: cell for cell in reversed(cells)}
-    first = {label: first[label] for label in dict.fromkeys(cell.label for cell in cells)}
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        first.setdefault(cell.label, cell)
     dataset = cells[0].settings.dataset
     splits = dataset.load(data_root(data))
     ended_well = {id(cell) for cell, outcome in zip(cells, outcomes, strict=True) if not outcome.code}

@@ -74,6 +74,8 @@ class Task:
         if (self.folder / _OUTCOME).exists():
             content = files.read_json(self.folder / _OUTCOME, "a worker's outcome")["outcomes"]
             outcomes = [from_json(Outcome, outcome, resolve=registry().resolve) for outcome in content]
+            if len(outcomes) == 1:  # what ends a task before its trainings begin ends them all
+                outcomes *= count
         else:
             outcomes = [_outcome_of_process(ended, self.folder)] * count
         if not any(outcome.code for outcome in outcomes):

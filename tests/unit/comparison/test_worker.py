@@ -46,3 +46,14 @@ def test_a_request_crosses_to_a_worker_as_json_with_games_and_recipes_as_values(
     )
     stored = json.loads(json.dumps(value.to_json(name_of=toy_registry().name_of)))
     assert TrainingRequest.from_json(stored, resolve=toy_registry().resolve) == value
+
+
+def test_what_ends_a_task_of_several_trainings_before_they_begin_is_the_outcome_of_each(tmp_path):
+    task = worker.Task(tmp_path / "task")
+    task.write([TrainingRequest(model="nobody", run=tmp_path / str(seed), device="cpu") for seed in range(3)])
+    assert worker.run_task(task.folder) == 2
+    ended = Future()
+    ended.set_result(2)
+    outcomes = task.outcomes(ended, 3)
+    assert [outcome.code for outcome in outcomes] == [2, 2, 2]
+    assert "'nobody'" in outcomes[0].found
