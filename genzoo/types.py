@@ -114,6 +114,10 @@ class Batch(NamedTuple):
     """(N, condition_size) float condition vectors; None for data without labels."""
     labelled: "Tensor | None" = None
     """(N,) bool: the rows whose labels a model may use; None for all rows."""
+    progress: "Tensor | None" = None
+    """() float32: the steps taken so far over `Training.horizon`; schedules of numbers read it."""
+    due: tuple[str, ...] = ()
+    """What this step does beyond the work of every step, as `Game.due` names it."""
 
 
 class Joint(NamedTuple):

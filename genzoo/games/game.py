@@ -50,6 +50,16 @@ class Game(Component):
         """Return the players that move in `step` (counted from 0)."""
         return tuple(players)
 
+    def due(self, step: int) -> tuple[str, ...]:
+        """Return what `step` (counted from 0) does beyond the work of every step, such as a lazy penalty, by name.
+
+        `Batch.due` holds the answer, so that a game can ask it without a value from the device.
+        """
+        return ()
+
+    def extend(self, networks: Networks, data: DataSpec) -> None:
+        """Add the modules of the game's components to the `networks` that `build` returned; by default, none."""
+
     def gradients(self, networks: GameNetworks, batch: Batch, movers: Players) -> tuple[Losses, Gradients]:
         """Return the losses and every mover's gradient at the current parameters, from one backward pass per mover.
 

@@ -3,6 +3,7 @@
 N is the number of rows of a batch that this rank reads.
 """
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -166,6 +167,12 @@ class RowsAhead:
         if self._device.type == "cuda":
             return x.pin_memory(), None if labels is None else labels.pin_memory()
         return x, labels
+
+
+def map_tensors(rule: Callable[..., Tensor], *batches: Batch) -> Batch:
+    """Return a batch whose tensors are `rule` of the batches' tensors; everything else is the first batch's."""
+    parts = zip(*batches, strict=True)
+    return Batch(*(rule(*part) if isinstance(part[0], Tensor) else part[0] for part in parts))  # type: ignore[arg-type]
 
 
 def _sent(rows: Tensor, device: torch.device) -> Tensor:

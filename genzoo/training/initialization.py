@@ -31,6 +31,7 @@ def initial_networks(
 def assemble(settings: Settings) -> Networks:
     """Return the networks of these settings with arbitrary weights, the inherited parts in place and frozen."""
     networks = settings.game.build(settings.architecture, settings.dataset.spec)
+    settings.game.extend(networks, settings.dataset.spec)
     if not settings.game.inherits:
         if settings.source is not None:
             raise SettingsError(f"{settings.game.name} inherits nothing: leave out --from")

@@ -5,10 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import torch
+
 from genzoo.components import Resolve, beside_settings, override, to_json, to_text
 from genzoo.data.dataset import Dataset
 from genzoo.errors import GenzooWarning, SettingsError
 from genzoo.games.game import Game
+from genzoo.games.number_schedules import Constant, NumberSchedule
 from genzoo.games.priors import Prior, StandardNormal
 from genzoo.nn.architecture import Architecture
 from genzoo.nn.interfaces import Networks
@@ -27,6 +30,7 @@ class PlayerTraining:
     """Settings of one player's optimizer; None takes the common value."""
 
     learning_rate: float | None = None
+    learning_rate_schedule: NumberSchedule | None = None
     beta1: float | None = None
     beta2: float | None = None
 
@@ -44,6 +48,10 @@ class Training:
     """The total number of steps; under an alternating schedule, a critic's and a generator's step count as one each."""
     batch_size: int = 100
     learning_rate: float = 1e-4
+    learning_rate_schedule: NumberSchedule = Constant()
+    """How the learning rate changes while training."""
+    horizon: int | None = None
+    """The number of steps over which schedules of numbers run; None: `steps`, as they are when the run begins."""
     beta1: float = 0.5
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -51,6 +59,10 @@ class Training:
     """Exceptions for single players, by name."""
     averaging: float | None = None
     """Decay per step of the weights' exponential moving average, such as 0.999; None keeps no average."""
+    averaging_half_life: int | None = None
+    """The same in rows of data, over which a weight's influence on the average halves."""
+    averaged_players: tuple[str, ...] = ()
+    """The players whose weights are averaged; empty: all."""
     one_backward: bool = True
     """Whether one backward pass of the critic serves both players where that is exact."""
     batch_statistics: Literal["sync", "local"] = "sync"
@@ -71,12 +83,40 @@ class Training:
         _check(self.beta2, "beta2", 0, 1)
         _check(self.epsilon, "epsilon", 0)
         _check(self.averaging, "averaging", 0, 1)
+        _check(self.averaging_half_life, "averaging_half_life", 1)
+        _check(self.horizon, "horizon", 1)
+        if self.averaging is not None and self.averaging_half_life is not None:
+            raise ValueError("averaging and averaging_half_life are two ways to say the same: set one of them")
+
+    @property
+    def decay(self) -> float | None:
+        """The decay per step of the weights' average; None if none is kept."""
+        if self.averaging_half_life is None:
+            return self.averaging
+        return float(0.5 ** (self.batch_size / self.averaging_half_life))
+
+    def progress(self, step: int) -> float:
+        """Return the share of the horizon that is behind a training after `step` steps."""
+        return step / (self.horizon or self.steps)
+
+    def has_constant_rate(self, player: str) -> bool:
+        """Return whether the player's learning rate is the same in every step."""
+        return self.of(player).learning_rate_schedule == Constant()
+
+    def learning_rate_of(self, player: str, step: int) -> float:
+        """Return the player's learning rate in `step` (counted from 0)."""
+        settings = self.of(player)
+        assert settings.learning_rate is not None
+        assert settings.learning_rate_schedule is not None
+        factor = settings.learning_rate_schedule.factor(torch.tensor(self.progress(step), dtype=torch.float64))
+        return settings.learning_rate * factor.item()
 
     def of(self, player: str) -> PlayerTraining:
         """Return the player's settings with the common values filled in."""
         exceptions = self.players.get(player, PlayerTraining())
         return PlayerTraining(
             learning_rate=self.learning_rate if exceptions.learning_rate is None else exceptions.learning_rate,
+            learning_rate_schedule=exceptions.learning_rate_schedule or self.learning_rate_schedule,
             beta1=self.beta1 if exceptions.beta1 is None else exceptions.beta1,
             beta2=self.beta2 if exceptions.beta2 is None else exceptions.beta2,
         )
@@ -153,16 +193,43 @@ def resolve_settings(
     return settings
 
 
+_OF_OPTIMIZERS = (
+    "learning_rate",
+    "learning_rate_schedule",
+    "beta1",
+    "beta2",
+    "epsilon",
+    "players",
+    "averaging",
+    "averaging_half_life",
+    "averaged_players",
+)
+
+
 def apart_from_optimizers(settings: Settings) -> Any:
     """Return as JSON the settings in which trainings must agree to run as one program.
 
     These are all but the optimizers' and the standard deviation of the initial weights.
     """
     content = to_json(settings)
-    for name in ("learning_rate", "beta1", "beta2", "epsilon", "players", "averaging"):
+    for name in _OF_OPTIMIZERS:
         del content["training"][name]
     content["architecture"].pop("init_std", None)
     return content
+
+
+def with_horizon(settings: Settings) -> Settings:
+    """Return the settings with the number of steps as their horizon unless they have one."""
+    training = settings.training
+    return replace(settings, training=replace(training, horizon=training.horizon or training.steps))
+
+
+def with_horizon_of(settings: Settings, run: Settings) -> Settings:
+    """Return the settings with which a run is continued: schedules of numbers keep the horizon they began with."""
+    training, former = settings.training, run.training
+    if training.horizon is not None or (former.horizon is None and training.steps == former.steps):
+        return settings
+    return replace(settings, training=replace(training, horizon=with_horizon(run).training.horizon))
 
 
 def with_steps(settings: Settings, steps: int) -> Settings:

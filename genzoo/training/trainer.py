@@ -2,8 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +14,20 @@ from genzoo.nn.layers import GlobalBatchNorm, synchronise
 from genzoo.randomness import reseed
 from genzoo.storage.tensors import fill
 from genzoo.text import nearest
+from genzoo.training.batch_statistics import statistics_taken_anew
 from genzoo.training.batches import Stream
 from genzoo.training.distributed import Ranks, SingleProcess
 from genzoo.training.ema import EMA
-from genzoo.training.execution import Execution, GradientRule, Movers, Precision, Step, StepRule, compiled_or_not
+from genzoo.training.execution import (
+    Execution,
+    GradientRule,
+    Movers,
+    Precision,
+    Step,
+    StepRule,
+    arithmetic,
+    compiled_or_not,
+)
 from genzoo.training.initialization import initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
 from genzoo.training.settings import Settings
@@ -73,9 +82,9 @@ class Trainer:
         self._guard = NonFiniteGuard(list(self.players), device=device)
         self.optimizers: dict[str, torch.optim.Adam] = {}
         self.build_optimizers()
-        trained = [parameter for group in self.players.values() for parameter in group]
-        decay = settings.training.averaging
-        self._ema = None if decay is None else EMA(trained, decay=decay)
+        decay = settings.training.decay
+        averaged = [parameter for group in self._averaged().values() for parameter in group]
+        self._ema = None if decay is None else EMA(averaged, decay=decay)
         self.per_player_reason = settings.per_player_reason(self.networks)
         self._step = Step(
             self.networks,
@@ -88,7 +97,7 @@ class Trainer:
             captured=device.type == "cuda" and execution != "eager" and self.ranks.size == 1,
         )
         self._to_compile = execution == "compiled"
-        self._rehearsed: set[Movers] = set()
+        self._rehearsed: set[tuple[Movers, tuple[str, ...]]] = set()
 
     @property
     def gradient_rule(self) -> GradientRule:
@@ -109,10 +118,14 @@ class Trainer:
 
     def take_step(self) -> Losses:
         """Take one step: every mover's gradient at the old parameters, then every mover's update."""
-        batch = self.stream.batch(self.step)
-        if self._to_compile and self.movers() not in self._rehearsed:
+        batch = self.batch()
+        if self._to_compile and (self.movers(), batch.due) not in self._rehearsed:
             self._compile(batch, self.movers())
         return take_step([self], self._step, batch)
+
+    def batch(self) -> Batch:
+        """Return the batch of the coming step."""
+        return self._batch_of(self.step)
 
     def movers(self) -> Movers:
         """Return the players that move in the coming step."""
@@ -122,6 +135,13 @@ class Trainer:
         """Seed the global generators for what networks draw inside in the coming step."""
         rank = (self.ranks.rank,) if self.ranks.size > 1 else ()
         reseed(self.seed, "step", self.step, *rank)
+
+    def set_learning_rates(self) -> None:
+        """Set the learning rates of the coming step where they follow a schedule."""
+        training = self.settings.training
+        for name, optimizer in self.optimizers.items():
+            if not training.has_constant_rate(name):
+                optimizer.param_groups[0]["lr"].fill_(training.learning_rate_of(name, self.step))
 
     def apply_gradients(self, losses: Losses, gradients: Gradients) -> Losses:
         """Update every mover unless any gradient or loss is non-finite; return the losses (), averaged over ranks."""
@@ -146,8 +166,8 @@ class Trainer:
         """Return all tensors that a checkpoint needs, by file: networks, optimizers, averaged."""
         tensors = {"networks": _on_host(self.networks.state_dict()), "optimizers": _on_host(self._moments())}
         if self._ema is not None:
-            with self._ema.shown():
-                tensors["averaged"] = _on_host(self.networks.state_dict())
+            with self.weights_to_show() as networks:
+                tensors["averaged"] = _on_host(networks.state_dict())
         return tensors
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], *, step: int) -> None:
@@ -167,12 +187,30 @@ class Trainer:
 
     @contextmanager
     def weights_to_show(self) -> Iterator[Networks]:
-        """Yield the networks, with their averaged weights if an average is kept."""
-        with nullcontext() if self._ema is None else self._ema.shown():
+        """Yield the networks, with their averaged weights if an average is kept, and batch statistics of those."""
+        if self._ema is None:
+            yield self.networks
+            return
+        with self._ema.shown(), statistics_taken_anew(self.networks, self._play_for_statistics):
             yield self.networks
 
+    def _batch_of(self, step: int) -> Batch:
+        progress = torch.full((), self.settings.training.progress(step), device=self.device)
+        return self.stream.batch(step)._replace(progress=progress, due=self.settings.game.due(step))
+
+    def _play_for_statistics(self, number: int) -> None:
+        """Compute the losses of a training step's rows, so that batch norms see them; `number` counts from 0."""
+        reseed(self.seed, "statistics", number)
+        with arithmetic(self.device), self.autocast:
+            self.settings.game.losses(self.networks, self._batch_of(number), tuple(self.players))
+
+    def _averaged(self) -> dict[str, Sequence[Tensor]]:
+        """Return the parameters of the players whose weights are averaged."""
+        names = self.settings.training.averaged_players
+        return {name: group for name, group in self.players.items() if not names or name in names}
+
     def _compile(self, batch: Batch, movers: Movers) -> None:
-        self._rehearsed.add(movers)
+        self._rehearsed.add((movers, batch.due))
         self._step.networks = compiled_or_not(
             self.networks,
             lambda networks: self._step.gradients(networks, batch, movers),
@@ -204,11 +242,16 @@ class Trainer:
 
     def _optimizer(self, name: str) -> torch.optim.Adam:
         training = self.settings.training
-        optimization = asdict(training.of(name))
+        settings = training.of(name)
+        rate: float | Tensor = training.learning_rate_of(name, self.step)
+        if not training.has_constant_rate(name):
+            rate = torch.tensor(rate, device=self.device)  # a captured step reads it from this place
+        assert settings.beta1 is not None
+        assert settings.beta2 is not None
         optimizer = torch.optim.Adam(
             self.players[name],
-            lr=optimization["learning_rate"],
-            betas=(optimization["beta1"], optimization["beta2"]),
+            lr=rate,
+            betas=(settings.beta1, settings.beta2),
             eps=training.epsilon,
             fused=True,
             capturable=self.device.type == "cuda",
@@ -245,7 +288,8 @@ class Trainer:
             player, _, rest = name.partition("/")
             named.append((player, rest, moment))
         if self._ema is not None:
-            averages = zip(weights, self._ema.tensors, strict=True)
+            averaged = [entry for entry in weights if entry[0] in self._averaged()]
+            averages = zip(averaged, self._ema.tensors, strict=True)
             named += [(player, f"the average of {name}", average) for (player, name, _), average in averages]
         if self.ranks.size == 1 or self.settings.training.batch_statistics == "sync":
             owners = {name.partition(".")[0]: player for player, name, _ in weights}
@@ -278,7 +322,7 @@ class Trainer:
     def _check(self) -> None:
         if not self.players:
             raise SettingsError(f"{self.settings.game.name} trains no parameter")
-        for name in self.settings.training.players:
+        for name in (*self.settings.training.players, *self.settings.training.averaged_players):
             if name not in self.players:
                 raise SettingsError(
                     f"no player '{name}' in {self.settings.game.name}{nearest(name, self.players)}",
@@ -296,6 +340,8 @@ class Trainer:
 
 def take_step(trainers: Sequence[Trainer], step: StepRule, batch: Batch) -> Losses:
     """Take the coming step of trainers that `step` updates together, with random draws seeded by the first one."""
+    for trainer in trainers:
+        trainer.set_learning_rates()
     trainers[0].reseed()
     losses = step(batch, trainers[0].movers())
     for trainer in trainers:
