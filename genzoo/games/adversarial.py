@@ -43,15 +43,23 @@ class AdversarialGame(Game):
     def __post_init__(self) -> None:
         if self.penalty is None:
             return
-        if any(getattr(type(self), rule) is not getattr(AdversarialGame, rule) for rule in ("losses", "gradients")):
+        if self._overrides("losses", "gradients"):
             raise ValueError(f"{self.name} has losses or gradients of its own and takes no penalty")
         every = self.penalty.every
         if every > 1 and any("critic" not in self._movers_of(step) for step in range(0, _STEPS_ASKED, every)):
             raise ValueError(f"penalty.every is {every}, and the critic stands still in some of these steps")
 
+    def leaves_open(self, name: str) -> bool:
+        """Return whether a recipe may choose the field; a game with losses of its own has chosen all of them."""
+        return not self._overrides("losses", "gradients") and super().leaves_open(name)
+
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
-        cls.has_own_losses = any(getattr(cls, rule) is not getattr(AdversarialGame, rule) for rule in _LOSS_RULES)
+        cls.has_own_losses = cls._overrides(*_LOSS_RULES)
+
+    @classmethod
+    def _overrides(cls, *methods: str) -> bool:
+        return any(getattr(cls, method) is not getattr(AdversarialGame, method) for method in methods)
 
     @abstractmethod
     def q(self, networks: Networks, batch: Batch) -> Joint:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import Field, dataclass, fields, is_dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -30,6 +30,11 @@ class Game(Component):
     """Networks taken from the run given as `--from`, frozen and kept in inference mode."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Settings by path that this game uses in place of the recipe's, unless overridden: `{"training.beta1": 0.0}`."""
+
+    def leaves_open(self, name: str) -> bool:
+        """Return whether a recipe may choose the value of the field `name`: the game has it and has not chosen."""
+        declared = [of_class[name] for of_class in map(_fields_by_name, type(self).__mro__) if name in of_class]
+        return bool(declared) and getattr(self, name) == declared[-1].default
 
     @abstractmethod
     def build(self, architecture: Architecture, data: DataSpec) -> Networks:
@@ -96,6 +101,10 @@ def per_player(losses: Losses, movers: Players) -> Gradients:
         )
         for name, parameters in movers.items()
     }
+
+
+def _fields_by_name(base: type) -> dict[str, Field[Any]]:
+    return {field.name: field for field in fields(base)} if is_dataclass(base) else {}
 
 
 def _trainable(module: Module) -> list[Parameter]:

@@ -101,11 +101,13 @@ def resolve_job(registry: Registry, request: TrainingRequest, source: SourceReco
     base: Recipe | Settings
     if request.recipe is None and source is not None:
         base, named = settings_of(registry, source), source.recipe
+        is_installed = named in {entry.name for entry in registry.of("recipes")}
+        of_game = find_recipe(registry, named).game if is_installed else {}
     else:
         base = find_recipe(registry, request.recipe)
-        named = base.name
+        named, of_game = base.name, base.game
     texts = {path: to_text(value) for path, value in request.overrides.items()}
-    settings = resolve_settings(game, base, list(texts.items()), resolve=registry.resolve)
+    settings = resolve_settings(game, base, list(texts.items()), of_game=of_game, resolve=registry.resolve)
     if request.steps is not None:
         settings = with_steps(settings, request.steps)
     return Job(

@@ -143,6 +143,11 @@ class Recipe:
     architecture: Architecture
     prior: Prior = StandardNormal()
     training: Training
+    game: Mapping[str, Any] = field(default_factory=dict)
+    """Settings below `game` by path, such as `{"objective": "relativistic"}`, for the games that leave them open.
+
+    A game leaves a field open if its class has not chosen another value than the class that introduces the field.
+    """
     notes: tuple[str, ...] = ()
     """Where the recipe departs from the published one, and why."""
 
@@ -174,9 +179,17 @@ Override = tuple[str, str]
 
 
 def resolve_settings(
-    game: Game, recipe: Recipe | Settings, overrides: Sequence[Override], *, resolve: Resolve
+    game: Game,
+    recipe: Recipe | Settings,
+    overrides: Sequence[Override],
+    *,
+    of_game: Mapping[str, Any] | None = None,
+    resolve: Resolve,
 ) -> Settings:
-    """Return the settings of `game` on `recipe`: recipe < the game's own defaults < overrides."""
+    """Return the settings of `game` on `recipe`: recipe < the game's own defaults < overrides.
+
+    `of_game` are the recipe's `Recipe.game`.
+    """
     settings = Settings(
         game=game,
         dataset=recipe.dataset,
@@ -184,6 +197,9 @@ def resolve_settings(
         prior=recipe.prior,
         training=recipe.training,
     )
+    for path, value in (of_game or {}).items():
+        if game.leaves_open(path.partition(".")[0]):
+            settings = override(settings, f"game.{path}", to_text(value), resolve=resolve)
     for path, value in game.defaults.items():
         settings = override(settings, path, to_text(value), resolve=resolve)
     # Shorter paths first: game.schedule must be chosen before game.schedule.critic_steps is set.
