@@ -74,8 +74,17 @@ class AdversarialGame(Game):
         return self.objective.critic(self.evidence(round.on_q), self.evidence(round.on_p))
 
     def generator_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
-        """Return what the generator minimises, a scalar ()."""
-        return self.objective.generator(self.evidence(round.on_q), self.evidence(round.on_p))
+        """Return what the generator minimises, a scalar (): the objective's loss and the `generator_cost`."""
+        loss = self.objective.generator(self.evidence(round.on_q), self.evidence(round.on_p))
+        cost = self.generator_cost(networks, batch, round.q, round.p)
+        return loss if cost is None else loss + cost
+
+    def generator_cost(self, networks: Networks, batch: Batch, q: Joint, p: Joint) -> Tensor | None:
+        """Return a cost () of both sides that the generator minimises beside what the critic tells it; None: none.
+
+        It reads q and p as they were drawn, before any augmentation, and must not ask the critic.
+        """
+        return None
 
     def evidence(self, verdict: Verdict) -> Tensor:
         """Return what the objective takes for the critic's logit: by default, the logits (N,) or (N, K) themselves.
@@ -167,10 +176,13 @@ class AdversarialGame(Game):
             return self.gradients(networks, batch, movers)
         # Three calls, because `one_backward` needs the gradient at the critic's inputs, and autograd cannot stop inside
         # a compiled or batched call. Shapes: `shown` (2N, …), `logits` (2N,).
-        shown = networks.call(self._draw_sides, batch)[2]
+        q, p, shown = networks.call(self._draw_sides, batch)
         logits = networks.call(_logits, shown)
         losses, slopes = networks.call(self._weigh, batch, logits.detach(), tuple(movers))
-        return losses, one_backward(logits, shown, slopes, movers)
+        cost = networks.call(self.generator_cost, batch, q, p)
+        if cost is not None:
+            losses.players["generator"] = losses.players["generator"] + cost.detach()
+        return losses, one_backward(logits, shown, slopes, movers, generator_cost=cost)
 
     def _movers_of(self, step: int) -> tuple[str, ...]:
         return self.movers(step, ("critic", "generator"))
