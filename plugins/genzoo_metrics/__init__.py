@@ -10,7 +10,7 @@ def genzoo_metrics() -> list[lazy]:
         lazy(
             "modes",
             "genzoo_metrics.modes:Modes",
-            "mixture components that samples reach (paper, section 4.5)",
+            "share of samples near the true mixture's means, and how they are spread over these",
         ),
         lazy(
             "reconstruction",
