@@ -22,6 +22,21 @@ def genzoo_metrics() -> list[lazy]:
             "genzoo_metrics.recognition:Recognition",
             "share of conditional samples that a classifier puts into their class",
         ),
+        lazy(
+            "classifier-distance",
+            "genzoo_metrics.classified:ClassifierDistance",
+            "Fréchet distance of samples to the training data in a small classifier's features",
+        ),
+        lazy(
+            "classifier-score",
+            "genzoo_metrics.classified:ClassifierScore",
+            "how sure a small classifier is of single samples and how unsure of all, up to the number of classes",
+        ),
+        lazy(
+            "coverage",
+            "genzoo_metrics.classified:Coverage",
+            "coverage, density, precision and recall of samples in a small classifier's features",
+        ),
         lazy("latent-match", "genzoo_metrics.latent:LatentMatch", "distance of the codes of data from the prior"),
         lazy("cycle", "genzoo_metrics.latent:Cycle", "squared error of z → x → z beside that of shuffled pairs"),
         lazy("posterior-width", "genzoo_metrics.latent:PosteriorWidth", "standard deviation of z given x"),
