@@ -69,6 +69,7 @@ def _baseline(label: str, model: Model, splits: Splits, metrics: Sequence[Metric
                 protocol=score.protocol,
                 better=score.better,
                 final=summary([score.value]),
+                headline=score.headline,
             )
             for score in scores
         ),

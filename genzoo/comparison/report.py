@@ -108,15 +108,16 @@ _COSTS = ("model", "parameters", "forward MACs per update", "updates", "images s
 
 
 def _metrics(results: Results) -> list[MetricLine]:
-    """Return one line per metric."""
-    lines: dict[str, MetricLine] = {}
+    """Return one line per metric, the headlines first."""
+    first: dict[str, RowScore | BaselineScore] = {}
     for scores in _all_scores(results.rows, results.baselines):
         for score in scores:
-            arrow = {"higher": "↑", "lower": "↓"}.get(score.better or "", "")
-            lines.setdefault(
-                score.metric, MetricLine(score.metric, score.better, arrow, _protocol_line(score.protocol))
-            )
-    return list(lines.values())
+            first.setdefault(score.metric, score)
+    arrows = {"higher": "↑", "lower": "↓", None: ""}
+    return [
+        MetricLine(score.metric, score.better, arrows[score.better], _protocol_line(score.protocol))
+        for score in sorted(first.values(), key=lambda score: not score.headline)
+    ]
 
 
 def _all_scores(

@@ -46,6 +46,7 @@ class StoredScore:
     value: float | None
     protocol: dict[str, Any]
     better: Better = None
+    headline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,8 @@ class RowScore:
     best: Summary | None
     values: tuple[float | None, ...]
     """The final values, by seed."""
+    headline: bool = False
+    """Whether the table shows it before other scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,7 @@ class BaselineScore:
     better: Better
     final: Summary | None
     best: None = None
+    headline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +188,7 @@ def cell_result(cell: Cell, outcome: Outcome) -> CellResult:
                 value=score["value"],
                 protocol=score["protocol"],
                 better=score.get("better"),
+                headline=score.get("headline", False),
             )
             for score in scores
             if score["protocol"].get("seed") == cell.job.seed
@@ -253,6 +258,7 @@ def _row_score(metric: str, courses: Sequence[Sequence[StoredScore]]) -> RowScor
         final=summary([value for value in finals if value is not None]),
         best=summary([best_of(values) for values in values_of if values]) if best_of else None,
         values=finals,
+        headline=last.headline,
     )
 
 

@@ -10,7 +10,7 @@ def genzoo_metrics() -> list[lazy]:
         lazy(
             "modes",
             "genzoo_metrics.modes:Modes",
-            "mixture components that samples reach (paper, section 4.5)",
+            "share of samples near the true mixture's means, and how they are spread over these",
         ),
         lazy(
             "reconstruction",
@@ -21,6 +21,21 @@ def genzoo_metrics() -> list[lazy]:
             "recognition",
             "genzoo_metrics.recognition:Recognition",
             "share of conditional samples that a classifier puts into their class",
+        ),
+        lazy(
+            "classifier-distance",
+            "genzoo_metrics.classified:ClassifierDistance",
+            "Fréchet distance of samples to the training data in a small classifier's features",
+        ),
+        lazy(
+            "classifier-score",
+            "genzoo_metrics.classified:ClassifierScore",
+            "how sure a small classifier is of single samples and how unsure of all, up to the number of classes",
+        ),
+        lazy(
+            "coverage",
+            "genzoo_metrics.classified:Coverage",
+            "coverage, density, precision and recall of samples in a small classifier's features",
         ),
         lazy("latent-match", "genzoo_metrics.latent:LatentMatch", "distance of the codes of data from the prior"),
         lazy("cycle", "genzoo_metrics.latent:Cycle", "squared error of z → x → z beside that of shuffled pairs"),

@@ -350,9 +350,10 @@ def test_the_same_evaluation_gives_the_same_scores_once(say, own_ali):
 
 def test_one_metric_can_be_chosen(say, own_ali):
     document = say("evaluate", own_ali, "--metric", "modes", "--json").document
-    assert [score["metric"] for score in document["scores"]] == ["modes", "modes/strict"]
+    names = ["modes/high-quality", "modes/counted", "modes/divergence", "modes", "modes/strict", "modes/least"]
+    assert [score["metric"] for score in document["scores"]] == names
     table = say("evaluate", own_ali, "--metric", "modes").out.splitlines()
-    assert [line.split()[0] for line in table] == ["score", "modes", "modes/strict"]
+    assert [line.split()[0] for line in table] == ["score", *names]
 
 
 def test_the_rows_of_the_split_are_measured(say, own_ali):
@@ -366,6 +367,10 @@ def test_a_gan_is_measured_by_what_can_measure_it(say, gan, tmp_path):
     document = say("evaluate", own, "--json").document
     assert {score["metric"] for score in document["scores"]} == {
         "modes",
+        "modes/counted",
+        "modes/divergence",
+        "modes/high-quality",
+        "modes/least",
         "modes/strict",
         "nearest-neighbour",
         "nearest-neighbour/held-out",
@@ -510,10 +515,11 @@ def test_a_run_that_was_stopped_is_listed_as_such(say, own_ali):
 
 
 def test_a_run_is_listed_with_the_headline_score_of_its_newest_step(say, own_ali):
-    assert say("runs", "--root", own_ali.parent).out.splitlines()[1].split()[-2] == "modes"
+    assert say("runs", "--root", own_ali.parent).out.splitlines()[1].split()[-2] == "modes/high-quality"
     document = json.loads((own_ali / "evaluation.json").read_text())
     headlines = [(score.pop("headline"), score["metric"]) for score in document["scores"]]
-    assert sorted(name for is_headline, name in headlines if is_headline) == ["modes"]
+    names = ["modes/high-quality", "modes/counted", "modes/divergence"]
+    assert [name for is_headline, name in headlines if is_headline] == names
     # an evaluation of a genzoo whose scores had no headline yet
     files.write_sealed(own_ali / "evaluation.json", {key: document[key] for key in ("schema_version", "run", "scores")})
     assert say("runs", "--root", own_ali.parent).out.splitlines()[1].split()[-2] == "cycle"
