@@ -136,6 +136,8 @@ class Code(NamedTuple):
     """(N, latent); None for an implicit posterior."""
     log_std: "Tensor | None" = None
     """(N, latent), log σ; None for any but a Gaussian posterior."""
+    log_density: "Tensor | None" = None
+    """(N,) ln q(z|x) of the z drawn; None where mean and log σ say it already, or where it is not known."""
 
 
 class Verdict(NamedTuple):

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
+from math import log, pi
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from torch import Tensor, nn
@@ -51,6 +52,15 @@ def at_least_float32(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.element_size() < 4 else tensor
 
 
+def posterior_log_density(code: Code) -> Tensor | None:
+    """Return ln q(z|x) (N,) of the z of `code`: what the encoder says, or that of its Gaussian; None if not known."""
+    if code.log_density is not None or code.mean is None or code.log_std is None:
+        return code.log_density
+    mean, log_std = at_least_float32(code.mean), at_least_float32(code.log_std)
+    away = (code.z - mean) * (-log_std).exp()
+    return -(away.square() / 2 + log_std + log(2 * pi) / 2).sum(1)
+
+
 class Encoder(nn.Module, ABC):
     """Draws z given x."""
 
@@ -58,7 +68,8 @@ class Encoder(nn.Module, ABC):
     def forward(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Code:
         """Return the code of `x` (N, *shape), drawn with standard normal `noise` (N, latent).
 
-        `y` is the embedded condition. A Gaussian code has z = mean + exp(log_std)·noise (equation 2).
+        `y` is the embedded condition. A Gaussian code has z = mean + exp(log_std)·noise (equation 2), and leaves
+        `log_density` to `posterior_log_density`.
         """
 
     def features(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
