@@ -39,12 +39,29 @@ _ROW_WISE: set[type[nn.Module]] = {
     nn.Tanh,
     nn.Softplus,
 }
+_KEEPS_START: set[type[nn.Module]] = set()
 
 
 def row_wise(module_class: _ModuleClass) -> _ModuleClass:
     """Declare, as a class decorator, that the class's own code never mixes the rows of a batch."""
     _ROW_WISE.add(module_class)
     return module_class
+
+
+def keeps_start(module_class: _ModuleClass) -> _ModuleClass:
+    """Declare, as a class decorator, that modules of the class keep the weights that they are built with.
+
+    That holds for everything below them and for subclasses. They are built under a seed of the run, and no
+    `init_std` or `reset_parameters` touches them.
+    """
+    _KEEPS_START.add(module_class)
+    return module_class
+
+
+def modules_that_keep_their_start(networks: nn.Module) -> set[nn.Module]:
+    """Return the modules of classes declared with `keeps_start`, and all below them."""
+    classes = tuple(_KEEPS_START)
+    return {inner for module in networks.modules() if isinstance(module, classes) for inner in module.modules()}
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
