@@ -68,6 +68,8 @@ class DataSpec:
     """Grids of conditions to draw by name."""
     mixture: Mixture | None = None
     """The true distribution, if it is known."""
+    levels: int | None = None
+    """The number of grey levels of stored images: x in [0, 1] is of level round(x·(levels − 1)); None for vectors."""
 
     @property
     def condition_size(self) -> int:
