@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genzoo.errors import PluginError
-from genzoo.games.game import Game, Gradients, Players
+from genzoo.games.game import STEPS_ASKED, Game, Gradients, Players
 from genzoo.games.objectives import NonSaturating, Objective, Slopes
 from genzoo.games.one_backward import one_backward
 from genzoo.games.schedules import Schedule, Simultaneous
@@ -17,7 +17,6 @@ from genzoo.nn.interfaces import GameNetworks, Networks, at_least_float32
 from genzoo.types import Batch, Joint, Losses, Round, Verdict
 
 _LOSS_RULES = ("losses", "critic_loss", "generator_loss", "players", "gradients")
-_STEPS_ASKED = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +91,7 @@ class AdversarialGame(Game):
             return "the critic couples rows"
         if critic.outputs != 1:
             return "the critic gives several logits per row"
-        if not any(len(self.movers(step, players)) == 2 for step in range(_STEPS_ASKED)):
+        if not any(len(self.movers(step, players)) == 2 for step in range(STEPS_ASKED)):
             return "the players take turns"
         return None
 

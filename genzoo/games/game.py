@@ -20,6 +20,8 @@ Players = Mapping[str, Sequence[Tensor]]
 """Every player's parameters by its name; those of a population of R replicas are (R, *shape of the parameter)."""
 Gradients = dict[str, tuple[Tensor, ...]]
 """Every mover's gradient by its name, one tensor per parameter and shaped as it."""
+STEPS_ASKED = 1000
+"""For how many steps a game is asked who moves, where a rule must hold in all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
