@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genzoo.errors import PluginError
 from genzoo.games.augmentations import Augmentation, AugmentationModule
-from genzoo.games.game import Game, Gradients, Players, per_player
+from genzoo.games.game import STEPS_ASKED, Game, Gradients, Players, per_player
 from genzoo.games.objectives import NonSaturating, Objective, Slopes
 from genzoo.games.one_backward import one_backward
 from genzoo.games.penalties import Penalty
@@ -19,7 +19,6 @@ from genzoo.nn.interfaces import GameNetworks, Networks, at_least_float32
 from genzoo.types import Batch, DataSpec, Joint, Losses, Round, Verdict
 
 _LOSS_RULES = ("losses", "critic_loss", "generator_loss", "evidence", "accuracies", "players", "gradients")
-_STEPS_ASKED = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ class AdversarialGame(Game):
         if self._overrides("losses", "gradients"):
             raise ValueError(f"{self.name} has losses or gradients of its own and takes no penalty")
         every = self.penalty.every
-        if every > 1 and any("critic" not in self._movers_of(step) for step in range(0, _STEPS_ASKED, every)):
+        if every > 1 and any("critic" not in self._movers_of(step) for step in range(0, STEPS_ASKED, every)):
             raise ValueError(f"penalty.every is {every}, and the critic stands still in some of these steps")
 
     def leaves_open(self, name: str) -> bool:
@@ -163,7 +162,7 @@ class AdversarialGame(Game):
             return "the critic couples rows"
         if critic.outputs != 1:
             return "the critic gives several logits per row"
-        if not any(len(self.movers(step, players)) == 2 for step in range(_STEPS_ASKED)):
+        if not any(len(self.movers(step, players)) == 2 for step in range(STEPS_ASKED)):
             return "the players take turns"
         return None
 

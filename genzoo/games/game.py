@@ -11,6 +11,7 @@ from torch.nn import Module, Parameter
 
 from genzoo.components import Component
 from genzoo.errors import PluginError
+from genzoo.games.priors import Prior
 from genzoo.nn.architecture import Architecture
 from genzoo.nn.interfaces import GameNetworks, Networks
 from genzoo.types import Batch, DataSpec, Losses
@@ -19,6 +20,8 @@ Players = Mapping[str, Sequence[Tensor]]
 """Every player's parameters by its name; those of a population of R replicas are (R, *shape of the parameter)."""
 Gradients = dict[str, tuple[Tensor, ...]]
 """Every mover's gradient by its name, one tensor per parameter and shaped as it."""
+STEPS_ASKED = 1000
+"""For how many steps a game is asked who moves, where a rule must hold in all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,17 @@ class Game(Component):
     @abstractmethod
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return one scalar loss () per mover, all from the same forward pass on a batch of N rows."""
+
+    def log_weight(self, networks: Networks, batch: Batch, prior: Prior) -> Tensor | None:
+        """Return ln p(x, z) − ln q(z|x) (N,) in nats, for the z that the encoder draws with the batch's noise.
+
+        None, the default, for a game without these densities; see also `likelihood`.
+        """
+        return None
+
+    def likelihood(self, data: DataSpec) -> str | None:
+        """Return what `log_weight` takes p(x|z) to be, for the protocol of scores: `Bernoulli on [0, 1]`."""
+        return None
 
     def players(self, networks: Networks) -> Players:
         """Return the parameters of every player: the critic, and the generator with all other trainable ones."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from genzoo.errors import SettingsError
-from genzoo.nn.interfaces import Networks
+from genzoo.nn.interfaces import Networks, modules_that_keep_their_start
 from genzoo.randomness import seeded
 from genzoo.training.settings import Settings
 
@@ -54,10 +54,11 @@ def draw_weights(networks: Networks, *, std: float | None, seed: int) -> None:
 
     With a `std`, weights of linear maps and convolutions are N(0, std²) and their biases 0; every other layer,
     and all layers if `std` is None, use their own `reset_parameters`. Two games that share an architecture therefore
-    start from the same decoder.
+    start from the same decoder. Modules declared with `keeps_start` are left as they were built.
     """
+    untouched = modules_that_keep_their_start(networks)
     for name, module in networks.named_modules():
-        if any(True for _ in module.parameters(recurse=False)):
+        if module not in untouched and any(True for _ in module.parameters(recurse=False)):
             with seeded(seed, "weights", name):
                 _draw(module, std)
 

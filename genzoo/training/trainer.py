@@ -3,12 +3,13 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 
 from genzoo.errors import GenzooWarning, SettingsError
-from genzoo.games.game import Gradients
+from genzoo.games.game import STEPS_ASKED, Gradients
 from genzoo.nn.interfaces import Networks
 from genzoo.nn.layers import GlobalBatchNorm, synchronise
 from genzoo.randomness import reseed
@@ -83,7 +84,7 @@ class Trainer:
         self.optimizers: dict[str, torch.optim.Adam] = {}
         self.build_optimizers()
         decay = settings.training.decay
-        averaged = [parameter for group in self._averaged().values() for parameter in group]
+        averaged = [parameter for _, _, parameter in self._averaged()]
         self._ema = None if decay is None else EMA(averaged, decay=decay)
         self.per_player_reason = settings.per_player_reason(self.networks)
         self._step = Step(
@@ -204,10 +205,10 @@ class Trainer:
         with arithmetic(self.device), self.autocast:
             self.settings.game.losses(self.networks, self._batch_of(number), tuple(self.players))
 
-    def _averaged(self) -> dict[str, Sequence[Tensor]]:
-        """Return the parameters of the players whose weights are averaged."""
-        names = self.settings.training.averaged_players
-        return {name: group for name, group in self.players.items() if not names or name in names}
+    def _averaged(self) -> list[tuple[str, str, Tensor]]:
+        """Return player, name and tensor of every parameter that is averaged."""
+        players = self.settings.training.averaged_players or tuple(self.players)
+        return [entry for entry in self._trained() if entry[0] in players]
 
     def _compile(self, batch: Batch, movers: Movers) -> None:
         self._rehearsed.add((movers, batch.due))
@@ -277,19 +278,13 @@ class Trainer:
 
     def _named_state(self) -> list[tuple[str, str, Tensor]]:
         """Return player, name and tensor of weights, moments, averages, and batch statistics that all ranks share."""
-        names = self._names()
-        weights = [
-            (player, names[id(parameter)], parameter.detach())
-            for player, parameters in self.players.items()
-            for parameter in parameters
-        ]
+        weights = [(player, name, parameter.detach()) for player, name, parameter in self._trained()]
         named = [*weights]
         for name, moment in self._moments().items():
             player, _, rest = name.partition("/")
             named.append((player, rest, moment))
         if self._ema is not None:
-            averaged = [entry for entry in weights if entry[0] in self._averaged()]
-            averages = zip(averaged, self._ema.tensors, strict=True)
+            averages = zip(self._averaged(), self._ema.tensors, strict=True)
             named += [(player, f"the average of {name}", average) for (player, name, _), average in averages]
         if self.ranks.size == 1 or self.settings.training.batch_statistics == "sync":
             owners = {name.partition(".")[0]: player for player, name, _ in weights}
@@ -299,6 +294,15 @@ class Trainer:
                     buffers = ((f"{place}.{name}", buffer) for name, buffer in module.named_buffers(recurse=False))
                     named += [(player, name, buffer) for name, buffer in buffers if buffer.is_floating_point()]
         return named
+
+    def _trained(self) -> list[tuple[str, str, Tensor]]:
+        """Return player, name and tensor of every trained parameter; one that players share is that of the first."""
+        names = self._names()
+        owners: dict[int, tuple[str, str, Tensor]] = {}
+        for player, parameters in self.players.items():
+            for parameter in parameters:
+                owners.setdefault(id(parameter), (player, names[id(parameter)], parameter))
+        return list(owners.values())
 
     def _names(self) -> dict[int, str]:
         """Return the parameters' names by identity."""
@@ -328,6 +332,7 @@ class Trainer:
                     f"no player '{name}' in {self.settings.game.name}{nearest(name, self.players)}",
                     f"its players: {', '.join(self.players)}",
                 )
+        self._refuse_shared_parameters()
         norms = [module for module in self.networks.modules() if isinstance(module, _BATCH_NORMS) and module.training]
         synced = self.settings.training.batch_statistics == "sync"
         if self.stream.smallest_batch // (1 if synced else self.ranks.size) == 1 and norms:
@@ -335,6 +340,22 @@ class Trainer:
                 f"with training.batch_size={self.settings.training.batch_size} the last batch of an epoch is a "
                 "single row, and batch statistics need two",
                 "choose another batch size: --set training.batch_size=…",
+            )
+
+    def _refuse_shared_parameters(self) -> None:
+        """Raise `SettingsError` if two players move one parameter in the same step: one update would undo the other."""
+        game, players = self.settings.game, tuple(self.players)
+        for pair in combinations(players, 2):
+            first, second = ({id(parameter) for parameter in self.players[name]} for name in pair)
+            if not first & second or not any(
+                set(pair) <= set(game.movers(step, players)) for step in range(STEPS_ASKED)
+            ):
+                continue
+            names = self._names()
+            shared = ", ".join(names[number] for number in names if number in first & second)
+            raise SettingsError(
+                f"the players {' and '.join(pair)} of {game.name} move in the same step and share: {shared:.200}",
+                "give each player its own parameters, or choose a schedule by which these two take turns",
             )
 
 

@@ -1,4 +1,4 @@
-"""Metrics of samples, reconstructions, codes, and memorisation."""
+"""Metrics of samples, reconstructions, codes, densities, and memorisation."""
 
 from genzoo import hookimpl, lazy
 
@@ -40,6 +40,8 @@ def genzoo_metrics() -> list[lazy]:
         lazy("latent-match", "genzoo_metrics.latent:LatentMatch", "distance of the codes of data from the prior"),
         lazy("cycle", "genzoo_metrics.latent:Cycle", "squared error of z → x → z beside that of shuffled pairs"),
         lazy("posterior-width", "genzoo_metrics.latent:PosteriorWidth", "standard deviation of z given x"),
+        lazy("elbo", "genzoo_metrics.density:ELBO", "evidence lower bound of ln p(x), in nats per row"),
+        lazy("iwae", "genzoo_metrics.density:IWAE", "tighter bound of ln p(x) from k weighted draws of z"),
         lazy(
             "nearest-neighbour",
             "genzoo_metrics.memorization:NearestNeighbour",

@@ -5,6 +5,7 @@ import torch
 from contents import pixels
 from safetensors.torch import load_file
 from torch import nn
+from toy_components import WithEncoder
 
 from genzoo import Networks, SettingsError
 from genzoo.data.condition_text import named_grid, parse_condition
@@ -81,6 +82,7 @@ class Canvas(Decoder):
 def faces(monkeypatch):
     """Have the commands load a model of faces, whatever the run."""
     model = Model(
+        game=WithEncoder(),
         networks=Networks(decoder=Canvas(), embedder=nn.Identity()),
         data=FACES,
         prior=StandardNormal(),
