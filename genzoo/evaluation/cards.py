@@ -30,6 +30,7 @@ def recipe_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
         "game": None if settings is None else to_json(settings.game),
         "architecture": to_json(described.architecture),
         "prior": to_json(described.prior),
+        "latent": described.architecture.latent if settings is None else settings.latent,
         "training": to_json(described.training),
         **gradients,
         "notes": list(recipe.notes),

@@ -39,6 +39,10 @@ class Game(Component):
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return one scalar loss () per mover, all from the same forward pass on a batch of N rows."""
 
+    def latent(self, architecture: Architecture, data: DataSpec) -> int:
+        """Return the length of z and of an encoder's noise, at least 1; by default, the architecture's."""
+        return architecture.latent
+
     def players(self, networks: Networks) -> Players:
         """Return the parameters of every player: the critic, and the generator with all other trainable ones."""
         critic = [] if networks.critic is None else _trainable(networks.critic)

@@ -82,7 +82,7 @@ def _check_fit(settings: Settings, source: Settings) -> None:
     for what, left, right in (
         ("shape of x", ours.shape, theirs.shape),
         ("support of x", ours.support, theirs.support),
-        ("latent size", settings.architecture.latent, source.architecture.latent),
+        ("latent size", settings.latent, source.latent),
     ):
         if left != right:
             raise SettingsError(f"the {what} is {left} here and {right} in the run given as --from")
