@@ -96,6 +96,10 @@ class JointCritic(nn.Module, ABC):
     @cached_property
     def couples_rows(self) -> bool:
         """Whether a row's verdict may depend on other rows, as with batch norm; True for unknown modules."""
+    def layers(self, joint: Joint) -> dict[str, Tensor]:
+        """Return the outputs (N, …) of the hidden layers for `joint`, by name, input side first; by default, none."""
+        return {}
+
         return any(type(module) not in _ROW_WISE for module in self.modules())
 
 

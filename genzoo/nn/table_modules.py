@@ -78,6 +78,14 @@ class Stack(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """Return the output for `x` before the last row's nonlinearity."""
         last = self.layers[-1]
+    def outputs(self, x: Tensor, count: int) -> list[Tensor]:
+        """Return the outputs (N, *output) of each of the first `count` rows of the table for `x`."""
+        x, values = self._as_given(x), []
+        for layer in islice(self.layers, count):
+            x = layer(x)
+            values.append(x)
+        return values
+
         assert isinstance(last, Layer)
         return last.preactivation(self.until(x, len(self.layers) - 1))
 
