@@ -96,10 +96,11 @@ def _layer(table: str, number: int, card: LayerCard) -> dict[str, Any]:
     return {
         "number": number,
         "table": table,
-        "operation": str(row),
+        "operation": f"{row}, spectral norm" if row.spectral_norm else str(row),
         "input": list(card.given),
         "output": list(card.output),
         "batch_norm": row.batch_norm is not None,
+        "spectral_norm": row.spectral_norm,
         "input_dropout": row.input_dropout,
         "dropout": row.dropout,
         "nonlinearity": str(row.nonlinearity),

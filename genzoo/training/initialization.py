@@ -2,9 +2,11 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from genzoo.errors import SettingsError
 from genzoo.nn.interfaces import Networks
+from genzoo.nn.layers import is_spectrally_normalised, normalise_spectrally
 from genzoo.randomness import seeded
 from genzoo.training.settings import Settings
 
@@ -55,8 +57,8 @@ def draw_weights(networks: Networks, *, std: float | None, seed: int) -> None:
     and all layers if `std` is None, use their own `reset_parameters`. Two games that share an architecture therefore
     start from the same decoder.
     """
-    for name, module in networks.named_modules():
-        if any(True for _ in module.parameters(recurse=False)):
+    for name, module in list(networks.named_modules()):
+        if any(True for _ in module.parameters(recurse=False)) or is_spectrally_normalised(module):
             with seeded(seed, "weights", name):
                 _draw(module, std)
 
@@ -66,6 +68,12 @@ def _load_part(part: nn.Module, prefix: str, state: dict[str, Tensor]) -> None:
 
 
 def _draw(module: nn.Module, std: float | None) -> None:
+    if is_spectrally_normalised(module):
+        # Drawn as without the norm, whose estimate of the singular value then begins anew with the drawn weight.
+        parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+        _draw(module, std)
+        normalise_spectrally(module)
+        return
     if std is not None and isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
         with torch.no_grad():
             module.weight.normal_(0, std)
