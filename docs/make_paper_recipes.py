@@ -44,7 +44,7 @@ def _section(recipe_name, model):
     lines.append(
         f"`genzoo train {model} --recipe {recipe_name}`: {training['steps']:,} steps of {training['batch_size']}, "
         f"learning rate {training['learning_rate']:g}, β1 {training['beta1']:g}, β2 {training['beta2']:g}, "
-        f"ε {training['epsilon']:g}; {card['architecture']['latent']} latent numbers; weights N(0, "
+        f"ε {training['epsilon']:g}; {card['latent']} latent numbers; weights N(0, "
         f"{card['architecture']['init_std']:g}²)."
     )
     for name, network in card["networks"].items():

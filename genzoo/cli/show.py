@@ -92,6 +92,7 @@ def _render_recipe(card: dict[str, Any]) -> str:
         if card[root] is not None:
             fields = "  ".join(f"{key}={_value(value)}" for key, value in card[root].items())
             lines.append(textwrap.fill(f"{root}: {fields}", 110, subsequent_indent="  ", break_on_hyphens=False))
+    lines.append(f"size of z: {card['latent']:,}")
     if card["model"]:
         lines.append(f"gradients: {gradients_text(card['per_player_reason'])}")
     lines.append(f"data: {card['data']['name']}, {_data(card['data'])}")

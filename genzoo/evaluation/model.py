@@ -62,7 +62,7 @@ class Model:
             networks=networks,
             data=settings.dataset.spec,
             prior=settings.prior,
-            latent=settings.architecture.latent,
+            latent=settings.latent,
             label_frequencies=label_frequencies,
             device=device,
             step=step,

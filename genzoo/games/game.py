@@ -58,6 +58,10 @@ class Game(Component):
         """Return what `log_weight` takes p(x|z) to be, for the protocol of scores: `Bernoulli on [0, 1]`."""
         return None
 
+    def latent(self, architecture: Architecture, data: DataSpec) -> int:
+        """Return the length of z and of an encoder's noise, at least 1; by default, the architecture's."""
+        return architecture.latent
+
     def players(self, networks: Networks) -> Players:
         """Return the parameters of every player: the critic, and the generator with all other trainable ones."""
         critic = [] if networks.critic is None else _trainable(networks.critic)

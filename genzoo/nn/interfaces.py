@@ -7,6 +7,7 @@ from math import log, pi
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList, type_before_parametrizations
 
 from genzoo.errors import SettingsError
 from genzoo.types import Code, Joint, Support, Verdict
@@ -18,6 +19,7 @@ _Values = TypeVarTuple("_Values")
 _ROW_WISE: set[type[nn.Module]] = {
     nn.Sequential,
     nn.ModuleList,
+    nn.ModuleDict,
     nn.Identity,
     nn.Flatten,
     nn.Linear,
@@ -38,6 +40,7 @@ _ROW_WISE: set[type[nn.Module]] = {
     nn.Sigmoid,
     nn.Tanh,
     nn.Softplus,
+    ParametrizationList,
 }
 _KEEPS_START: set[type[nn.Module]] = set()
 
@@ -121,10 +124,14 @@ class JointCritic(nn.Module, ABC):
     def forward(self, joint: Joint) -> Verdict:
         """Return the logits and features of the N rows of `joint`; parts that the critic does not see may be None."""
 
+    def layers(self, joint: Joint) -> dict[str, Tensor]:
+        """Return the outputs (N, …) of the hidden layers for `joint`, by name, input side first; by default, none."""
+        return {}
+
     @cached_property
     def couples_rows(self) -> bool:
         """Whether a row's verdict may depend on other rows, as with batch norm; True for unknown modules."""
-        return any(type(module) not in _ROW_WISE for module in self.modules())
+        return any(type_before_parametrizations(module) not in _ROW_WISE for module in self.modules())
 
 
 class Embedder(nn.Module, ABC):

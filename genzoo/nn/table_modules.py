@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from genzoo.errors import SettingsError
 from genzoo.nn.interfaces import row_wise
-from genzoo.nn.layers import UntiedBias
+from genzoo.nn.layers import UntiedBias, normalise_spectrally
 from genzoo.nn.tables import LayerCard, Shape, Table, lay_out, show_shape
 
 
@@ -32,7 +32,10 @@ class Layer(nn.Sequential):
         steps: list[nn.Module] = []
         if row.input_dropout:
             steps.append(nn.Dropout(row.input_dropout))
-        steps.append(row.linear_map(card.given, bias=row.bias_kind == "tied"))
+        linear_map = row.linear_map(card.given, bias=row.bias_kind == "tied")
+        if row.spectral_norm:
+            normalise_spectrally(linear_map)
+        steps.append(linear_map)
         if row.bias_kind == "untied":
             steps.append(UntiedBias(mapped))
         if row.batch_norm:
@@ -74,6 +77,14 @@ class Stack(nn.Module):
         for layer in islice(self.layers, count):
             x = layer(x)
         return x
+
+    def outputs(self, x: Tensor, count: int) -> list[Tensor]:
+        """Return the outputs (N, *output) of each of the first `count` rows of the table for `x`."""
+        x, values = self._as_given(x), []
+        for layer in islice(self.layers, count):
+            x = layer(x)
+            values.append(x)
+        return values
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the output for `x` before the last row's nonlinearity."""

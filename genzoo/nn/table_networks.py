@@ -8,7 +8,7 @@ from torch import Tensor
 from genzoo.errors import SettingsError
 from genzoo.nn.interfaces import Decoder, Encoder, JointCritic, row_wise
 from genzoo.nn.layers import UntiedBias
-from genzoo.nn.table_modules import build
+from genzoo.nn.table_modules import Stack, build
 from genzoo.nn.tables import Linear, Shape, Table
 from genzoo.types import Code, DataSpec, Joint, Posterior, Sees, Verdict
 
@@ -120,23 +120,47 @@ class TableCritic(JointCritic):
 
     def forward(self, joint: Joint) -> Verdict:
         """Return the verdict on every row of `joint`: logits (N,), or (N, outputs) for several outputs."""
-        parts = []  # each (N, numbers)
-        if self.x is not None:
-            assert joint.x is not None
-            parts.append(self.x(joint.x).flatten(1))
-        if self.z is not None:
-            assert joint.z is not None
-            parts.append(self.z(joint.z).flatten(1))
-        if joint.y is not None:
-            parts.append(joint.y)
-        hidden = self.joint.until(torch.cat(parts, dim=1), len(self.joint.layers) - 1)
+        parts = [stack(part) for _, stack, part in self._seen(joint)]
+        hidden = self.joint.until(_side_by_side(parts, joint.y), len(self.joint.layers) - 1)
         logits = self.joint.layers[-1](hidden).flatten(1)
         return Verdict(logits.squeeze(1) if logits.shape[1] == 1 else logits, hidden.flatten(1))
+
+    def layers(self, joint: Joint) -> dict[str, Tensor]:
+        """Return the outputs (N, …) of all rows but the last, which gives the logits, as `x.1`, `z.1`, `joint.1`.
+
+        The last one is the verdict's features, where the joint table has a hidden row.
+        """
+        outputs: dict[str, Tensor] = {}
+        parts: list[Tensor] = []
+        for name, stack, part in self._seen(joint):
+            of_rows = stack.outputs(part, len(stack.layers))
+            outputs |= _numbered(name, of_rows)
+            parts.append(of_rows[-1] if of_rows else part)
+        joined = _side_by_side(parts, joint.y)
+        return outputs | _numbered("joint", self.joint.outputs(joined, len(self.joint.layers) - 1))
+
+    def _seen(self, joint: Joint) -> list[tuple[str, Stack, Tensor]]:
+        """Return name, table and tensor (N, …) of the parts of `joint` that the critic has a table for."""
+        seen = []
+        for name, stack, part in (("x", self.x, joint.x), ("z", self.z, joint.z)):
+            if stack is not None:
+                assert part is not None
+                seen.append((name, stack, part))
+        return seen
 
 
 def _as_input(table: Table, numbers: int) -> Shape:
     """Return the shape of a vector of so many numbers as `table` reads it: (numbers,), or (numbers, 1, 1) for maps."""
     return (numbers,) if not table or isinstance(table[0], Linear) else (numbers, 1, 1)
+
+
+def _side_by_side(parts: list[Tensor], y: Tensor | None) -> Tensor:
+    """Return the numbers of the parts (N, …) and of `y` (N, condition) as (N, numbers)."""
+    return torch.cat([*(part.flatten(1) for part in parts), *([] if y is None else [y])], dim=1)
+
+
+def _numbered(name: str, outputs: list[Tensor]) -> dict[str, Tensor]:
+    return {f"{name}.{number}": output for number, output in enumerate(outputs, start=1)}
 
 
 def _join(values: Tensor, y: Tensor | None) -> Tensor:

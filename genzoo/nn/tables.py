@@ -157,6 +157,8 @@ class Row(ABC):
     dropout: float = 0.0
     """Probability of dropping each element just before the nonlinearity."""
     nonlinearity: Nonlinearity = Identity()
+    spectral_norm: bool = False
+    """Whether the weight is divided by its largest singular value, which is estimated as training goes on."""
     bias: Bias | None = None
     """`tied`: one per map; `untied`: one per map and position; None: `tied`, or `none` under batch norm."""
 

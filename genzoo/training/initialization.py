@@ -2,9 +2,11 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from genzoo.errors import SettingsError
 from genzoo.nn.interfaces import Networks, modules_that_keep_their_start
+from genzoo.nn.layers import is_spectrally_normalised, normalise_spectrally
 from genzoo.randomness import seeded
 from genzoo.training.settings import Settings
 
@@ -57,8 +59,9 @@ def draw_weights(networks: Networks, *, std: float | None, seed: int) -> None:
     start from the same decoder. Modules declared with `keeps_start` are left as they were built.
     """
     untouched = modules_that_keep_their_start(networks)
-    for name, module in networks.named_modules():
-        if module not in untouched and any(True for _ in module.parameters(recurse=False)):
+    for name, module in list(networks.named_modules()):
+        has_weights = any(True for _ in module.parameters(recurse=False)) or is_spectrally_normalised(module)
+        if module not in untouched and has_weights:
             with seeded(seed, "weights", name):
                 _draw(module, std)
 
@@ -68,6 +71,12 @@ def _load_part(part: nn.Module, prefix: str, state: dict[str, Tensor]) -> None:
 
 
 def _draw(module: nn.Module, std: float | None) -> None:
+    if is_spectrally_normalised(module):
+        # Drawn as without the norm, whose estimate of the singular value then begins anew with the drawn weight.
+        parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+        _draw(module, std)
+        normalise_spectrally(module)
+        return
     if std is not None and isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
         with torch.no_grad():
             module.weight.normal_(0, std)
@@ -84,7 +93,7 @@ def _check_fit(settings: Settings, source: Settings) -> None:
     for what, left, right in (
         ("shape of x", ours.shape, theirs.shape),
         ("support of x", ours.support, theirs.support),
-        ("latent size", settings.architecture.latent, source.architecture.latent),
+        ("latent size", settings.latent, source.latent),
     ):
         if left != right:
             raise SettingsError(f"the {what} is {left} here and {right} in the run given as --from")

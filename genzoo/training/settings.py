@@ -164,6 +164,11 @@ class Settings:
     source: "Settings | None" = beside_settings(None)
     """The settings of the run whose networks are inherited."""
 
+    @property
+    def latent(self) -> int:
+        """The length of z, which the game may choose."""
+        return self.game.latent(self.architecture, self.dataset.spec)
+
     def per_player_reason(self, networks: Networks) -> str | None:
         """Return why a run with these networks takes a backward pass per player; None if one of the critic serves both.
 

@@ -62,7 +62,7 @@ class Trainer:
             settings.dataset.spec,
             batch_size=settings.training.batch_size,
             prior=settings.prior,
-            latent=settings.architecture.latent,
+            latent=settings.latent,
             seed=seed,
             device=device,
             # On CPUs, channels-last was measured to be slower for bf16 convolutions, and faster for fp32 ones.

@@ -155,7 +155,7 @@ def _start(engine: Trainer) -> Start:
         players=settings.game.players(networks),
         rows=split.x.to(engine.device),
         y=condition(labels, settings.dataset.spec),
-        latent=settings.architecture.latent,
+        latent=settings.latent,
         training=settings.training,
         bf16=engine.precision == "bf16",
     )
