@@ -136,9 +136,9 @@ class AdversarialGame(Game):
         q, p, shown = networks.call(self._draw_sides, batch)
         round = networks.call(self._judged, batch, q, p, _with_gradient(shown))
         losses = networks.call(self._losses_of, batch, round, tuple(movers))
-        points, logits = round.shown, networks.call(self._evidence_of, round)
-        if (others := networks.call(self._points, round)) is not None:
-            points = _with_gradient(others)
+        logits, others = networks.call(self._points, round)
+        points = round.shown if others is None else _with_gradient(others)
+        if others is not None:
             logits = networks.call(self._evidence_at, points)
         inputs = [part for part in points[:2] if part is not None]
         slopes = torch.autograd.grad(logits.sum(), inputs, create_graph=True)
@@ -175,10 +175,9 @@ class AdversarialGame(Game):
             return self.gradients(networks, batch, movers)
         # Three calls, because `one_backward` needs the gradient at the critic's inputs, and autograd cannot stop inside
         # a compiled or batched call. Shapes: `shown` (2N, …), `logits` (2N,).
-        q, p, shown = networks.call(self._draw_sides, batch)
+        shown, cost = networks.call(self._draw, batch)
         logits = networks.call(_logits, shown)
         losses, slopes = networks.call(self._weigh, batch, logits.detach(), tuple(movers))
-        cost = networks.call(self.generator_cost, batch, q, p)
         if cost is not None:
             losses.players["generator"] = losses.players["generator"] + cost.detach()
         return losses, one_backward(logits, shown, slopes, movers, generator_cost=cost)
@@ -195,6 +194,11 @@ class AdversarialGame(Game):
             shown = shown._replace(x=_augmentation(networks)(shown.x, batch.progress))
         return q, p, shown
 
+    def _draw(self, networks: Networks, batch: Batch) -> tuple[Joint, Tensor | None]:
+        """Return what the critic is shown of both sides, and the `generator_cost` of them."""
+        q, p, shown = self._draw_sides(networks, batch)
+        return shown, self.generator_cost(networks, batch, q, p)
+
     def _judged(self, networks: Networks, batch: Batch, q: Joint, p: Joint, shown: Joint) -> Round:
         """Return the round of both sides with the critic's verdict on what it is shown (2N rows)."""
         verdict = _judge(networks, shown)
@@ -210,12 +214,10 @@ class AdversarialGame(Game):
             players={name: rules[name](networks, batch, round) for name in movers}, watch=self.accuracies(round)
         )
 
-    def _points(self, networks: Networks, round: Round) -> Joint | None:
+    def _points(self, networks: Networks, round: Round) -> tuple[Tensor, Joint | None]:
+        """Return the evidence of the round, (2N,) or (2N, K), and the penalty's points."""
         assert self.penalty is not None
-        return self.penalty.points(round)
-
-    def _evidence_of(self, networks: Networks, round: Round) -> Tensor:
-        return torch.cat([self.evidence(round.on_q), self.evidence(round.on_p)])
+        return torch.cat([self.evidence(round.on_q), self.evidence(round.on_p)]), self.penalty.points(round)
 
     def _evidence_at(self, networks: Networks, points: Joint) -> Tensor:
         return self.evidence(_judge(networks, points))
