@@ -153,5 +153,5 @@ def test_data_other_than_images_in_0_to_1_are_refused():
     ],
 )
 def test_values_out_of_range_are_refused(fields):
-    with pytest.raises(ValueError, match="expected|set one of the two"):
+    with pytest.raises(ValueError, match=r"expected|set one of the two"):
         DiffAugment(**fields)

@@ -1,6 +1,7 @@
 """Schedules of numbers against their formulas, and what they change in a training."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -94,6 +95,4 @@ def test_a_weight_of_a_game_follows_its_schedule_on_the_device():
 
 
 def _with(**changes):
-    from dataclasses import replace
-
     return replace(TRAINING, **changes)
