@@ -39,7 +39,7 @@ def save_samples(path: Path, model: Model, *, count: int, seed: int, y: Tensor |
         return
     z = model.draw_z(count, seed=seed)
     limit = _limit(x, model.data)
-    save_panels(path, [Panel("prior z", z, None, 4), Panel("samples x", x, None, limit)])
+    save_panels(path, [Panel("prior z", z, None, _latent_limit(z)), Panel("samples x", x, None, limit)])
 
 
 def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, seed: int) -> None:
@@ -61,7 +61,7 @@ def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, 
         path,
         [
             Panel("data x", x, labels, limit),
-            Panel("codes z of x", codes, labels, 4),
+            Panel("codes z of x", codes, labels, _latent_limit(model.draw_z(len(x), seed=seed))),
             Panel("reconstructions of x", reconstructions, labels, limit),
             Panel("samples", samples, None, limit),
         ],
@@ -137,6 +137,11 @@ def _save_png(path: Path, image: Image.Image) -> None:
 
 def _columns(count: int) -> int:
     return max(1, math.isqrt(count))
+
+
+def _latent_limit(z: Tensor) -> float:
+    """Return an axis limit that shows all prior draws z (N, latent): at least 4."""
+    return max(4.0, float(z[:, :2].abs().max()))
 
 
 def _limit(x: Tensor, data: DataSpec) -> float:

@@ -9,8 +9,11 @@ from .objectives import NonSaturating as NonSaturating
 from .objectives import Objective as Objective
 from .objectives import Slopes as Slopes
 from .objectives import Wasserstein as Wasserstein
+from .priors import CategoricalNormal as CategoricalNormal
+from .priors import NormalMixture as NormalMixture
 from .priors import Prior as Prior
 from .priors import StandardNormal as StandardNormal
+from .priors import Uniform as Uniform
 from .schedules import Alternating as Alternating
 from .schedules import Schedule as Schedule
 from .schedules import Simultaneous as Simultaneous
