@@ -20,8 +20,11 @@ from .objectives import Wasserstein as Wasserstein
 from .penalties import OneCentred as OneCentred
 from .penalties import Penalty as Penalty
 from .penalties import ZeroCentred as ZeroCentred
+from .priors import CategoricalNormal as CategoricalNormal
+from .priors import NormalMixture as NormalMixture
 from .priors import Prior as Prior
 from .priors import StandardNormal as StandardNormal
+from .priors import Uniform as Uniform
 from .schedules import Alternating as Alternating
 from .schedules import Schedule as Schedule
 from .schedules import Simultaneous as Simultaneous

@@ -33,6 +33,8 @@ class Game(Component):
     """Networks taken from the run given as `--from`, frozen and kept in inference mode."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Settings by path that this game uses in place of the recipe's, unless overridden: `{"training.beta1": 0.0}`."""
+    priors: ClassVar[tuple[type[Prior], ...]] = (Prior,)
+    """The classes of priors that the game can be played with: any, unless its loss assumes one."""
 
     def leaves_open(self, name: str) -> bool:
         """Return whether a recipe may choose the value of the field `name`: the game has it and has not chosen."""

@@ -50,6 +50,7 @@ class Stream:
         self._device = device
         self._draws = torch.Generator(device)
         self.channels_last = spec.is_image and channels_last
+        prior.draw(1, latent, self._at("prior", 0))  # refuses a size that it does not have before a run folder is made
 
     @property
     def smallest_batch(self) -> int:

@@ -210,6 +210,7 @@ def resolve_settings(
     # Shorter paths first: game.schedule must be chosen before game.schedule.critic_steps is set.
     for path, text in sorted(overrides, key=lambda pair: pair[0].count(".")):
         settings = override(settings, path, text, resolve=resolve)
+    _refuse_prior(settings)
     _warn_of_old_betas(settings.training)
     return settings
 
@@ -270,6 +271,14 @@ def differences(old: object, new: object, path: str = "") -> list[str]:
             for line in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
         ]
     return [] if old == new and type(old) is type(new) else [f"{path}: {old} → {new}"]
+
+
+def _refuse_prior(settings: Settings) -> None:
+    """Raise `SettingsError` if the game cannot be played with the prior."""
+    game, prior = settings.game, settings.prior
+    if not isinstance(prior, game.priors):
+        names = " or ".join(kind.name for kind in game.priors)
+        raise SettingsError(f"the loss of {game.name} assumes the prior {names}, and prior is {prior.name}")
 
 
 def _warn_of_old_betas(training: Training) -> None:

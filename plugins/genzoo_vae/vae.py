@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from genzoo import Game, Losses, Networks
-from genzoo.games import Prior
+from genzoo.games import Prior, StandardNormal
 from genzoo.nn import Architecture, at_least_float32, posterior_log_density
 from genzoo.types import Batch, DataSpec
 from genzoo_vae.likelihood import misfit, name_of_likelihood
@@ -18,6 +18,7 @@ class VAE(Game):
     """Variational autoencoder: minimises −E log p(x|z) + β·KL(q(z|x) ‖ N(0, I)), in nats per row."""
 
     name: ClassVar[str] = "vae"
+    priors: ClassVar[tuple[type[Prior], ...]] = (StandardNormal,)
     beta: float = 1.0
     sigma: float = 0.1
     """Standard deviation of p(x|z) for data of real support; for unit support, p(x|z) is Bernoulli with the logits."""

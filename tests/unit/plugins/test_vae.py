@@ -9,8 +9,9 @@ import pytest
 import torch
 from models import exact_model
 from torch import nn
-from trainers import changed, parameters_of, trainer_of
+from trainers import changed, job_of_request, parameters_of, trainer_of
 
+from genzoo import SettingsError
 from genzoo.games import StandardNormal
 from genzoo.nn import Architecture, Decoder, Encoder
 from genzoo.types import Batch, Code, DataSpec, Split
@@ -160,6 +161,11 @@ def test_vae_is_one_player_with_everything():
     before = parameters_of(trainer.networks)
     trainer.take_step()
     assert changed(trainer.networks, before) == {"encoder", "decoder"}
+
+
+def test_the_divergence_assumes_a_standard_normal_prior_so_that_any_other_is_refused():
+    with pytest.raises(SettingsError, match="the loss of vae assumes the prior standard-normal, and prior is uniform"):
+        job_of_request("vae", recipe="digits", overrides={"prior": "uniform"})
 
 
 # The weights p(x, z)/q(z|x)
