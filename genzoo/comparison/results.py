@@ -101,7 +101,7 @@ class BaselineScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """Scores for comparison: of held-out rows of the data, or of networks before their first step."""
+    """Scores for comparison: of held-out rows of the data, of noise, or of networks before their first step."""
 
     label: str
     scores: tuple[BaselineScore, ...]

@@ -210,13 +210,26 @@ def test_what_a_model_cannot_do_is_a_dash_with_a_reason(compared):
     assert "gan has no cycle, latent-match, posterior-width, reconstruction: it has no encoder" in table
 
 
-def test_baselines_are_held_out_samples_and_untrained_networks(compared):
-    baselines = {row["label"]: row for row in results_of(compared)["baselines"]}
-    assert set(baselines) == {"held-out samples", "ali, untrained", "gan, untrained", "vae, untrained"}
-    held_out = {one["metric"]: one["final"]["mean"] for one in baselines["held-out samples"]["scores"]}
-    assert held_out["modes"] == held_out["modes/strict"] == 25
-    untrained = {one["metric"]: one["final"]["mean"] for one in baselines["ali, untrained"]["scores"]}
-    assert untrained["reconstruction/ratio"] == pytest.approx(1, abs=0.01)
+def test_baselines_are_held_out_samples_noise_and_untrained_networks(compared):
+    scores = {
+        row["label"]: {score["metric"]: score["final"]["mean"] for score in row["scores"]}
+        for row in results_of(compared)["baselines"]
+    }
+    untrained = ["ali, untrained", "gan, untrained", "vae, untrained"]
+    assert list(scores) == ["held-out samples", "noise", "Gaussian", *untrained]
+    held_out, noise = scores["held-out samples"], scores["noise"]
+    assert held_out["modes"] == held_out["modes/strict"] == noise["modes"] == 25
+    assert held_out["modes/high-quality"] > 0.97
+    assert noise["modes/high-quality"] < 0.04
+    assert noise["modes/counted"] < held_out["modes/counted"] == 25
+    assert scores["ali, untrained"]["reconstruction/ratio"] == pytest.approx(1, abs=0.01)
+
+
+def test_a_baseline_says_how_many_rows_it_has(compared):
+    rows = {row["label"]: row for row in results_of(compared)["baselines"]}
+    samples = {label: rows[label]["scores"][0]["protocol"]["samples"] for label in ("held-out samples", "noise")}
+    assert rows["noise"]["scores"][0]["metric"] == "modes/high-quality"
+    assert samples == {"held-out samples": 2200, "noise": 10_000}
 
 
 def test_costs_are_counted_from_the_tables(compared):
