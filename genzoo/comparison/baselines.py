@@ -79,9 +79,13 @@ def samplers_of(model: Model, splits: Splits) -> dict[str, Sampler]:
 
 def _noise(data: DataSpec, x: Tensor) -> Draw:
     """Return uniform noise over the range of the rows `x`, as they are stored."""
-    unit = (torch.zeros(()), torch.ones(()))
-    low, high = unit if data.support == "unit" else (x.amin(0), x.amax(0))
-    return lambda count, source: low + (high - low) * torch.rand(count, *data.shape, generator=source)
+    low, width = (0.0, 1.0) if data.support == "unit" else (x.amin(0), x.amax(0) - x.amin(0))
+
+    def draw(count: int, source: torch.Generator) -> Tensor:
+        noise: Tensor = torch.rand(count, *data.shape, generator=source) * width + low
+        return noise
+
+    return draw
 
 
 def _gaussian(data: DataSpec, x: Tensor) -> Draw:
@@ -92,7 +96,7 @@ def _gaussian(data: DataSpec, x: Tensor) -> Draw:
 
     def draw(count: int, source: torch.Generator) -> Tensor:
         normal = torch.randn(count, len(factor), generator=source, dtype=torch.float64)
-        samples = (rows.mean(0) + normal @ factor).float().view(count, *data.shape)
+        samples: Tensor = (rows.mean(0) + normal @ factor).float().view(count, *data.shape)
         return samples.clamp(0, 1) if data.support == "unit" else samples
 
     return draw
