@@ -13,22 +13,28 @@ from genzoo.evaluation.metrics import Metric, evaluate_model
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.scoring import applicable_metrics
 from genzoo.randomness import preserved
+from genzoo.training.settings import Settings
 from genzoo.training.trainer import Trainer
 from genzoo.types import Splits
 
 
 def baselines_of(contestants: Mapping[str, Cell], models: Mapping[str, Model], splits: Splits) -> tuple[Baseline, ...]:
-    """Return the scores of held-out rows, and of every contestant's networks before their first step."""
+    """Return the scores of held-out rows, and of every contestant's networks before their first step.
+
+    `splits` hold all labels; a metric is given those that its contestant may use, or for held-out rows the first one.
+    """
     baselines = []
     if models:
         rows = held_out(next(iter(models.values())), splits)
+        settings = next(iter(contestants.values())).settings
         metrics = [metric for metric in applicable_metrics(rows) if metric.measures_held_out]
         if metrics:
-            baselines.append(_baseline("held-out samples", rows, splits, metrics))
+            baselines.append(_baseline("held-out samples", rows, _usable(settings, splits), metrics))
     for label, cell in contestants.items():
         if cell.request is not None and cell.settings.source is None:
-            model = untrained(cell, splits)
-            baselines.append(_baseline(f"{label}, untrained", model, splits, applicable_metrics(model)))
+            usable = _usable(cell.settings, splits)
+            model = untrained(cell, usable)
+            baselines.append(_baseline(f"{label}, untrained", model, usable, applicable_metrics(model)))
     return tuple(baselines)
 
 
@@ -55,6 +61,10 @@ class HeldOut(Model):
 def held_out(model: Model, splits: Splits) -> Model:
     """Return the held-out rows as a model for metrics of samples; its networks are those of `model`."""
     return HeldOut(**{field.name: getattr(model, field.name) for field in fields(model)}, splits=splits)
+
+
+def _usable(settings: Settings, splits: Splits) -> Splits:
+    return splits._replace(train=settings.usable(splits.train))
 
 
 def _baseline(label: str, model: Model, splits: Splits, metrics: Sequence[Metric]) -> Baseline:

@@ -54,6 +54,13 @@ class Game(Component):
         """Return the players that move in `step` (counted from 0)."""
         return tuple(players)
 
+    def classify(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor | None:
+        """Return class logits (N, K) of `x` (N, *shape); by default, None: the game predicts no classes.
+
+        `noise` (N, latent) is standard normal, for a classifier that reads codes.
+        """
+        return None
+
     def gradients(self, networks: GameNetworks, batch: Batch, movers: Players) -> tuple[Losses, Gradients]:
         """Return the losses and every mover's gradient at the current parameters, from one backward pass per mover.
 

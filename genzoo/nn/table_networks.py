@@ -130,7 +130,8 @@ class TableCritic(JointCritic):
 
         The last one is the verdict's features, where the joint table has a hidden row.
         """
-        outputs, parts = {}, []
+        outputs: dict[str, Tensor] = {}
+        parts: list[Tensor] = []
         for name, stack, part in self._seen(joint):
             of_rows = stack.outputs(part, len(stack.layers))
             outputs |= _numbered(name, of_rows)
