@@ -114,7 +114,10 @@ def evaluate(
 
 
 def load_data(run: str | Path | Run, *, data: str | Path | None = None) -> Splits:
-    """Return the data that a run was trained on: the three splits as they are stored."""
+    """Return the data that a run was trained on: the three splits as they are stored.
+
+    Where `training.labels` is set, the labels that it may not use are −1.
+    """
     record = Run.at(run).record
     from genzoo.runs.opening import data_of
 

@@ -88,7 +88,7 @@ class Split(NamedTuple):
     x: "Tensor"
     """(N, *shape): uint8 in 0…255 for `unit` support, which networks read as x/255; else float32."""
     labels: "Tensor | None" = None
-    """(N,) int64 class indices, or (N, attributes) uint8 of 0/1, or None."""
+    """(N,) int64 class indices, −1 where the label may not be used, or (N, attributes) uint8 of 0/1, or None."""
 
 
 SplitName = Literal["train", "validation", "test"]
@@ -113,9 +113,9 @@ class Batch(NamedTuple):
     noise: "Tensor"
     """(N, latent) standard normal draws for the encoder."""
     y: "Tensor | None" = None
-    """(N, condition_size) float condition vectors; None for data without labels."""
+    """(N, condition_size) float condition vectors, 0 in rows that are not `labelled`; None for data without labels."""
     labelled: "Tensor | None" = None
-    """(N,) bool: the rows whose labels a model may use; None for all rows."""
+    """(N,) bool: the rows whose labels may be used, where `training.labels` says how many; None for all rows."""
     progress: "Tensor | None" = None
     """() float32: the steps taken so far over `Training.horizon`; schedules of numbers read it."""
     due: tuple[str, ...] = ()

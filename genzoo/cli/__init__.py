@@ -33,6 +33,7 @@ _COMMANDS = {
     "sample": "genzoo.cli.sample",
     "reconstruct": "genzoo.cli.sample",
     "interpolate": "genzoo.cli.sample",
+    "classify": "genzoo.cli.classify",
     "evaluate": "genzoo.cli.evaluate",
     "compare": "genzoo.cli.compare",
     "reproduce": "genzoo.cli.reproduce",

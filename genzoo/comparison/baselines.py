@@ -15,6 +15,7 @@ from genzoo.evaluation.metrics import Metric, evaluate_model
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.scoring import applicable_metrics
 from genzoo.randomness import generator, preserved
+from genzoo.training.settings import Settings
 from genzoo.training.trainer import Trainer
 from genzoo.types import DataSpec, Splits
 
@@ -23,17 +24,22 @@ _LARGEST = 1024
 
 
 def baselines_of(contestants: Mapping[str, Cell], models: Mapping[str, Model], splits: Splits) -> tuple[Baseline, ...]:
-    """Return the scores of held-out rows, of noise, and of every contestant's networks before their first step."""
+    """Return the scores of held-out rows, of noise, and of every contestant's networks before their first step.
+
+    `splits` hold all labels; a metric is given those that its contestant may use, or for samplers the first one.
+    """
     baselines = []
     if models:
         model = next(iter(models.values()))
+        usable = _usable(next(iter(contestants.values())).settings, splits)
         metrics = [metric for metric in applicable_metrics(model) if metric.measures_held_out]
         samplers = samplers_of(model, splits) if metrics else {}
-        baselines += [_baseline(label, sampler, splits, metrics) for label, sampler in samplers.items()]
+        baselines += [_baseline(label, sampler, usable, metrics) for label, sampler in samplers.items()]
     for label, cell in contestants.items():
         if cell.request is not None and cell.settings.source is None:
-            model = untrained(cell, splits)
-            baselines.append(_baseline(f"{label}, untrained", model, splits, applicable_metrics(model)))
+            usable = _usable(cell.settings, splits)
+            model = untrained(cell, usable)
+            baselines.append(_baseline(f"{label}, untrained", model, usable, applicable_metrics(model)))
     return tuple(baselines)
 
 
@@ -100,6 +106,10 @@ def _gaussian(data: DataSpec, x: Tensor) -> Draw:
         return samples.clamp(0, 1) if data.support == "unit" else samples
 
     return draw
+
+
+def _usable(settings: Settings, splits: Splits) -> Splits:
+    return splits._replace(train=settings.usable(splits.train))
 
 
 def _baseline(label: str, model: Model, splits: Splits, metrics: Sequence[Metric]) -> Baseline:

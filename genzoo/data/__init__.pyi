@@ -11,4 +11,5 @@ from .decoding import in_blocks as in_blocks
 from .decoding import listing as listing
 from .downloads import Download as Download
 from .labels import condition as condition
+from .labels import labelled_part as labelled_part
 from .prepared import PreparedDataset as PreparedDataset

@@ -7,6 +7,7 @@ import stat
 import warnings
 import zipfile
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -133,6 +134,19 @@ def in_blocks(place: Path, names: list[str], transform: ImageTransform, *, rows:
         ImageFiles(place=place, names=tuple(names[start : start + rows]), transform=transform)
         for start in range(0, len(names), rows)
     )
+
+
+def read_images(paths: Sequence[Path], transform: ImageTransform) -> Pixels:
+    """Return the pixels (N, C, H, W) of image files; raise `UnreadableError` for the first that cannot be read."""
+    for path in paths:
+        with readable(path):
+            path.stat()
+    width, height = transform.size
+    pixels = numpy.empty((len(paths), transform.channels, height, width), dtype=numpy.uint8)
+    faults = ImageFiles(place=Path(), names=tuple(map(str, paths)), transform=transform).read(pixels)
+    if faults:
+        raise UnreadableError(f"{faults[0].name} cannot be read: {faults[0].cause}", "name image files")
+    return pixels
 
 
 def image_names(folder: Path, part: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""A trained model in inference mode: sample, encode, reconstruct and interpolate."""
+"""A trained model in inference mode: sample, encode, reconstruct, interpolate and classify."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genzoo.data.dataset import as_input
 from genzoo.data.labels import condition, draw_conditions
-from genzoo.errors import SettingsError
+from genzoo.errors import PluginError, SettingsError
 from genzoo.games.game import Game
 from genzoo.games.priors import Prior
 from genzoo.nn.interfaces import Networks
@@ -44,6 +44,10 @@ class Model:
     """The number of steps it was trained for."""
     weights: str = "raw"
     """`averaged` or `raw`."""
+    labels: int | None = None
+    """How many labels its training could use; None: all."""
+    label_seed: int = 0
+    """Decided which labels those were."""
 
     @classmethod
     def of(
@@ -67,6 +71,8 @@ class Model:
             device=device,
             step=step,
             weights=weights,
+            labels=settings.training.labels,
+            label_seed=settings.training.label_seed,
         )
 
     def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
@@ -105,11 +111,8 @@ class Model:
     def encode(self, x: Tensor, *, y: Tensor | None = None, seed: int = 0) -> Code:
         """Return the codes of `x` (N, *shape), a tensor or array, with z sampled; uint8 is divided by 255."""
         self.require("encoder")
-        x = as_input(torch.as_tensor(x)).float()
-        if tuple(x.shape[1:]) != self.data.shape:
-            raise SettingsError(f"x is (N, {tuple(x.shape[1:])}), this model takes (N, {self.data.shape})")
+        x, noise = self._inputs(x, seed)
         self._check_condition(y, len(x))
-        noise = torch.randn(len(x), self.latent, generator=generator("cpu", seed, "encode"))
         parts = [
             self._encode(part, part_noise, part_y)
             for (part, part_y), (part_noise, _) in zip(self._in_parts(x, y), self._in_parts(noise, None), strict=True)
@@ -118,6 +121,25 @@ class Model:
         z, mean, log_std, log_density = (None if column[0] is None else torch.cat(column) for column in columns)
         assert z is not None
         return Code(z, mean, log_std, log_density)
+
+    @property
+    def predicts_classes(self) -> bool:
+        """Whether `classify` gives an answer, which the game is asked with one row of zeros."""
+        x = torch.zeros(1, *self.data.shape, device=self.device)
+        return self._classify(x, torch.zeros(1, self.latent, device=self.device)) is not None
+
+    def classify(self, x: Tensor, *, seed: int = 0) -> Tensor:
+        """Return class logits (N, K) of `x` (N, *shape), a tensor or array; uint8 is divided by 255.
+
+        A classifier that reads codes reads those of `encode` with the same seed. A model that predicts no classes
+        raises `SettingsError`.
+        """
+        x, noise = self._inputs(x, seed)
+        answers = [
+            self._classify(part, part_noise)
+            for (part, _), (part_noise, _) in zip(self._in_parts(x, None), self._in_parts(noise, None), strict=True)
+        ]
+        return torch.cat([self._checked_logits(answer) for answer in answers])
 
     def reconstruct(self, x: Tensor, *, y: Tensor | None = None, seed: int = 0) -> Tensor:
         """Return the decoder's x (N, *shape) for sampled codes of `x` (N, *shape)."""
@@ -170,6 +192,21 @@ class Model:
             present = [name for name in ("encoder", "decoder") if getattr(self.networks, name) is not None]
             raise SettingsError(f"this model has no {part}", f"it has: {', '.join(present) or 'neither'}")
 
+    def _inputs(self, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Return `x` as networks read it, and the noise (N, latent) of `seed`."""
+        x = as_input(torch.as_tensor(x)).float()
+        if tuple(x.shape[1:]) != self.data.shape:
+            raise SettingsError(f"x is (N, {tuple(x.shape[1:])}), this model takes (N, {self.data.shape})")
+        return x, torch.randn(len(x), self.latent, generator=generator("cpu", seed, "encode"))
+
+    def _checked_logits(self, logits: Tensor | None) -> Tensor:
+        if logits is None:
+            raise SettingsError("this model predicts no classes")
+        classes = len(self.data.class_names)
+        if logits.ndim != 2 or (classes and logits.shape[1] != classes):
+            raise PluginError(f"the game's classify gave {tuple(logits.shape)}, expected (N, {classes or 'K'})")
+        return logits
+
     def _check_condition(self, y: Tensor | None, rows: int) -> None:
         if y is None:
             return
@@ -199,6 +236,11 @@ class Model:
             parts = [self.game.log_weight(self.networks, batch, self.prior) for batch in batches]
         weights = [part for part in parts if part is not None]
         return torch.cat(weights) if weights else None
+
+    @torch.no_grad()
+    def _classify(self, x: Tensor, noise: Tensor) -> Tensor | None:
+        with self._inference():
+            return self.game.classify(self.networks, x, noise)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:

@@ -31,7 +31,7 @@ class Panel(NamedTuple):
     points: Tensor
     """(N, D), of which the first two columns are drawn."""
     labels: Tensor | None
-    """(N,) classes for the colours; None draws black."""
+    """(N,) classes for the colours, of which −1 draws grey; None draws black."""
     limit: float
     """Both axes run from −limit to limit."""
 
@@ -129,10 +129,8 @@ def save_panels(path: Path, panels: Sequence[Panel]) -> None:
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         points = panel.points.float().cpu()
         across, up = points[:, 0], points[:, min(1, points.shape[1] - 1)]
-        colours: dict[str, Any] = (
-            {"color": "black"} if panel.labels is None else {"c": panel.labels.cpu(), "cmap": "jet"}
-        )
-        axes.scatter(across, up, s=3, linewidths=0, alpha=0.6, rasterized=True, **colours)
+        for rows, colours in _coloured(panel):
+            axes.scatter(across[rows], up[rows], s=3, linewidths=0, alpha=0.6, rasterized=True, **colours)
         outside = (panel.points[:, :2].abs() > panel.limit).any(1).float().mean().item()
         title = f"{panel.title}\n({outside:.0%} outside)" if outside >= 0.005 else panel.title
         axes.set(title=title, xlim=(-panel.limit, panel.limit), ylim=(-panel.limit, panel.limit))
@@ -140,6 +138,17 @@ def save_panels(path: Path, panels: Sequence[Panel]) -> None:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110)
     files.write(path, content.getvalue())
+
+
+def _coloured(panel: Panel) -> list[tuple[Tensor | slice, dict[str, Any]]]:
+    """Return rows of the panel with how they are coloured, those to be drawn first in front."""
+    if panel.labels is None:
+        return [(slice(None), {"color": "black"})]
+    labels = panel.labels.cpu()
+    unlabelled = labels < 0
+    if not unlabelled.any():
+        return [(slice(None), {"c": labels, "cmap": "jet"})]
+    return [(unlabelled, {"color": "lightgrey"}), (~unlabelled, {"c": labels[~unlabelled], "cmap": "jet"})]
 
 
 def _save_png(path: Path, image: Image.Image) -> None:

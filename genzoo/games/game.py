@@ -85,6 +85,13 @@ class Game(Component):
     def extend(self, networks: Networks, data: DataSpec) -> None:
         """Add the modules of the game's components to the `networks` that `build` returned; by default, none."""
 
+    def classify(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor | None:
+        """Return class logits (N, K) of `x` (N, *shape); by default, None: the game predicts no classes.
+
+        `noise` (N, latent) is standard normal, for a classifier that reads codes.
+        """
+        return None
+
     def gradients(self, networks: GameNetworks, batch: Batch, movers: Players) -> tuple[Losses, Gradients]:
         """Return the losses and every mover's gradient at the current parameters, from one backward pass per mover.
 

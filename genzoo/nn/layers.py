@@ -80,11 +80,14 @@ class SpectralNorm(nn.Module):
         self._v.copy_(normalize((matrix * self._u[:, None]).sum(0), dim=0))
 
 
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
 def normalise_spectrally(module: nn.Module) -> None:
     """Divide the weight of every linear map and convolution in `module` by its largest singular value."""
     for part in list(module.modules()):
         if isinstance(part, nn.Linear | nn.modules.conv._ConvNd):
-            outputs = 1 if isinstance(part, nn.modules.conv._ConvTransposeNd) else 0
+            outputs = 1 if isinstance(part, _TRANSPOSED) else 0
             parametrize.register_parametrization(part, "weight", SpectralNorm(part.weight, dim=outputs))
 
 

@@ -44,7 +44,7 @@ def prepared(job: Job, device: str, execution: str, data: str | Path | None) -> 
     """Yield a job's trainer and data on this rank; whatever can fail before a run folder is made fails here."""
     torch_device, root = choose_device(device), data_root(data)
     execution_mode = choose_execution(execution, torch_device)
-    splits, fingerprint = job.settings.dataset.load(root), job.settings.dataset.fingerprint(root)
+    splits, fingerprint = job.settings.load(root), job.settings.dataset.fingerprint(root)
     checkpoint = None if job.source is None else job.source.checkpoint
     inherited = None if checkpoint is None else weights_of(checkpoint)[0]
     with joined(torch_device) as ranks:
@@ -92,8 +92,9 @@ def engine_of(
     )
 
     def evaluate_now(model: Model) -> None:
-        # A conditional model needs labels, and some test splits come without.
-        unlabelled = model.networks.is_conditional and splits.test.labels is None
+        # These need labels, and some test splits come without.
+        needs_labels = model.networks.is_conditional or model.predicts_classes
+        unlabelled = needs_labels and splits.test.labels is None
         split: SplitName = "validation" if unlabelled else "test"
         metrics = applicable_metrics(model)
         scores = measure(run, model, splits, metrics, split=split, seed=job.seed)
@@ -118,7 +119,7 @@ def assist(device: str, execution: str, data: str | Path | None, callback: Callb
         message = ranks.broadcast_json({})
         run, record = Run(Path(message["run"])), RunRecord.from_json(message["record"])
         job = job_of(registry(), record)
-        splits = job.settings.dataset.load(root)
+        splits = job.settings.load(root)
         if record.data != job.settings.dataset.fingerprint(root):
             raise SettingsError(f"rank {ranks.rank} has other images of '{job.settings.dataset.name}' than the first")
         trainer = Trainer(
@@ -174,8 +175,8 @@ def model_of(record: RunRecord, checkpoint: Checkpoint, *, device: str, raw: boo
 
 
 def data_of(record: RunRecord, data: str | Path | None) -> Splits:
-    """Return the data that a run was trained on."""
-    return settings_of(registry(), record).dataset.load(data_root(data))
+    """Return the data that a run was trained on, without the labels that it may not use."""
+    return settings_of(registry(), record).load(data_root(data))
 
 
 def _set_aside_newer(run: Run, checkpoint: Checkpoint) -> None:

@@ -5,6 +5,7 @@ N is the number of rows of a batch that this rank reads.
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -37,11 +38,24 @@ class Stream:
         ranks: Ranks | None = None,
         channels_last: bool = False,
         ahead: bool | None = None,
+        few_labels: bool = False,
+        labelled_rows: int = 0,
     ) -> None:
+        """With `few_labels`, a label of −1 is hidden, and batches say which rows are labelled.
+
+        Then `labelled_rows` rows of every batch are drawn from those with a label; 0 takes rows as they fall.
+        """
         self._ranks = ranks or SingleProcess()
-        self.order = EpochOrder(len(split.x), batch_size=batch_size, seed=seed, ranks=self._ranks)
+        self._few_labels, self._labelled_rows = few_labels, labelled_rows
+        self._check_labelled_rows(batch_size)
+        self.order = EpochOrder(len(split.x), batch_size=batch_size - labelled_rows, seed=seed, ranks=self._ranks)
+        labelled = None
+        if labelled_rows:
+            assert split.labels is not None
+            labelled = LabelledOrder(split.labels, batch_size=labelled_rows, seed=seed, ranks=self._ranks)
         read_ahead = not _fits(split, device) if ahead is None else ahead
-        self._rows = RowsAhead(split, self.order, device) if read_ahead else RowsOnDevice(split, self.order, device)
+        numbers = RowNumbers(self.order, torch.device("cpu") if read_ahead else device, labelled=labelled)
+        self._rows = RowsAhead(split, numbers, device) if read_ahead else RowsOnDevice(split, numbers, device)
         self.split = split
         self._spec = spec
         self._prior = prior
@@ -55,27 +69,50 @@ class Stream:
     @property
     def smallest_batch(self) -> int:
         """The number of rows in the smallest batch, the last of every epoch."""
-        return min(self.order.batch_size, self.order.rows - (self.order.steps_per_epoch - 1) * self.order.batch_size)
+        last = self.order.rows - (self.order.steps_per_epoch - 1) * self.order.batch_size
+        return self._labelled_rows + min(self.order.batch_size, last)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of `step` (counted from 0)."""
         stored, labels = self._rows.take(step)
+        if labels is not None and self._labelled_rows:
+            labels[self._labelled_rows // self._ranks.size :] = -1
         x = as_input(stored)
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         rows = len(x) * self._ranks.size
-        local = self._ranks.local_rows(rows)
+        noise = torch.randn(rows, self._latent, generator=self._at("noise", step), device=self._device)
         return Batch(
             x=x,
-            z=self._prior.draw(rows, self._latent, self._at("prior", step))[local],
-            noise=torch.randn(rows, self._latent, generator=self._at("noise", step), device=self._device)[local],
+            z=self._of_this_rank(self._prior.draw(rows, self._latent, self._at("prior", step))),
+            noise=self._of_this_rank(noise),
             y=condition(labels, self._spec),
+            labelled=labels >= 0 if labels is not None and self._few_labels else None,
         )
 
     def first_images(self, count: int) -> Tensor:
         """Return up to `count` shuffled training rows (count, *shape), as networks see them, on the host."""
         shuffled = torch.randperm(self.order.rows, generator=generator("cpu", self._seed, "initialise", 0))
         return as_input(self.split.x.index_select(0, shuffled[:count]))
+
+    def _of_this_rank(self, drawn: Tensor) -> Tensor:
+        """Return this rank's rows of a draw for all ranks: its part of the labelled rows, then of the others."""
+        if not self._labelled_rows:
+            return drawn[self._ranks.local_rows(len(drawn))]
+        parts = drawn[: self._labelled_rows], drawn[self._labelled_rows :]
+        return torch.cat([part[self._ranks.local_rows(len(part))] for part in parts])
+
+    def _check_labelled_rows(self, batch_size: int) -> None:
+        rows, ranks = self._labelled_rows, self._ranks.size
+        if not rows:
+            return
+        found = f"training.labelled_rows is {rows}"
+        if not self._few_labels:
+            raise SettingsError(f"{found}, and training.labels is none", "say how many: --set training.labels=…")
+        if rows >= batch_size:
+            raise SettingsError(f"{found}, expected fewer than training.batch_size, {batch_size}")
+        if rows % ranks:
+            raise SettingsError(f"{found}, which cannot be divided evenly among {ranks} ranks", "choose a multiple")
 
     def _at(self, stream: str, step: int) -> torch.Generator:
         return self._draws.manual_seed(number(self._seed, stream, step))
@@ -116,22 +153,74 @@ class EpochOrder:
         return epoch, slice(first + local.start, first + local.stop)
 
 
+class LabelledOrder:
+    """Which rows with a label belong to a step: always equally many, from permutations that follow each other.
+
+    A batch may begin in one permutation and end in a later one.
+    """
+
+    def __init__(self, labels: Tensor, *, batch_size: int, seed: int, ranks: Ranks) -> None:
+        self._rows = (labels >= 0).nonzero().squeeze(1)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._ranks = ranks
+
+    def epoch(self, number: int) -> Tensor:
+        """Return the numbers of all rows with a label in the order of an epoch, on the host."""
+        shuffled = torch.randperm(len(self._rows), generator=generator("cpu", self._seed, "labelled epoch", number))
+        return self._rows[shuffled]
+
+    def places(self, step: int) -> list[tuple[int, slice]]:
+        """Return the epochs that a step takes rows from, and the positions within each of this rank's rows."""
+        local, first = self._ranks.local_rows(self._batch_size), step * self._batch_size
+        position, end, places = first + local.start, first + local.stop, []
+        while position < end:
+            epoch, start = divmod(position, len(self._rows))
+            stop = min(start + end - position, len(self._rows))
+            places.append((epoch, slice(start, stop)))
+            position += stop - start
+        return places
+
+
+class RowNumbers:
+    """The numbers of every step's rows, on a device: labelled ones first, where there is an order of these."""
+
+    def __init__(self, order: EpochOrder, device: torch.device, *, labelled: LabelledOrder | None = None) -> None:
+        self._order = order
+        self._labelled = labelled
+
+        @lru_cache(maxsize=1)
+        def permutation(epoch: int) -> Tensor:
+            return order.epoch(epoch).to(device, non_blocking=True)
+
+        @lru_cache(maxsize=2)
+        def labelled_permutation(epoch: int) -> Tensor:
+            assert labelled is not None
+            return labelled.epoch(epoch).to(device, non_blocking=True)
+
+        self._permutation, self._labelled_permutation = permutation, labelled_permutation
+
+    def of(self, step: int) -> Tensor:
+        """Return the row numbers (N,) of a step."""
+        epoch, part = self._order.place(step)
+        rows = self._permutation(epoch)[part]
+        if self._labelled is None:
+            return rows
+        first = [self._labelled_permutation(epoch)[part] for epoch, part in self._labelled.places(step)]
+        return torch.cat([*first, rows])
+
+
 class RowsOnDevice:
     """Rows kept on the device, in the type they are stored in."""
 
-    def __init__(self, split: Split, order: EpochOrder, device: torch.device) -> None:
+    def __init__(self, split: Split, numbers: RowNumbers, device: torch.device) -> None:
         self._x = split.x.to(device)
         self._labels = None if split.labels is None else split.labels.to(device)
-        self._order = order
-        self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
+        self._numbers = numbers
 
     def take(self, step: int) -> tuple[Tensor, Tensor | None]:
         """Return the stored x (N, *shape) and labels (N, …) of a step."""
-        epoch, part = self._order.place(step)
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._permutation = self._order.epoch(epoch).to(self._x.device, non_blocking=True)
-        rows = self._permutation[part]
+        rows = self._numbers.of(step)
         labels = None if self._labels is None else self._labels.index_select(0, rows)
         return self._x.index_select(0, rows), labels
 
@@ -139,14 +228,13 @@ class RowsOnDevice:
 class RowsAhead:
     """Rows kept on the host, which a thread reads into pinned memory some steps before they are used."""
 
-    def __init__(self, split: Split, order: EpochOrder, device: torch.device, *, steps: int = 4) -> None:
+    def __init__(self, split: Split, numbers: RowNumbers, device: torch.device, *, steps: int = 4) -> None:
         self._split = split
-        self._order = order
+        self._numbers = numbers
         self._device = device
         self._steps = steps
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="genzoo-data")
         self._pending: dict[int, Future[tuple[Tensor, Tensor | None]]] = {}
-        self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.long)
 
     def take(self, step: int) -> tuple[Tensor, Tensor | None]:
         """Return the stored x (N, *shape) and labels (N, …) of a step, and start reading those of the next steps."""
@@ -159,10 +247,7 @@ class RowsAhead:
         return _sent(x, self._device), None if labels is None else _sent(labels, self._device)
 
     def _read(self, step: int) -> tuple[Tensor, Tensor | None]:
-        epoch, part = self._order.place(step)
-        if epoch != self._epoch:
-            self._epoch, self._permutation = epoch, self._order.epoch(epoch)
-        rows = self._permutation[part]
+        rows = self._numbers.of(step)
         x = self._split.x.index_select(0, rows)
         labels = None if self._split.labels is None else self._split.labels.index_select(0, rows)
         if self._device.type == "cuda":

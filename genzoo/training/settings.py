@@ -3,18 +3,21 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from genzoo.components import Resolve, beside_settings, override, to_json, to_text
 from genzoo.data.dataset import Dataset
+from genzoo.data.labels import with_few_labels
 from genzoo.errors import GenzooWarning, SettingsError
 from genzoo.games.game import Game
 from genzoo.games.number_schedules import Constant, NumberSchedule
 from genzoo.games.priors import Prior, StandardNormal
 from genzoo.nn.architecture import Architecture
 from genzoo.nn.interfaces import Networks
+from genzoo.types import Split, Splits
 
 
 def _check(value: float | None, name: str, least: float, below: float = float("inf")) -> None:
@@ -57,6 +60,12 @@ class Training:
     epsilon: float = 1e-8
     players: Mapping[str, PlayerTraining] = field(default_factory=dict)
     """Exceptions for single players, by name."""
+    labels: int | None = None
+    """How many rows' labels may be used, equally many of every class; None: all."""
+    label_seed: int = 0
+    """Decides whose labels those are."""
+    labelled_rows: int = 0
+    """Rows of every batch that are drawn from those with a usable label, and come first; 0 takes rows as they fall."""
     averaging: float | None = None
     """Decay per step of the weights' exponential moving average, such as 0.999; None keeps no average."""
     averaging_half_life: int | None = None
@@ -78,6 +87,9 @@ class Training:
         for name in ("steps", "batch_size", "log_every", "picture_every", "checkpoint_every", "evaluate_every"):
             _check(getattr(self, name), name, 1)
         _check(self.keep_checkpoints, "keep_checkpoints", 2)
+        _check(self.labels, "labels", 1)
+        _check(self.label_seed, "label_seed", 0)
+        _check(self.labelled_rows, "labelled_rows", 0)
         _check(self.learning_rate, "learning_rate", 0)
         _check(self.beta1, "beta1", 0, 1)
         _check(self.beta2, "beta2", 0, 1)
@@ -168,6 +180,18 @@ class Settings:
     def latent(self) -> int:
         """The length of z, which the game may choose."""
         return self.game.latent(self.architecture, self.dataset.spec)
+
+    def load(self, root: Path) -> Splits:
+        """Return the data that a training reads, from files below `root`, without the labels that it may not use."""
+        splits = self.dataset.load(root)
+        return splits._replace(train=self.usable(splits.train))
+
+    def usable(self, train: Split) -> Split:
+        """Return the training split with the labels hidden that `training.labels` does not allow to use."""
+        if self.training.labels is None:
+            return train
+        spec, seed = self.dataset.spec, self.training.label_seed
+        return with_few_labels(train, spec, labels=self.training.labels, seed=seed)
 
     def per_player_reason(self, networks: Networks) -> str | None:
         """Return why a run with these networks takes a backward pass per player; None if one of the critic serves both.

@@ -58,9 +58,11 @@ class Trainer:
         self.device = device
         self.step = 0
         self.stream = Stream(
-            split,
+            settings.usable(split),
             settings.dataset.spec,
             batch_size=settings.training.batch_size,
+            labelled_rows=settings.training.labelled_rows,
+            few_labels=settings.training.labels is not None,
             prior=settings.prior,
             latent=settings.latent,
             seed=seed,
@@ -77,7 +79,7 @@ class Trainer:
         self.networks.train()
         self.players = settings.game.players(self.networks)
         self._check()
-        if settings.training.batch_size > len(split.x):
+        if self.stream.order.batch_size > len(split.x):
             message = f"a batch holds all {len(split.x):,} training rows, fewer than training.batch_size"
             warnings.warn(message, GenzooWarning, stacklevel=2)
         self._guard = NonFiniteGuard(list(self.players), device=device)
@@ -326,6 +328,11 @@ class Trainer:
     def _check(self) -> None:
         if not self.players:
             raise SettingsError(f"{self.settings.game.name} trains no parameter")
+        if self.settings.training.labels is not None and self.networks.is_conditional:
+            raise SettingsError(
+                f"{self.settings.game.name} is given y in every row, and training.labels hides some",
+                "leave out training.labels: a conditional model needs all labels",
+            )
         for name in (*self.settings.training.players, *self.settings.training.averaged_players):
             if name not in self.players:
                 raise SettingsError(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genzoo import SettingsError
-from genzoo.data import as_input, condition
+from genzoo.data import as_input, condition, labelled_part
 from genzoo.evaluation import Metric, Model, Score
 from genzoo.types import Split
 
@@ -46,6 +46,7 @@ class Recognition(Metric):
         """Classify equally many samples of every class, and the real rows of the split."""
         from sklearn.neighbors import KNeighborsClassifier
 
+        train, split = labelled_part(train), labelled_part(split)
         if split.labels is None or train.labels is None:
             raise SettingsError("this split has no labels", "choose another: --split …")
         neighbours = min(self.neighbours, len(train.x))

@@ -249,6 +249,33 @@ class OnePlayer(Game):
         return Losses(players={"generator": misfit + size}, watch={"misfit": misfit.detach()})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Classifier(Game):
+    """A classifier alone, which reads y where rows are labelled, and draws codes towards 0 by a second network."""
+
+    name: ClassVar[str] = "toy-classifier"
+
+    def build(self, architecture, data):
+        classes = len(data.class_names)
+        return Networks(
+            encoder=architecture.encoder(data, posterior="gaussian"),
+            decoder=architecture.decoder(data),
+            classifier=architecture.critic(data, sees="x", outputs=classes),
+        )
+
+    def classify(self, networks, x, noise):
+        return networks.get_submodule("classifier")(Joint(x=x)).logits
+
+    def losses(self, networks, batch, movers):
+        logits = self.classify(networks, batch.x, batch.noise)
+        code = networks.encode(batch.x, batch.noise)
+        labelled = torch.ones(len(batch.x)) if batch.labelled is None else batch.labelled.float()
+        wrong = torch.nn.functional.cross_entropy(logits, batch.y, reduction="none")
+        share = (wrong * labelled).sum() / labelled.sum().clamp(min=1)
+        size = code.z.square().mean() + networks.decode(code.z).square().mean()
+        return Losses(players={"generator": share + size}, watch={"labelled": labelled.sum()})
+
+
 GAMES = (WithEncoder(), WithoutEncoder(), OnePlayer())
 
 TRAINING = Training(steps=6, batch_size=16, learning_rate=1e-3, beta1=0.5, beta2=0.999)
@@ -265,7 +292,7 @@ IMAGE_RECIPE = Recipe(
 
 @hookimpl
 def genzoo_models():
-    return [WithEncoder, WithoutEncoder, Conditional, OnePlayer]
+    return [WithEncoder, WithoutEncoder, Conditional, OnePlayer, Classifier]
 
 
 @hookimpl

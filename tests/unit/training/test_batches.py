@@ -6,7 +6,7 @@ import torch
 
 from genzoo.data.labels import condition, label_frequencies
 from genzoo.games import StandardNormal
-from genzoo.training.batches import RowsAhead, Stream
+from genzoo.training.batches import RowNumbers, RowsAhead, Stream
 from genzoo.types import DataSpec, Split
 
 CLASSES = DataSpec(shape=(1, 4, 4), support="unit", class_names=tuple("abcde"))
@@ -56,7 +56,8 @@ def test_reading_ahead_may_begin_and_jump_anywhere():
 
 def test_the_rows_of_the_next_steps_are_read_before_they_are_asked_for():
     read = []
-    rows = RowsAhead(split_of(PLAIN), stream_of(PLAIN, ahead=True).order, torch.device("cpu"), steps=3)
+    numbers = RowNumbers(stream_of(PLAIN, ahead=True).order, CPU)
+    rows = RowsAhead(split_of(PLAIN), numbers, CPU, steps=3)
     original = rows._read
     rows._read = lambda step: (read.append(step), original(step))[1]
     rows.take(0)
