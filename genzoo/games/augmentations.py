@@ -74,13 +74,19 @@ class DiffAugment(Augmentation):
         """Return the module; it has buffers if `adaptive`."""
         if not data.is_image or data.support != "unit":
             raise SettingsError(f"'{self.name}' augments images in [0, 1], and these data are none")
-        return _AdaptiveDiffAugment(self) if self.adaptive else _DiffAugment(self)
+        return _AdaptiveDiffAugment(self) if self.adaptive else _ScheduledDiffAugment(self)
 
 
 class _DiffAugment(AugmentationModule):
+    """The operations in order, each applied to each row with a probability."""
+
     def __init__(self, settings: DiffAugment) -> None:
         super().__init__()
         self.settings = settings
+
+    @abstractmethod
+    def probability(self, progress: Tensor) -> Tensor | None:
+        """Return the probability () of every operation; None if it is always 1."""
 
     def forward(self, x: Tensor, progress: Tensor) -> Tensor:
         """Return `x` (2N, C, H, W), with each operation applied to each row with the probability of now."""
@@ -88,11 +94,15 @@ class _DiffAugment(AugmentationModule):
         for name in self.settings.operations:
             for operation in _OPERATIONS[name]:
                 changed = operation(x)
-                if isinstance(probability, Tensor):
+                if probability is not None:
                     chosen = torch.rand(len(x), 1, 1, 1, device=x.device) < probability
                     changed = torch.where(chosen, changed, x)
                 x = changed
         return x
+
+
+class _ScheduledDiffAugment(_DiffAugment):
+    """The probability is set, or follows its schedule."""
 
     def probability(self, progress: Tensor) -> Tensor | None:
         """Return the probability () of every operation; None if it is always 1."""
@@ -124,10 +134,10 @@ class _AdaptiveDiffAugment(_DiffAugment):
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(mean)
             mean, rows = mean / dist.get_world_size(), rows * dist.get_world_size()
-        self.signs.add_(mean / _BATCHES)
+        self.signs.add_(mean / _BATCHES_PER_MOVE)
         self.batches.add_(1)
-        due = self.batches >= _BATCHES
-        move = (self.signs - self.settings.target).sign() * (rows * _BATCHES / self.settings.rows_to_one)
+        due = self.batches >= _BATCHES_PER_MOVE
+        move = (self.signs - self.settings.target).sign() * (rows * _BATCHES_PER_MOVE / self.settings.rows_to_one)
         self.reached.add_(torch.where(due, move, 0)).clamp_(0, self.settings.probability)
         self.signs.mul_(torch.where(due, 0.0, 1.0))
         self.batches.mul_(torch.where(due, 0.0, 1.0))
@@ -186,4 +196,4 @@ _OPERATIONS: dict[Operation, tuple[Callable[[Tensor], Tensor], ...]] = {
     "cutout": (_cutout,),
 }
 _FARTHEST = 1 / 8
-_BATCHES = 4
+_BATCHES_PER_MOVE = 4

@@ -78,7 +78,7 @@ class OneCentred(Penalty):
         """Return a random point between each row shown of q and of p; the share is the same for x and z."""
         parts = [part for part in (round.shown.x, round.shown.z) if part is not None]
         share = torch.rand(len(parts[0]) // 2, device=parts[0].device)
-        x, z = (None if part is None else _between(part.detach(), share) for part in round.shown[:2])
+        x, z = (None if part is None else _mixed(part.detach(), share) for part in round.shown[:2])
         return Joint(x=x, z=z, y=round.q.y)
 
     def cost(self, slopes: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class OneCentred(Penalty):
         return (lengths - 1).square().mean()
 
 
-def _between(both: Tensor, share: Tensor) -> Tensor:
+def _mixed(both: Tensor, share: Tensor) -> Tensor:
     """Return share·q + (1 − share)·p, (N, …), for both sides' rows (2N, …), q first, and shares (N,)."""
     q, p = both.chunk(2)
     share = share.view(-1, *(1 for _ in q.shape[1:]))

@@ -9,7 +9,7 @@ from genzoo.nn.layers import GlobalBatchNorm
 from genzoo.randomness import preserved
 from genzoo.training.execution import buffers_kept
 
-_BATCHES = 20
+_BATCHES_READ = 20
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def statistics_taken_anew(networks: nn.Module, play: Callable[[int], None]) -> I
         return
     with buffers_kept(networks):
         with preserved(), _cumulative(norms):
-            for number in range(_BATCHES):
+            for number in range(_BATCHES_READ):
                 play(number)
         yield
 

@@ -128,7 +128,12 @@ class Trainer:
 
     def batch(self) -> Batch:
         """Return the batch of the coming step."""
-        return self._batch_of(self.step)
+        return self.batch_at(self.step)
+
+    def batch_at(self, step: int) -> Batch:
+        """Return the batch of `step` (counted from 0)."""
+        progress = torch.full((), self.settings.training.progress(step), device=self.device)
+        return self.stream.batch(step)._replace(progress=progress, due=self.settings.game.due(step))
 
     def movers(self) -> Movers:
         """Return the players that move in the coming step."""
@@ -197,15 +202,11 @@ class Trainer:
         with self._ema.shown(), statistics_taken_anew(self.networks, self._play_for_statistics):
             yield self.networks
 
-    def _batch_of(self, step: int) -> Batch:
-        progress = torch.full((), self.settings.training.progress(step), device=self.device)
-        return self.stream.batch(step)._replace(progress=progress, due=self.settings.game.due(step))
-
     def _play_for_statistics(self, number: int) -> None:
         """Compute the losses of a training step's rows, so that batch norms see them; `number` counts from 0."""
         reseed(self.seed, "statistics", number)
         with arithmetic(self.device), self.autocast:
-            self.settings.game.losses(self.networks, self._batch_of(number), tuple(self.players))
+            self.settings.game.losses(self.networks, self.batch_at(number), tuple(self.players))
 
     def _averaged(self) -> list[tuple[str, str, Tensor]]:
         """Return player, name and tensor of every parameter that is averaged."""

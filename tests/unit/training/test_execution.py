@@ -31,7 +31,7 @@ PICTURES = DataSpec(shape=(3, 32, 32), support="unit")
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on a CPU")
 
 
-def trainer_of(model, *, how="eager", seed=0, recipe="mixture25", device="cpu", game=None, **overrides):
+def trainer_of(model, *, how="eager", seed=0, recipe="mixture25-paper", device="cpu", game=None, **overrides):
     """Return a trainer on 16 batches of 8 random rows."""
     found = new_trainer(
         model,

@@ -51,7 +51,7 @@ def rows_of(batch):
 
 
 def same(left, right):
-    return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+    return all(torch.equal(a, b) if torch.is_tensor(a) else a == b for a, b in zip(left, right, strict=True))
 
 
 def test_without_few_labels_a_batch_says_nothing_of_them():

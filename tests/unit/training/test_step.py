@@ -18,6 +18,7 @@ from toy_components import (
 )
 from trainers import Poisoned, bits, doubled, equal, learned, settings_of, state_of, trainer_of, trainer_on
 
+from genzoo.errors import SettingsError
 from genzoo.games import Alternating, Simultaneous
 from genzoo.randomness import preserved
 from genzoo.training.nonfinite import Fault
@@ -102,10 +103,59 @@ def test_averaged_weights_follow_the_formula():
     for name, expected in average.items():
         torch.testing.assert_close(state["averaged"][name], expected, rtol=0, atol=1e-15)
         assert not torch.equal(state["averaged"][name], state["networks"][name])
-    buffers = state["networks"].keys() - average.keys()
-    assert len(buffers) == 3 * (2 + 4)
-    for name in buffers:
-        assert torch.equal(state["averaged"][name], state["networks"][name])
+    assert len(state["networks"].keys() - average.keys()) == 3 * (2 + 4)
+
+
+def test_averaged_weights_are_shown_with_batch_statistics_of_their_own():
+    """They are the mean over 20 batches of the batches' means and unbiased variances, with the averages as weights."""
+    trainer = trainer_of(WithEncoder(), training=replace(TRAINING, averaging=0.3))
+    for _ in range(4):
+        trainer.take_step()
+    raw = trainer.state()["networks"]
+    with trainer.weights_to_show() as networks:
+        shown = {name: buffer.clone() for name, buffer in networks.named_buffers()}
+        linear = networks.decoder.stack.layers[0][0]
+        outputs = [linear(trainer.batch_at(number).z).detach() for number in range(20)]
+    expected = torch.stack([batch.mean(0) for batch in outputs]).mean(0)
+    torch.testing.assert_close(shown["decoder.stack.layers.0.1.running_mean"], expected, rtol=1e-4, atol=1e-7)
+    expected = torch.stack([batch.var(0) for batch in outputs]).mean(0)
+    torch.testing.assert_close(shown["decoder.stack.layers.0.1.running_var"], expected, rtol=1e-4, atol=1e-9)
+    assert all(torch.equal(tensor, raw[name]) for name, tensor in trainer.networks.state_dict().items())
+    averaged = trainer.state()["averaged"]
+    assert all(torch.equal(averaged[name], buffer) for name, buffer in shown.items())
+    assert {norm.momentum for norm in trainer.networks.modules() if isinstance(norm, torch.nn.BatchNorm1d)} == {0.05}
+
+
+def test_looking_at_averaged_weights_changes_no_later_step():
+    looking, plain = (trainer_of(WithEncoder(), training=replace(TRAINING, averaging=0.3)) for _ in range(2))
+    for _ in range(3):
+        for trainer in (looking, plain):
+            trainer.take_step()
+        with looking.weights_to_show():
+            pass
+    left, right = looking.state()["networks"], plain.state()["networks"]
+    assert all(torch.equal(tensor, right[name]) for name, tensor in left.items())
+
+
+def test_the_average_may_be_of_one_player_and_its_half_life_in_rows():
+    training = replace(TRAINING, averaging_half_life=32, averaged_players=("generator",))
+    trainer = trainer_of(WithEncoder(), training=training)
+    assert training.decay == 0.5**0.5  # batches of 16
+    for _ in range(2):
+        trainer.take_step()
+    state = trainer.state()
+    for name, parameter in trainer.networks.named_parameters():
+        assert torch.equal(state["averaged"][name], parameter) == name.startswith("critic")
+
+
+def test_two_ways_to_say_the_half_life_are_refused():
+    with pytest.raises(ValueError, match="set one of them"):
+        replace(TRAINING, averaging=0.9, averaging_half_life=100)
+
+
+def test_an_average_of_an_unknown_player_is_refused():
+    with pytest.raises(SettingsError, match="no player 'decoder'"):
+        trainer_of(WithEncoder(), training=replace(TRAINING, averaging=0.9, averaged_players=("decoder",)))
 
 
 def test_looking_at_averaged_weights_puts_the_raw_ones_back():
