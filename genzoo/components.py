@@ -29,6 +29,11 @@ class Component(ABC):
     """The heading of `genzoo list` that it stands under; set by the abstract class of each kind."""
 
     @classmethod
+    def upgraded(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return fields stored as JSON by an earlier version in today's form; by default, as they are."""
+        return settings
+
+    @classmethod
     def summary(cls) -> str:
         """Return the first line of the class's docstring."""
         return (cls.__doc__ or "").strip().partition("\n")[0]
@@ -179,7 +184,7 @@ def _from_named(kind: type[Component], data: Any, resolve: Resolve, path: str) -
     settings = {"name": data} if isinstance(data, str) else data
     _expect(isinstance(settings, dict) and isinstance(settings.get("name"), str), path, data, "a name")
     component_class = resolve(kind, settings["name"])
-    values = {key: item for key, item in settings.items() if key != "name"}
+    values = component_class.upgraded({key: item for key, item in settings.items() if key != "name"})
     component = _build(component_class, values, resolve, path)
     assert isinstance(component, Component)
     return component

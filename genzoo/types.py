@@ -68,6 +68,8 @@ class DataSpec:
     """Grids of conditions to draw by name."""
     mixture: Mixture | None = None
     """The true distribution, if it is known."""
+    levels: int | None = None
+    """The number of grey levels of stored images: x in [0, 1] is of level round(x·(levels − 1)); None for vectors."""
 
     @property
     def condition_size(self) -> int:
@@ -114,6 +116,10 @@ class Batch(NamedTuple):
     """(N, condition_size) float condition vectors, 0 in rows that are not `labelled`; None for data without labels."""
     labelled: "Tensor | None" = None
     """(N,) bool: the rows whose labels may be used, where `training.labels` says how many; None for all rows."""
+    progress: "Tensor | None" = None
+    """() float32: the steps taken so far over `Training.horizon`; schedules of numbers read it."""
+    due: tuple[str, ...] = ()
+    """What this step does beyond the work of every step, as `Game.due` names it."""
 
 
 class Joint(NamedTuple):
@@ -136,6 +142,8 @@ class Code(NamedTuple):
     """(N, latent); None for an implicit posterior."""
     log_std: "Tensor | None" = None
     """(N, latent), log σ; None for any but a Gaussian posterior."""
+    log_density: "Tensor | None" = None
+    """(N,) ln q(z|x) of the z drawn; None where mean and log σ say it already, or where it is not known."""
 
 
 class Verdict(NamedTuple):

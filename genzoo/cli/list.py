@@ -108,9 +108,12 @@ def _summary(run: Run) -> dict[str, Any]:
 
 
 def _newest_score(item: dict[str, Any]) -> str:
-    """Return the headline score of the newest step, or its first by name; scores with the run's own seed come first."""
+    """Return a score of the newest step: the first headline as measured, or else the first by name.
+
+    Scores with the run's own seed come first.
+    """
     newest = max((score["step"] for score in item["scores"]), default=None)
     scores = [score for score in item["scores"] if score["step"] == newest]
     scores = [score for score in scores if score["protocol"].get("seed") == item["seed"]] or scores
-    scores.sort(key=lambda score: (not score.get("headline"), score["metric"]))
+    scores.sort(key=lambda score: (0, "") if score.get("headline") else (1, score["metric"]))
     return f"{scores[0]['metric']} {value_text(scores[0]['value'])}" if scores else ""

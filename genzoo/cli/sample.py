@@ -98,8 +98,8 @@ def reconstruct_command(
 ) -> None:
     """Encode rows of RUN's data and decode them again.
 
-    A picture of images has originals in its odd columns and their reconstructions in its even ones; an array is
-    (N, 2, …), the original first.
+    A picture of images has pairs of an original, on the left, and its reconstruction; an array is (N, 2, …), the
+    original first.
     """
     path = _checked(out)
     model = api.load(run, device=device, raw=raw)

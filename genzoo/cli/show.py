@@ -142,7 +142,8 @@ def _dropout(layer: dict[str, Any]) -> str:
 
 def _data(card: dict[str, Any]) -> str:
     shape = "×".join(str(size) for size in card["shape"])
-    return f"x is {shape}, {card['support']} support; {_labels(card)}"
+    levels = "" if card["levels"] is None else f", {card['levels']} levels"
+    return f"x is {shape}, {card['support']} support{levels}; {_labels(card)}"
 
 
 def _facts(facts: dict[str, Any]) -> list[str]:

@@ -113,7 +113,7 @@ def _show_result(run: Run, *, as_json: bool) -> None:
     step = run.step
     times = (entry.get("seconds") for entry in reversed(run.read_log()))
     seconds = next((time for time in times if isinstance(time, int | float)), 0.0)
-    scores = [score for score in run.scores if score["step"] == step and _is_of_training(score, run)]
+    scores = run.final_scores
     if as_json:
         result_json(
             {
@@ -130,10 +130,6 @@ def _show_result(run: Run, *, as_json: bool) -> None:
     status("next, try:")
     for command in _next_commands(run):
         status(f"  {command}")
-
-
-def _is_of_training(score: dict[str, Any], run: Run) -> bool:
-    return bool(score["protocol"].get("seed") == run.record.seed)
 
 
 def _next_commands(run: Run) -> list[str]:

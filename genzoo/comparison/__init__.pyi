@@ -8,6 +8,7 @@ from .reproduction import reproduce as reproduce
 from .results import Baseline as Baseline
 from .results import BaselineScore as BaselineScore
 from .results import CellResult as CellResult
+from .results import Difference as Difference
 from .results import ResultRow as ResultRow
 from .results import Results as Results
 from .results import RowScore as RowScore

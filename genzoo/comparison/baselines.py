@@ -1,35 +1,40 @@
-"""Baselines: the scores of held-out data, and of networks before their first step, for comparison."""
+"""Baselines: the scores of held-out data, of noise, and of networks before their first step, for comparison."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import prod
 
 import torch
 from torch import Tensor
 
 from genzoo.comparison.cells import Cell
 from genzoo.comparison.results import Baseline, BaselineScore, summary
+from genzoo.data.dataset import as_input
 from genzoo.data.labels import label_frequencies
 from genzoo.evaluation.metrics import Metric, evaluate_model
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.scoring import applicable_metrics
-from genzoo.randomness import preserved
+from genzoo.randomness import generator, preserved
 from genzoo.training.settings import Settings
 from genzoo.training.trainer import Trainer
-from genzoo.types import Splits
+from genzoo.types import DataSpec, Splits
+
+_LARGEST = 1024
+"""The largest number of values per x for which a covariance matrix is fitted."""
 
 
 def baselines_of(contestants: Mapping[str, Cell], models: Mapping[str, Model], splits: Splits) -> tuple[Baseline, ...]:
-    """Return the scores of held-out rows, and of every contestant's networks before their first step.
+    """Return the scores of held-out rows, of noise, and of every contestant's networks before their first step.
 
-    `splits` hold all labels; a metric is given those that its contestant may use, or for held-out rows the first one.
+    `splits` hold all labels; a metric is given those that its contestant may use, or for samplers the first one.
     """
     baselines = []
     if models:
-        rows = held_out(next(iter(models.values())), splits)
-        settings = next(iter(contestants.values())).settings
-        metrics = [metric for metric in applicable_metrics(rows) if metric.measures_held_out]
-        if metrics:
-            baselines.append(_baseline("held-out samples", rows, _usable(settings, splits), metrics))
+        model = next(iter(models.values()))
+        usable = _usable(next(iter(contestants.values())).settings, splits)
+        metrics = [metric for metric in applicable_metrics(model) if metric.measures_held_out]
+        samplers = samplers_of(model, splits) if metrics else {}
+        baselines += [_baseline(label, sampler, usable, metrics) for label, sampler in samplers.items()]
     for label, cell in contestants.items():
         if cell.request is not None and cell.settings.source is None:
             usable = _usable(cell.settings, splits)
@@ -46,21 +51,61 @@ def untrained(cell: Cell, splits: Splits) -> Model:
     return Model.of(settings, trainer.networks, device=trainer.device, label_frequencies=frequencies)
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeldOut(Model):
-    """A model whose samples are the rows of the validation split, in their order."""
+Draw = Callable[[int, torch.Generator], Tensor]
+"""Draws (count, *shape) rows of x."""
 
-    splits: Splits
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler(Model):
+    """A model whose samples are drawn without its networks, for metrics of samples."""
+
+    draw: Draw
 
     def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
-        """Return the first `count` validation rows (count, *shape), repeated from the start if there are fewer."""
-        x, _ = self.rows(self.splits.validation)
-        return x[torch.arange(count) % len(x)]
+        """Return up to `count` samples (…, *shape)."""
+        return self.draw(count, generator("cpu", seed, "baseline")).to(self.device)
 
 
-def held_out(model: Model, splits: Splits) -> Model:
-    """Return the held-out rows as a model for metrics of samples; its networks are those of `model`."""
-    return HeldOut(**{field.name: getattr(model, field.name) for field in fields(model)}, splits=splits)
+def samplers_of(model: Model, splits: Splits) -> dict[str, Sampler]:
+    """Return by label the baselines that `model` is measured beside, with its networks and data.
+
+    The held-out rows are those of the validation split, each at most once. Noise is uniform over [0, 1] for `unit`
+    support, and over the range of the training rows for `real` support. The Gaussian has the mean and covariance of the
+    training rows, clipped to [0, 1] for `unit` support; it is left out for large x.
+    """
+    draws: dict[str, Draw] = {
+        "held-out samples": lambda count, source: as_input(splits.validation.x[:count]),
+        "noise": _noise(model.data, splits.train.x),
+    }
+    if prod(model.data.shape) <= _LARGEST:
+        draws["Gaussian"] = _gaussian(model.data, splits.train.x)
+    values = {field.name: getattr(model, field.name) for field in fields(model)}
+    return {label: Sampler(**values, draw=draw) for label, draw in draws.items()}
+
+
+def _noise(data: DataSpec, x: Tensor) -> Draw:
+    """Return uniform noise over the range of the rows `x`, as they are stored."""
+    low, width = (0.0, 1.0) if data.support == "unit" else (x.amin(0), x.amax(0) - x.amin(0))
+
+    def draw(count: int, source: torch.Generator) -> Tensor:
+        noise: Tensor = torch.rand(count, *data.shape, generator=source) * width + low
+        return noise
+
+    return draw
+
+
+def _gaussian(data: DataSpec, x: Tensor) -> Draw:
+    """Return draws from the Gaussian with the mean and covariance of the rows `x`, as they are stored."""
+    rows = as_input(x).flatten(1).double()
+    values, vectors = torch.linalg.eigh(torch.cov(rows.T).reshape(rows.shape[1], rows.shape[1]))
+    factor = (vectors * values.clamp(min=0).sqrt()).T  # (D, D)
+
+    def draw(count: int, source: torch.Generator) -> Tensor:
+        normal = torch.randn(count, len(factor), generator=source, dtype=torch.float64)
+        samples: Tensor = (rows.mean(0) + normal @ factor).float().view(count, *data.shape)
+        return samples.clamp(0, 1) if data.support == "unit" else samples
+
+    return draw
 
 
 def _usable(settings: Settings, splits: Splits) -> Splits:
@@ -79,6 +124,7 @@ def _baseline(label: str, model: Model, splits: Splits, metrics: Sequence[Metric
                 protocol=score.protocol,
                 better=score.better,
                 final=summary([score.value]),
+                headline=score.headline,
             )
             for score in scores
         ),

@@ -10,7 +10,7 @@ from genzoo.comparison.baselines import baselines_of
 from genzoo.comparison.cells import Cell, cell_of, existing_cell, name_of, refuse_unlike
 from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.report import ScoreTable, write_report
-from genzoo.comparison.results import ResultRow, Results, cell_result, environment, labels_of, row_of
+from genzoo.comparison.results import ResultRow, Results, cell_result, differences_of, environment, labels_of, row_of
 from genzoo.comparison.sections import sections_of
 from genzoo.comparison.train_cells import train_cells
 from genzoo.comparison.worker import Outcome
@@ -183,6 +183,7 @@ def _report(
         environment=environment(),
         command=command,
         vectors=not dataset.spec.is_image,
+        differences=differences_of(cell_results),
     )
     results.write(folder)
     write_report(folder, results, sections_of(models, splits))

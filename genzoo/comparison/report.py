@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from genzoo.comparison.results import Baseline, BaselineScore, Better, ResultRow, Results, RowScore, Summary
+from genzoo.comparison.results import (
+    Baseline,
+    BaselineScore,
+    Better,
+    Difference,
+    ResultRow,
+    Results,
+    RowScore,
+    Summary,
+)
 from genzoo.comparison.sections import Section
 from genzoo.storage import files
 
@@ -60,11 +69,13 @@ class ScoreTable:
     def __init__(self, results: Results) -> None:
         contestants, baselines = results.rows, results.baselines
         self.seeds = max((len(row.seeds) for row in contestants), default=0)
-        self.columns = [Column(row.label, False) for row in contestants] + [
-            Column(row.label, True) for row in baselines
-        ]
+        labels = [row.label for row in contestants]
+        self.columns = [Column(label, False) for label in labels]
+        self.columns += [Column(" − ".join(labels), True)] if results.differences else []
+        self.columns += [Column(row.label, True) for row in baselines]
         self.metrics = _metrics(results)
-        self.rows = [_entries(metric, contestants, baselines) for metric in self.metrics]
+        self.rows = [_entries(metric, results) for metric in self.metrics]
+        self.notes = _notes(results, self.seeds)
         self.costs = [_cost_row(row) for row in contestants]
         self.reasons = _reasons(results, {metric.name.partition("/")[0] for metric in self.metrics})
 
@@ -75,48 +86,74 @@ class ScoreTable:
         for metric, row in zip(self.metrics, self.rows, strict=True):
             lines.append(_line([f"{metric.name} {metric.arrow}".strip(), *map(_in_markdown, row)]))
         lines += ["", _line(_COSTS), _line(["---"] * len(_COSTS)), *(_line(row) for row in self.costs)]
-        seeds = f"{self.seeds} seed{'' if self.seeds == 1 else 's'}"
-        lines += [
-            "",
-            f"Final means ± standard deviations over {seeds} (range, and mean of the best during training).",
-            "",
-        ]
+        lines += ["", *self.notes, ""]
         lines += [f"* {metric.name}: {metric.protocol}" for metric in self.metrics]
         lines += [f"* {reason}" for reason in self.reasons]
         return "\n".join(lines)
 
 
-def _entries(metric: MetricLine, contestants: Sequence[ResultRow], baselines: Sequence[Baseline]) -> list[TableEntry]:
-    """Return a metric's entries, one per contestant and baseline, the best contestant marked."""
-    entries = []
-    for scores in _all_scores(contestants, baselines):
-        score = next((score for score in scores if score.metric == metric.name), None)
-        final = None if score is None else score.final
-        is_comparable = score is not None and _protocol_line(score.protocol) == metric.protocol
-        text = NO_SCORE if final is None else _mean(final) + ("" if is_comparable else " †")
-        mean = final.mean if final is not None and is_comparable else None
-        entries.append(TableEntry(text, mean, "" if score is None else _detail(score)))
-    ranked = [entry.mean for entry in entries[: len(contestants)] if entry.mean is not None]
-    if metric.better is None or len(ranked) < 2:
+def _notes(results: Results, seeds: int) -> list[str]:
+    """Return sentences that say what the numbers of the table are."""
+    notes = [f"Final scores: mean ± standard deviation over {seeds} seed{'' if seeds == 1 else 's'} (and their range)."]
+    chosen_by = ", ".join(dict.fromkeys(cell.best_by for cell in results.cells if cell.best_by))
+    if chosen_by:
+        notes.append(f"Best: the test score at the step that was best by {chosen_by} on the validation split.")
+    if results.differences:
+        interval = "with the 95 % interval of its mean by Student's t" if seeds > 1 else "n = 1: it has no interval"
+        notes.append(f"Differences are of final scores with the same seed, {interval}.")
+    return notes
+
+
+def _entries(metric: MetricLine, results: Results) -> list[TableEntry]:
+    """Return a metric's entries, one per column, the best contestant marked."""
+    contestants = _ranked(metric, [_entry(metric, row.scores, len(row.seeds)) for row in results.rows])
+    differences = [_difference_entry(metric, results.differences)] if results.differences else []
+    return contestants + differences + [_entry(metric, baseline.scores, 1) for baseline in results.baselines]
+
+
+def _entry(metric: MetricLine, scores: Sequence[RowScore | BaselineScore], seeds: int) -> TableEntry:
+    """Return the entry of a contestant with so many seeds, or of a baseline."""
+    score = next((score for score in scores if score.metric == metric.name), None)
+    if score is None or score.final is None:
+        return TableEntry(NO_SCORE, None, "")
+    is_comparable = _protocol_line(score.protocol) == metric.protocol
+    text = _mean(score.final) + ("" if is_comparable else " †")
+    return TableEntry(text, score.final.mean if is_comparable else None, _detail(score, seeds))
+
+
+def _difference_entry(metric: MetricLine, differences: Sequence[Difference]) -> TableEntry:
+    """Return the entry of the difference between two contestants."""
+    of_metric = (each for each in differences if each.metric == metric.name)
+    difference = next((each for each in of_metric if _protocol_line(each.protocol) == metric.protocol), None)
+    if difference is None:
+        return TableEntry(NO_SCORE, None, "")
+    interval = "" if difference.low is None else f"{difference.low:.3g} to {difference.high:.3g}, "
+    return TableEntry(f"{difference.mean:+.4g}", None, f"{interval}n = {difference.n}")
+
+
+def _ranked(metric: MetricLine, entries: list[TableEntry]) -> list[TableEntry]:
+    """Return the contestants' entries, the best marked if at least two can be compared."""
+    means = [entry.mean for entry in entries if entry.mean is not None]
+    if metric.better is None or len(means) < 2:
         return entries
-    best = max(ranked) if metric.better == "higher" else min(ranked)
-    marked = [entry._replace(best=entry.mean == best) for entry in entries[: len(contestants)]]
-    return marked + entries[len(contestants) :]
+    best = max(means) if metric.better == "higher" else min(means)
+    return [entry._replace(best=entry.mean == best) for entry in entries]
 
 
 _COSTS = ("model", "parameters", "forward MACs per update", "updates", "images seen", "seconds")
 
 
 def _metrics(results: Results) -> list[MetricLine]:
-    """Return one line per metric."""
-    lines: dict[str, MetricLine] = {}
+    """Return one line per metric, the headlines first."""
+    first: dict[str, RowScore | BaselineScore] = {}
     for scores in _all_scores(results.rows, results.baselines):
         for score in scores:
-            arrow = {"higher": "↑", "lower": "↓"}.get(score.better or "", "")
-            lines.setdefault(
-                score.metric, MetricLine(score.metric, score.better, arrow, _protocol_line(score.protocol))
-            )
-    return list(lines.values())
+            first.setdefault(score.metric, score)
+    arrows = {"higher": "↑", "lower": "↓", None: ""}
+    return [
+        MetricLine(score.metric, score.better, arrows[score.better], _protocol_line(score.protocol))
+        for score in sorted(first.values(), key=lambda score: not score.headline)
+    ]
 
 
 def _all_scores(
@@ -151,12 +188,12 @@ def _mean(final: Summary) -> str:
     return f"{final.mean:.4g}" + (f" ± {final.std:.2g}" if final.std else "")
 
 
-def _detail(score: RowScore | BaselineScore) -> str:
-    """Return the range over seeds and the mean of the best scores, as far as they differ from the final mean."""
+def _detail(score: RowScore | BaselineScore, seeds: int) -> str:
+    """Return the range over seeds, the scores at the best steps, and the number of seeds if it is not `seeds`."""
     final, best = score.final, score.best
     details = [f"{final.min:.4g} to {final.max:.4g}"] if final and final.min < final.max else []
-    if final and best and best.mean != final.mean:
-        details.append(f"best {best.mean:.4g}")
+    details += [f"best {_mean(best)}"] if best else []
+    details += [f"n = {score.n}"] if isinstance(score, RowScore) and score.n != seeds else []
     return ", ".join(details)
 
 

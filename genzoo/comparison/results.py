@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -17,6 +17,7 @@ from genzoo.comparison.worker import Outcome
 from genzoo.components import from_json, to_json
 from genzoo.errors import UnreadableError
 from genzoo.evaluation.cards import networks_card, networks_of
+from genzoo.evaluation.scoring import selection_seed
 from genzoo.host.discovery import registry
 from genzoo.storage import files
 from genzoo.training.settings import Settings
@@ -46,11 +47,12 @@ class StoredScore:
     value: float | None
     protocol: dict[str, Any]
     better: Better = None
+    headline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowScore:
-    """A metric of one contestant over seeds: its final values, and the best value of each seed's evaluations."""
+    """A metric of one contestant over seeds: its final values, and those at each seed's best step."""
 
     metric: str
     protocol: dict[str, Any]
@@ -58,8 +60,11 @@ class RowScore:
     n: int
     final: Summary | None
     best: Summary | None
+    """Of the values at `CellResult.best_step`; None unless every seed has such a step."""
     values: tuple[float | None, ...]
     """The final values, by seed."""
+    headline: bool = False
+    """Whether the table shows it before other scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +98,12 @@ class BaselineScore:
     better: Better
     final: Summary | None
     best: None = None
+    headline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """Scores for comparison: of held-out rows of the data, or of networks before their first step."""
+    """Scores for comparison: of held-out rows of the data, of noise, or of networks before their first step."""
 
     label: str
     scores: tuple[BaselineScore, ...]
@@ -115,6 +121,23 @@ class CellResult:
     seconds: float
     failure: str
     scores: tuple[StoredScore, ...]
+    best_step: int | None = None
+    """The step with the best score by `best_by` on the validation split; None if there is no such score."""
+    best_by: str | None = None
+    """The metric by which the best step is chosen: the run's first headline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A metric of the first of two contestants minus that of the second, over the seeds that both finished."""
+
+    metric: str
+    protocol: dict[str, Any]
+    n: int
+    mean: float
+    low: float | None
+    """The limits of the 95 % interval of the mean, by Student's t with n − 1 degrees of freedom; None for n = 1."""
+    high: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +153,8 @@ class Results:
     command: str
     vectors: bool
     """Whether x is a vector instead of an image."""
+    differences: tuple[Difference, ...] = ()
+    """Paired differences between two contestants; empty for any other number."""
 
     @property
     def failures(self) -> list[str]:
@@ -160,7 +185,7 @@ def row_of(cells: Sequence[Cell], results: Sequence[CellResult], obstacles: Sequ
         seconds=statistics.fmean(result.seconds for result in results),
         seeds=tuple(result.seed for result in results),
         failed=tuple(result.failure for result in results if result.failure),
-        scores=row_scores([result.scores for result in results]),
+        scores=row_scores(results),
         settings=to_json(settings),
         obstacles=tuple(obstacles),
     )
@@ -170,6 +195,7 @@ def cell_result(cell: Cell, outcome: Outcome) -> CellResult:
     """Return the result of a cell: the scores of its run that were measured with the cell's own seed."""
     exists = cell.run.path.is_dir()
     log, scores = (cell.run.read_log(), cell.run.scores) if exists else ([], [])
+    best_step, best_by = _best_step(_with_seed(scores, selection_seed(cell.job.seed)))
     return CellResult(
         label=cell.label,
         seed=cell.job.seed,
@@ -177,31 +203,34 @@ def cell_result(cell: Cell, outcome: Outcome) -> CellResult:
         step=cell.run.step,
         seconds=float(log[-1]["seconds"]) if log else 0.0,
         failure=f"exit {outcome.code}: {outcome.found}" if outcome.code else "",
-        scores=tuple(
-            StoredScore(
-                step=score["step"],
-                metric=score["metric"],
-                value=score["value"],
-                protocol=score["protocol"],
-                better=score.get("better"),
-            )
-            for score in scores
-            if score["protocol"].get("seed") == cell.job.seed
-        ),
+        scores=tuple(_with_seed(scores, cell.job.seed)),
+        best_step=best_step,
+        best_by=best_by,
     )
 
 
-def row_scores(scores_of_cells: Sequence[Sequence[StoredScore]]) -> tuple[RowScore, ...]:
+def row_scores(cells: Sequence[CellResult]) -> tuple[RowScore, ...]:
     """Return the final and best scores over cells, per metric and protocol (apart from its seed)."""
-    courses: dict[tuple[str, str], list[list[StoredScore]]] = {}
-    for scores in scores_of_cells:
-        by_protocol: dict[tuple[str, str], list[StoredScore]] = {}
-        for score in scores:
-            key = score.metric, json.dumps(_without_seed(score.protocol), sort_keys=True)
-            by_protocol.setdefault(key, []).append(score)
-        for key, course in by_protocol.items():
-            courses.setdefault(key, []).append(sorted(course, key=lambda score: score.step))
+    courses: dict[tuple[str, str], list[_Course]] = {}
+    for cell in cells:
+        for key, course in _courses(cell).items():
+            courses.setdefault(key, []).append(course)
     return tuple(_row_score(metric, of_metric) for (metric, _), of_metric in courses.items())
+
+
+def differences_of(cells: Sequence[CellResult]) -> tuple[Difference, ...]:
+    """Return the paired differences of the final scores of two contestants; none for any other number of them."""
+    labels = list(dict.fromkeys(cell.label for cell in cells))
+    if len(labels) != 2:
+        return ()
+    pairs: dict[tuple[str, str], list[tuple[StoredScore, StoredScore]]] = {}
+    finals = {(cell.label, cell.seed): _courses(cell) for cell in cells if not cell.failure}
+    for (label, seed), courses in finals.items():
+        others = finals.get((labels[1], seed), {}) if label == labels[0] else {}
+        for key in courses.keys() & others.keys():
+            pairs.setdefault(key, []).append((courses[key].final, others[key].final))
+    differences = [_difference(pairs[key]) for key in sorted(pairs)]
+    return tuple(difference for difference in differences if difference is not None)
 
 
 def summary(values: Sequence[float]) -> Summary | None:
@@ -240,19 +269,89 @@ def labels_of(folder: Path) -> list[str]:
     return [str(row.get("label")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _row_score(metric: str, courses: Sequence[Sequence[StoredScore]]) -> RowScore:
-    last = courses[0][-1]
-    finals = tuple(course[-1].value for course in courses)
-    best_of = {"higher": max, "lower": min}.get(last.better or "")
-    values_of = [[score.value for score in course if score.value is not None] for course in courses]
+class _Course(NamedTuple):
+    """The scores of one cell by one metric and protocol, by step, and the cell's best step."""
+
+    scores: tuple[StoredScore, ...]
+    best_step: int | None
+
+    @property
+    def final(self) -> StoredScore:
+        return self.scores[-1]
+
+    @property
+    def best(self) -> float | None:
+        return next((score.value for score in self.scores if score.step == self.best_step), None)
+
+
+def _courses(cell: CellResult) -> dict[tuple[str, str], _Course]:
+    """Return a cell's scores by metric and protocol (apart from its seed)."""
+    by_protocol: dict[tuple[str, str], list[StoredScore]] = {}
+    for score in sorted(cell.scores, key=lambda score: score.step):
+        key = score.metric, json.dumps(_without_seed(score.protocol), sort_keys=True)
+        by_protocol.setdefault(key, []).append(score)
+    return {key: _Course(tuple(scores), cell.best_step) for key, scores in by_protocol.items()}
+
+
+def _with_seed(scores: Sequence[dict[str, Any]], seed: int) -> list[StoredScore]:
+    """Return the scores of a run that were measured with this seed."""
+    return [
+        StoredScore(
+            step=score["step"],
+            metric=score["metric"],
+            value=score["value"],
+            protocol=score["protocol"],
+            better=score.get("better"),
+            headline=score.get("headline", False),
+        )
+        for score in scores
+        if score["protocol"].get("seed") == seed
+    ]
+
+
+def _best_step(scores: Sequence[StoredScore]) -> tuple[int | None, str | None]:
+    """Return the step with the best first headline of these scores, and that headline's name; the first of equals."""
+    name = next((score.metric for score in scores if score.headline), None)
+    course = [(score.value, score) for score in scores if score.metric == name and score.value is not None]
+    if not course or course[0][1].better is None:
+        return None, None
+    sign = 1 if course[0][1].better == "lower" else -1
+    return min(course, key=lambda pair: (sign * pair[0], pair[1].step))[1].step, name
+
+
+def _difference(pairs: Sequence[tuple[StoredScore, StoredScore]]) -> Difference | None:
+    """Return the mean difference of pairs of scores with its interval; None if no pair is finite."""
+    values = [a.value - b.value for a, b in pairs if a.value is not None and b.value is not None]
+    if not values:
+        return None
+    from scipy.stats import t
+
+    n, mean = len(values), statistics.fmean(values)
+    half = None if n == 1 else float(t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
+    first = pairs[0][0]
+    return Difference(
+        metric=first.metric,
+        protocol=_without_seed(first.protocol),
+        n=n,
+        mean=mean,
+        low=None if half is None else mean - half,
+        high=None if half is None else mean + half,
+    )
+
+
+def _row_score(metric: str, courses: Sequence[_Course]) -> RowScore:
+    last = courses[0].final
+    finals = tuple(course.final.value for course in courses)
+    bests = [course.best for course in courses]
     return RowScore(
         metric=metric,
         protocol=_without_seed(last.protocol),
         better=last.better,
         n=len(finals),
         final=summary([value for value in finals if value is not None]),
-        best=summary([best_of(values) for values in values_of if values]) if best_of else None,
+        best=None if None in bests else summary([value for value in bests if value is not None]),
         values=finals,
+        headline=last.headline,
     )
 
 

@@ -55,7 +55,7 @@ def sections_of(models: Mapping[str, Model], splits: Splits) -> list[Section]:
     sections = [Section("Samples", note, _drawn(samples, models))]
     if autoencoders:
         rows = "The same validation rows for every model"
-        note = f"{rows}; of images, odd columns are originals, even ones reconstructions."
+        note = f"{rows}; of images, each pair is an original and, to its right, the reconstruction."
         sections.append(Section("Reconstructions", note, _drawn(reconstructions, autoencoders)))
     if autoencoders and first.is_image and len(splits.validation.x) >= 2 * _INTERPOLATED:
         note = "Between the codes of two validation images, which are at the ends of each row."

@@ -114,6 +114,7 @@ def _spec(spec: DataSpec) -> dict[str, Any]:
     return {
         "shape": list(spec.shape),
         "support": spec.support,
+        "levels": spec.levels,
         "class_names": list(spec.class_names),
         "attributes": list(spec.attributes),
         "grids": [grid.name for grid in spec.grids],

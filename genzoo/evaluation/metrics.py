@@ -25,7 +25,7 @@ class Score:
     better: Literal["higher", "lower"] | None = None
     """Which values are better; None if neither."""
     headline: bool = False
-    """Whether `genzoo runs` shows it before other scores."""
+    """Whether it stands first in tables; `genzoo runs` shows a run's first headline."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from genzoo.games.priors import Prior
 from genzoo.nn.interfaces import Networks
 from genzoo.randomness import generator
 from genzoo.training.settings import Settings
-from genzoo.types import Code, DataSpec, Split
+from genzoo.types import Batch, Code, DataSpec, Split
 
 _ROWS_AT_ONCE = 500
 
@@ -29,6 +29,8 @@ class Model:
     condition that the model does not take, and a network that it does not have raise `SettingsError`.
     """
 
+    game: Game
+    """The game by whose rules the networks were trained."""
     networks: Networks = field(repr=False)
     data: DataSpec
     """The data set it was trained on."""
@@ -42,8 +44,6 @@ class Model:
     """The number of steps it was trained for."""
     weights: str = "raw"
     """`averaged` or `raw`."""
-    game: Game | None = field(default=None, repr=False)
-    """The rules it was trained by; None predicts no classes."""
     labels: int | None = None
     """How many labels its training could use; None: all."""
     label_seed: int = 0
@@ -62,6 +62,7 @@ class Model:
     ) -> "Model":
         """Return the networks of a training with these settings, which lie on `device`, as a model."""
         return cls(
+            game=settings.game,
             networks=networks,
             data=settings.dataset.spec,
             prior=settings.prior,
@@ -70,7 +71,6 @@ class Model:
             device=device,
             step=step,
             weights=weights,
-            game=settings.game,
             labels=settings.training.labels,
             label_seed=settings.training.label_seed,
         )
@@ -118,9 +118,9 @@ class Model:
             for (part, part_y), (part_noise, _) in zip(self._in_parts(x, y), self._in_parts(noise, None), strict=True)
         ]
         columns = zip(*parts, strict=True)
-        z, mean, log_std = (None if column[0] is None else torch.cat(column) for column in columns)
+        z, mean, log_std, log_density = (None if column[0] is None else torch.cat(column) for column in columns)
         assert z is not None
-        return Code(z, mean, log_std)
+        return Code(z, mean, log_std, log_density)
 
     @property
     def predicts_classes(self) -> bool:
@@ -145,6 +145,17 @@ class Model:
         """Return the decoder's x (N, *shape) for sampled codes of `x` (N, *shape)."""
         self.require("decoder")
         return self.decode(self.encode(x, y=y, seed=seed).z, y)
+
+    def log_weights(self, x: Tensor, *, y: Tensor | None = None, draws: int = 1, seed: int = 0) -> Tensor | None:
+        """Return ln p(x, z) − ln q(z|x) (N, draws) of `x` (N, *shape) for that many draws of z each, in nats.
+
+        None if the game or the prior offers no density.
+        """
+        x = as_input(torch.as_tensor(x)).float()
+        self._check_condition(y, len(x))
+        weights = [self._log_weight(x, y, seed=seed, draw=draw) for draw in range(draws)]
+        columns = [column for column in weights if column is not None]
+        return torch.stack(columns, dim=1) if columns else None
 
     def interpolate(
         self,
@@ -215,9 +226,19 @@ class Model:
             return self.networks.encode(x, noise, y)
 
     @torch.no_grad()
+    def _log_weight(self, x: Tensor, y: Tensor | None, *, seed: int, draw: int) -> Tensor | None:
+        """Return the log weights (N,) of one draw of z per row of `x`."""
+        source = generator("cpu", seed, "weigh", draw)
+        noise, z = torch.randn(len(x), self.latent, generator=source), self.prior.draw(len(x), self.latent, source)
+        draws = zip(self._in_parts(x, y), self._in_parts(noise, None), self._in_parts(z, None), strict=True)
+        with self._inference():
+            batches = [Batch(x=rows, z=z, noise=noise, y=row_y) for (rows, row_y), (noise, _), (z, _) in draws]
+            parts = [self.game.log_weight(self.networks, batch, self.prior) for batch in batches]
+        weights = [part for part in parts if part is not None]
+        return torch.cat(weights) if weights else None
+
+    @torch.no_grad()
     def _classify(self, x: Tensor, noise: Tensor) -> Tensor | None:
-        if self.game is None:
-            return None
         with self._inference():
             return self.game.classify(self.networks, x, noise)
 

@@ -9,14 +9,19 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import pad
 from torchvision.utils import make_grid
 
 from genzoo.evaluation.model import Model
 from genzoo.storage import files
 from genzoo.types import DataSpec, Split
 
-_LEAST_TILE = 48
-"""Pixels to which the side of a small image is magnified, by whole factors."""
+_LEAST_TILE = 64
+"""Pixels to which the width of a small image is magnified, by whole factors."""
+_GAP, _SEAM = 12, 2
+"""Pixels between groups of images, and between the images of a group."""
+_GREY = 0.5
+"""The value between images, into which neither a black nor a white image runs."""
 
 
 class Panel(NamedTuple):
@@ -39,21 +44,21 @@ def save_samples(path: Path, model: Model, *, count: int, seed: int, y: Tensor |
         return
     z = model.draw_z(count, seed=seed)
     limit = _limit(x, model.data)
-    save_panels(path, [Panel("prior z", z, None, 4), Panel("samples x", x, None, limit)])
+    save_panels(path, [Panel("prior z", z, None, _latent_limit(z)), Panel("samples x", x, None, limit)])
 
 
 def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, seed: int) -> None:
     """Draw reconstructions of the split's first rows.
 
-    Images: odd columns originals, even columns their reconstructions (counted from 1). Vectors: data, codes,
-    reconstructions and samples, the first three coloured by class.
+    Images: pairs of an original, on the left, and its reconstruction. Vectors: data, codes, reconstructions and
+    samples, the first three coloured by class.
     """
     x, y = model.rows(split, count)
     labels = None if split.labels is None else split.labels[:count]
     codes = model.encode(x, y=y, seed=seed).z
     reconstructions = model.decode(codes, y)
     if model.data.is_image:
-        save_grid(path, torch.stack([x, reconstructions], dim=1).flatten(0, 1), columns=8)
+        save_grid(path, torch.stack([x, reconstructions], dim=1).flatten(0, 1), columns=8, group=2)
         return
     limit = _limit(x, model.data)
     samples = model.sample(len(x), seed=seed)
@@ -61,7 +66,7 @@ def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, 
         path,
         [
             Panel("data x", x, labels, limit),
-            Panel("codes z of x", codes, labels, 4),
+            Panel("codes z of x", codes, labels, _latent_limit(model.draw_z(len(x), seed=seed))),
             Panel("reconstructions of x", reconstructions, labels, limit),
             Panel("samples", samples, None, limit),
         ],
@@ -85,7 +90,7 @@ def save_interpolations(
     between = model.interpolate(a, b, steps=steps, seed=seed, y=y)
     if model.data.is_image:
         rows = torch.cat([a[:, None].to(between), between, b[:, None].to(between)], dim=1)
-        save_grid(path, rows.flatten(0, 1), columns=steps + 3)
+        save_grid(path, rows.flatten(0, 1), columns=steps + 3, group=steps + 3)
         return
     limit = _limit(torch.cat([a, b]), model.data)
     row = torch.arange(len(a))
@@ -99,11 +104,17 @@ def save_interpolations(
     )
 
 
-def save_grid(path: Path, images: Tensor, *, columns: int) -> None:
-    """Write images (N, 1 or 3, H, W) in [0, 1] as one PNG, small ones magnified."""
+def save_grid(path: Path, images: Tensor, *, columns: int, group: int = 1) -> None:
+    """Write images (N, 1 or 3, H, W) in [0, 1] as one PNG, small ones magnified.
+
+    Every `group` images of a row lie close together; it divides `columns` and N.
+    """
     factor = max(1, -(-_LEAST_TILE // images.shape[-1]))
     tiles = images.float().cpu().repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
-    grid = make_grid(tiles, nrow=columns, padding=2, pad_value=1.0)
+    seamed = pad(tiles, (0, _SEAM), value=_GREY)
+    groups = seamed.reshape(-1, group, *seamed.shape[1:])  # (N/group, group, channels, H, W)
+    strips = groups.movedim(1, 3).flatten(3, 4)[..., :-_SEAM]
+    grid = make_grid(strips, nrow=columns // group, padding=_GAP, pad_value=_GREY)
     pixels = grid.mul(255).add(0.5).clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
     _save_png(path, Image.fromarray(pixels))
 
@@ -120,7 +131,9 @@ def save_panels(path: Path, panels: Sequence[Panel]) -> None:
         across, up = points[:, 0], points[:, min(1, points.shape[1] - 1)]
         for rows, colours in _coloured(panel):
             axes.scatter(across[rows], up[rows], s=3, linewidths=0, alpha=0.6, rasterized=True, **colours)
-        axes.set(title=panel.title, xlim=(-panel.limit, panel.limit), ylim=(-panel.limit, panel.limit))
+        outside = (panel.points[:, :2].abs() > panel.limit).any(1).float().mean().item()
+        title = f"{panel.title}\n({outside:.0%} outside)" if outside >= 0.005 else panel.title
+        axes.set(title=title, xlim=(-panel.limit, panel.limit), ylim=(-panel.limit, panel.limit))
         axes.set_aspect("equal")
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110)
@@ -146,6 +159,11 @@ def _save_png(path: Path, image: Image.Image) -> None:
 
 def _columns(count: int) -> int:
     return max(1, math.isqrt(count))
+
+
+def _latent_limit(z: Tensor) -> float:
+    """Return an axis limit that shows all prior draws z (N, latent): at least 4."""
+    return max(4.0, float(z[:, :2].abs().max()))
 
 
 def _limit(x: Tensor, data: DataSpec) -> float:

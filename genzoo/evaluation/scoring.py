@@ -36,6 +36,24 @@ def measure(
     return stored
 
 
+def measure_for_selection(
+    run: Run, model: Model, splits: Splits, metrics: Sequence[Metric], scores: Sequence[dict[str, Any]], *, seed: int
+) -> None:
+    """Measure the metric of the first headline among `scores` on the validation split, with draws of its own.
+
+    A run that is evaluated along its way is so chosen from by other rows and samples than its test scores show.
+    """
+    headline = next((score["metric"] for score in scores if score["headline"]), None)
+    chosen = [metric for metric in metrics if headline is not None and metric.name == headline.partition("/")[0]]
+    if chosen:
+        measure(run, model, splits, chosen, split="validation", seed=selection_seed(seed))
+
+
+def selection_seed(seed: int) -> int:
+    """Return the seed of the scores by which the best step of a run with this seed is chosen."""
+    return seed + 1_000_000
+
+
 def applicable_metrics(model: Model) -> list[Metric]:
     """Return every installed metric that can measure the model."""
     return [metric for metric, obstacle in metrics_with_obstacles(model) if obstacle is None]

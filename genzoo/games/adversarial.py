@@ -9,15 +9,16 @@ import torch
 from torch import Tensor
 
 from genzoo.errors import PluginError
-from genzoo.games.game import Game, Gradients, Players
+from genzoo.games.augmentations import Augmentation, AugmentationModule
+from genzoo.games.game import STEPS_ASKED, Game, Gradients, Players, per_player
 from genzoo.games.objectives import NonSaturating, Objective, Slopes
 from genzoo.games.one_backward import one_backward
+from genzoo.games.penalties import Penalty
 from genzoo.games.schedules import Schedule, Simultaneous
 from genzoo.nn.interfaces import GameNetworks, Networks, at_least_float32
-from genzoo.types import Batch, Joint, Losses, Round, Verdict
+from genzoo.types import Batch, DataSpec, Joint, Losses, Round, Verdict
 
-_LOSS_RULES = ("losses", "critic_loss", "generator_loss", "players", "gradients")
-_STEPS_ASKED = 1000
+_LOSS_RULES = ("losses", "critic_loss", "generator_loss", "evidence", "accuracies", "players", "gradients")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +34,31 @@ class AdversarialGame(Game):
 
     objective: Objective = NonSaturating()
     schedule: Schedule = Simultaneous()
+    penalty: Penalty | None = None
+    """A cost of the critic's slopes, added to its loss."""
+    augment: Augmentation | None = None
+    """How x is changed on both sides before the critic is shown it."""
+
+    def __post_init__(self) -> None:
+        if self.penalty is None:
+            return
+        if self._overrides("losses", "gradients"):
+            raise ValueError(f"{self.name} has losses or gradients of its own and takes no penalty")
+        every = self.penalty.every
+        if every > 1 and any("critic" not in self._movers_of(step) for step in range(0, STEPS_ASKED, every)):
+            raise ValueError(f"penalty.every is {every}, and the critic stands still in some of these steps")
+
+    def leaves_open(self, name: str) -> bool:
+        """Return whether a recipe may choose the field; a game with losses of its own has chosen all of them."""
+        return not self._overrides("losses", "gradients") and super().leaves_open(name)
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
-        cls.has_own_losses = any(getattr(cls, rule) is not getattr(AdversarialGame, rule) for rule in _LOSS_RULES)
+        cls.has_own_losses = cls._overrides(*_LOSS_RULES)
+
+    @classmethod
+    def _overrides(cls, *methods: str) -> bool:
+        return any(getattr(cls, method) is not getattr(AdversarialGame, method) for method in methods)
 
     @abstractmethod
     def q(self, networks: Networks, batch: Batch) -> Joint:
@@ -48,24 +70,51 @@ class AdversarialGame(Game):
 
     def critic_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
         """Return what the critic minimises, a scalar ()."""
-        return self.objective.critic(round.on_q.logits, round.on_p.logits)
+        return self.objective.critic(self.evidence(round.on_q), self.evidence(round.on_p))
 
     def generator_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
-        """Return what the generator minimises, a scalar ()."""
-        return self.objective.generator(round.on_q.logits, round.on_p.logits)
+        """Return what the generator minimises, a scalar (): the objective's loss and the `generator_cost`."""
+        loss = self.objective.generator(self.evidence(round.on_q), self.evidence(round.on_p))
+        cost = self.generator_cost(networks, batch, round.q, round.p)
+        return loss if cost is None else loss + cost
+
+    def generator_cost(self, networks: Networks, batch: Batch, q: Joint, p: Joint) -> Tensor | None:
+        """Return a cost () of both sides that the generator minimises beside what the critic tells it; None: none.
+
+        It reads q and p as they were drawn, before any augmentation, and must not ask the critic.
+        """
+        return None
+
+    def evidence(self, verdict: Verdict) -> Tensor:
+        """Return what the objective takes for the critic's logit: by default, the logits (N,) or (N, K) themselves.
+
+        For a critic with K class logits and a further class of fixed logit 0, it is their logsumexp (N,).
+        """
+        return verdict.logits
+
+    def accuracies(self, round: Round) -> dict[str, Tensor]:
+        """Return the critic's accuracies in a round as scalars () by name, or nothing if it has none.
+
+        By default, they are those of the objective (`Objective.accuracies`) at the evidence.
+        """
+        return self.objective.accuracies(self.evidence(round.on_q).detach(), self.evidence(round.on_p).detach())
 
     def movers(self, step: int, players: Sequence[str]) -> tuple[str, ...]:
         """Return the players that the schedule lets move."""
         return self.schedule.movers(step, players)
 
+    def due(self, step: int) -> tuple[str, ...]:
+        """Return `penalty` in the steps in which the penalty counts."""
+        return ("penalty",) if self.penalty is not None and step % self.penalty.every == 0 else ()
+
+    def extend(self, networks: Networks, data: DataSpec) -> None:
+        """Add the augmentation's module as `augmentation`."""
+        if self.augment is not None:
+            networks.add_module("augmentation", self.augment.module(data))
+
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
-        """Play one round and return the losses of the movers; watch the critic's accuracy on both sides."""
-        round = self.play(networks, batch)
-        rules = {"critic": self.critic_loss, "generator": self.generator_loss}
-        return Losses(
-            players={name: rules[name](networks, batch, round) for name in movers},
-            watch=self.objective.accuracies(round.on_q.logits.detach(), round.on_p.logits.detach()),
-        )
+        """Play one round and return the losses of the movers, without a penalty; watch the critic's accuracies."""
+        return self._losses_of(networks, batch, self.play(networks, batch), movers)
 
     @final
     def play(self, networks: Networks, batch: Batch) -> Round:
@@ -73,17 +122,38 @@ class AdversarialGame(Game):
 
         `shared_gradients` uses the same draws, verdict and objective, but does not call this method.
         """
-        q, p = self.q(networks, batch), self.p(networks, batch)
-        shown = _concatenated(q, p)
-        verdict = _judge(networks, shown)
-        (q_logits, p_logits), (q_features, p_features) = _sides(verdict.logits, batch), _sides(verdict.features, batch)
-        return Round(q=q, p=p, shown=shown, on_q=Verdict(q_logits, q_features), on_p=Verdict(p_logits, p_features))
+        sides = self._draw_sides(networks, batch)
+        return self._judged(networks, batch, *sides)
+
+    def gradients(self, networks: GameNetworks, batch: Batch, movers: Players) -> tuple[Losses, Gradients]:
+        """Return the losses and every mover's gradient from a backward pass per mover; the penalty's are the critic's.
+
+        The critic's slopes need gradients at what it is shown, and autograd cannot stop inside a compiled or batched
+        call, so a step with a penalty has several.
+        """
+        if self.penalty is None or "penalty" not in batch.due or "critic" not in movers:
+            return super().gradients(networks, batch, movers)
+        q, p, shown = networks.call(self._draw_sides, batch)
+        round = networks.call(self._judged, batch, q, p, _with_gradient(shown))
+        losses = networks.call(self._losses_of, batch, round, tuple(movers))
+        logits, others = networks.call(self._points, round)
+        points = round.shown if others is None else _with_gradient(others)
+        if others is not None:
+            logits = networks.call(self._evidence_at, points)
+        inputs = [part for part in points[:2] if part is not None]
+        slopes = torch.autograd.grad(logits.sum(), inputs, create_graph=True)
+        cost = networks.call(self._cost, batch, *slopes)
+        losses.players["critic"] = losses.players["critic"] + cost
+        losses.watch["penalty"] = cost.detach()
+        return losses, per_player(losses, movers)
 
     def per_player_reason(self, networks: Networks) -> str | None:
         """Return why each player of a run needs its own backward pass; None if one pass of the critic serves both."""
         players, critic = tuple(self.players(networks)), networks.critic
         if critic is None:
             return "the game has no critic"
+        if self.penalty is not None:
+            return "the game has a penalty"
         if self.has_own_losses:
             return "the game has losses, players or gradients of its own"
         if self.objective.slopes(torch.zeros(1), torch.zeros(1)) is None:
@@ -92,7 +162,7 @@ class AdversarialGame(Game):
             return "the critic couples rows"
         if critic.outputs != 1:
             return "the critic gives several logits per row"
-        if not any(len(self.movers(step, players)) == 2 for step in range(_STEPS_ASKED)):
+        if not any(len(self.movers(step, players)) == 2 for step in range(STEPS_ASKED)):
             return "the players take turns"
         return None
 
@@ -105,14 +175,59 @@ class AdversarialGame(Game):
             return self.gradients(networks, batch, movers)
         # Three calls, because `one_backward` needs the gradient at the critic's inputs, and autograd cannot stop inside
         # a compiled or batched call. Shapes: `shown` (2N, …), `logits` (2N,).
-        shown = networks.call(self._draw, batch)
+        shown, cost = networks.call(self._draw, batch)
         logits = networks.call(_logits, shown)
         losses, slopes = networks.call(self._weigh, batch, logits.detach(), tuple(movers))
-        return losses, one_backward(logits, shown, slopes, movers)
+        if cost is not None:
+            losses.players["generator"] = losses.players["generator"] + cost.detach()
+        return losses, one_backward(logits, shown, slopes, movers, generator_cost=cost)
 
-    def _draw(self, networks: Networks, batch: Batch) -> Joint:
-        """Return both sides concatenated: 2N rows, q rows first."""
-        return _concatenated(self.q(networks, batch), self.p(networks, batch))
+    def _movers_of(self, step: int) -> tuple[str, ...]:
+        return self.movers(step, ("critic", "generator"))
+
+    def _draw_sides(self, networks: Networks, batch: Batch) -> tuple[Joint, Joint, Joint]:
+        """Return q and p, N rows each, and both as the critic is shown them: 2N rows, q rows first, x augmented."""
+        q, p = self.q(networks, batch), self.p(networks, batch)
+        shown = _concatenated(q, p)
+        if self.augment is not None and shown.x is not None:
+            assert batch.progress is not None
+            shown = shown._replace(x=_augmentation(networks)(shown.x, batch.progress))
+        return q, p, shown
+
+    def _draw(self, networks: Networks, batch: Batch) -> tuple[Joint, Tensor | None]:
+        """Return what the critic is shown of both sides, and the `generator_cost` of them."""
+        q, p, shown = self._draw_sides(networks, batch)
+        return shown, self.generator_cost(networks, batch, q, p)
+
+    def _judged(self, networks: Networks, batch: Batch, q: Joint, p: Joint, shown: Joint) -> Round:
+        """Return the round of both sides with the critic's verdict on what it is shown (2N rows)."""
+        verdict = _judge(networks, shown)
+        (q_logits, p_logits), (q_features, p_features) = _sides(verdict.logits, batch), _sides(verdict.features, batch)
+        return Round(q=q, p=p, shown=shown, on_q=Verdict(q_logits, q_features), on_p=Verdict(p_logits, p_features))
+
+    def _losses_of(self, networks: Networks, batch: Batch, round: Round, movers: Collection[str]) -> Losses:
+        """Return the losses of the movers in a round, and the critic's accuracies."""
+        rules = {"critic": self.critic_loss, "generator": self.generator_loss}
+        if self.augment is not None and "critic" in movers:
+            _augmentation(networks).observe(self.evidence(round.on_q).detach())
+        return Losses(
+            players={name: rules[name](networks, batch, round) for name in movers}, watch=self.accuracies(round)
+        )
+
+    def _points(self, networks: Networks, round: Round) -> tuple[Tensor, Joint | None]:
+        """Return the evidence of the round, (2N,) or (2N, K), and the penalty's points."""
+        assert self.penalty is not None
+        return torch.cat([self.evidence(round.on_q), self.evidence(round.on_p)]), self.penalty.points(round)
+
+    def _evidence_at(self, networks: Networks, points: Joint) -> Tensor:
+        return self.evidence(_judge(networks, points))
+
+    def _cost(self, networks: Networks, batch: Batch, *slopes: Tensor) -> Tensor:
+        """Return the penalty's cost () for the slopes (M, …) by x and by z, as far as the critic sees them."""
+        assert self.penalty is not None
+        assert batch.progress is not None
+        joined = torch.cat([at_least_float32(slope).flatten(1) for slope in slopes], dim=1)
+        return self.penalty.weighted(joined, batch.progress)
 
     def _weigh(
         self, networks: Networks, batch: Batch, logits: Tensor, movers: Collection[str]
@@ -125,7 +240,22 @@ class AdversarialGame(Game):
         slopes = self.objective.slopes(on_q, on_p)
         assert slopes is not None  # or else per_player_reason would have said so
         losses = {name: rules[name](on_q, on_p) for name in movers}
+        if self.augment is not None:
+            _augmentation(networks).observe(on_q)
         return Losses(losses, self.objective.accuracies(on_q, on_p)), slopes
+
+
+def _augmentation(networks: Networks) -> AugmentationModule:
+    """Return the module that `AdversarialGame.extend` added."""
+    module = networks.get_submodule("augmentation")
+    assert isinstance(module, AugmentationModule)
+    return module
+
+
+def _with_gradient(shown: Joint) -> Joint:
+    """Return the joint samples with an x and a z for which autograd gives gradients, whatever they come from."""
+    x, z = (part if part is None or part.requires_grad else part.requires_grad_() for part in shown[:2])
+    return shown._replace(x=x, z=z)
 
 
 def _judge(networks: Networks, shown: Joint) -> Verdict:

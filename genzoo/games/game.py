@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import Field, dataclass, fields, is_dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn import Module, Parameter
 
 from genzoo.components import Component
 from genzoo.errors import PluginError
+from genzoo.games.priors import Prior
 from genzoo.nn.architecture import Architecture
 from genzoo.nn.interfaces import GameNetworks, Networks
 from genzoo.types import Batch, DataSpec, Losses
@@ -19,6 +20,8 @@ Players = Mapping[str, Sequence[Tensor]]
 """Every player's parameters by its name; those of a population of R replicas are (R, *shape of the parameter)."""
 Gradients = dict[str, tuple[Tensor, ...]]
 """Every mover's gradient by its name, one tensor per parameter and shaped as it."""
+STEPS_ASKED = 1000
+"""For how many steps a game is asked who moves, where a rule must hold in all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,13 @@ class Game(Component):
     """Networks taken from the run given as `--from`, frozen and kept in inference mode."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Settings by path that this game uses in place of the recipe's, unless overridden: `{"training.beta1": 0.0}`."""
+    priors: ClassVar[tuple[type[Prior], ...]] = (Prior,)
+    """The classes of priors that the game can be played with: any, unless its loss assumes one."""
+
+    def leaves_open(self, name: str) -> bool:
+        """Return whether a recipe may choose the value of the field `name`: the game has it and has not chosen."""
+        declared = [of_class[name] for of_class in map(_fields_by_name, type(self).__mro__) if name in of_class]
+        return bool(declared) and getattr(self, name) == declared[-1].default
 
     @abstractmethod
     def build(self, architecture: Architecture, data: DataSpec) -> Networks:
@@ -38,6 +48,17 @@ class Game(Component):
     @abstractmethod
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return one scalar loss () per mover, all from the same forward pass on a batch of N rows."""
+
+    def log_weight(self, networks: Networks, batch: Batch, prior: Prior) -> Tensor | None:
+        """Return ln p(x, z) − ln q(z|x) (N,) in nats, for the z that the encoder draws with the batch's noise.
+
+        None, the default, for a game without these densities; see also `likelihood`.
+        """
+        return None
+
+    def likelihood(self, data: DataSpec) -> str | None:
+        """Return what `log_weight` takes p(x|z) to be, for the protocol of scores: `Bernoulli on [0, 1]`."""
+        return None
 
     def latent(self, architecture: Architecture, data: DataSpec) -> int:
         """Return the length of z and of an encoder's noise, at least 1; by default, the architecture's."""
@@ -53,6 +74,16 @@ class Game(Component):
     def movers(self, step: int, players: Sequence[str]) -> tuple[str, ...]:
         """Return the players that move in `step` (counted from 0)."""
         return tuple(players)
+
+    def due(self, step: int) -> tuple[str, ...]:
+        """Return what `step` (counted from 0) does beyond the work of every step, such as a lazy penalty, by name.
+
+        `Batch.due` holds the answer, so that a game can ask it without a value from the device.
+        """
+        return ()
+
+    def extend(self, networks: Networks, data: DataSpec) -> None:
+        """Add the modules of the game's components to the `networks` that `build` returned; by default, none."""
 
     def classify(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor | None:
         """Return class logits (N, K) of `x` (N, *shape); by default, None: the game predicts no classes.
@@ -97,6 +128,10 @@ def per_player(losses: Losses, movers: Players) -> Gradients:
         )
         for name, parameters in movers.items()
     }
+
+
+def _fields_by_name(base: type) -> dict[str, Field[Any]]:
+    return {field.name: field for field in fields(base)} if is_dataclass(base) else {}
 
 
 def _trainable(module: Module) -> list[Parameter]:

@@ -42,10 +42,10 @@ class Objective(Component):
         return None
 
     def accuracies(self, on_q: Tensor, on_p: Tensor) -> dict[str, Tensor]:
-        """Return `data_accuracy` and `sample_accuracy` if the (detached) logits are log-odds, else nothing.
+        """Return the critic's accuracies as scalars () by name, from detached logits; nothing if it has none.
 
-        Each is a scalar (): the critic's mean probability of the right answer on the rows of one side. The collapse
-        monitor reads both. Most objectives' logits are not log-odds and have no such probability.
+        `data_accuracy` and `sample_accuracy`, of logits that are log-odds, are the critic's mean probability of the
+        right answer on the rows of each side. The collapse monitor reads both.
         """
         return {}
 
@@ -151,6 +151,31 @@ class Wasserstein(Objective):
         """Return −1/N and 1/N, and the ratio −1."""
         critic = torch.full_like(on_q, -1 / len(on_q)), torch.full_like(on_p, 1 / len(on_p))
         return Slopes(critic, ratio=_opposite(on_q, on_p))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relativistic(Objective):
+    """Every row of data is judged against the row of samples at its place, by s_q − s_p (R3GAN, Huang et al., 2024)."""
+
+    name: ClassVar[str] = "relativistic"
+
+    def critic(self, on_q: Tensor, on_p: Tensor) -> Tensor:
+        """Return E sp(−(s_q − s_p))."""
+        return softplus(on_p - on_q).mean()
+
+    def generator(self, on_q: Tensor, on_p: Tensor) -> Tensor:
+        """Return E sp(s_q − s_p)."""
+        return softplus(on_q - on_p).mean()
+
+    def slopes(self, on_q: Tensor, on_p: Tensor) -> Slopes:
+        """Return −σ(−d)/N and σ(−d)/N with d = s_q − s_p, and the ratio −exp(d) on both sides; d is at most 30."""
+        advantage = (on_q - on_p).clamp(max=_SURE)
+        critic, ratio = (-advantage).sigmoid() / len(on_q), -advantage.exp()
+        return Slopes((-critic, critic), ratio=(ratio, ratio))
+
+    def accuracies(self, on_q: Tensor, on_p: Tensor) -> dict[str, Tensor]:
+        """Return `pair_accuracy`, E σ(s_q − s_p): the probability of telling which of a pair is of the data."""
+        return {"pair_accuracy": (on_q - on_p).sigmoid().mean()} if on_q.ndim == 1 else {}
 
 
 def _accuracies_of_log_odds(on_q: Tensor, on_p: Tensor) -> dict[str, Tensor]:

@@ -19,11 +19,14 @@ from genzoo.games.objectives import Slopes
 from genzoo.types import Joint
 
 
-def one_backward(logits: Tensor, shown: Joint, slopes: Slopes, movers: Players) -> Gradients:
+def one_backward(
+    logits: Tensor, shown: Joint, slopes: Slopes, movers: Players, *, generator_cost: Tensor | None = None
+) -> Gradients:
     """Return the gradients of critic and generator from a single backward pass of the critic.
 
     `logits` (N,) are the critic's for the N rows of `shown`, whose tensors (N, …) lie in the graph between generator
-    and logits; `slopes` are the objective's at these logits. For R replicas every tensor has R in front, as in (R, N).
+    and logits; `slopes` are the objective's at these logits. `generator_cost` () is minimised by the generator as well.
+    For R replicas every tensor has R in front, as in (R, N).
     """
     inputs = [part for part in shown if part is not None and part.requires_grad]
     critic = movers["critic"]
@@ -34,5 +37,7 @@ def one_backward(logits: Tensor, shown: Joint, slopes: Slopes, movers: Players) 
         (slope * ratio.view(*ratio.shape, *(1 for _ in slope.shape[ratio.ndim :]))).to(slope.dtype)
         for slope in by_critic_and_inputs[len(critic) :]
     ]
+    if generator_cost is not None:
+        inputs, at_inputs = [*inputs, generator_cost], [*at_inputs, torch.ones_like(generator_cost)]
     by_generator = torch.autograd.grad(inputs, movers["generator"], at_inputs)
     return {"critic": by_critic_and_inputs[: len(critic)], "generator": by_generator}

@@ -7,6 +7,8 @@ from .interfaces import GameNetworks as GameNetworks
 from .interfaces import JointCritic as JointCritic
 from .interfaces import Networks as Networks
 from .interfaces import at_least_float32 as at_least_float32
+from .interfaces import keeps_start as keeps_start
+from .interfaces import posterior_log_density as posterior_log_density
 from .interfaces import row_wise as row_wise
 from .table_networks import TableCritic as TableCritic
 from .table_networks import TableDecoder as TableDecoder

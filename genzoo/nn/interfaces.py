@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
+from math import log, pi
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from torch import Tensor, nn
@@ -41,6 +42,7 @@ _ROW_WISE: set[type[nn.Module]] = {
     nn.Softplus,
     ParametrizationList,
 }
+_KEEPS_START: set[type[nn.Module]] = set()
 
 
 def row_wise(module_class: _ModuleClass) -> _ModuleClass:
@@ -49,9 +51,34 @@ def row_wise(module_class: _ModuleClass) -> _ModuleClass:
     return module_class
 
 
+def keeps_start(module_class: _ModuleClass) -> _ModuleClass:
+    """Declare, as a class decorator, that modules of the class keep the weights that they are built with.
+
+    That holds for everything below them and for subclasses. They are built under a seed of the run, and no
+    `init_std` or `reset_parameters` touches them.
+    """
+    _KEEPS_START.add(module_class)
+    return module_class
+
+
+def modules_that_keep_their_start(networks: nn.Module) -> set[nn.Module]:
+    """Return the modules of classes declared with `keeps_start`, and all below them."""
+    classes = tuple(_KEEPS_START)
+    return {inner for module in networks.modules() if isinstance(module, classes) for inner in module.modules()}
+
+
 def at_least_float32(tensor: Tensor) -> Tensor:
     """Return a half-precision tensor of any shape as float32, and any other unchanged, for losses and statistics."""
     return tensor.float() if tensor.element_size() < 4 else tensor
+
+
+def posterior_log_density(code: Code) -> Tensor | None:
+    """Return ln q(z|x) (N,) of the z of `code`: what the encoder says, or that of its Gaussian; None if not known."""
+    if code.log_density is not None or code.mean is None or code.log_std is None:
+        return code.log_density
+    mean, log_std = at_least_float32(code.mean), at_least_float32(code.log_std)
+    away = (code.z - mean) * (-log_std).exp()
+    return -(away.square() / 2 + log_std + log(2 * pi) / 2).sum(1)
 
 
 class Encoder(nn.Module, ABC):
@@ -61,7 +88,8 @@ class Encoder(nn.Module, ABC):
     def forward(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Code:
         """Return the code of `x` (N, *shape), drawn with standard normal `noise` (N, latent).
 
-        `y` is the embedded condition. A Gaussian code has z = mean + exp(log_std)·noise (equation 2).
+        `y` is the embedded condition. A Gaussian code has z = mean + exp(log_std)·noise (equation 2), and leaves
+        `log_density` to `posterior_log_density`.
         """
 
     def features(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:

@@ -121,6 +121,9 @@ class _Sum(torch.autograd.Function):
 class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the rows of all ranks, which have equally many each."""
 
+    of_all_ranks: bool = True
+    """Whether the other ranks take part; a rank that computes alone sets it to False meanwhile."""
+
     @classmethod
     def of(cls, local: nn.modules.batchnorm._BatchNorm) -> "GlobalBatchNorm":
         """Return `local` over all ranks, with the same parameters and buffers."""
@@ -130,7 +133,7 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, C, …): `x` (N, C, …) normalised with the mean and variance (C,) of all ranks' rows."""
-        if not self.training:
+        if not (self.training and self.of_all_ranks):
             return super().forward(x)
         values = at_least_float32(x)
         dims = [0, *range(2, x.ndim)]  # rows and positions: every dimension but the channels

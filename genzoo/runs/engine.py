@@ -207,8 +207,8 @@ class Engine:
         """Return the standard deviation of samples over rows, divided by the data's."""
         if self.trainer.networks.decoder is None:
             return {}
-        with self._clock.paused(), self.trainer.weights_to_show() as networks:
-            samples = self.model(networks).sample(_PICTURED, seed=self.trainer.seed)
+        with self._clock.paused():
+            samples = self.model(self.trainer.networks).sample(_PICTURED, seed=self.trainer.seed)
         return {"sample_spread": _readable(float(samples.std(0).mean()) / self._data_spread)}
 
     def _picture(self, folder: str, step: int) -> Path:

@@ -20,7 +20,16 @@ from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun
 from genzoo.training.devices import choose_precision
 from genzoo.training.execution import Execution, Precision, gradients_record
-from genzoo.training.settings import MAY_CHANGE, Recipe, Settings, differences, resolve_settings, with_steps
+from genzoo.training.settings import (
+    MAY_CHANGE,
+    Recipe,
+    Settings,
+    differences,
+    resolve_settings,
+    with_horizon,
+    with_horizon_of,
+    with_steps,
+)
 from genzoo.types import Splits
 
 
@@ -92,11 +101,13 @@ def resolve_job(registry: Registry, request: TrainingRequest, source: SourceReco
     base: Recipe | Settings
     if request.recipe is None and source is not None:
         base, named = settings_of(registry, source), source.recipe
+        is_installed = named in {entry.name for entry in registry.of("recipes")}
+        of_game = find_recipe(registry, named).game if is_installed else {}
     else:
         base = find_recipe(registry, request.recipe)
-        named = base.name
+        named, of_game = base.name, base.game
     texts = {path: to_text(value) for path, value in request.overrides.items()}
-    settings = resolve_settings(game, base, list(texts.items()), resolve=registry.resolve)
+    settings = resolve_settings(game, base, list(texts.items()), of_game=of_game, resolve=registry.resolve)
     if request.steps is not None:
         settings = with_steps(settings, request.steps)
     return Job(
@@ -156,17 +167,17 @@ def find_recipe(registry: Registry, recipe: str | Recipe | None) -> Recipe:
     return loaded
 
 
-def refuse_differences(run: Run, record: RunRecord, job: Job, registry: Registry) -> None:
-    """Raise `SettingsError` with every difference between a run and the job to continue it, if there are any."""
+def continued(run: Run, record: RunRecord, job: Job, registry: Registry) -> Job:
+    """Return the job that continues a run; raise `SettingsError` with every difference that forbids it."""
+    former = settings_of(registry, record)
+    job = job.with_settings(with_horizon_of(job.settings, former))
     # The record is parsed and written again, so that settings added since it was written have their defaults.
-    before, now = (
-        to_json(settings, name_of=registry.name_of) for settings in (settings_of(registry, record), job.settings)
-    )
+    before, now = (to_json(with_horizon(settings), name_of=registry.name_of) for settings in (former, job.settings))
     old = {"settings": before, "seed": record.seed, "precision": record.precision, "ranks": record.ranks}
     new = {"settings": now, "seed": job.seed, "precision": job.precision, "ranks": torchrun.size()}
     lines = [line.removeprefix("settings.") for line in differences(old, new)]
-    former, present = (None if source is None else source.sha256 for source in (record.source, job.source))
-    if former != present:
+    sources = [None if source is None else source.sha256 for source in (record.source, job.source)]
+    if sources[0] != sources[1]:
         lines.append("--from: another source")
     refused = [line for line in lines if line.partition(":")[0] not in MAY_CHANGE]
     if refused:
@@ -174,6 +185,7 @@ def refuse_differences(run: Run, record: RunRecord, job: Job, registry: Registry
             f"{run.path} was started with other settings: {'; '.join(refused)}",
             f"continue it as it is with: genzoo resume {run.path}, or choose another --run",
         )
+    return job
 
 
 def settings_of(registry: Registry, record: RunRecord | SourceRecord) -> Settings:

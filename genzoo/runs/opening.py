@@ -9,7 +9,7 @@ from genzoo.data.dataset import random_split
 from genzoo.data.root import data_root
 from genzoo.errors import SettingsError, warn
 from genzoo.evaluation.model import Model
-from genzoo.evaluation.scoring import applicable_metrics, measure
+from genzoo.evaluation.scoring import applicable_metrics, measure, measure_for_selection
 from genzoo.host.discovery import registry
 from genzoo.randomness import preserved
 from genzoo.runs.callbacks import Callback
@@ -96,7 +96,10 @@ def engine_of(
         needs_labels = model.networks.is_conditional or model.predicts_classes
         unlabelled = needs_labels and splits.test.labels is None
         split: SplitName = "validation" if unlabelled else "test"
-        measure(run, model, splits, applicable_metrics(model), split=split, seed=job.seed)
+        metrics = applicable_metrics(model)
+        scores = measure(run, model, splits, metrics, split=split, seed=job.seed)
+        if job.settings.training.evaluate_every is not None and split == "test":
+            measure_for_selection(run, model, splits, metrics, scores, seed=job.seed)
 
     engine = Engine(trainer, run, splits, callback or Callback(), evaluate_now)
     if checkpoint is not None:

@@ -62,11 +62,11 @@ def resume_run(
         checkpoint = target.newest_checkpoint()
         from genzoo.runs.job import job_of
         from genzoo.runs.opening import engine_of, prepared
-        from genzoo.training.settings import with_steps
+        from genzoo.training.settings import with_horizon_of, with_steps
 
         job = job_of(registry(), record)
         if steps is not None:
-            job = job.with_settings(with_steps(job.settings, steps))
+            job = job.with_settings(with_horizon_of(with_steps(job.settings, steps), job.settings))
         with prepared(job, device, execution, data) as ready:
             engine = engine_of(job, target, ready, checkpoint, callback)
             engine.train()
@@ -116,13 +116,13 @@ def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[En
     if target is not None and target.exists:
         with target.hold():
             record, checkpoint = target.record, _newest_or_none(target)
-            from genzoo.runs.job import refuse_differences, resolve_job
+            from genzoo.runs.job import continued, resolve_job
             from genzoo.runs.opening import engine_of, prepared
 
             if request.precision == "auto":
                 request = replace(request, precision="bf16" if record.precision == "bf16" else "fp32")
             job = resolve_job(registry(), request, source).with_found_classes(data_root(request.data))
-            refuse_differences(target, record, job, registry())
+            job = continued(target, record, job, registry())
             with prepared(job, request.device, request.execution, request.data) as ready:
                 yield engine_of(job, target, ready, checkpoint, callback)
         return

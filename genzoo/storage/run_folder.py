@@ -79,6 +79,12 @@ class Run:
         return scores
 
     @property
+    def final_scores(self) -> list[dict[str, Any]]:
+        """The scores of the newest step that were measured with the run's own seed, as its training measures them."""
+        step, seed = self.step, self.record.seed
+        return [score for score in self.scores if score["step"] == step and score["protocol"].get("seed") == seed]
+
+    @property
     def is_running(self) -> bool:
         """Whether a process on this machine holds the run and is alive."""
         return run_lock.is_held(self.path)

@@ -3,6 +3,7 @@
 N is the number of rows of a batch that this rank reads.
 """
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 
@@ -63,6 +64,7 @@ class Stream:
         self._device = device
         self._draws = torch.Generator(device)
         self.channels_last = spec.is_image and channels_last
+        prior.draw(1, latent, self._at("prior", 0))  # refuses a size that it does not have before a run folder is made
 
     @property
     def smallest_batch(self) -> int:
@@ -251,6 +253,12 @@ class RowsAhead:
         if self._device.type == "cuda":
             return x.pin_memory(), None if labels is None else labels.pin_memory()
         return x, labels
+
+
+def map_tensors(rule: Callable[..., Tensor], *batches: Batch) -> Batch:
+    """Return a batch whose tensors are `rule` of the batches' tensors; everything else is the first batch's."""
+    parts = zip(*batches, strict=True)
+    return Batch(*(rule(*part) if isinstance(part[0], Tensor) else part[0] for part in parts))  # type: ignore[arg-type]
 
 
 def _sent(rows: Tensor, device: torch.device) -> Tensor:

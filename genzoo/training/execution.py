@@ -17,6 +17,7 @@ from genzoo.errors import GenzooWarning
 from genzoo.games.game import Gradients, Players
 from genzoo.nn.interfaces import GameNetworks, Networks
 from genzoo.randomness import preserved
+from genzoo.training.batches import map_tensors
 from genzoo.types import Batch, Losses
 
 Execution = Literal["eager", "captured", "compiled"]
@@ -139,8 +140,8 @@ def compiled_or_not(networks: Networks, rehearse: Callable[[GameNetworks], objec
 class Captured:
     """A step that runs eagerly a few times, is then captured as one CUDA graph, and from there on replayed.
 
-    There is a graph per set of movers and shape of x. Random numbers drawn inside still depend only on the seeds that
-    the generators were given before the step.
+    There is a graph per set of movers, `Batch.due`, and shape of x. Random numbers drawn inside still depend only on
+    the seeds that the generators were given before the step.
     """
 
     def __init__(self, step: StepRule, *, name: str) -> None:
@@ -155,7 +156,7 @@ class Captured:
         """Take the step; later steps do not overwrite the losses returned."""
         if self._gave_up:
             return self._step(batch, movers)
-        kind = (movers, batch.x.shape)
+        kind = (movers, batch.due, batch.x.shape)
         self._seen[kind] += 1
         if self._seen[kind] <= _WARM_UP:
             return self._warm_up(batch, movers)
@@ -191,9 +192,7 @@ class _Graph(NamedTuple):
     watched: tuple[str, ...]
 
     def replay(self, batch: Batch) -> Losses:
-        for place, value in zip(self.batch, batch, strict=True):
-            if place is not None and value is not None:
-                place.copy_(value, non_blocking=True)
+        map_tensors(lambda place, value: place.copy_(value, non_blocking=True), self.batch, batch)
         self.graph.replay()
         values = self.report.clone().unbind()
         count = len(self.players)
@@ -205,7 +204,7 @@ class _Graph(NamedTuple):
 
 def _capture(step: StepRule, batch: Batch, movers: Movers) -> _Graph:
     graph = torch.cuda.CUDAGraph()
-    places = Batch(*(None if part is None else part.clone() for part in batch))  # type: ignore[arg-type]
+    places = map_tensors(Tensor.clone, batch)
     # Only this thread must avoid calls that a graph cannot record: another may be reading rows into pinned memory.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         losses = step(places, movers)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from genzoo.errors import SettingsError
-from genzoo.nn.interfaces import Networks
+from genzoo.nn.interfaces import Networks, modules_that_keep_their_start
 from genzoo.nn.layers import is_spectrally_normalised, normalise_spectrally
 from genzoo.randomness import seeded
 from genzoo.training.settings import Settings
@@ -33,6 +33,7 @@ def initial_networks(
 def assemble(settings: Settings) -> Networks:
     """Return the networks of these settings with arbitrary weights, the inherited parts in place and frozen."""
     networks = settings.game.build(settings.architecture, settings.dataset.spec)
+    settings.game.extend(networks, settings.dataset.spec)
     if not settings.game.inherits:
         if settings.source is not None:
             raise SettingsError(f"{settings.game.name} inherits nothing: leave out --from")
@@ -55,10 +56,12 @@ def draw_weights(networks: Networks, *, std: float | None, seed: int) -> None:
 
     With a `std`, weights of linear maps and convolutions are N(0, std²) and their biases 0; every other layer,
     and all layers if `std` is None, use their own `reset_parameters`. Two games that share an architecture therefore
-    start from the same decoder.
+    start from the same decoder. Modules declared with `keeps_start` are left as they were built.
     """
+    untouched = modules_that_keep_their_start(networks)
     for name, module in list(networks.named_modules()):
-        if any(True for _ in module.parameters(recurse=False)) or is_spectrally_normalised(module):
+        has_weights = any(True for _ in module.parameters(recurse=False)) or is_spectrally_normalised(module)
+        if module not in untouched and has_weights:
             with seeded(seed, "weights", name):
                 _draw(module, std)
 

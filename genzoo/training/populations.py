@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 from genzoo.games.game import Gradients, Players
 from genzoo.nn.interfaces import Networks
 from genzoo.randomness import preserved
+from genzoo.training.batches import map_tensors
 from genzoo.training.execution import Step
 from genzoo.training.settings import apart_from_optimizers, differences
 from genzoo.training.trainer import Trainer, take_step
@@ -101,9 +102,8 @@ class Population:
 
     def _batch(self) -> Batch:
         """Return the replicas' batches as one whose tensors are (R, N, …)."""
-        drawn = [trainer.stream.batch(trainer.step) for trainer in self.trainers]
-        parts = zip(*drawn, strict=True)
-        return Batch(*(None if part[0] is None else torch.stack(part) for part in parts))  # type: ignore[arg-type]
+        drawn = [trainer.batch() for trainer in self.trainers]
+        return map_tensors(lambda *parts: torch.stack(parts), *drawn)
 
     def _update(self, losses: Losses, gradients: Gradients) -> Losses:
         """Have every replica apply its slice of losses (R,) and of gradients (R, *shape of the parameter)."""

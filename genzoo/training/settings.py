@@ -6,11 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from genzoo.components import Resolve, beside_settings, override, to_json, to_text
 from genzoo.data.dataset import Dataset
 from genzoo.data.labels import with_few_labels
 from genzoo.errors import GenzooWarning, SettingsError
 from genzoo.games.game import Game
+from genzoo.games.number_schedules import Constant, NumberSchedule
 from genzoo.games.priors import Prior, StandardNormal
 from genzoo.nn.architecture import Architecture
 from genzoo.nn.interfaces import Networks
@@ -30,6 +33,7 @@ class PlayerTraining:
     """Settings of one player's optimizer; None takes the common value."""
 
     learning_rate: float | None = None
+    learning_rate_schedule: NumberSchedule | None = None
     beta1: float | None = None
     beta2: float | None = None
 
@@ -47,6 +51,10 @@ class Training:
     """The total number of steps; under an alternating schedule, a critic's and a generator's step count as one each."""
     batch_size: int = 100
     learning_rate: float = 1e-4
+    learning_rate_schedule: NumberSchedule = Constant()
+    """How the learning rate changes while training."""
+    horizon: int | None = None
+    """The number of steps over which schedules of numbers run; None: `steps`, as they are when the run begins."""
     beta1: float = 0.5
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -60,6 +68,10 @@ class Training:
     """Rows of every batch that are drawn from those with a usable label, and come first; 0 takes rows as they fall."""
     averaging: float | None = None
     """Decay per step of the weights' exponential moving average, such as 0.999; None keeps no average."""
+    averaging_half_life: int | None = None
+    """The same in rows of data, over which a weight's influence on the average halves."""
+    averaged_players: tuple[str, ...] = ()
+    """The players whose weights are averaged; empty: all."""
     one_backward: bool = True
     """Whether one backward pass of the critic serves both players where that is exact."""
     batch_statistics: Literal["sync", "local"] = "sync"
@@ -83,12 +95,40 @@ class Training:
         _check(self.beta2, "beta2", 0, 1)
         _check(self.epsilon, "epsilon", 0)
         _check(self.averaging, "averaging", 0, 1)
+        _check(self.averaging_half_life, "averaging_half_life", 1)
+        _check(self.horizon, "horizon", 1)
+        if self.averaging is not None and self.averaging_half_life is not None:
+            raise ValueError("averaging and averaging_half_life are two ways to say the same: set one of them")
+
+    @property
+    def decay(self) -> float | None:
+        """The decay per step of the weights' average; None if none is kept."""
+        if self.averaging_half_life is None:
+            return self.averaging
+        return float(0.5 ** (self.batch_size / self.averaging_half_life))
+
+    def progress(self, step: int) -> float:
+        """Return the share of the horizon that is behind a training after `step` steps."""
+        return step / (self.horizon or self.steps)
+
+    def has_constant_rate(self, player: str) -> bool:
+        """Return whether the player's learning rate is the same in every step."""
+        return self.of(player).learning_rate_schedule == Constant()
+
+    def learning_rate_of(self, player: str, step: int) -> float:
+        """Return the player's learning rate in `step` (counted from 0)."""
+        settings = self.of(player)
+        assert settings.learning_rate is not None
+        assert settings.learning_rate_schedule is not None
+        factor = settings.learning_rate_schedule.factor(torch.tensor(self.progress(step), dtype=torch.float64))
+        return settings.learning_rate * factor.item()
 
     def of(self, player: str) -> PlayerTraining:
         """Return the player's settings with the common values filled in."""
         exceptions = self.players.get(player, PlayerTraining())
         return PlayerTraining(
             learning_rate=self.learning_rate if exceptions.learning_rate is None else exceptions.learning_rate,
+            learning_rate_schedule=exceptions.learning_rate_schedule or self.learning_rate_schedule,
             beta1=self.beta1 if exceptions.beta1 is None else exceptions.beta1,
             beta2=self.beta2 if exceptions.beta2 is None else exceptions.beta2,
         )
@@ -115,6 +155,11 @@ class Recipe:
     architecture: Architecture
     prior: Prior = StandardNormal()
     training: Training
+    game: Mapping[str, Any] = field(default_factory=dict)
+    """Settings below `game` by path, such as `{"objective": "relativistic"}`, for the games that leave them open.
+
+    A game leaves a field open if its class has not chosen another value than the class that introduces the field.
+    """
     notes: tuple[str, ...] = ()
     """Where the recipe departs from the published one, and why."""
 
@@ -163,9 +208,17 @@ Override = tuple[str, str]
 
 
 def resolve_settings(
-    game: Game, recipe: Recipe | Settings, overrides: Sequence[Override], *, resolve: Resolve
+    game: Game,
+    recipe: Recipe | Settings,
+    overrides: Sequence[Override],
+    *,
+    of_game: Mapping[str, Any] | None = None,
+    resolve: Resolve,
 ) -> Settings:
-    """Return the settings of `game` on `recipe`: recipe < the game's own defaults < overrides."""
+    """Return the settings of `game` on `recipe`: recipe < the game's own defaults < overrides.
+
+    `of_game` are the recipe's `Recipe.game`.
+    """
     settings = Settings(
         game=game,
         dataset=recipe.dataset,
@@ -173,13 +226,30 @@ def resolve_settings(
         prior=recipe.prior,
         training=recipe.training,
     )
+    for path, value in (of_game or {}).items():
+        if game.leaves_open(path.partition(".")[0]):
+            settings = override(settings, f"game.{path}", to_text(value), resolve=resolve)
     for path, value in game.defaults.items():
         settings = override(settings, path, to_text(value), resolve=resolve)
     # Shorter paths first: game.schedule must be chosen before game.schedule.critic_steps is set.
     for path, text in sorted(overrides, key=lambda pair: pair[0].count(".")):
         settings = override(settings, path, text, resolve=resolve)
+    _refuse_prior(settings)
     _warn_of_old_betas(settings.training)
     return settings
+
+
+_OF_OPTIMIZERS = (
+    "learning_rate",
+    "learning_rate_schedule",
+    "beta1",
+    "beta2",
+    "epsilon",
+    "players",
+    "averaging",
+    "averaging_half_life",
+    "averaged_players",
+)
 
 
 def apart_from_optimizers(settings: Settings) -> Any:
@@ -188,10 +258,24 @@ def apart_from_optimizers(settings: Settings) -> Any:
     These are all but the optimizers' and the standard deviation of the initial weights.
     """
     content = to_json(settings)
-    for name in ("learning_rate", "beta1", "beta2", "epsilon", "players", "averaging"):
+    for name in _OF_OPTIMIZERS:
         del content["training"][name]
     content["architecture"].pop("init_std", None)
     return content
+
+
+def with_horizon(settings: Settings) -> Settings:
+    """Return the settings with the number of steps as their horizon unless they have one."""
+    training = settings.training
+    return replace(settings, training=replace(training, horizon=training.horizon or training.steps))
+
+
+def with_horizon_of(settings: Settings, run: Settings) -> Settings:
+    """Return the settings with which a run is continued: schedules of numbers keep the horizon they began with."""
+    training, former = settings.training, run.training
+    if training.horizon is not None or (former.horizon is None and training.steps == former.steps):
+        return settings
+    return replace(settings, training=replace(training, horizon=with_horizon(run).training.horizon))
 
 
 def with_steps(settings: Settings, steps: int) -> Settings:
@@ -211,6 +295,14 @@ def differences(old: object, new: object, path: str = "") -> list[str]:
             for line in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
         ]
     return [] if old == new and type(old) is type(new) else [f"{path}: {old} → {new}"]
+
+
+def _refuse_prior(settings: Settings) -> None:
+    """Raise `SettingsError` if the game cannot be played with the prior."""
+    game, prior = settings.game, settings.prior
+    if not isinstance(prior, game.priors):
+        names = " or ".join(kind.name for kind in game.priors)
+        raise SettingsError(f"the loss of {game.name} assumes the prior {names}, and prior is {prior.name}")
 
 
 def _warn_of_old_betas(training: Training) -> None:

@@ -2,23 +2,33 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from contextlib import contextmanager
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 
 from genzoo.errors import GenzooWarning, SettingsError
-from genzoo.games.game import Gradients
+from genzoo.games.game import STEPS_ASKED, Gradients
 from genzoo.nn.interfaces import Networks
 from genzoo.nn.layers import GlobalBatchNorm, synchronise
 from genzoo.randomness import reseed
 from genzoo.storage.tensors import fill
 from genzoo.text import nearest
+from genzoo.training.batch_statistics import statistics_taken_anew
 from genzoo.training.batches import Stream
 from genzoo.training.distributed import Ranks, SingleProcess
 from genzoo.training.ema import EMA
-from genzoo.training.execution import Execution, GradientRule, Movers, Precision, Step, StepRule, compiled_or_not
+from genzoo.training.execution import (
+    Execution,
+    GradientRule,
+    Movers,
+    Precision,
+    Step,
+    StepRule,
+    arithmetic,
+    compiled_or_not,
+)
 from genzoo.training.initialization import initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
 from genzoo.training.settings import Settings
@@ -75,9 +85,9 @@ class Trainer:
         self._guard = NonFiniteGuard(list(self.players), device=device)
         self.optimizers: dict[str, torch.optim.Adam] = {}
         self.build_optimizers()
-        trained = [parameter for group in self.players.values() for parameter in group]
-        decay = settings.training.averaging
-        self._ema = None if decay is None else EMA(trained, decay=decay)
+        decay = settings.training.decay
+        averaged = [parameter for _, _, parameter in self._averaged()]
+        self._ema = None if decay is None else EMA(averaged, decay=decay)
         self.per_player_reason = settings.per_player_reason(self.networks)
         self._step = Step(
             self.networks,
@@ -90,7 +100,7 @@ class Trainer:
             captured=device.type == "cuda" and execution != "eager" and self.ranks.size == 1,
         )
         self._to_compile = execution == "compiled"
-        self._rehearsed: set[Movers] = set()
+        self._rehearsed: set[tuple[Movers, tuple[str, ...]]] = set()
 
     @property
     def gradient_rule(self) -> GradientRule:
@@ -111,10 +121,14 @@ class Trainer:
 
     def take_step(self) -> Losses:
         """Take one step: every mover's gradient at the old parameters, then every mover's update."""
-        batch = self.stream.batch(self.step)
-        if self._to_compile and self.movers() not in self._rehearsed:
+        batch = self.batch()
+        if self._to_compile and (self.movers(), batch.due) not in self._rehearsed:
             self._compile(batch, self.movers())
         return take_step([self], self._step, batch)
+
+    def batch(self) -> Batch:
+        """Return the batch of the coming step."""
+        return self._batch_of(self.step)
 
     def movers(self) -> Movers:
         """Return the players that move in the coming step."""
@@ -124,6 +138,13 @@ class Trainer:
         """Seed the global generators for what networks draw inside in the coming step."""
         rank = (self.ranks.rank,) if self.ranks.size > 1 else ()
         reseed(self.seed, "step", self.step, *rank)
+
+    def set_learning_rates(self) -> None:
+        """Set the learning rates of the coming step where they follow a schedule."""
+        training = self.settings.training
+        for name, optimizer in self.optimizers.items():
+            if not training.has_constant_rate(name):
+                optimizer.param_groups[0]["lr"].fill_(training.learning_rate_of(name, self.step))
 
     def apply_gradients(self, losses: Losses, gradients: Gradients) -> Losses:
         """Update every mover unless any gradient or loss is non-finite; return the losses (), averaged over ranks."""
@@ -148,8 +169,8 @@ class Trainer:
         """Return all tensors that a checkpoint needs, by file: networks, optimizers, averaged."""
         tensors = {"networks": _on_host(self.networks.state_dict()), "optimizers": _on_host(self._moments())}
         if self._ema is not None:
-            with self._ema.shown():
-                tensors["averaged"] = _on_host(self.networks.state_dict())
+            with self.weights_to_show() as networks:
+                tensors["averaged"] = _on_host(networks.state_dict())
         return tensors
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], *, step: int) -> None:
@@ -169,12 +190,30 @@ class Trainer:
 
     @contextmanager
     def weights_to_show(self) -> Iterator[Networks]:
-        """Yield the networks, with their averaged weights if an average is kept."""
-        with nullcontext() if self._ema is None else self._ema.shown():
+        """Yield the networks, with their averaged weights if an average is kept, and batch statistics of those."""
+        if self._ema is None:
+            yield self.networks
+            return
+        with self._ema.shown(), statistics_taken_anew(self.networks, self._play_for_statistics):
             yield self.networks
 
+    def _batch_of(self, step: int) -> Batch:
+        progress = torch.full((), self.settings.training.progress(step), device=self.device)
+        return self.stream.batch(step)._replace(progress=progress, due=self.settings.game.due(step))
+
+    def _play_for_statistics(self, number: int) -> None:
+        """Compute the losses of a training step's rows, so that batch norms see them; `number` counts from 0."""
+        reseed(self.seed, "statistics", number)
+        with arithmetic(self.device), self.autocast:
+            self.settings.game.losses(self.networks, self._batch_of(number), tuple(self.players))
+
+    def _averaged(self) -> list[tuple[str, str, Tensor]]:
+        """Return player, name and tensor of every parameter that is averaged."""
+        players = self.settings.training.averaged_players or tuple(self.players)
+        return [entry for entry in self._trained() if entry[0] in players]
+
     def _compile(self, batch: Batch, movers: Movers) -> None:
-        self._rehearsed.add(movers)
+        self._rehearsed.add((movers, batch.due))
         self._step.networks = compiled_or_not(
             self.networks,
             lambda networks: self._step.gradients(networks, batch, movers),
@@ -206,11 +245,16 @@ class Trainer:
 
     def _optimizer(self, name: str) -> torch.optim.Adam:
         training = self.settings.training
-        optimization = asdict(training.of(name))
+        settings = training.of(name)
+        rate: float | Tensor = training.learning_rate_of(name, self.step)
+        if not training.has_constant_rate(name):
+            rate = torch.tensor(rate, device=self.device)  # a captured step reads it from this place
+        assert settings.beta1 is not None
+        assert settings.beta2 is not None
         optimizer = torch.optim.Adam(
             self.players[name],
-            lr=optimization["learning_rate"],
-            betas=(optimization["beta1"], optimization["beta2"]),
+            lr=rate,
+            betas=(settings.beta1, settings.beta2),
             eps=training.epsilon,
             fused=True,
             capturable=self.device.type == "cuda",
@@ -236,18 +280,13 @@ class Trainer:
 
     def _named_state(self) -> list[tuple[str, str, Tensor]]:
         """Return player, name and tensor of weights, moments, averages, and batch statistics that all ranks share."""
-        names = self._names()
-        weights = [
-            (player, names[id(parameter)], parameter.detach())
-            for player, parameters in self.players.items()
-            for parameter in parameters
-        ]
+        weights = [(player, name, parameter.detach()) for player, name, parameter in self._trained()]
         named = [*weights]
         for name, moment in self._moments().items():
             player, _, rest = name.partition("/")
             named.append((player, rest, moment))
         if self._ema is not None:
-            averages = zip(weights, self._ema.tensors, strict=True)
+            averages = zip(self._averaged(), self._ema.tensors, strict=True)
             named += [(player, f"the average of {name}", average) for (player, name, _), average in averages]
         if self.ranks.size == 1 or self.settings.training.batch_statistics == "sync":
             owners = {name.partition(".")[0]: player for player, name, _ in weights}
@@ -257,6 +296,15 @@ class Trainer:
                     buffers = ((f"{place}.{name}", buffer) for name, buffer in module.named_buffers(recurse=False))
                     named += [(player, name, buffer) for name, buffer in buffers if buffer.is_floating_point()]
         return named
+
+    def _trained(self) -> list[tuple[str, str, Tensor]]:
+        """Return player, name and tensor of every trained parameter; one that players share is that of the first."""
+        names = self._names()
+        owners: dict[int, tuple[str, str, Tensor]] = {}
+        for player, parameters in self.players.items():
+            for parameter in parameters:
+                owners.setdefault(id(parameter), (player, names[id(parameter)], parameter))
+        return list(owners.values())
 
     def _names(self) -> dict[int, str]:
         """Return the parameters' names by identity."""
@@ -285,12 +333,13 @@ class Trainer:
                 f"{self.settings.game.name} is given y in every row, and training.labels hides some",
                 "leave out training.labels: a conditional model needs all labels",
             )
-        for name in self.settings.training.players:
+        for name in (*self.settings.training.players, *self.settings.training.averaged_players):
             if name not in self.players:
                 raise SettingsError(
                     f"no player '{name}' in {self.settings.game.name}{nearest(name, self.players)}",
                     f"its players: {', '.join(self.players)}",
                 )
+        self._refuse_shared_parameters()
         norms = [module for module in self.networks.modules() if isinstance(module, _BATCH_NORMS) and module.training]
         synced = self.settings.training.batch_statistics == "sync"
         if self.stream.smallest_batch // (1 if synced else self.ranks.size) == 1 and norms:
@@ -300,9 +349,27 @@ class Trainer:
                 "choose another batch size: --set training.batch_size=…",
             )
 
+    def _refuse_shared_parameters(self) -> None:
+        """Raise `SettingsError` if two players move one parameter in the same step: one update would undo the other."""
+        game, players = self.settings.game, tuple(self.players)
+        for pair in combinations(players, 2):
+            first, second = ({id(parameter) for parameter in self.players[name]} for name in pair)
+            if not first & second or not any(
+                set(pair) <= set(game.movers(step, players)) for step in range(STEPS_ASKED)
+            ):
+                continue
+            names = self._names()
+            shared = ", ".join(names[number] for number in names if number in first & second)
+            raise SettingsError(
+                f"the players {' and '.join(pair)} of {game.name} move in the same step and share: {shared:.200}",
+                "give each player its own parameters, or choose a schedule by which these two take turns",
+            )
+
 
 def take_step(trainers: Sequence[Trainer], step: StepRule, batch: Batch) -> Losses:
     """Take the coming step of trainers that `step` updates together, with random draws seeded by the first one."""
+    for trainer in trainers:
+        trainer.set_learning_rates()
     trainers[0].reseed()
     losses = step(batch, trainers[0].movers())
     for trainer in trainers:

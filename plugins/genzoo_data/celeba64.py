@@ -101,7 +101,7 @@ class CelebA64(PreparedDataset):
     @property
     def spec(self) -> DataSpec:
         """Three channels of 64×64 in [0, 1]; forty attributes."""
-        return DataSpec(shape=(3, 64, 64), support="unit", attributes=ATTRIBUTES, grids=(FIGURE7,))
+        return DataSpec(shape=(3, 64, 64), support="unit", levels=256, attributes=ATTRIBUTES, grids=(FIGURE7,))
 
     @property
     def transform(self) -> ImageTransform:

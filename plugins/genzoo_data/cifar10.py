@@ -41,7 +41,7 @@ class CIFAR10(PreparedDataset):
     def spec(self) -> DataSpec:
         """Three channels of 32×32 in [0, 1]; ten classes."""
         names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-        return DataSpec(shape=(3, 32, 32), support="unit", class_names=names)
+        return DataSpec(shape=(3, 32, 32), support="unit", levels=256, class_names=names)
 
     @property
     def transform(self) -> ImageTransform:

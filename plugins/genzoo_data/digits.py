@@ -21,8 +21,8 @@ class Digits(Dataset):
 
     @property
     def spec(self) -> DataSpec:
-        """One channel of 8 × 8 in [0, 1]; ten classes."""
-        return DataSpec(shape=(1, 8, 8), support="unit", class_names=tuple("0123456789"))
+        """One channel of 8 × 8 in [0, 1], of 17 grey levels; ten classes."""
+        return DataSpec(shape=(1, 8, 8), support="unit", levels=17, class_names=tuple("0123456789"))
 
     def load(self, root: Path) -> Splits:
         """Return the three splits, from the file inside scikit-learn."""

@@ -43,7 +43,7 @@ class Folder(PreparedDataset):
     def spec(self) -> DataSpec:
         """A square in [0, 1]; classes where all images lie in sub-folders."""
         shape = (self.channels, self.size, self.size)
-        return DataSpec(shape=shape, support="unit", class_names=self.classes)
+        return DataSpec(shape=shape, support="unit", levels=256, class_names=self.classes)
 
     @property
     def transform(self) -> ImageTransform:

@@ -27,7 +27,9 @@ class ImageNet64(PreparedDataset):
     @property
     def spec(self) -> DataSpec:
         """Three channels of 64×64 in [0, 1]; a thousand classes, numbered in the order of their folders' names."""
-        return DataSpec(shape=(3, 64, 64), support="unit", class_names=tuple(str(number) for number in range(1000)))
+        return DataSpec(
+            shape=(3, 64, 64), support="unit", levels=256, class_names=tuple(str(number) for number in range(1000))
+        )
 
     @property
     def transform(self) -> ImageTransform:

@@ -32,7 +32,7 @@ class SVHN(PreparedDataset):
     @property
     def spec(self) -> DataSpec:
         """Three channels of 32×32 in [0, 1]; ten classes."""
-        return DataSpec(shape=(3, 32, 32), support="unit", class_names=tuple("0123456789"))
+        return DataSpec(shape=(3, 32, 32), support="unit", levels=256, class_names=tuple("0123456789"))
 
     @property
     def transform(self) -> ImageTransform:

@@ -37,7 +37,9 @@ class TinyImageNet200(PreparedDataset):
     @property
     def spec(self) -> DataSpec:
         """Three channels of 64×64 in [0, 1]; 200 classes, numbered in the order of wnids.txt."""
-        return DataSpec(shape=(3, 64, 64), support="unit", class_names=tuple(str(number) for number in range(200)))
+        return DataSpec(
+            shape=(3, 64, 64), support="unit", levels=256, class_names=tuple(str(number) for number in range(200))
+        )
 
     @property
     def transform(self) -> ImageTransform:

@@ -1,4 +1,4 @@
-"""Metrics of samples, reconstructions, codes, and memorisation."""
+"""Metrics of samples, reconstructions, codes, densities, and memorisation."""
 
 from genzoo import hookimpl, lazy
 
@@ -10,7 +10,7 @@ def genzoo_metrics() -> list[lazy]:
         lazy(
             "modes",
             "genzoo_metrics.modes:Modes",
-            "mixture components that samples reach (paper, section 4.5)",
+            "share of samples near the true mixture's means, and how they are spread over these",
         ),
         lazy(
             "reconstruction",
@@ -23,6 +23,21 @@ def genzoo_metrics() -> list[lazy]:
             "share of conditional samples that a classifier puts into their class",
         ),
         lazy(
+            "classifier-distance",
+            "genzoo_metrics.classified:ClassifierDistance",
+            "Fréchet distance of samples to the training data in a small classifier's features",
+        ),
+        lazy(
+            "classifier-score",
+            "genzoo_metrics.classified:ClassifierScore",
+            "how sure a small classifier is of single samples and how unsure of all, up to the number of classes",
+        ),
+        lazy(
+            "coverage",
+            "genzoo_metrics.classified:Coverage",
+            "coverage, density, precision and recall of samples in a small classifier's features",
+        ),
+        lazy(
             "classification",
             "genzoo_metrics.classification:Classification",
             "share of rows whose class is predicted wrongly",
@@ -30,6 +45,8 @@ def genzoo_metrics() -> list[lazy]:
         lazy("latent-match", "genzoo_metrics.latent:LatentMatch", "distance of the codes of data from the prior"),
         lazy("cycle", "genzoo_metrics.latent:Cycle", "squared error of z → x → z beside that of shuffled pairs"),
         lazy("posterior-width", "genzoo_metrics.latent:PosteriorWidth", "standard deviation of z given x"),
+        lazy("elbo", "genzoo_metrics.density:ELBO", "evidence lower bound of ln p(x), in nats per row"),
+        lazy("iwae", "genzoo_metrics.density:IWAE", "tighter bound of ln p(x) from k weighted draws of z"),
         lazy(
             "nearest-neighbour",
             "genzoo_metrics.memorization:NearestNeighbour",

@@ -34,7 +34,7 @@ class NearestNeighbour(Metric):
         held_out = as_input(split.x[: self.samples]).flatten(1).to(model.device)
         samples = model.sample(self.samples, seed=seed).flatten(1)
         of_samples, of_held_out = (_median_distance(rows, training) for rows in (samples, held_out))
-        protocol = {"samples": self.samples, "rows": len(held_out), "training rows": len(training)}
+        protocol = {"samples": len(samples), "rows": len(held_out), "training rows": len(training)}
         return [
             Score(metric="nearest-neighbour", value=of_samples / of_held_out, protocol=protocol),
             Score(metric="nearest-neighbour/held-out", value=of_held_out, protocol=protocol),

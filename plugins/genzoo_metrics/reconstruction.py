@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import Tensor
+
 from genzoo.evaluation import Metric, Model, Score
 from genzoo.types import Split
+from genzoo_metrics import classifier
 from genzoo_metrics.latent import missing
 
 
@@ -14,6 +17,8 @@ class Reconstruction(Metric):
 
     `reconstruction/shuffled` compares every reconstruction with the next row instead, the error of a model that
     ignores its input, and `reconstruction/ratio` is the quotient: below 1, the code carries information about x.
+    `reconstruction/same-class`, for small labelled images, is the share of reconstructions that a small classifier of
+    the data puts into the class of x, as labelled.
     """
 
     name: ClassVar[str] = "reconstruction"
@@ -32,7 +37,18 @@ class Reconstruction(Metric):
         values = {"reconstruction": error, "reconstruction/shuffled": shuffled}
         if shuffled > 0:
             values["reconstruction/ratio"] = error / shuffled
-        return [
+        errors = [
             Score(metric=name, value=value, protocol=protocol, better=None if "shuffled" in name else "lower")
             for name, value in values.items()
         ]
+        return errors + self._same_class(model, reconstructions, split, train)
+
+    def _same_class(self, model: Model, reconstructions: Tensor, split: Split, train: Split) -> list[Score]:
+        """Return the share of reconstructions that a classifier puts into x's class, or nothing without one."""
+        if classifier.obstacle(model) or split.labels is None or train.labels is None:
+            return []
+        fitted = classifier.classifier_of(train, model.data)
+        share = (fitted.predict(reconstructions) == split.labels).double().mean().item()
+        protocol = {"rows": len(split.x), "code": "sampled", "class": "the label of x"} | fitted.protocol(split)
+        name = "reconstruction/same-class"
+        return [Score(metric=name, value=share, protocol=protocol, better="higher", headline=True)]

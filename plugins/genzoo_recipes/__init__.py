@@ -8,6 +8,7 @@ def genzoo_architectures() -> list[lazy]:
     """Return the networks of the paper, and those of the digits."""
     return [
         lazy("mixture25", "genzoo_recipes.mixture25:Mixture25Networks", "the paper's fully connected toy networks"),
+        lazy("dense", "genzoo_recipes.mixture25:DenseNetworks", "three hidden layers each, for vectors"),
         lazy("digits", "genzoo_recipes.digits:DigitsNetworks", "small convolutional tables for 8 × 8 images"),
         lazy(
             "cifar10", "genzoo_recipes.cifar10:CIFAR10Networks", "the paper's 32×32 networks, maxout critic (table 3)"
@@ -28,8 +29,16 @@ def genzoo_default_recipe() -> str:
 def genzoo_recipes() -> list[lazy]:
     """Return the recipes."""
     return [
-        lazy("mixture25", "genzoo_recipes.mixture25:QUICK", "the paper's toy task, two minutes on two CPU cores"),
-        lazy("mixture25-paper", "genzoo_recipes.mixture25:PAPER", "the same with the released script's schedule"),
+        lazy(
+            "mixture25",
+            "genzoo_recipes.mixture25:QUICK",
+            "the paper's toy task as one trains today, two minutes on two CPU cores",
+        ),
+        lazy(
+            "mixture25-paper",
+            "genzoo_recipes.mixture25:PAPER",
+            "the paper's toy task with the released script's networks and schedule",
+        ),
         lazy("digits", "genzoo_recipes.digits:DIGITS", "8 × 8 handwritten digits, some minutes on a CPU"),
         lazy(
             "cifar10",

@@ -111,9 +111,7 @@ def _draw(number: int, low: float, high: float) -> Drawn:
 
 
 def _row(request: TrainingRequest, drawn: Drawn, run: Run | None) -> Row:
-    scores = (
-        {} if run is None else {score["metric"]: score["value"] for score in run.scores if score["step"] == run.step}
-    )
+    scores = {} if run is None else {score["metric"]: score["value"] for score in run.final_scores}
     return {
         "model": str(request.model),
         "seed": request.seed,

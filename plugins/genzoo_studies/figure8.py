@@ -96,7 +96,7 @@ def _draw(lab: Lab, columns: Mapping[str, Run | None], path: Path) -> None:
 
 
 def _scores(run: Run | None) -> dict[str, float]:
-    return {} if run is None else {score["metric"]: score["value"] for score in run.scores if score["step"] == run.step}
+    return {} if run is None else {score["metric"]: score["value"] for score in run.final_scores}
 
 
 def _table(scores: Mapping[str, Mapping[str, float]], origin: str, deviations: Sequence[str]) -> str:

@@ -2,14 +2,15 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from math import log, pi
 from typing import ClassVar
 
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch import Tensor
 
 from genzoo import Game, Losses, Networks
-from genzoo.nn import Architecture, at_least_float32
+from genzoo.games import Prior, StandardNormal
+from genzoo.nn import Architecture, at_least_float32, posterior_log_density
 from genzoo.types import Batch, DataSpec
+from genzoo_vae.likelihood import misfit, name_of_likelihood
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,7 @@ class VAE(Game):
     """Variational autoencoder: minimises −E log p(x|z) + β·KL(q(z|x) ‖ N(0, I)), in nats per row."""
 
     name: ClassVar[str] = "vae"
+    priors: ClassVar[tuple[type[Prior], ...]] = (StandardNormal,)
     beta: float = 1.0
     sigma: float = 0.1
     """Standard deviation of p(x|z) for data of real support; for unit support, p(x|z) is Bernoulli with the logits."""
@@ -30,16 +32,21 @@ class VAE(Game):
         code = networks.encode(batch.x, batch.noise, batch.y)
         assert code.mean is not None
         assert code.log_std is not None
-        assert networks.decoder is not None
-        logits = at_least_float32(networks.decode_logits(code.z, batch.y))
+        reconstruction = misfit(networks, batch, code.z, sigma=self.sigma).mean()
         mean, log_std = at_least_float32(code.mean), at_least_float32(code.log_std)
-        if networks.decoder.support == "unit":
-            misfit = binary_cross_entropy_with_logits(logits, batch.x, reduction="none")
-        else:
-            # −log N(x; logits, σ²) for every number of x; the decoder's logits are its mean.
-            misfit = ((batch.x - logits) / self.sigma).square() / 2 + log(self.sigma) + log(2 * pi) / 2
-        reconstruction = misfit.flatten(1).sum(1).mean()
         # KL(N(μ, σ²) ‖ N(0, 1)) = (μ² + σ² − 1 − 2 log σ)/2 per number of z.
         kl = (mean.square() + (2 * log_std).exp() - 1 - 2 * log_std).sum(1).mean() / 2
         watch = {"reconstruction": reconstruction.detach(), "kl": kl.detach()}
         return Losses(players={"generator": reconstruction + self.beta * kl}, watch=watch)
+
+    def log_weight(self, networks: Networks, batch: Batch, prior: Prior) -> Tensor | None:
+        """Return ln p(x|z) + ln p(z) − ln q(z|x) (N,), whatever β."""
+        code = networks.encode(batch.x, batch.noise, batch.y)
+        prior_log, posterior_log = prior.log_density(code.z), posterior_log_density(code)
+        if prior_log is None or posterior_log is None:
+            return None
+        return prior_log - posterior_log - misfit(networks, batch, code.z, sigma=self.sigma)
+
+    def likelihood(self, data: DataSpec) -> str:
+        """Return `Bernoulli on [0, 1]`, or the Gaussian with its σ."""
+        return name_of_likelihood(data, sigma=self.sigma)

@@ -67,14 +67,14 @@ def pixels(path):
     return numpy.asarray(Image.open(path).convert("RGB"))
 
 
-def tiles(path, *, columns, rows):
-    """Return the pictures of a grid, row by row, at the size they had before they were magnified."""
+def tiles(path, *, columns, rows, group=1):
+    """Return the pictures of 8 × 8 in a grid, row by row, at the size they had before they were magnified."""
     grid = pixels(path)[..., 0]
-    side = (grid.shape[1] - 2) // columns - 2
-    assert grid.shape == (2 + rows * (side + 2), 2 + columns * (side + 2))
-    assert side % 8 == 0
-    corners = [(2 + row * (side + 2), 2 + column * (side + 2)) for row in range(rows) for column in range(columns)]
-    return [grid[top : top + side : side // 8, left : left + side : side // 8] for top, left in corners]
+    side, gap, seam = 64, 12, 2
+    lefts = [gap + column * (side + seam) + column // group * (gap - seam) for column in range(columns)]
+    assert grid.shape == (gap + rows * (side + gap), lefts[-1] + side + gap)
+    corners = [(gap + row * (side + gap), left) for row in range(rows) for left in lefts]
+    return [grid[top : top + side : 8, left : left + side : 8] for top, left in corners]
 
 
 def show_the_same(tile, image):
@@ -350,9 +350,10 @@ def test_the_same_evaluation_gives_the_same_scores_once(say, own_ali):
 
 def test_one_metric_can_be_chosen(say, own_ali):
     document = say("evaluate", own_ali, "--metric", "modes", "--json").document
-    assert [score["metric"] for score in document["scores"]] == ["modes", "modes/strict"]
+    names = ["modes/high-quality", "modes/counted", "modes/divergence", "modes", "modes/strict", "modes/least"]
+    assert [score["metric"] for score in document["scores"]] == names
     table = say("evaluate", own_ali, "--metric", "modes").out.splitlines()
-    assert [line.split()[0] for line in table] == ["score", "modes", "modes/strict"]
+    assert [line.split()[0] for line in table] == ["score", *names]
 
 
 def test_the_rows_of_the_split_are_measured(say, own_ali):
@@ -366,6 +367,10 @@ def test_a_gan_is_measured_by_what_can_measure_it(say, gan, tmp_path):
     document = say("evaluate", own, "--json").document
     assert {score["metric"] for score in document["scores"]} == {
         "modes",
+        "modes/counted",
+        "modes/divergence",
+        "modes/high-quality",
+        "modes/least",
         "modes/strict",
         "nearest-neighbour",
         "nearest-neighbour/held-out",
@@ -437,7 +442,7 @@ def test_reconstructions_of_images_alternate_with_their_originals(say, digits):
     stored = genzoo.api.load_data(digits).test.x[:4].numpy()
     assert numpy.allclose(pairs[:, 0] * 255, stored, atol=1e-3)
     images = pairs.reshape(8, 8, 8)
-    assert all(show_the_same(*pair) for pair in zip(tiles("a.png", columns=8, rows=1), images, strict=True))
+    assert all(show_the_same(*pair) for pair in zip(tiles("a.png", columns=8, rows=1, group=2), images, strict=True))
 
 
 def test_no_more_rows_are_reconstructed_than_there_are(say, ali):
@@ -459,7 +464,7 @@ def test_interpolations_as_an_array_are_pairs_by_steps(say, request, run, shape)
 
 def test_interpolations_of_images_are_rows_between_their_ends(say, digits):
     say("interpolate", digits, "--pairs", "2", "--steps", "4", "--out", "a.png")
-    shown = tiles("a.png", columns=4 + 3, rows=2)
+    shown = tiles("a.png", columns=4 + 3, rows=2, group=4 + 3)
     x = genzoo.api.load_data(digits).validation.x[:4, 0].numpy() / 255
     assert [show_the_same(shown[place], x[row]) for place, row in ((0, 0), (7, 1), (6, 2), (13, 3))] == [True] * 4
     assert say("interpolate", digits, "--out", "b.safetensors").code == 0
@@ -510,10 +515,11 @@ def test_a_run_that_was_stopped_is_listed_as_such(say, own_ali):
 
 
 def test_a_run_is_listed_with_the_headline_score_of_its_newest_step(say, own_ali):
-    assert say("runs", "--root", own_ali.parent).out.splitlines()[1].split()[-2] == "modes"
+    assert say("runs", "--root", own_ali.parent).out.splitlines()[1].split()[-2] == "modes/high-quality"
     document = json.loads((own_ali / "evaluation.json").read_text())
     headlines = [(score.pop("headline"), score["metric"]) for score in document["scores"]]
-    assert sorted(name for is_headline, name in headlines if is_headline) == ["modes"]
+    names = ["modes/high-quality", "modes/counted", "modes/divergence"]
+    assert [name for is_headline, name in headlines if is_headline] == names
     # an evaluation of a genzoo whose scores had no headline yet
     files.write_sealed(own_ali / "evaluation.json", {key: document[key] for key in ("schema_version", "run", "scores")})
     assert say("runs", "--root", own_ali.parent).out.splitlines()[1].split()[-2] == "cycle"

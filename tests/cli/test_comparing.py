@@ -20,6 +20,7 @@ from genzoo.comparison import ComparisonCallback, LocalProcesses, Results, basel
 from genzoo.comparison.sections import Picture, Section
 from genzoo.components import to_json
 from genzoo.errors import SettingsError
+from genzoo.evaluation.scoring import selection_seed
 from genzoo.host.discovery import registry
 from genzoo.runs import TrainingRequest
 from genzoo.runs.job import find_recipe, resolve_job
@@ -210,13 +211,59 @@ def test_what_a_model_cannot_do_is_a_dash_with_a_reason(compared):
     assert "gan has no cycle, latent-match, posterior-width, reconstruction: it has no encoder" in table
 
 
-def test_baselines_are_held_out_samples_and_untrained_networks(compared):
-    baselines = {row["label"]: row for row in results_of(compared)["baselines"]}
-    assert set(baselines) == {"held-out samples", "ali, untrained", "gan, untrained", "vae, untrained"}
-    held_out = {one["metric"]: one["final"]["mean"] for one in baselines["held-out samples"]["scores"]}
-    assert held_out["modes"] == held_out["modes/strict"] == 25
-    untrained = {one["metric"]: one["final"]["mean"] for one in baselines["ali, untrained"]["scores"]}
-    assert untrained["reconstruction/ratio"] == pytest.approx(1, abs=0.01)
+def test_baselines_are_held_out_samples_noise_and_untrained_networks(compared):
+    scores = {
+        row["label"]: {score["metric"]: score["final"]["mean"] for score in row["scores"]}
+        for row in results_of(compared)["baselines"]
+    }
+    untrained = ["ali, untrained", "gan, untrained", "vae, untrained"]
+    assert list(scores) == ["held-out samples", "noise", "Gaussian", *untrained]
+    held_out, noise = scores["held-out samples"], scores["noise"]
+    assert held_out["modes"] == held_out["modes/strict"] == noise["modes"] == 25
+    assert held_out["modes/high-quality"] > 0.97
+    assert noise["modes/high-quality"] < 0.04
+    assert noise["modes/counted"] < held_out["modes/counted"] == 25
+    assert scores["ali, untrained"]["reconstruction/ratio"] == pytest.approx(1, abs=0.01)
+
+
+def test_the_best_step_is_chosen_by_the_first_headline_on_the_validation_split(compared):
+    document = results_of(compared)
+    assert {cell["best_by"] for cell in document["cells"]} == {"modes/high-quality"}
+    for cell in document["cells"]:
+        scores = Run(compared / cell["run"]).scores
+        chosen = [score for score in scores if score["protocol"]["seed"] == selection_seed(cell["seed"])]
+        assert {score["metric"].partition("/")[0] for score in chosen} == {"modes"}
+        course = {score["step"]: score["value"] for score in chosen if score["metric"] == "modes/high-quality"}
+        assert sorted(course) == [2, 4, 6, 8, 10]
+        assert cell["best_step"] == max(course, key=lambda step: (course[step], -step))
+    row, own = document["rows"][0], [cell for cell in document["cells"] if cell["label"] == "ali"]
+    quality = next(score for score in row["scores"] if score["metric"] == "modes/high-quality")
+    tests = [
+        score["value"]
+        for cell in own
+        for score in cell["scores"]
+        if score["step"] == cell["best_step"] and score["metric"] == "modes/high-quality"
+    ]
+    assert len(tests) == 2
+    assert quality["best"]["mean"] == sum(tests) / 2
+
+
+def test_a_run_that_is_evaluated_at_its_end_alone_chooses_nothing(say, tmp_path):
+    options = ("--steps", 4, *SMALL, "--quiet", "--json")
+    document = say("train", "gan", *options, "--run", tmp_path / "run").document
+    scores = Run(tmp_path / "run").scores
+    assert {score["protocol"]["seed"] for score in scores} == {0}
+    assert document["scores"] == scores == Run(tmp_path / "run").final_scores
+    document = say("train", "gan", *options, "--set", "training.evaluate_every=2", "--run", tmp_path / "often").document
+    assert document["scores"] == scores  # what the run's own seed measures at the end is the same
+    assert {score["protocol"]["seed"] for score in Run(tmp_path / "often").scores} == {0, selection_seed(0)}
+
+
+def test_a_baseline_says_how_many_rows_it_has(compared):
+    rows = {row["label"]: row for row in results_of(compared)["baselines"]}
+    samples = {label: rows[label]["scores"][0]["protocol"]["samples"] for label in ("held-out samples", "noise")}
+    assert rows["noise"]["scores"][0]["metric"] == "modes/high-quality"
+    assert samples == {"held-out samples": 2200, "noise": 10_000}
 
 
 def test_costs_are_counted_from_the_tables(compared):

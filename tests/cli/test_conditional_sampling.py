@@ -41,7 +41,14 @@ def class_of(name, rows):
     return nn.functional.one_hot(torch.tensor(int(name)), 10).float().expand(rows, 10)
 
 
-TILE = 48 + 2  # digits are magnified sixfold, with a margin of two pixels
+TILE, GAP, SEAM = 64, 12, 2  # digits are magnified eightfold
+
+
+def size_of_grid(rows, columns, *, group=1):
+    """Return the size in pixels of a grid with gaps around groups of so many digits, and seams within them."""
+    groups = columns // group
+    width = groups * (group * (TILE + SEAM) - SEAM + GAP) + GAP
+    return (rows * (TILE + GAP) + GAP, width, 3)
 
 
 @pytest.mark.parametrize("condition", ["class=3", "3"])
@@ -69,7 +76,7 @@ def test_a_class_decides_what_is_drawn(say, run):
 
 def test_a_picture_of_samples_of_a_class_shows_them_all(say, run):
     assert say("sample", run, "--condition", "class=3").out == "samples.png\n"
-    assert pixels("samples.png").shape == (8 * TILE + 2, 8 * TILE + 2, 3)
+    assert pixels("samples.png").shape == size_of_grid(8, 8)
 
 
 def test_samples_without_a_condition_have_labels_as_frequent_as_the_training_data(say, run):
@@ -91,13 +98,13 @@ def test_a_sweep_of_all_classes_is_a_column_each_with_one_z_per_row(say, run):
     for number in range(10):
         torch.testing.assert_close(x[:, number], model.decode(z, class_of(number, 8)), rtol=1e-5, atol=1e-6)
     assert say("sample", run, "--sweep", "all").code == 0
-    assert pixels("samples.png").shape == (8 * TILE + 2, 10 * TILE + 2, 3)
+    assert pixels("samples.png").shape == size_of_grid(8, 10)
 
 
 def test_a_sweep_of_some_classes_has_as_many_columns_and_rows_as_asked_for(say, run):
     said = say("sample", run, "--sweep", "1,2,3", "-n", 2, "--json").document
     assert (said["rows"], said["columns"], said["column_names"]) == (2, 3, ["1", "2", "3"])
-    assert pixels("samples.png").shape == (2 * TILE + 2, 3 * TILE + 2, 3)
+    assert pixels("samples.png").shape == size_of_grid(2, 3)
     assert say("sample", run, "--sweep", "1,2,3", "-n", 2, "--out", "a.safetensors").code == 0
     y = load_file("a.safetensors")["y"]
     assert torch.equal(y, torch.eye(10)[1:4].expand(2, 3, 10))
@@ -141,7 +148,7 @@ def test_reconstructions_are_given_the_labels_of_their_rows(say, run):
     assert torch.equal(pairs[:, 1], model.reconstruct(x, y=y, seed=3))
     assert not torch.equal(pairs[:, 1], model.reconstruct(x, y=y.roll(1, dims=1), seed=3))
     assert say("reconstruct", run, "-n", 8).code == 0
-    assert pixels("reconstructions.png").shape == (2 * TILE + 2, 8 * TILE + 2, 3)
+    assert pixels("reconstructions.png").shape == size_of_grid(2, 8, group=2)
 
 
 def test_interpolations_walk_between_the_labels_of_their_ends(say, run):
@@ -153,7 +160,7 @@ def test_interpolations_walk_between_the_labels_of_their_ends(say, run):
     assert found.shape == (3, 6, 1, 8, 8)
     assert torch.equal(found, expected)
     assert say("interpolate", run, "--pairs", 3, "--steps", 5).code == 0
-    assert pixels("interpolations.png").shape == (3 * TILE + 2, 8 * TILE + 2, 3)
+    assert pixels("interpolations.png").shape == size_of_grid(3, 8, group=8)
 
 
 def test_recognition_is_evaluated_by_name_and_after_every_conditional_training(say, run):

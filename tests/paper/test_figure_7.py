@@ -5,6 +5,7 @@ import torch
 from contents import pixels
 from safetensors.torch import load_file
 from torch import nn
+from toy_components import WithEncoder
 
 from genzoo import Networks, SettingsError
 from genzoo.data.condition_text import named_grid, parse_condition
@@ -81,6 +82,7 @@ class Canvas(Decoder):
 def faces(monkeypatch):
     """Have the commands load a model of faces, whatever the run."""
     model = Model(
+        game=WithEncoder(),
         networks=Networks(decoder=Canvas(), embedder=nn.Identity()),
         data=FACES,
         prior=StandardNormal(),
@@ -104,7 +106,7 @@ def test_figure_7_is_drawn_from_one_z(say, faces):
     assert len(stored["samples"][:, :, 0].unique()) == 1
     assert len(stored["samples"][:, :, 1].unique()) == 48
     assert say("sample", "anywhere", "--grid", "figure7").code == 0
-    assert pixels("samples.png").shape == (4 * 66 + 2, 12 * 66 + 2, 3)
+    assert pixels("samples.png").shape == (4 * 76 + 12, 12 * 76 + 12, 3)
 
 
 def test_a_sweep_of_attributes_is_added_to_the_condition(say, faces):

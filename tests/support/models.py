@@ -3,6 +3,7 @@
 import numpy
 import torch
 from torch import nn
+from toy_components import WithEncoder
 
 from genzoo import Networks
 from genzoo.evaluation import Model
@@ -40,6 +41,7 @@ class Same(Decoder):
 def identity_model(spec, *, blur=0.0):
     latent = int(numpy.prod(spec.shape))
     return Model(
+        game=WithEncoder(),
         networks=Networks(encoder=Identity(blur), decoder=Same(spec.shape)),
         data=spec,
         prior=StandardNormal(),
@@ -71,6 +73,7 @@ def exact_model(*, conditional=False, **changes):
     """Return a model of PETS in the plane, with changes of its fields."""
     networks = Networks(encoder=Shifted(), decoder=Doubled(), embedder=nn.Identity() if conditional else None)
     settings = {
+        "game": WithEncoder(),
         "networks": networks,
         "data": PETS,
         "prior": StandardNormal(),

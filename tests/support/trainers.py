@@ -13,10 +13,10 @@ from genzoo.games import StandardNormal
 from genzoo.host.discovery import registry
 from genzoo.runs import TrainingRequest
 from genzoo.runs.job import resolve_job
+from genzoo.training.batches import map_tensors
 from genzoo.training.ema import EMA
 from genzoo.training.settings import Settings
 from genzoo.training.trainer import Trainer
-from genzoo.types import Batch
 
 CPU = torch.device("cpu")
 
@@ -45,9 +45,9 @@ def doubled(trainer):
     trainer.build_optimizers()
     if trainer._ema is not None:
         trained = [parameter for group in trainer.players.values() for parameter in group]
-        trainer._ema = EMA(trained, decay=trainer.settings.training.averaging)
+        trainer._ema = EMA(trained, decay=trainer.settings.training.decay)
     single = trainer.stream.batch
-    trainer.stream.batch = lambda step: Batch(*(None if part is None else part.double() for part in single(step)))
+    trainer.stream.batch = lambda step: map_tensors(torch.Tensor.double, single(step))
     return trainer
 
 

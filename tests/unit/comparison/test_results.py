@@ -2,8 +2,13 @@
 
 import math
 import statistics
+from dataclasses import replace
+
+import pytest
 
 from genzoo.comparison import (
+    CellResult,
+    Difference,
     ResultRow,
     Results,
     StoredScore,
@@ -13,41 +18,99 @@ from genzoo.comparison import (
 )
 
 
-def test_statistics_are_over_seeds_at_the_last_step_and_best_is_over_the_way():
-    def course(*values):
-        return [
-            StoredScore(metric="m", value=value, step=step, protocol={"seed": 1}, better="lower")
-            for step, value in enumerate(values, start=1)
-        ]
+def cell(*values, seed=0, label="a", best_step=None, failure="", rows=10):
+    """Return a training whose score `m` had these values after 1, 2 and more steps."""
+    protocol = {"seed": seed, "rows": rows}
+    scores = tuple(
+        StoredScore(metric="m", value=value, step=step, protocol=protocol, better="lower")
+        for step, value in enumerate(values, start=1)
+    )
+    return CellResult(
+        label=label, seed=seed, run="r", step=3, seconds=1.0, failure=failure, scores=scores, best_step=best_step
+    )
 
-    (score,) = results.row_scores([course(3.0, 1.0, 2.0), course(5.0, 4.0, 6.0)])
+
+def test_statistics_are_over_seeds_at_the_last_step_and_at_each_seeds_best_step():
+    (score,) = results.row_scores([cell(3.0, 1.0, 2.0, best_step=1), cell(5.0, 4.0, 6.0, seed=1, best_step=2)])
     assert score.final == Summary(mean=4.0, std=statistics.stdev([2.0, 6.0]), min=2.0, max=6.0)
-    assert score.best.mean == 2.5
+    assert score.best == Summary(mean=3.5, std=statistics.stdev([3.0, 4.0]), min=3.0, max=4.0)
     assert score.values == (2.0, 6.0)
 
 
-def test_scores_of_another_protocol_are_kept_apart_and_not_ranked():
-    def score(value, rows):
-        return StoredScore(metric="m", value=value, step=1, protocol={"rows": rows, "seed": 0}, better="lower")
+def test_there_is_no_best_score_unless_every_seed_has_a_best_step():
+    (score,) = results.row_scores([cell(3.0, 1.0, best_step=1), cell(5.0, 4.0, seed=1)])
+    assert score.best is None
 
-    of_rows = [results.row_scores([[score(value, rows)]]) for value, rows in ((3.0, 10), (1.0, 20), (2.0, 10))]
-    cost = {"parameters": 1, "macs_per_update": 1, "steps": 1, "images_seen": 1, "seconds": 1.0}
-    rows = tuple(
-        ResultRow(label=name, model="m", seeds=(0,), scores=scores, failed=(), settings={}, **cost)
-        for name, scores in zip("abc", of_rows, strict=True)
-    )
-    known = {
-        "recipe": "r",
-        "data": "d",
-        "baselines": (),
-        "cells": (),
-        "environment": {},
-        "command": "",
-        "vectors": True,
-    }
-    (entries,) = report.ScoreTable(Results(rows=rows, **known)).rows
+
+def test_differences_are_paired_by_seed_with_students_interval():
+    ends = {"a": [1.0, 2.0, 6.0], "b": [0.5, 3.0, 1.0]}
+    cells = [cell(9.0, value, seed=seed, label=label) for label in ends for seed, value in enumerate(ends[label])]
+    (difference,) = results.differences_of(cells)
+    # 0.5, −1 and 5: mean 1.5, variance (1 + 6.25 + 12.25)/2; t with two degrees of freedom is 4.302653 at 97.5 %
+    half = 4.302653 * (9.75 / 3) ** 0.5
+    assert (difference.metric, difference.n, difference.mean) == ("m", 3, 1.5)
+    assert (difference.low, difference.high) == (pytest.approx(1.5 - half), pytest.approx(1.5 + half))
+    assert difference.protocol == {"rows": 10}
+
+
+def test_one_pair_has_a_difference_and_no_interval():
+    (difference,) = results.differences_of([cell(3.0), cell(1.0, label="b"), cell(8.0, seed=1, label="b")])
+    assert (difference.n, difference.mean, difference.low, difference.high) == (1, 2.0, None, None)
+
+
+def test_what_cannot_be_paired_has_no_difference():
+    assert results.differences_of([cell(3.0), cell(1.0, label="b"), cell(1.0, label="c")]) == ()
+    assert results.differences_of([cell(3.0), cell(1.0, seed=1)]) == ()
+    assert results.differences_of([cell(3.0), cell(1.0, label="b", seed=1)]) == ()
+    assert results.differences_of([cell(3.0), cell(1.0, label="b", rows=20)]) == ()
+    assert results.differences_of([cell(3.0), cell(1.0, label="b", failure="exit 5: diverged")]) == ()
+    assert results.differences_of([cell(3.0), cell(None, label="b")]) == ()
+
+
+def test_scores_of_another_protocol_are_kept_apart_and_not_ranked():
+    of_rows = [results.row_scores([cell(value, rows=rows)]) for value, rows in ((3.0, 10), (1.0, 20), (2.0, 10))]
+    (entries,) = report.ScoreTable(table_of(dict(zip("abc", of_rows, strict=True)))).rows
     assert [entry.text for entry in entries] == ["3", "1 †", "2"]
     assert [entry.best for entry in entries] == [False, False, True]
+
+
+def table_of(scores_by_label, **changes):
+    """Return results with these row scores by label."""
+    cost = {"parameters": 1, "macs_per_update": 1, "steps": 1, "images_seen": 1, "seconds": 1.0}
+    rows = tuple(
+        ResultRow(label=label, model="m", seeds=(0,), scores=scores, failed=(), settings={}, **cost)
+        for label, scores in scores_by_label.items()
+    )
+    rest = {"recipe": "r", "data": "d", "baselines": (), "cells": (), "environment": {}, "command": "", "vectors": True}
+    return Results(rows=rows, **rest | changes)
+
+
+def test_the_table_shows_headlines_first_final_and_best_scores_and_the_difference():
+    cells = (
+        replace(cell(3.0, 1.0, 2.0, best_step=2), best_by="m"),
+        replace(cell(5.0, 4.0, label="b", best_step=1), best_by="m"),
+    )
+    by_label = {each.label: results.row_scores([each]) for each in cells}
+    headline = replace(by_label["a"][0], metric="h", headline=True, best=None)
+    by_label["a"] = (*by_label["a"], headline)
+    difference = Difference(metric="m", protocol={"rows": 10}, n=4, mean=-2.0, low=-3.5, high=-0.5)
+    table = report.ScoreTable(table_of(by_label, cells=cells, differences=(difference,)))
+    assert [column.label for column in table.columns] == ["a", "b", "a − b"]
+    assert [metric.name for metric in table.metrics] == ["h", "m"]
+    assert [(entry.text, entry.detail, entry.best) for entry in table.rows[1]] == [
+        ("2", "best 1", True),
+        ("4", "best 5", False),
+        ("-2", "-3.5 to -0.5, n = 4", False),
+    ]
+    assert [entry.text for entry in table.rows[0]] == ["2", "–", "–"]
+    assert "Best: the test score at the step that was best by m on the validation split." in table.markdown()
+
+
+def test_a_score_of_fewer_seeds_than_were_trained_says_of_how_many():
+    (score,) = results.row_scores([cell(3.0), cell(5.0, seed=1)])
+    row = replace(table_of({"a": (score,)}).rows[0], seeds=(0, 1, 2))
+    (entries,) = report.ScoreTable(replace(table_of({}), rows=(row,))).rows
+    assert entries[0].detail == "3 to 5, n = 2"
 
 
 def test_the_summary_of_nothing_is_nothing():

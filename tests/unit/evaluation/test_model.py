@@ -7,12 +7,13 @@ import pytest
 import torch
 from models import Doubled, Shifted, exact_model
 from torch import nn
-from toy_components import ToyImageNetworks, ToyImages, ToyMixture, ToyNetworks
+from toy_components import ToyImageNetworks, ToyImages, ToyMixture, ToyNetworks, WithEncoder
 
 import genzoo.evaluation.model
 from genzoo import Networks, SettingsError
 from genzoo.games import Prior
-from genzoo.types import DataSpec, Split
+from genzoo.nn import posterior_log_density
+from genzoo.types import Code, DataSpec, Split
 
 
 def real_model(dataset, architecture):
@@ -261,3 +262,65 @@ def test_x_of_another_shape_is_refused_with_both_shapes():
 def test_an_interpolation_needs_a_step(steps):
     with pytest.raises(SettingsError, match=f"steps is {steps}, expected at least 1"):
         exact_model().interpolate(torch.zeros(1, 2), torch.zeros(1, 2), steps=steps)
+
+
+# Densities
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weighing(WithEncoder):
+    """A game whose log weight is the first number of z plus a hundred times the second of x."""
+
+    name: ClassVar[str] = "weighing"
+
+    def log_weight(self, networks, batch, prior):
+        return networks.encode(batch.x, batch.noise, batch.y).z[:, 0] + 100 * batch.x[:, 1]
+
+
+def test_log_weights_are_the_games_for_as_many_draws_as_asked(monkeypatch):
+    model = exact_model(game=Weighing())
+    x = torch.randn(7, 2)
+    found = model.log_weights(x, draws=3, seed=5)
+    assert found.shape == (7, 3)
+    noise = found - (x[:, 0] + 100 * x[:, 1])[:, None]  # the encoder adds the noise to x
+    assert len(noise.round(decimals=3).unique()) == 21
+    assert torch.equal(model.log_weights(x, draws=2, seed=5), found[:, :2])
+    assert not torch.equal(model.log_weights(x, draws=3, seed=6), found)
+    monkeypatch.setattr(genzoo.evaluation.model, "_ROWS_AT_ONCE", 3)
+    assert torch.equal(model.log_weights(x, draws=3, seed=5), found)
+
+
+def test_the_log_weights_of_a_conditional_model_are_given_its_condition():
+    model = exact_model(game=Weighing(), conditional=True)
+    x, y = torch.zeros(4, 2), torch.eye(3)[[0, 1, 2, 0]]
+    with_y = model.log_weights(x, y=y) - model.log_weights(x, y=torch.zeros(4, 3))
+    assert with_y[:, 0].tolist() == pytest.approx([1, 0, 0, 1], abs=1e-6)
+    with pytest.raises(SettingsError, match="y is"):
+        model.log_weights(x, y=y[:3])
+
+
+def test_a_game_offers_no_log_weights_unless_it_says_so():
+    assert exact_model().log_weights(torch.zeros(3, 2), draws=2) is None
+    assert exact_model().game.likelihood(exact_model().data) is None
+
+
+def test_the_density_of_a_code_is_its_gaussians_or_what_the_encoder_says():
+    mean, log_std, noise = torch.randn(3, 5, 4, dtype=torch.double).unbind()
+    gaussian = Code(z=mean + log_std.exp() * noise, mean=mean, log_std=log_std)
+    expected = torch.distributions.Normal(mean, log_std.exp()).log_prob(gaussian.z).sum(1)
+    torch.testing.assert_close(posterior_log_density(gaussian), expected)
+    assert torch.equal(posterior_log_density(gaussian._replace(log_density=mean[:, 0])), mean[:, 0])
+    assert posterior_log_density(Code(z=mean)) is None
+    assert posterior_log_density(Code(z=mean, mean=mean)) is None
+
+
+def test_encoding_in_parts_keeps_the_density_that_an_encoder_says(monkeypatch):
+    class Flow(Shifted):
+        def forward(self, x, noise, y=None):
+            return Code(z=x + noise, log_density=x[:, 0])
+
+    monkeypatch.setattr(genzoo.evaluation.model, "_ROWS_AT_ONCE", 2)
+    x = torch.randn(5, 2)
+    code = exact_model(networks=Networks(encoder=Flow())).encode(x)
+    assert torch.equal(code.log_density, x[:, 0])
+    assert (code.mean, code.log_std) == (None, None)

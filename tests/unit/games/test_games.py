@@ -590,6 +590,58 @@ def test_three_players_may_alternate():
     assert moved == [["critic"], ["critic"], ["encoder", "decoder"]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Overlapping(WithEncoder):
+    """A game in which the critic's player moves the encoder's head as well, as the generator does."""
+
+    name: ClassVar[str] = "test-overlapping"
+
+    def players(self, networks):
+        players = super().players(networks)
+        return {**players, "critic": [*players["critic"], *networks.encoder.head.parameters()]}
+
+
+class SeldomTogether(Overlapping):
+    """The players take turns but for one late step."""
+
+    def movers(self, step, players):
+        return tuple(players) if step == 700 else (players[step % 2],)
+
+
+@pytest.mark.parametrize("game", [Overlapping(), SeldomTogether()])
+def test_players_that_share_a_parameter_and_move_together_are_refused(game):
+    with pytest.raises(SettingsError) as refused:
+        trainer_of(game)
+    assert refused.value.found == (
+        "the players critic and generator of test-overlapping move in the same step and share: "
+        "encoder.head.layers.0.0.weight, encoder.head.layers.0.0.bias"
+    )
+    assert "take turns" in refused.value.remedy
+
+
+def test_players_that_take_turns_may_share_a_parameter():
+    training = replace(TRAINING, averaging=0.9)
+    trainer = trainer_of(Overlapping(schedule=Alternating()), training=training)
+    alone = trainer_of(WithEncoder(schedule=Alternating()), training=training)
+    head = trainer.networks.encoder.head.layers[0][0].weight
+    values = [head.detach().clone()]
+    for _ in range(2):
+        trainer.take_step()
+        values.append(head.detach().clone())
+    assert not torch.equal(values[0], values[1])  # the critic's step
+    assert not torch.equal(values[1], values[2])  # the generator's
+    assert len(trainer.state()["averaged"]) == len(trainer.networks.state_dict())
+    # the average after two steps with d = t/(t + 9), each parameter counted once
+    first = values[0] / 10 + values[1] * 9 / 10
+    expected = first * 2 / 11 + values[2] * 9 / 11
+    torch.testing.assert_close(trainer.state()["averaged"]["encoder.head.layers.0.0.weight"], expected)
+    assert trainer.fault() is None
+    moments = {name for name in trainer._moments() if "encoder.head" in name and name.endswith("exp_avg")}
+    assert {name.partition("/")[0] for name in moments} == {"critic", "generator"}
+    alone.take_step()
+    assert torch.equal(alone.networks.encoder.head.layers[0][0].weight, values[0])
+
+
 def test_settings_for_a_player_that_is_not_there_are_refused():
     training = replace(TRAINING, players={"criti": TRAINING.of("critic")})
     with pytest.raises(SettingsError, match="no player 'criti' in toy-with-encoder; did you mean 'critic'"):

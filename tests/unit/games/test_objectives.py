@@ -9,14 +9,24 @@ from toy_components import WithEncoder
 
 from genzoo import SettingsError
 from genzoo.components import from_json, override
-from genzoo.games import Alternating, Hinge, LeastSquares, Minimax, NonSaturating, Objective, Simultaneous, Wasserstein
+from genzoo.games import (
+    Alternating,
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Objective,
+    Relativistic,
+    Simultaneous,
+    Wasserstein,
+)
 from genzoo.host.discovery import registry
 
 RANDOM = numpy.random.default_rng(0)
 ON_Q = RANDOM.normal(0.5, 3.0, size=57)
 ON_P = RANDOM.normal(-0.5, 3.0, size=57)
 
-OBJECTIVES = [NonSaturating(), Minimax(), LeastSquares(), Hinge(), Wasserstein()]
+OBJECTIVES = [NonSaturating(), Minimax(), LeastSquares(), Hinge(), Wasserstein(), Relativistic()]
 
 
 def named(objective):
@@ -41,6 +51,8 @@ def critic_formula(objective, q, p):
             return numpy.mean(numpy.maximum(0, 1 - q)) + numpy.mean(numpy.maximum(0, 1 + p))
         case Wasserstein():
             return -numpy.mean(q) + numpy.mean(p)
+        case Relativistic():
+            return numpy.mean(sp(p - q))
 
 
 def generator_formula(objective, q, p):
@@ -53,6 +65,8 @@ def generator_formula(objective, q, p):
             return 0.5 * numpy.mean(q**2) + 0.5 * numpy.mean((p - 1) ** 2)
         case Hinge() | Wasserstein():
             return numpy.mean(q) - numpy.mean(p)
+        case Relativistic():
+            return numpy.mean(sp(q - p))
 
 
 def critic_slopes(objective, q, p):
@@ -66,6 +80,8 @@ def critic_slopes(objective, q, p):
             return -(q < 1).astype(float), (p > -1).astype(float)
         case Wasserstein():
             return -numpy.ones_like(q), numpy.ones_like(p)
+        case Relativistic():
+            return -sigmoid(p - q), sigmoid(p - q)
 
 
 def generator_slopes(objective, q, p):
@@ -78,6 +94,8 @@ def generator_slopes(objective, q, p):
             return q, p - 1
         case Hinge() | Wasserstein():
             return numpy.ones_like(q), -numpy.ones_like(p)
+        case Relativistic():
+            return sigmoid(q - p), -sigmoid(q - p)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=named)
@@ -99,7 +117,7 @@ def test_gradients_by_the_logits_equal_the_derivatives(objective, player, slopes
 
 # Slopes: what one backward pass for both players needs
 
-WITH_RATIO = [NonSaturating(), Minimax(), Wasserstein()]
+WITH_RATIO = [NonSaturating(), Minimax(), Wasserstein(), Relativistic()]
 
 
 @pytest.mark.parametrize("objective", WITH_RATIO, ids=named)
@@ -132,7 +150,16 @@ def test_an_objective_whose_critic_may_have_no_slope_declares_none(objective):
     assert objective.slopes(torch.tensor(ON_Q), torch.tensor(ON_P)) is None
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES, ids=named)
+def test_a_relativistic_critic_ignores_a_constant_added_to_every_logit():
+    q, p = torch.tensor(ON_Q), torch.tensor(ON_P)
+    shifted = Relativistic().critic(q + 3, p + 3), Relativistic().generator(q + 3, p + 3)
+    assert [loss.item() for loss in shifted] == pytest.approx(
+        [Relativistic().critic(q, p).item(), Relativistic().generator(q, p).item()], rel=1e-14
+    )
+    assert Relativistic().accuracies(q, p)["pair_accuracy"].item() == pytest.approx(sigmoid(ON_Q - ON_P).mean())
+
+
+@pytest.mark.parametrize("objective", [objective for objective in OBJECTIVES if objective != Relativistic()], ids=named)
 def test_sides_of_unequal_length_are_averaged_each_by_itself(objective):
     q, p = ON_Q[:10], ON_P[:31]
     found = objective.critic(torch.tensor(q), torch.tensor(p)).item()
@@ -157,6 +184,7 @@ def test_swapping_the_sides_swaps_the_losses(objective):
         (LeastSquares(), 0.5, 0.5),
         (Hinge(), 2.0, 0.0),
         (Wasserstein(), 0.0, 0.0),
+        (Relativistic(), math.log(2), math.log(2)),
     ],
     ids=lambda value: named(value) if isinstance(value, Objective) else None,
 )

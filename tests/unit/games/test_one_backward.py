@@ -26,6 +26,7 @@ from genzoo.games import (
     LeastSquares,
     Minimax,
     NonSaturating,
+    Relativistic,
     Schedule,
     Wasserstein,
 )
@@ -35,7 +36,7 @@ from genzoo.randomness import reseed
 
 TOY = {"dataset": ToyMixture(), "architecture": ToyNetworks()}
 IMAGES = {"dataset": ToyImages(), "architecture": ToyImageNetworks()}
-WITH_RATIO = [NonSaturating(), Minimax(), Wasserstein()]
+WITH_RATIO = [NonSaturating(), Minimax(), Wasserstein(), Relativistic()]
 
 
 def trainer_of(game, *, dataset, architecture, seed=5, **training):

@@ -23,7 +23,8 @@ from genzoo.data.dataset import random_split
 from genzoo.evaluation import forward_macs
 from genzoo.host.discovery import registry
 from genzoo.nn import Decoder
-from genzoo.types import Batch, DataSpec, Split
+from genzoo.training.batches import map_tensors
+from genzoo.types import DataSpec, Split
 from genzoo_bench import benchmark, measuring
 from genzoo_bench.benchmark import _start
 from genzoo_bench.eager_alternating import EagerAlternating
@@ -330,7 +331,7 @@ def exact(model, recipe="mixture25", **overrides):
     trainer.networks.double()
     trainer.build_optimizers()
     single = trainer.stream.batch
-    trainer.stream.batch = lambda step: Batch(*(part if part is None else part.double() for part in single(step)))
+    trainer.stream.batch = lambda step: map_tensors(torch.Tensor.double, single(step))
     return trainer
 
 

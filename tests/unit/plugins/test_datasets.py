@@ -11,11 +11,13 @@ from PIL import Image
 from published import prepare_all, publishing
 
 from genzoo import UnreadableError
-from genzoo.data import prepared
+from genzoo.data import as_input, prepared
 from genzoo_data.celeba64 import CelebA64
 from genzoo_data.cifar10 import CIFAR10
+from genzoo_data.digits import Digits
 from genzoo_data.folder import Folder
 from genzoo_data.imagenet64 import ImageNet64
+from genzoo_data.mixture import Mixture25
 from genzoo_data.svhn import SVHN
 from genzoo_data.tinyimagenet200 import TinyImageNet200
 
@@ -221,3 +223,23 @@ def test_attributes_that_do_not_fit_the_images_are_refused(tmp_path):
     (tmp_path / "list_attr_celeba.txt").write_text("\n".join([lines[0], "Smiling", *lines[2:]]))
     with pytest.raises(UnreadableError, match="forty attributes"):
         CelebA64().contents(tmp_path)
+
+
+# Grey levels
+
+
+def test_digits_have_all_of_their_levels_and_no_other_value():
+    levels = Digits().spec.levels
+    x = torch.cat([split.x for split in Digits().load(None)])
+    of_rows = as_input(x).mul(levels - 1).round()
+    assert sorted(of_rows.unique().tolist()) == list(range(17))
+    assert torch.equal(of_rows.div(levels - 1).mul(255).round().to(torch.uint8), x)
+
+
+@pytest.mark.parametrize("dataset", [CIFAR10(), SVHN(), CelebA64(), ImageNet64(), TinyImageNet200(), Folder()])
+def test_images_of_files_have_as_many_levels_as_a_byte(dataset):
+    assert dataset.spec.levels == 256
+
+
+def test_vectors_have_no_levels():
+    assert Mixture25().spec.levels is None

@@ -1,5 +1,6 @@
 """Metrics on models whose scores are known beforehand."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy
@@ -35,10 +36,24 @@ def sampler(points, spec=None):
     return Sampler(**vars(plain), points=torch.as_tensor(points, dtype=torch.float32))
 
 
+def modes_scores(points, spec=None, **settings):
+    split = DATA.load(None).test
+    scores = Modes(**settings).measure(sampler(points, spec), split, train=split, seed=0)
+    return {score.metric: score for score in scores}
+
+
 def modes(points, **settings):
-    scores = Modes(**settings).measure(sampler(points), DATA.load(None).test, train=DATA.load(None).test, seed=0)
-    assert [score.metric for score in scores] == ["modes", "modes/strict"]
-    return tuple(score.value for score in scores)
+    """Return the paper's count and the strict one."""
+    scores = modes_scores(points, **settings)
+    return scores["modes"].value, scores["modes/strict"].value
+
+
+def quality(points, **settings):
+    """Return the three headline scores and the smallest number of high-quality samples on a component."""
+    scores = modes_scores(points, **settings)
+    headlines = [name for name, score in scores.items() if score.headline]
+    assert headlines == ["modes/high-quality", "modes/counted", "modes/divergence"]
+    return tuple(scores[name].value for name in (*headlines, "modes/least"))
 
 
 def test_all_25_modes_are_covered_by_true_samples():
@@ -86,14 +101,58 @@ def test_modes_draws_as_many_samples_as_it_says():
 
 def test_modes_knows_any_mixture():
     spec = replace(DATA.spec, mixture=Mixture(means=((0.0, 0.0), (10.0, 0.0), (0.0, 10.0)), std=1.0))
-    found = Modes().measure(
-        sampler([[0.0, 2.9], [7.1, 0.0], [0.0, 13.1]], spec), DATA.load(None).test, train=DATA.load(None).test, seed=0
-    )
-    assert [score.value for score in found] == [3.0, 2.0]
+    scores = modes_scores([[0.0, 2.9], [7.1, 0.0], [0.0, 13.1]], spec)
+    assert (scores["modes"].value, scores["modes/strict"].value) == (3.0, 2.0)
 
 
 def test_samples_that_are_no_numbers_cover_nothing():
-    assert modes([[float("nan"), float("nan")]] * 4) == (0.0, 0.0)
+    nothing = [[float("nan"), float("nan")]] * 4
+    assert modes(nothing) == (0.0, 0.0)
+    assert quality(nothing) == (0.0, 0.0, math.log(2), 0.0)
+    assert quality([*nothing, [0.0, 0.0]])[0] == 1 / 5
+
+
+def test_true_samples_are_of_high_quality_and_spread_evenly():
+    share, counted, divergence, least = quality(DATA.load(None).test.x)
+    # the squared distance over σ² has two degrees of freedom: within 3 σ with probability 1 − exp(−9/2)
+    assert share == pytest.approx(1 - math.exp(-4.5), abs=5 * (0.011 / 10_000) ** 0.5)
+    assert counted == 25
+    # to second order the divergence is χ²/(8·samples), and χ² has 24 degrees of freedom: five standard deviations
+    assert divergence < (24 + 5 * 48**0.5) / (8 * 0.98 * 10_000)
+    assert least == pytest.approx(10_000 * share / 25, abs=5 * (10_000 / 25) ** 0.5)
+
+
+def test_uniform_noise_has_all_modes_of_the_lenient_count_and_loses_by_every_headline():
+    noise = torch.rand(10_000, 2, generator=torch.Generator().manual_seed(0)) * 10 - 5
+    share, counted, divergence, least = quality(noise)
+    real = quality(DATA.load(None).test.x)
+    assert modes(noise) == (25.0, 25.0)
+    expected = 25 * math.pi * 0.15**2 / 100  # the discs' part of the square: 1.8 %
+    assert share == pytest.approx(expected, abs=5 * (expected / 10_000) ** 0.5)
+    assert share < real[0] / 40
+    assert counted == 0 < real[1]  # about 7 samples on each, of 20
+    assert divergence > 10 * real[2]
+    assert least < 20 < real[3]
+
+
+def test_a_mode_is_counted_from_20_samples_of_10_000_on():
+    def points(of_last):
+        return [[-4.0, -4.0]] * (1000 - of_last) + [[4.0, 4.0]] * of_last
+
+    assert quality(points(2))[1] == 2
+    assert quality(points(1))[1] == 1
+    assert quality(points(1), samples=500)[1] == 1
+
+
+def test_the_divergence_of_a_histogram_from_the_uniform_one():
+    # all on one of 25: ½·ln(1/0.52) + ½·(ln(0.04/0.52)/25 + 24·ln(2)/25)
+    expected = (math.log(1 / 0.52) + math.log(0.04 / 0.52) / 25 + 24 * math.log(2) / 25) / 2
+    assert quality([[0.0, 0.0]] * 30) == (1.0, 1.0, pytest.approx(expected, rel=1e-12), 0.0)
+    assert quality([[x, y] for x in GRID for y in GRID] * 3) == (1.0, 25.0, pytest.approx(0, abs=1e-15), 3.0)
+    # samples of low quality change the share alone
+    smeared = [[x, y] for x in GRID for y in GRID] * 3 + [[1.0, 1.0]] * 25
+    assert quality(smeared) == (0.75, 25.0, pytest.approx(0, abs=1e-15), 3.0)
+    assert quality([[1.0, 1.0]])[2] == math.log(2)
 
 
 def test_an_identity_reconstructs_without_error():
@@ -155,6 +214,13 @@ def test_scores_carry_their_protocol():
         "covered": "any sample whose nearest mean it is",
     }
     assert by_name["modes/strict"]["covered"] == "any sample within 3 standard deviations"
+    assert by_name["modes/counted"] == common | {
+        "split": None,
+        "samples": 50,
+        "high quality": "within 3 standard deviations of a mean",
+        "counted": "at least 20 high-quality samples per 10,000",
+    }
+    assert by_name["modes/divergence"]["over"] == by_name["modes/least"]["over"] == "high-quality samples"
 
 
 def test_what_cannot_be_measured_is_said():

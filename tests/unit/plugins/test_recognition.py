@@ -7,6 +7,7 @@ import torch
 from models import HEADS, PETS, Doubled
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
+from toy_components import WithEncoder
 
 from genzoo import Networks, SettingsError
 from genzoo.data import as_input
@@ -42,6 +43,7 @@ class Copyist(Model):
 
 def copyist(dataset, stored, **settings):
     return Copyist(
+        game=WithEncoder(),
         networks=Networks(decoder=Doubled(), embedder=nn.Identity()),
         data=dataset.spec,
         prior=StandardNormal(),

@@ -7,11 +7,15 @@ from typing import ClassVar
 import numpy
 import pytest
 import torch
+from models import exact_model
 from torch import nn
-from trainers import changed, parameters_of, trainer_of
+from trainers import changed, job_of_request, parameters_of, trainer_of
 
+from genzoo import SettingsError
+from genzoo.games import StandardNormal
 from genzoo.nn import Architecture, Decoder, Encoder
-from genzoo.types import Batch, Code, DataSpec
+from genzoo.types import Batch, Code, DataSpec, Split
+from genzoo_metrics.density import ELBO, IWAE
 from genzoo_vae.vae import VAE
 
 
@@ -84,15 +88,20 @@ def expected_loss(game, architecture, data, x):
     return game.losses(game.build(architecture, data), batch, ("generator",))
 
 
+def log_likelihood(x):
+    """Return ln p(x) (N,) of the linear networks with σ = 0.5: x is N(b, W Wᵀ + σ² I)."""
+    w_map = LinearNetworks.w_map
+    covariance = w_map @ w_map.T + 0.25 * numpy.eye(3)
+    away = x - LinearNetworks.shift
+    mahalanobis = numpy.einsum("ni,ij,nj->n", away, numpy.linalg.inv(covariance), away)
+    return -0.5 * (mahalanobis + numpy.linalg.slogdet(covariance)[1] + 3 * math.log(2 * math.pi))
+
+
 def test_with_the_exact_posterior_the_elbo_is_the_log_likelihood():
     architecture = LinearNetworks(latent=2)
     assert numpy.abs(numpy.tril(architecture.w_map.T @ architecture.w_map, -1)).max() < 1e-15
-    covariance = architecture.w_map @ architecture.w_map.T + 0.25 * numpy.eye(3)
-    away = X - architecture.shift
-    mahalanobis = numpy.einsum("ni,ij,nj->n", away, numpy.linalg.inv(covariance), away)
-    likelihood = -0.5 * (mahalanobis + numpy.linalg.slogdet(covariance)[1] + 3 * math.log(2 * math.pi))
     found = expected_loss(VAE(sigma=0.5), architecture, R3, X).players["generator"].item()
-    assert found == pytest.approx(-likelihood.mean(), rel=1e-12)
+    assert found == pytest.approx(-log_likelihood(X).mean(), rel=1e-12)
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.25])
@@ -152,3 +161,77 @@ def test_vae_is_one_player_with_everything():
     before = parameters_of(trainer.networks)
     trainer.take_step()
     assert changed(trainer.networks, before) == {"encoder", "decoder"}
+
+
+def test_the_divergence_assumes_a_standard_normal_prior_so_that_any_other_is_refused():
+    with pytest.raises(SettingsError, match="the loss of vae assumes the prior standard-normal, and prior is uniform"):
+        job_of_request("vae", recipe="digits", overrides={"prior": "uniform"})
+
+
+# The weights p(x, z)/q(z|x)
+
+
+def linear_model(*, spoilt=0.0, data=R3, **game):
+    settings = VAE(sigma=0.5, **game)
+    networks = settings.build(LinearNetworks(latent=2, spoilt=spoilt), data).float()
+    return exact_model(game=settings, networks=networks, data=data)
+
+
+def score(metric, model, x, *, seed=0):
+    split = Split(torch.tensor(x, dtype=torch.float32))
+    (found,) = metric.measure(model, split, train=split, seed=seed)
+    return found
+
+
+def test_with_the_exact_posterior_every_weight_is_the_likelihood():
+    networks = VAE(sigma=0.5).build(LinearNetworks(latent=2), R3)
+    noise = numpy.random.default_rng(3).normal(size=(7, 2))
+    batch = Batch(x=torch.tensor(X), z=torch.zeros(7, 2), noise=torch.tensor(noise))
+    found = VAE(sigma=0.5, beta=7.0).log_weight(networks, batch, StandardNormal())
+    numpy.testing.assert_allclose(found.detach().numpy(), log_likelihood(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("metric", [ELBO(k=1), IWAE(k=1), IWAE(k=20)])
+def test_with_the_exact_posterior_every_bound_is_the_likelihood(metric):
+    found = score(metric, linear_model(), X)
+    assert found.value == pytest.approx(log_likelihood(X).mean(), rel=1e-5)
+    assert (found.metric, found.better) == (metric.name, "higher")
+    expected = {"rows": 7, "k": metric.k, "unit": "nats per row", "p(x|z)": "Gaussian, standard deviation 0.5"}
+    assert found.protocol == expected
+
+
+def test_the_bound_of_another_posterior_lacks_its_divergence_and_nears_the_likelihood_with_more_draws():
+    rows = numpy.tile(X, (150, 1))
+    exact, spoilt = LinearNetworks(latent=2), LinearNetworks(latent=2, spoilt=0.2)
+    means = [rows @ own.posterior_of[0].T + own.posterior_of[1] for own in (exact, spoilt)]
+    divergence = (0.5 * (means[1] - means[0]) ** 2 / numpy.exp(2 * exact.posterior_of[2])).sum(1)
+    likelihood = log_likelihood(rows).mean()
+    # ln w is linear in the noise with variance 2·divergence, so this is five standard errors of the mean
+    error = 5 * math.sqrt(2 * divergence.mean() / (len(rows) * 40))
+    elbo = score(ELBO(k=40), linear_model(spoilt=0.2), rows).value
+    assert elbo == pytest.approx(likelihood - divergence.mean(), abs=error)
+    bounds = [score(IWAE(k=k), linear_model(spoilt=0.2), rows).value for k in (1, 5, 40, 400)]
+    assert elbo < bounds[1] < bounds[2] < bounds[3] < likelihood
+    assert bounds[0] == pytest.approx(elbo, abs=5 * math.sqrt(2 * divergence.mean() / len(rows)))
+    assert likelihood - bounds[3] < 0.1 * divergence.mean()
+
+
+def test_a_bound_of_unit_data_names_its_likelihood_and_only_the_first_rows_count():
+    unit = DataSpec(shape=(3,), support="unit")
+    x = numpy.random.default_rng(1).uniform(size=(6, 3))
+    found = score(IWAE(rows=4), linear_model(data=unit), x)
+    assert (found.protocol["p(x|z)"], found.protocol["rows"], found.protocol["k"]) == ("Bernoulli on [0, 1]", 4, 50)
+    assert found.value == score(IWAE(), linear_model(data=unit), x[:4]).value
+    assert score(ELBO(), linear_model(data=unit), x).value < score(IWAE(), linear_model(data=unit), x).value
+
+
+@pytest.mark.parametrize("metric", [ELBO(), IWAE()])
+def test_models_without_densities_cannot_be_measured(metric):
+    assert metric.obstacle(linear_model()) is None
+    assert metric.obstacle(exact_model()) == "no density"
+
+
+@pytest.mark.parametrize("sizes", [{"k": 0}, {"rows": 0}])
+def test_a_bound_needs_a_draw_and_a_row(sizes):
+    with pytest.raises(ValueError, match="k and rows must be at least 1"):
+        IWAE(**sizes)

@@ -38,7 +38,7 @@ def stream_of(spec, *, ahead, seed=3):
 
 
 def equal(left, right):
-    return all((a is None and b is None) or torch.equal(a, b) for a, b in zip(left, right, strict=True))
+    return all(torch.equal(a, b) if torch.is_tensor(a) else a == b for a, b in zip(left, right, strict=True))
 
 
 @pytest.mark.parametrize("spec", [CLASSES, ATTRIBUTES, PLAIN], ids=["classes", "attributes", "plain"])

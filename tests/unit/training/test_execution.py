@@ -15,6 +15,7 @@ import genzoo
 from genzoo.errors import GenzooWarning, InterruptedRun, SettingsError
 from genzoo.storage.run_folder import Run
 from genzoo.training import execution
+from genzoo.training.batches import map_tensors
 from genzoo.training.devices import choose_device, choose_execution, choose_precision
 from genzoo.training.execution import Captured, arithmetic, compiled_or_not
 from genzoo.training.populations import Population
@@ -56,7 +57,7 @@ def doubled(trainer):
     trainer.networks.double()
     trainer.build_optimizers()
     single = trainer.stream.batch
-    trainer.stream.batch = lambda step: Batch(*(None if part is None else part.double() for part in single(step)))
+    trainer.stream.batch = lambda step: map_tensors(torch.Tensor.double, single(step))
     return trainer
 
 
@@ -543,9 +544,7 @@ def test_training_on_a_gpu_leaves_the_callers_arithmetic():
 def test_a_gpu_and_a_cpu_begin_with_the_same_losses():
     one, other = trainer_of("ali"), trainer_of("ali", device="cuda")
     batch = one.stream.batch(0)
-    found = other._step.gradients(
-        other.networks, Batch(*(None if part is None else part.cuda() for part in batch)), other.movers()
-    )
+    found = other._step.gradients(other.networks, map_tensors(torch.Tensor.cuda, batch), other.movers())
     expected = one._step.gradients(one.networks, batch, one.movers())
     for name, value in expected[0].players.items():
         assert found[0].players[name].item() == pytest.approx(value.item(), rel=1e-5)

@@ -1,0 +1,27 @@
+"""The densities p(x|z) that VAEs offer: Bernoulli for unit support, and a Gaussian for real support."""
+
+from math import log, pi
+
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from genzoo import Networks
+from genzoo.nn import at_least_float32
+from genzoo.types import Batch, DataSpec
+
+
+def misfit(networks: Networks, batch: Batch, z: Tensor, *, sigma: float) -> Tensor:
+    """Return −log p(x|z) (N,) of the batch's x for `z` (N, latent); `sigma` is the Gaussian's standard deviation."""
+    assert networks.decoder is not None
+    logits = at_least_float32(networks.decode_logits(z, batch.y))
+    if networks.decoder.support == "unit":
+        of_numbers = binary_cross_entropy_with_logits(logits, batch.x, reduction="none")
+    else:
+        # −log N(x; logits, σ²) for every number of x; the decoder's logits are its mean.
+        of_numbers = ((batch.x - logits) / sigma).square() / 2 + log(sigma) + log(2 * pi) / 2
+    return of_numbers.flatten(1).sum(1)
+
+
+def name_of_likelihood(data: DataSpec, *, sigma: float) -> str:
+    """Return what p(x|z) is, for the protocol of a score."""
+    return "Bernoulli on [0, 1]" if data.support == "unit" else f"Gaussian, standard deviation {sigma:g}"

@@ -1,0 +1,45 @@
+"""Pictures: where the images of a grid lie, and what a scatter plot says of points beyond its frame."""
+
+import pytest
+import torch
+from contents import pixels
+from matplotlib.axes import Axes
+
+from genzoo.evaluation.pictures import Panel, save_grid, save_panels
+
+SIDE, GAP, SEAM, GREY = 64, 12, 2, 128
+
+
+def test_groups_of_a_grid_are_set_apart_on_grey(tmp_path):
+    levels = [20 * number for number in range(12)]
+    images = torch.tensor(levels)[:, None, None, None].expand(-1, 1, 16, 16) / 255
+    save_grid(tmp_path / "a.png", images, columns=6, group=3)
+    grid = pixels(tmp_path / "a.png")[..., 1]
+    for row in range(2):
+        expected = []
+        for column in range(6):
+            expected += [GREY] * (SEAM if column % 3 else GAP) + [levels[6 * row + column]] * SIDE
+        assert grid[GAP + row * (SIDE + GAP)].tolist() == [*expected, *[GREY] * GAP]
+    assert grid.shape[0] == 2 * SIDE + 3 * GAP
+    assert (grid[GAP + SIDE : 2 * GAP + SIDE] == GREY).all()
+
+
+@pytest.mark.parametrize(("width", "factor"), [(8, 8), (28, 3), (32, 2), (64, 1), (100, 1)])
+def test_images_are_magnified_by_whole_factors_to_at_least_64_pixels(tmp_path, width, factor):
+    images = torch.rand(2, 3, 5, width)
+    save_grid(tmp_path / "a.png", images, columns=2)
+    grid = pixels(tmp_path / "a.png")
+    assert grid.shape == (5 * factor + 2 * GAP, 2 * width * factor + 3 * GAP, 3)
+    first = grid[GAP : GAP + 5 * factor : factor, GAP : GAP + width * factor : factor]
+    assert abs(torch.tensor(first).permute(2, 0, 1) / 255 - images[0]).max() <= 0.51 / 255
+
+
+def test_a_scatter_plot_says_how_many_points_lie_outside(tmp_path, monkeypatch):
+    titles = []
+    draw = Axes.set
+    monkeypatch.setattr(Axes, "set", lambda axes, **how: (titles.append(how["title"]), draw(axes, **how)))
+    inside = torch.rand(100, 2)
+    outside = inside.clone()
+    outside[:30, 1] = -7
+    save_panels(tmp_path / "a.png", [Panel("near", inside, None, 4), Panel("far", outside, None, 4)])
+    assert titles == ["near", "far\n(30% outside)"]
