@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from genzoo import SettingsError
-from genzoo.data import as_input
+from genzoo.data import as_input, labelled_part
 from genzoo.evaluation import Model
 from genzoo.types import DataSpec, Split
 
@@ -57,6 +57,7 @@ class Classifier:
     def protocol(self, split: Split) -> dict[str, Any]:
         """Return how it was fitted, and its accuracy on a split, for the protocol of a score."""
         fitted = f"{_EPOCHS} epochs on {self.rows} training rows, seed {_SEED}"
+        split = labelled_part(split)
         if split.labels is None:
             return {"classifier": fitted, "classifier accuracy": None}
         accuracy = (self.predict(as_input(split.x)) == split.labels).double().mean().item()
@@ -81,8 +82,8 @@ def classifier_of(train: Split, data: DataSpec) -> Classifier:
     """Return the classifier fitted on the labelled rows of the training split."""
     if train.labels is None:
         raise SettingsError("the training split has no labels, and a classifier needs them")
-    labelled = train.labels >= 0  # the label of a row is −1 where it is hidden
-    x, labels = train.x[labelled], train.labels[labelled]
+    x, labels = labelled_part(train)
+    assert labels is not None
     chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(_SEED))[:_MOST_ROWS].sort().values
     x, labels = x[chosen].contiguous(), labels[chosen].contiguous()
     key = hashlib.sha256(x.numpy().tobytes() + labels.numpy().tobytes()).hexdigest()

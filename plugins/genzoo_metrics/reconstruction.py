@@ -48,7 +48,9 @@ class Reconstruction(Metric):
         if classifier.obstacle(model) or split.labels is None or train.labels is None:
             return []
         fitted = classifier.classifier_of(train, model.data)
-        share = (fitted.predict(reconstructions) == split.labels).double().mean().item()
-        protocol = {"rows": len(split.x), "code": "sampled", "class": "the label of x"} | fitted.protocol(split)
+        labelled = split.labels >= 0  # the label of a row is −1 where it is hidden
+        right = (fitted.predict(reconstructions) == split.labels)[labelled]
+        share = right.double().mean().item()
+        protocol = {"rows": len(right), "code": "sampled", "class": "the label of x"} | fitted.protocol(split)
         name = "reconstruction/same-class"
         return [Score(metric=name, value=share, protocol=protocol, better="higher", headline=True)]

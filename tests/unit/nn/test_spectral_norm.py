@@ -11,8 +11,9 @@ from toy_components import TRAINING, ToyNetworks, WithEncoder
 from trainers import doubled, equal, state_of, trainer_of
 
 from genzoo.evaluation.cards import network_card
+from genzoo.games import ZeroCentred
 from genzoo.nn import Conv, Linear, ReLU, TableCritic, TableDecoder, TransposedConv
-from genzoo.nn.layers import normalise_spectrally
+from genzoo.nn.layers import SpectralNorm, normalise_spectrally
 from genzoo.nn.table_modules import build
 from genzoo.training.populations import Population
 
@@ -170,6 +171,35 @@ def test_looking_at_the_networks_does_not_move_the_estimate():
     before = state_of(networks)
     networks.decode(torch.zeros(3, 2))
     assert equal(before, state_of(networks))
+
+
+def test_showing_averaged_weights_moves_neither_weights_nor_estimate():
+    averaged = trainer_of(WithEncoder(), architecture=Normed(), training=replace(TRAINING, averaging=0.9))
+    for _ in range(3):
+        averaged.take_step()
+    before = state_of(averaged.networks)
+    with averaged.weights_to_show() as networks:
+        assert not equal(before, state_of(networks))
+    assert equal(before, state_of(averaged.networks))
+
+
+def test_the_normalised_weight_has_the_derivatives_of_finite_differences():
+    torch.manual_seed(2)
+    weight = torch.randn(3, 2, 2, dtype=torch.float64, requires_grad=True)
+    norm = SpectralNorm(weight, dim=1).eval()
+    assert torch.autograd.gradcheck(norm, weight)
+    assert torch.autograd.gradgradcheck(norm, weight)
+
+
+def test_a_penalty_is_differentiated_through_the_norm():
+    penalised = trainer_of(WithEncoder(penalty=ZeroCentred(weight=10)), architecture=Normed())
+    plain = trainer_of(WithEncoder(), architecture=Normed())
+    gradients = []
+    for each in (penalised, plain):
+        each = doubled(each)
+        gradients.append(each.gradient_rule(each.networks, each._batch_of(0), each.players)[1]["critic"])
+    assert all(gradient.isfinite().all() for gradient in gradients[0])
+    assert any(not torch.allclose(left, right) for left, right in zip(*gradients, strict=True))
 
 
 def test_every_replica_of_a_population_is_the_training_it_would_be_alone():

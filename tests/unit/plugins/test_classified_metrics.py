@@ -133,6 +133,16 @@ def test_rows_whose_label_is_hidden_do_not_matter():
     assert first.protocol(DIGITS.test)["classifier"] == "30 epochs on 100 training rows, seed 0"
 
 
+def test_rows_of_the_measured_split_whose_label_is_hidden_do_not_count():
+    few = Split(DIGITS.train.x, torch.where(torch.arange(len(DIGITS.train.x)) < 100, DIGITS.train.labels, -1))
+    alone = Split(few.x[:100], few.labels[:100])
+    scores = [
+        Reconstruction().measure(identity_model(SPEC), split, train=DIGITS.train, seed=0)[-1] for split in (few, alone)
+    ]
+    assert scores[0] == scores[1]
+    assert scores[0].protocol["rows"] == 100
+
+
 def test_a_training_split_without_labels_is_refused():
     with pytest.raises(SettingsError, match="training split has no labels"):
         classifier.classifier_of(Split(DIGITS.train.x), SPEC)

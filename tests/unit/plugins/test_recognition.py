@@ -11,6 +11,7 @@ from toy_components import WithEncoder
 
 from genzoo import Networks, SettingsError
 from genzoo.data import as_input
+from genzoo.data.labels import with_few_labels
 from genzoo.evaluation import Model
 from genzoo.evaluation.metrics import evaluate_model
 from genzoo.games import StandardNormal
@@ -111,6 +112,18 @@ def test_the_score_of_real_digits_is_scikit_learns_own(split, neighbours):
     assert 0.95 < expected < 1
     if neighbours == 1:  # a training row is its own nearest neighbour
         assert found["recognition"] == 1.0
+
+
+def test_rows_whose_labels_are_hidden_neither_fit_nor_count():
+    splits = Digits().load(None)
+    few = splits._replace(train=with_few_labels(splits.train, Digits().spec, labels=200, seed=0))
+    model = copyist(Digits(), splits.test)
+    scores = Recognition().measure(model, few.test, train=few.train, seed=0)
+    part = few.train.labels >= 0
+    alone = Split(few.train.x[part], few.train.labels[part])
+    assert scores == Recognition().measure(model, few.test, train=alone, seed=0)
+    assert scores[0].protocol["fitted"] == "on 200 training rows"
+    assert Recognition().measure(model, few.train, train=few.train, seed=0)[1].protocol["rows"] == 200
 
 
 def test_recognition_carries_its_protocol():

@@ -79,7 +79,7 @@ def same(one, other):
 # Compiled
 
 
-def assert_compiled_is_eager(model, *, recipe="mixture25", steps=4, **overrides):
+def assert_compiled_is_eager(model, *, recipe="mixture25-paper", steps=4, **overrides):
     compiled = trainer_of(model, how="compiled", recipe=recipe, **overrides)
     eager = trainer_of(model, recipe=recipe, **overrides)
     # batches of 8 and 8 and 4 rows: the last of an epoch is compiled again
@@ -102,9 +102,9 @@ def test_a_compiled_step_is_the_eager_one_to_rounding():
 @pytest.mark.parametrize(
     ("model", "recipe", "overrides"),
     [
-        ("vae", "mixture25", {}),
-        ("gan", "mixture25", {"game.objective": "hinge"}),
-        ("ali", "mixture25", {"game.schedule": "alternating"}),
+        ("vae", "mixture25-paper", {}),
+        ("gan", "mixture25-paper", {"game.objective": "hinge"}),
+        ("ali", "mixture25-paper", {"game.schedule": "alternating"}),
         ("conditional-ali", "digits", {"architecture.dropout": 0}),
     ],
     ids=["vae", "hinge", "alternating", "conditional-digits"],
@@ -385,10 +385,11 @@ def gpu(test):
 
 
 CASES = [
+    ("ali", "mixture25-paper", {}),
     ("ali", "mixture25", {}),
-    ("gan", "mixture25", {"game.objective": "hinge"}),
-    ("vae", "mixture25", {"training.averaging": 0.5}),
-    ("wgan-gp", "mixture25", {"game.schedule.critic_steps": 2}),
+    ("gan", "mixture25-paper", {"game.objective": "hinge"}),
+    ("vae", "mixture25-paper", {"training.averaging": 0.5}),
+    ("wgan-gp", "mixture25-paper", {"game.schedule.critic_steps": 2}),
     ("ali", "digits", {"architecture.dropout": 0.5}),
     ("conditional-ali", "digits", {"architecture.dropout": 0.2, "game.schedule": "alternating"}),
 ]
@@ -433,7 +434,7 @@ def test_what_a_captured_step_draws_is_a_function_of_seed_and_step():
 @gpu
 def test_a_captured_trainer_goes_on_from_a_restored_state():
     captured, eager = (
-        on_gpu("ali", "mixture25", {"training.averaging": 0.5}, how=how) for how in ("captured", "eager")
+        on_gpu("ali", "mixture25-paper", {"training.averaging": 0.5}, how=how) for how in ("captured", "eager")
     )
     advanced(eager, 5)
     advanced(captured, STEPS)
@@ -448,9 +449,9 @@ def test_a_captured_trainer_goes_on_from_a_restored_state():
 
 @gpu
 def test_the_losses_of_a_replayed_step_are_the_callers_to_keep():
-    trainer = on_gpu("ali", "mixture25", {}, how="captured")
+    trainer = on_gpu("ali", "mixture25-paper", {}, how="captured")
     kept = [trainer.take_step() for _ in range(STEPS)]
-    again = on_gpu("ali", "mixture25", {}, how="eager")
+    again = on_gpu("ali", "mixture25-paper", {}, how="eager")
     for losses in kept:
         expected = again.take_step()
         for name, value in expected.players.items():
@@ -475,9 +476,9 @@ def test_between_two_log_entries_the_host_waits_for_nothing(how, model, recipe, 
 
 
 @gpu
-@pytest.mark.parametrize(("model", "recipe"), [("ali", "mixture25"), ("vae", "mixture25"), ("gan", "digits")])
+@pytest.mark.parametrize(("model", "recipe"), [("ali", "mixture25-paper"), ("vae", "mixture25-paper"), ("gan", "digits")])
 def test_a_captured_population_is_its_trainings_alone(model, recipe):
-    overrides = {} if recipe == "mixture25" else {"architecture.dropout": 0}
+    overrides = {} if recipe == "mixture25-paper" else {"architecture.dropout": 0}
     together, alone = ([on_gpu(model, recipe, overrides, how="captured", seed=seed) for seed in range(3)] for _ in "ab")
     population = Population(together)
     assert population.obstacle() is None
@@ -519,7 +520,7 @@ def test_a_game_that_waits_for_the_device_is_not_captured_and_has_the_eager_numb
 @gpu
 @pytest.mark.parametrize("how", ["captured", "eager"])
 def test_on_a_gpu_a_fault_is_found_at_its_step(how):
-    trainer = on_gpu("ali", "mixture25", {}, how=how)
+    trainer = on_gpu("ali", "mixture25-paper", {}, how=how)
     advanced(trainer, STEPS)
     with torch.no_grad():
         trainer.networks.critic.joint.layers[1][0].weight[3, 4] = float("nan")
@@ -534,7 +535,7 @@ def test_training_on_a_gpu_leaves_the_callers_arithmetic():
     before = products.fp32_precision
     products.fp32_precision = "tf32"
     try:
-        on_gpu("ali", "mixture25", {}, how="captured").take_step()
+        on_gpu("ali", "mixture25-paper", {}, how="captured").take_step()
         assert products.fp32_precision == "tf32"
     finally:
         products.fp32_precision = before

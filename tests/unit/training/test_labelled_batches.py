@@ -62,7 +62,8 @@ def test_rows_as_they_fall_are_those_of_a_stream_with_all_labels_and_say_which_m
     plain, few = stream(few_labels=False), stream()
     for step in range(9):
         batch = few.batch(step)
-        assert same(batch[:3], plain.batch(step)[:3])
+        expected = plain.batch(step)
+        assert all(torch.equal(getattr(batch, part), getattr(expected, part)) for part in ("x", "z", "noise"))
         assert batch.labelled.dtype == torch.bool
         assert batch.labelled.tolist() == [row in USABLE for row in rows_of(batch)]
         assert torch.equal(batch.y.sum(1), batch.labelled.float())

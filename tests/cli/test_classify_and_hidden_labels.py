@@ -1,14 +1,18 @@
 """Few labels and class predictions, from the command line: what a run with hidden labels may know, and `classify`."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from toy_components import Classifier, ToyImageNetworks, ToyImages, ToyMixture, toy_registry
 
 import genzoo
+from genzoo.comparison import baselines
 from genzoo.data.labels import with_few_labels
+from genzoo.evaluation.metrics import evaluate_model
 from genzoo.host.discovery import registry
+from genzoo.runs import TrainingRequest
 from genzoo.types import Split
 
 MIXTURE = {
@@ -112,6 +116,35 @@ def test_the_score_says_labels_and_draw_and_resuming_ends_as_if_never_stopped(tm
     assert score["protocol"]["labels"] == 18
     assert score["protocol"]["label_seed"] == 7
     assert score["protocol"]["split"] == "test"
+
+
+def test_a_comparison_gives_a_metric_the_labels_of_the_contestant_it_measures(tmp_path, monkeypatch):
+    seen = []
+
+    def measured(model, splits, metrics, **settings):
+        seen.append((splits.train.labels >= 0).sum().item())
+        return evaluate_model(model, splits, metrics, **settings)
+
+    monkeypatch.setattr(baselines, "evaluate_model", measured)
+    few = TrainingRequest(model="gan", overrides={"training.labels": 25})
+    with ThreadPoolExecutor(1) as executor:
+        compared = genzoo.compare(
+            {"few": few, "all": "gan"},
+            recipe="mixture25",
+            steps=1,
+            overrides={"dataset.rows": 500, "dataset.held_out_rows": 2000},
+            report=tmp_path / "compared",
+            device="cpu",
+            executor=executor,
+        )
+    labels = [baseline.label for baseline in compared.results.baselines]
+    assert dict(zip(labels, seen, strict=True)) == {
+        "held-out samples": 25,
+        "noise": 25,
+        "Gaussian": 25,
+        "few, untrained": 25,
+        "all, untrained": 500,
+    }
 
 
 @pytest.fixture
