@@ -41,6 +41,11 @@ def genzoo_metrics() -> list[lazy]:
         lazy("cycle", "genzoo_metrics.latent:Cycle", "squared error of z → x → z beside that of shuffled pairs"),
         lazy("posterior-width", "genzoo_metrics.latent:PosteriorWidth", "standard deviation of z given x"),
         lazy(
+            "probe",
+            "genzoo_metrics.probe:Probe",
+            "test error of simple classifiers on the encoder's features; only where it is named",
+        ),
+        lazy(
             "nearest-neighbour",
             "genzoo_metrics.memorization:NearestNeighbour",
             "distance of samples to the training data, over that of held-out data",
