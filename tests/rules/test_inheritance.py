@@ -19,8 +19,8 @@ MODULES = [
 ]
 MADE_TO_BE_OVERRIDDEN = {"Callback", "StopOnSignal"}
 """Whose methods are hooks: each does nothing, or is called by the one that overrides it."""
-EXCEPTIONS = {"HeldOut": {"sample"}}
-"""`HeldOut` stands in the place of a model, of which metrics ask samples alone."""
+EXCEPTIONS = {"Sampler": {"sample"}}
+"""`Sampler` stands in the place of a model, of which metrics ask samples alone."""
 
 
 def is_ours(kind):
