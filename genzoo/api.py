@@ -97,7 +97,8 @@ def evaluate(
     """Measure a run's model, add the scores to its evaluation.json and return them.
 
     Each score is `{metric, value, step, protocol}`, its value None where it is not finite. Without `metrics`, every
-    installed metric that can measure this model is used; a named one that cannot raises `SettingsError`.
+    installed metric that can measure this model and is measured by default is used; a named one that cannot raises
+    `SettingsError`.
     """
     target = Run.at(run)
     for name in metrics:

@@ -39,7 +39,7 @@ def evaluate_command(
 ) -> None:
     """Measure RUN's model and add the scores to its evaluation.json.
 
-    Without --metric, every installed metric that can measure the model is used.
+    Without --metric, every installed metric that can measure the model in short time is used.
     """
     scores = api.evaluate(run, metrics=metrics, split=split, seed=seed, raw=raw, device=device, data=data)
     if as_json:

@@ -35,6 +35,8 @@ class Metric(Component):
     kind: ClassVar[str] = "metrics"
     measures_held_out: ClassVar[bool] = False
     """Whether it measures samples only, so that held-out rows can be measured in their place."""
+    by_default: ClassVar[bool] = True
+    """Whether it is measured wherever no metric is named, as after a training; False for one that takes long."""
 
     @abstractmethod
     def obstacle(self, model: Model) -> str | None:

@@ -141,6 +141,13 @@ class Model:
         ]
         return torch.cat([self._checked_logits(answer) for answer in answers])
 
+    def features(self, x: Tensor, *, y: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the encoder's activations (N, …) of `x` (N, *shape) by name, input side first, if it names any."""
+        self.require("encoder")
+        self._check_condition(y, len(x))
+        parts = [self._features(part, part_y) for part, part_y in self._in_parts(x, y)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
     def reconstruct(self, x: Tensor, *, y: Tensor | None = None, seed: int = 0) -> Tensor:
         """Return the decoder's x (N, *shape) for sampled codes of `x` (N, *shape)."""
         self.require("decoder")
@@ -241,6 +248,11 @@ class Model:
     def _classify(self, x: Tensor, noise: Tensor) -> Tensor | None:
         with self._inference():
             return self.game.classify(self.networks, x, noise)
+
+    @torch.no_grad()
+    def _features(self, x: Tensor, y: Tensor | None) -> dict[str, Tensor]:
+        with self._inference():
+            return self.networks.features(x, y)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:

@@ -55,16 +55,21 @@ def selection_seed(seed: int) -> int:
 
 
 def applicable_metrics(model: Model) -> list[Metric]:
-    """Return every installed metric that can measure the model."""
+    """Return every installed metric that can measure the model and is measured by default."""
     return [metric for metric, obstacle in metrics_with_obstacles(model) if obstacle is None]
 
 
 def metrics_with_obstacles(model: Model) -> list[tuple[Metric, str | None]]:
-    """Return every installed metric with the reason why it cannot measure the model, or None; warn of broken ones."""
+    """Return every metric that is measured by default, with the reason why it cannot measure the model, or None.
+
+    A broken metric is left out with a warning.
+    """
     pairs = []
     for entry in registry().of("metrics"):
         try:
             metric = metric_called(entry.qualified)
+            if not metric.by_default:
+                continue
             with plugin_errors(f"{entry} failed", removal(entry.plugin.distribution)):
                 pairs.append((metric, metric.obstacle(model)))
         except GenzooError as error:

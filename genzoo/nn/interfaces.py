@@ -198,6 +198,10 @@ class Networks(nn.Module):
         """Return the decoder's x (N, *shape) for `z` (N, latent); `y` as in `encode`."""
         return _present(self.decoder, "decoder")(z, self._condition(y))  # type: ignore[no-any-return]
 
+    def features(self, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the encoder's activations (N, …) of `x` (N, *shape) by name, input side first; `y` as in `encode`."""
+        return _present(self.encoder, "encoder").features(x, self._condition(y))
+
     def decode_logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return what `decode` returns, (N, *shape), before the output nonlinearity."""
         return _present(self.decoder, "decoder").logits(z, self._condition(y))

@@ -42,11 +42,21 @@ def genzoo_metrics() -> list[lazy]:
             "genzoo_metrics.classification:Classification",
             "share of rows whose class is predicted wrongly",
         ),
+        lazy(
+            "fidelity",
+            "genzoo_metrics.fidelity:Fidelity",
+            "FID, KID, inception score, precision and recall by torch-fidelity; only where it is named",
+        ),
         lazy("latent-match", "genzoo_metrics.latent:LatentMatch", "distance of the codes of data from the prior"),
         lazy("cycle", "genzoo_metrics.latent:Cycle", "squared error of z → x → z beside that of shuffled pairs"),
         lazy("posterior-width", "genzoo_metrics.latent:PosteriorWidth", "standard deviation of z given x"),
         lazy("elbo", "genzoo_metrics.density:ELBO", "evidence lower bound of ln p(x), in nats per row"),
         lazy("iwae", "genzoo_metrics.density:IWAE", "tighter bound of ln p(x) from k weighted draws of z"),
+        lazy(
+            "probe",
+            "genzoo_metrics.probe:Probe",
+            "test error of simple classifiers on the encoder's features; only where it is named",
+        ),
         lazy(
             "nearest-neighbour",
             "genzoo_metrics.memorization:NearestNeighbour",

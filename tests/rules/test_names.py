@@ -24,7 +24,18 @@ OFFERS = [
 ]
 CLASSES = {entry.offer.target.partition(":")[2] for entry in OFFERS if entry.kind not in ("recipes", "commands")}
 
-ENGLISH = {"folder", "digits", "modes", "reconstruction", "recognition", "cycle", "coverage", "bench"}
+ENGLISH = {
+    "folder",
+    "digits",
+    "modes",
+    "reconstruction",
+    "recognition",
+    "cycle",
+    "coverage",
+    "fidelity",
+    "probe",
+    "bench",
+}
 """Names that are words of English as well: alone, they do not name what a plugin offers."""
 NAMES = sorted({entry.name for entry in OFFERS} - ENGLISH) + PLUGINS
 

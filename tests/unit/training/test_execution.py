@@ -476,7 +476,9 @@ def test_between_two_log_entries_the_host_waits_for_nothing(how, model, recipe, 
 
 
 @gpu
-@pytest.mark.parametrize(("model", "recipe"), [("ali", "mixture25-paper"), ("vae", "mixture25-paper"), ("gan", "digits")])
+@pytest.mark.parametrize(
+    ("model", "recipe"), [("ali", "mixture25-paper"), ("vae", "mixture25-paper"), ("gan", "digits")]
+)
 def test_a_captured_population_is_its_trainings_alone(model, recipe):
     overrides = {} if recipe == "mixture25-paper" else {"architecture.dropout": 0}
     together, alone = ([on_gpu(model, recipe, overrides, how="captured", seed=seed) for seed in range(3)] for _ in "ab")
