@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from genzoo.types import DataSpec
 
 _FEW = 1000
-_WARM_UP = 5
+_STEPS_UNTIMED = 5
 _STEPS_TIMED = 20
 _LEAST_SECONDS, _MOST_SECONDS = 1.0, 10.0
 
@@ -25,7 +25,7 @@ class FirstSteps:
 
     def __init__(self, *, step: int, steps: int) -> None:
         self._steps = steps
-        self._first = step + _WARM_UP
+        self._first = step + _STEPS_UNTIMED
         self._began: tuple[int, float] | None = None
         self._is_over = False
 
