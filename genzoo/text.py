@@ -1,4 +1,4 @@
-"""Text for messages and records: errors in one line, printable text, suggestions, and the time."""
+"""Text for messages and records: errors in one line, printable text, suggestions, and times."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -39,3 +39,12 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
 def now() -> str:
     """Return the present time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def duration(seconds: float) -> str:
+    """Return a rough duration in the largest fitting unit: 40 s, 12 min, 3.5 h, 2.1 days."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.1f} days"

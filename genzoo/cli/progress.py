@@ -37,6 +37,10 @@ class Lines(StopOnSignal):
         if step:
             status(f"going on from step {step:,}" if step < steps else f"all {steps:,} steps are taken already")
 
+    def on_note(self, text: str) -> None:
+        """Write the line."""
+        status(text)
+
     def on_log(self, entry: dict[str, Any]) -> None:
         """Write a line, unless the last one is recent."""
         tell_warnings(entry)
@@ -70,6 +74,10 @@ class Bar(StopOnSignal):
         self._steps = steps
         self._progress.start()
         self._task = self._progress.add_task("", total=steps, completed=step, numbers="")
+
+    def on_note(self, text: str) -> None:
+        """Write the line above the bar."""
+        status(text)
 
     def on_step(self, step: int) -> None:
         """Move the bar."""

@@ -12,6 +12,9 @@ class Callback:
     def on_start(self, run: "Run", step: int, steps: int) -> None:
         """Called when training begins at `step` of `steps`."""
 
+    def on_note(self, text: str) -> None:
+        """Called with a line on the training as a whole: that the data are few, or about how long it will take."""
+
     def on_step(self, step: int) -> None:
         """Called after every step; `step` steps have been taken."""
 

@@ -21,6 +21,7 @@ from genzoo.randomness import preserved
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.collapse import CollapseMonitor
 from genzoo.runs.intervals import due
+from genzoo.runs.notes import FirstSteps, note_of_few_rows
 from genzoo.storage import checkpoints, files
 from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.run_folder import Run
@@ -59,6 +60,7 @@ class Engine:
         self._data_spread = float(trainer.stream.first_images(500).std(0).mean()) or 1.0
         self._seconds_before = 0.0
         self._clock = Clock()
+        self._first_steps = FirstSteps(step=0, steps=self._training.steps)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a verified checkpoint."""
@@ -87,6 +89,11 @@ class Engine:
         """Start the clock, and drop the log entries of steps that will be taken again."""
         trainer = self.trainer
         self._callback.on_start(self.run, trainer.step, self._training.steps)
+        settings = trainer.settings
+        few = note_of_few_rows(len(self._splits.train.x), settings.dataset.spec, settings.game)
+        if few is not None and not self.is_done:
+            self._callback.on_note(few)
+        self._first_steps = FirstSteps(step=trainer.step, steps=self._training.steps)
         self._clock = Clock(step=trainer.step, seconds=self._seconds_before)
         if self._writes:
             self.run.rewind_log(trainer.step)
@@ -100,6 +107,9 @@ class Engine:
         """Log, draw, save and evaluate if due; raise `DivergedError` or `InterruptedRun` if the run ends here."""
         trainer, steps, signal = self.trainer, self._training.steps, requests.signal
         self._meter.add(losses)
+        estimate = self._first_steps.look(trainer.step, self._clock.seconds, trainer.wait)
+        if estimate is not None:
+            self._callback.on_note(estimate)
         self._do_what_is_due(trainer.step, requests, last=self.is_done)
         if signal and not self.is_done:
             trainer.ranks.barrier()  # if another rank ended first, the launcher would end the first rank while it saves

@@ -160,6 +160,11 @@ class Trainer:
             self.optimizers[name].step()
         return losses
 
+    def wait(self) -> None:
+        """Return when the device has done all steps taken."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     def count_step(self) -> None:
         """Count the step just taken, and update the weights' average."""
         self.step += 1

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -283,6 +284,17 @@ def test_training_ends_with_the_scores_and_two_commands_to_try(say):
     assert second.strip() == "genzoo evaluate mine"
     for command in (first, second):
         assert say(*command.split()[1:]).code == 0
+
+
+def test_a_training_tells_that_its_data_are_few_and_about_how_long_it_takes(say, monkeypatch):
+    monkeypatch.setattr("genzoo.runs.notes._LEAST_SECONDS", 0.0)
+    said = say("train", "gan", *TOY_OPTIONS, "--steps", "30", "--run", "timed")
+    notes = [line for line in said.err.splitlines() if "machine" in line or "training rows" in line]
+    assert notes[0] == "only 64 training rows: the model may learn them by heart"
+    assert re.fullmatch(r"the other 5 steps take about \d+ s on this machine", notes[1])
+    assert len(notes) == 2
+    resumed = say("resume", "timed", "--steps", "60").err
+    assert "the other 5 steps take about" in resumed
 
 
 def test_quiet_training_says_nothing_while_it_trains(say):

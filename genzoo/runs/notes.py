@@ -1,0 +1,60 @@
+"""Notes: what a person should know early in a training, how long it takes and whether its data are few. No torch."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from genzoo.text import duration
+
+if TYPE_CHECKING:
+    from genzoo.games.game import Game
+    from genzoo.types import DataSpec
+
+_FEW = 1000
+_STEPS_UNTIMED = 5
+_STEPS_TIMED = 20
+_LEAST_SECONDS, _MOST_SECONDS = 1.0, 10.0
+
+
+class FirstSteps:
+    """Times the first steps of a session, and estimates once how long the others take.
+
+    The first five are not timed, because devices and libraries warm up in them. At least twenty steps and a second are
+    timed, or as many as ten seconds hold. The device is waited for twice.
+    """
+
+    def __init__(self, *, step: int, steps: int) -> None:
+        self._steps = steps
+        self._first = step + _STEPS_UNTIMED
+        self._began: tuple[int, float] | None = None
+        self._is_over = False
+
+    def look(self, step: int, seconds: Callable[[], float], wait: Callable[[], None]) -> str | None:
+        """Return the estimate in one line, once, or None; called when `step` steps are taken.
+
+        `seconds` returns the time spent on steps so far, and `wait` returns when the device has done all of them.
+        """
+        if self._is_over or step < self._first:
+            return None
+        if self._began is None:
+            wait()
+            self._began = step, seconds()
+            return None
+        since, began = self._began
+        count, taken = step - since, seconds() - began
+        if taken < _LEAST_SECONDS or (count < _STEPS_TIMED and taken < _MOST_SECONDS):
+            return None
+        self._is_over = True
+        wait()
+        left = self._steps - step
+        time_left = duration(left * (seconds() - began) / count)
+        return f"the other {left:,} steps take about {time_left} on this machine" if left > 0 else None
+
+
+def note_of_few_rows(rows: int, spec: "DataSpec", game: "Game") -> str | None:
+    """Return a line for a training split of fewer than a thousand rows, with what helps if the game offers it."""
+    if rows >= _FEW:
+        return None
+    text = f"only {rows:,} training {'images' if spec.is_image else 'rows'}: the model may learn them by heart"
+    may_augment = any(field.name == "augment" and getattr(game, field.name) is None for field in fields(game))
+    return f"{text}; consider: --set game.augment=diffaugment" if spec.is_image and may_augment else text
