@@ -4,9 +4,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
-
-import torch
+from typing import Any, Literal, NamedTuple
 
 from genzoo.components import Resolve, beside_settings, override, to_json, to_text
 from genzoo.data.dataset import Dataset
@@ -111,27 +109,24 @@ class Training:
         """Return the share of the horizon that is behind a training after `step` steps."""
         return step / (self.horizon or self.steps)
 
-    def has_constant_rate(self, player: str) -> bool:
-        """Return whether the player's learning rate is the same in every step."""
-        return self.of(player).learning_rate_schedule == Constant()
-
-    def learning_rate_of(self, player: str, step: int) -> float:
-        """Return the player's learning rate in `step` (counted from 0)."""
-        settings = self.of(player)
-        assert settings.learning_rate is not None
-        assert settings.learning_rate_schedule is not None
-        factor = settings.learning_rate_schedule.factor(torch.tensor(self.progress(step), dtype=torch.float64))
-        return settings.learning_rate * factor.item()
-
-    def of(self, player: str) -> PlayerTraining:
+    def of(self, player: str) -> "OptimizerSettings":
         """Return the player's settings with the common values filled in."""
         exceptions = self.players.get(player, PlayerTraining())
-        return PlayerTraining(
-            learning_rate=self.learning_rate if exceptions.learning_rate is None else exceptions.learning_rate,
-            learning_rate_schedule=exceptions.learning_rate_schedule or self.learning_rate_schedule,
-            beta1=self.beta1 if exceptions.beta1 is None else exceptions.beta1,
-            beta2=self.beta2 if exceptions.beta2 is None else exceptions.beta2,
+        return OptimizerSettings(
+            *(
+                getattr(self, name) if (value := getattr(exceptions, name)) is None else value
+                for name in OptimizerSettings._fields
+            )
         )
+
+
+class OptimizerSettings(NamedTuple):
+    """The settings of one player's optimizer."""
+
+    learning_rate: float
+    learning_rate_schedule: NumberSchedule
+    beta1: float
+    beta2: float
 
 
 MAY_CHANGE = (

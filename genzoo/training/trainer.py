@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from genzoo.errors import GenzooWarning, SettingsError
 from genzoo.games.game import STEPS_ASKED, Gradients
+from genzoo.games.number_schedules import Constant
 from genzoo.nn.interfaces import Networks
 from genzoo.nn.layers import GlobalBatchNorm, synchronise
 from genzoo.randomness import reseed
@@ -132,8 +133,7 @@ class Trainer:
 
     def batch_at(self, step: int) -> Batch:
         """Return the batch of `step` (counted from 0)."""
-        progress = torch.full((), self.settings.training.progress(step), device=self.device)
-        return self.stream.batch(step)._replace(progress=progress, due=self.settings.game.due(step))
+        return self.stream.batch(step)._replace(progress=self._progress(step), due=self.settings.game.due(step))
 
     def movers(self) -> Movers:
         """Return the players that move in the coming step."""
@@ -146,10 +146,11 @@ class Trainer:
 
     def set_learning_rates(self) -> None:
         """Set the learning rates of the coming step where they follow a schedule."""
-        training = self.settings.training
         for name, optimizer in self.optimizers.items():
-            if not training.has_constant_rate(name):
-                optimizer.param_groups[0]["lr"].fill_(training.learning_rate_of(name, self.step))
+            player = self.settings.training.of(name)
+            if player.learning_rate_schedule != Constant():
+                rate = player.learning_rate * player.learning_rate_schedule.factor(self._progress(self.step))
+                optimizer.param_groups[0]["lr"].copy_(rate)
 
     def apply_gradients(self, losses: Losses, gradients: Gradients) -> Losses:
         """Update every mover unless any gradient or loss is non-finite; return the losses (), averaged over ranks."""
@@ -207,6 +208,10 @@ class Trainer:
         with self._ema.shown(), statistics_taken_anew(self.networks, self._play_for_statistics):
             yield self.networks
 
+    def _progress(self, step: int) -> Tensor:
+        """Return the share of the horizon that is behind the training before `step`, a tensor () on the device."""
+        return torch.full((), self.settings.training.progress(step), device=self.device)
+
     def _play_for_statistics(self, number: int) -> None:
         """Compute the losses of a training step's rows, so that batch norms see them; `number` counts from 0."""
         reseed(self.seed, "statistics", number)
@@ -252,11 +257,11 @@ class Trainer:
     def _optimizer(self, name: str) -> torch.optim.Adam:
         training = self.settings.training
         settings = training.of(name)
-        rate: float | Tensor = training.learning_rate_of(name, self.step)
-        if not training.has_constant_rate(name):
-            rate = torch.tensor(rate, device=self.device)  # a captured step reads it from this place
-        assert settings.beta1 is not None
-        assert settings.beta2 is not None
+        rate: float | Tensor = settings.learning_rate
+        if settings.learning_rate_schedule != Constant():
+            rate = torch.full(
+                (), settings.learning_rate, device=self.device
+            )  # a captured step reads it from this place
         optimizer = torch.optim.Adam(
             self.players[name],
             lr=rate,

@@ -16,8 +16,9 @@ class EagerAlternating:
         """Return why a game cannot be trained by this loop, or None."""
         if not isinstance(game, AdversarialGame):
             return "it has no critic"
-        if game.has_own_losses:
-            return "it has losses, such as a penalty, that this loop does not have"
+        extra = game.penalty or game.augment or type(game).generator_cost is not AdversarialGame.generator_cost
+        if game.has_own_losses or extra:
+            return "it has losses, such as a penalty, or an augmentation that this loop does not have"
         if game.movers(0, _PLAYERS) != _PLAYERS:
             return "its players take turns: a step of the engine moves one of them"
         return None

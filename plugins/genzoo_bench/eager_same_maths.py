@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from genzoo import Game
+from genzoo import AdversarialGame, Game
 from genzoo_bench.loop import Rows, Start
 
 
@@ -14,7 +14,11 @@ class EagerSameMaths:
 
     @staticmethod
     def obstacle(game: Game) -> str | None:
-        """Return None: this loop can train any game."""
+        """Return why a game cannot be trained by this loop, or None."""
+        if isinstance(game, AdversarialGame) and game.penalty is not None:
+            return "it has a penalty, which this loop does not have"
+        if isinstance(game, AdversarialGame) and game.augment is not None:
+            return "it augments data, which this loop does not do"
         return None
 
     def __init__(self, start: Start) -> None:

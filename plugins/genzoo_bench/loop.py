@@ -1,7 +1,6 @@
 """The start of every loop by hand: the engine's networks at step 0, and the same rows."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import NamedTuple, Protocol
 
 import torch
@@ -40,11 +39,11 @@ class Start(NamedTuple):
         return {name: self._optimizer(name, parameters, fused) for name, parameters in self.players.items()}
 
     def _optimizer(self, player: str, parameters: Sequence[torch.Tensor], fused: bool | None) -> torch.optim.Adam:
-        settings = asdict(self.training.of(player))
+        settings = self.training.of(player)  # the loops keep the learning rate, whatever its schedule
         return torch.optim.Adam(
             parameters,
-            lr=settings["learning_rate"],
-            betas=(settings["beta1"], settings["beta2"]),
+            lr=settings.learning_rate,
+            betas=(settings.beta1, settings.beta2),
             eps=self.training.epsilon,
             fused=fused,
         )

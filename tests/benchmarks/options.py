@@ -73,7 +73,7 @@ class Within:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("recipes", nargs="*", default=["mixture25", "digits", "cifar10"])
+    parser.add_argument("recipes", nargs="*", default=["mixture25-paper", "digits", "cifar10"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--blocks", type=int, default=10)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-RECIPES = ("mixture25", "digits", "cifar10", "svhn", "celeba64", "tinyimagenet64", "imagenet64")
+RECIPES = ("mixture25-paper", "digits", "cifar10", "svhn", "celeba64", "tinyimagenet64", "imagenet64")
 
 
 def bench(model, recipe, options):

@@ -50,8 +50,8 @@ MACS = {
     ("ali", "svhn"): (31_536_640, 49_299_456, 33_503_744),
     ("ali", "celeba64"): (532_816_640, 1_862_926_336, 541_207_296),
     ("ali", "tinyimagenet64"): (117_902_336, 173_998_080, 143_072_256),
-    ("ali", "mixture25"): (162_400, 481_600, 404_200),
-    ("gan", "mixture25"): (0, 481_600, 402_200),
+    ("ali", "mixture25-paper"): (162_400, 481_600, 404_200),
+    ("gan", "mixture25-paper"): (0, 481_600, 402_200),
 }
 BATCH = 2
 
@@ -137,22 +137,22 @@ class SequenceGAN(LedGAN):
 
 
 def test_a_linear_map_outside_the_layer_tables_counts_too():
-    macs = forward_macs(new_trainer(LinearLedGAN(), overrides=SMALL))
-    assert macs == 8 * (per_pair("gan", "mixture25") + 2 * 2)
+    macs = forward_macs(new_trainer(LinearLedGAN(), recipe="mixture25-paper", overrides=SMALL))
+    assert macs == 8 * (per_pair("gan", "mixture25-paper") + 2 * 2)
 
 
 def test_a_linear_map_that_is_called_with_a_keyword_is_counted():
-    macs = forward_macs(new_trainer(KeywordGAN(), overrides=SMALL))
-    assert macs == 8 * (per_pair("gan", "mixture25") + 2 * 2)
+    macs = forward_macs(new_trainer(KeywordGAN(), recipe="mixture25-paper", overrides=SMALL))
+    assert macs == 8 * (per_pair("gan", "mixture25-paper") + 2 * 2)
 
 
 def test_a_linear_map_of_sequences_counts_every_element():
-    macs = forward_macs(new_trainer(SequenceGAN(), overrides=SMALL))
-    assert macs == 8 * (per_pair("gan", "mixture25") + 2 * 1)
+    macs = forward_macs(new_trainer(SequenceGAN(), recipe="mixture25-paper", overrides=SMALL))
+    assert macs == 8 * (per_pair("gan", "mixture25-paper") + 2 * 1)
 
 
 def test_a_step_with_a_layer_that_is_in_no_table_costs_nobody_knows_what():
-    assert forward_macs(new_trainer(LedGAN(), overrides=SMALL)) is None
+    assert forward_macs(new_trainer(LedGAN(), recipe="mixture25-paper", overrides=SMALL)) is None
 
 
 # The command
@@ -189,11 +189,11 @@ def assert_sound(found, *, batch):
 def test_bench_prints_one_document_and_leaves_nothing_behind(say, tmp_path):
     said = say("bench", "ali", "--steps", 5, "--set", "training.batch_size=4", "--device", "cpu", "--json")
     found = said.document
-    assert (found["model"], found["recipe"], found["x"], found["blocks"]) == ("ali", "mixture25", [2], 5)
+    assert (found["model"], found["recipe"], found["x"], found["blocks"]) == ("ali", "mixture25-paper", [2], 5)
     assert (found["device"], found["precision"], found["execution"]) == ("cpu", "fp32", "eager")
     assert found["torch"] == torch.__version__
     assert found["threads"] == torch.get_num_threads()
-    assert found["flops_per_step"] == 2 * 3 * 4 * per_pair("ali", "mixture25")
+    assert found["flops_per_step"] == 2 * 3 * 4 * per_pair("ali", "mixture25-paper")
     assert found["peak_flops_per_second"] > found["flops_per_second"]
     assert found["syncs_per_step"] == 0
     assert tuple(found["baselines"]) == LOOPS
@@ -202,7 +202,9 @@ def test_bench_prints_one_document_and_leaves_nothing_behind(say, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("model", "recipe"), [("ali", "digits"), ("gan", "mixture25"), ("conditional-ali", "digits")])
+@pytest.mark.parametrize(
+    ("model", "recipe"), [("ali", "digits"), ("gan", "mixture25-paper"), ("conditional-ali", "digits")]
+)
 def test_every_recipe_and_adversarial_model_can_be_benched(bench, model, recipe):
     found = bench(model, "--recipe", recipe, "--json").document
     assert (found["model"], found["recipe"]) == (model, recipe)
@@ -215,10 +217,10 @@ def test_without_json_a_table_says_the_same(bench):
     said = bench("gan", batch=4)
     assert said.code == 0
     first, _, *rows = said.out.splitlines()
-    assert first.startswith("gan on mixture25: batch 4, cpu, ")
+    assert first.startswith("gan on mixture25-paper: batch 4, cpu, ")
     assert [row.split()[0] for row in rows[:3]] == ["engine", *LOOPS]
     assert "of 2 blocks" in rows[1]
-    flops = 2 * 3 * 4 * per_pair("gan", "mixture25")
+    flops = 2 * 3 * 4 * per_pair("gan", "mixture25-paper")
     assert f"FLOPs per step: {flops:.3g}" in said.out
     assert "host synchronisations per step: 0 " in said.out
 
@@ -325,9 +327,9 @@ def test_loops_begin_with_the_weights_that_the_engine_begins_with(monkeypatch):
 # Loops by hand are right
 
 
-def exact(model, recipe="mixture25", **overrides):
+def exact(model, recipe="mixture25-paper", **overrides):
     """Return a trainer that computes in float64 and draws nothing inside its networks."""
-    trainer = new_trainer(model, recipe=recipe, overrides=(SMALL if recipe == "mixture25" else CALM) | overrides)
+    trainer = new_trainer(model, recipe=recipe, overrides=(SMALL if recipe == "mixture25-paper" else CALM) | overrides)
     trainer.networks.double()
     trainer.build_optimizers()
     single = trainer.stream.batch
@@ -347,9 +349,9 @@ def assert_close(found, expected):
 
 
 CASES = [
-    ("ali", "mixture25"),
-    ("gan", "mixture25"),
-    ("vae", "mixture25"),
+    ("ali", "mixture25-paper"),
+    ("gan", "mixture25-paper"),
+    ("vae", "mixture25-paper"),
     ("ali", "digits"),
     ("vae", "digits"),
     ("conditional-ali", "digits"),
