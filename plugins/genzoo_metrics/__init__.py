@@ -30,7 +30,7 @@ def genzoo_metrics() -> list[lazy]:
         lazy(
             "classifier-score",
             "genzoo_metrics.classified:ClassifierScore",
-            "how sure a small classifier is of single samples and how unsure of all, up to the number of classes",
+            "whether a small classifier is sure of every sample and samples are of all classes",
         ),
         lazy(
             "coverage",

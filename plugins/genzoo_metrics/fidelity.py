@@ -95,10 +95,12 @@ class Fidelity(Metric):
     @contextmanager
     def _verified_weights(self) -> Iterator[tuple[str | None, str | None]]:
         """Yield a file of tensors for torch-fidelity, which unpickles what it is given, and the original's SHA-256."""
-        path = self._weights_path() if self.extractor == INCEPTION else None
-        if path is None:
+        if self.extractor != INCEPTION:
             yield None, None
             return
+        path = self._weights_path()
+        if path is None or not path.is_file():  # torch-fidelity would download it
+            raise UnreadableError("the weights of Inception-v3 are not here", _REMEDY)
         state, sha256 = read_weights(path)
         with tempfile.TemporaryDirectory() as folder:
             written = Path(folder) / "weights.pth"

@@ -305,7 +305,7 @@ UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"} | {
 
 # CIFAR10 is published as pickles; this reader opens them only once their archive's hash was the published one.
 UNPICKLERS = {"plugins/genzoo_data/cifar10.py": {"pickle"}}
-# The weights of Inception-v3 are published as a file of torch's, of which tensors alone are read.
+# The weights of Inception-v3 are published as a file of torch: its hash is checked, and only tensors are read from it.
 READERS_OF_TENSORS = {"plugins/genzoo_metrics/fidelity.py"}
 
 

@@ -187,7 +187,7 @@ def assert_sound(found, *, batch):
 
 
 def test_bench_prints_one_document_and_leaves_nothing_behind(say, tmp_path):
-    said = say("bench", "ali", "--steps", 5, "--set", "training.batch_size=4", "--device", "cpu", "--json")
+    said = say("bench", "ali", "--recipe", "mixture25-paper", "--steps", 5, "--set", "training.batch_size=4", "--device", "cpu", "--json")
     found = said.document
     assert (found["model"], found["recipe"], found["x"], found["blocks"]) == ("ali", "mixture25-paper", [2], 5)
     assert (found["device"], found["precision"], found["execution"]) == ("cpu", "fp32", "eager")
@@ -297,7 +297,7 @@ def prepared(monkeypatch, model="ali", steps=None, **overrides):
     monkeypatch.setattr(benchmark, "peak_flops", lambda device, dtype: 1e9)
     benchmark.benchmark(
         model,
-        recipe=None,
+        recipe="mixture25-paper",
         steps=steps,
         overrides=SMALL | overrides,
         device="cpu",
@@ -319,7 +319,7 @@ def test_steps_are_timed_in_ten_blocks_at_most_and_of_a_second_each_by_default(m
 
 def test_loops_begin_with_the_weights_that_the_engine_begins_with(monkeypatch):
     found = prepared(monkeypatch, steps=1)._contestants["eager-same-maths"]._networks
-    expected = new_trainer("ali", overrides=SMALL).networks
+    expected = new_trainer("ali", recipe="mixture25-paper", overrides=SMALL).networks
     for name, parameter in expected.named_parameters():
         assert torch.equal(found.get_parameter(name), parameter), name
 

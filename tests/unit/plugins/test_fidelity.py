@@ -126,6 +126,13 @@ def test_the_exact_remedy_is_said(monkeypatch, tmp_path):
     assert Fidelity().obstacle(model) == "torch-fidelity is not installed; type: pip install 'genzoo[fidelity]'"
 
 
+def test_nothing_is_downloaded_in_place_of_absent_weights(monkeypatch):
+    monkeypatch.delenv("GENZOO_INCEPTION_WEIGHTS", raising=False)
+    split = Split(torch.zeros(20, 1, 2, 2, dtype=torch.uint8))
+    with pytest.raises(UnreadableError, match="are not here"):
+        Fidelity(samples=10).measure(identity_model(GREY), split, train=split, seed=0)
+
+
 def test_other_data_and_extractors_are_refused():
     model = identity_model(GREY)
     assert Fidelity(extractor="four-pixels").obstacle(model) is None
