@@ -103,6 +103,23 @@ def test_gradients_with_a_penalty_are_those_of_the_sum(game, penalty):
         torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-12)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unread(WithEncoder):
+    """A game of pairs whose critic reads x alone."""
+
+    name: ClassVar[str] = "unread"
+
+    def build(self, architecture, data):
+        networks = super().build(architecture, data)
+        networks.critic = architecture.critic(data, sees="x")
+        return networks
+
+
+def test_a_part_that_the_critic_does_not_read_costs_nothing():
+    paid, _ = penalty_of(Unread(penalty=ZeroCentred(weight=1.0)))
+    assert paid > 0
+
+
 def test_a_lazy_penalty_counts_in_every_kth_step_with_k_times_its_weight():
     lazy = trainer_of(WithEncoder(penalty=ZeroCentred(weight=1.0, every=3)), training=replace(TRAINING, steps=9))
     steps = [lazy.take_step() for _ in range(7)]
