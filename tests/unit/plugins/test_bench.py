@@ -187,7 +187,8 @@ def assert_sound(found, *, batch):
 
 
 def test_bench_prints_one_document_and_leaves_nothing_behind(say, tmp_path):
-    said = say("bench", "ali", "--recipe", "mixture25-paper", "--steps", 5, "--set", "training.batch_size=4", "--device", "cpu", "--json")
+    settings = ("--recipe", "mixture25-paper", "--set", "training.batch_size=4")
+    said = say("bench", "ali", *settings, "--steps", 5, "--device", "cpu", "--json")
     found = said.document
     assert (found["model"], found["recipe"], found["x"], found["blocks"]) == ("ali", "mixture25-paper", [2], 5)
     assert (found["device"], found["precision"], found["execution"]) == ("cpu", "fp32", "eager")
