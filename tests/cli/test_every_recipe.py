@@ -37,7 +37,7 @@ def reconstruction_alone(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "recipe", ["cifar10", "svhn", "celeba64", "imagenet64", "tinyimagenet64", "folder32", "folder64"]
+    "recipe", ["cifar10", "svhn", "celeba64", "imagenet64", "tinyimagenet64", "folder32", "folder32-paper", "folder64"]
 )
 @pytest.mark.parametrize("model", ["gan", "vae", "conditional-ali"])
 def test_every_model_takes_two_steps_on_every_recipe(root, recipe, model):
@@ -54,7 +54,7 @@ def test_every_model_takes_two_steps_on_every_recipe(root, recipe, model):
 
 
 @pytest.mark.parametrize(
-    "recipe", ["cifar10", "svhn", "celeba64", "imagenet64", "tinyimagenet64", "folder32", "folder64"]
+    "recipe", ["cifar10", "svhn", "celeba64", "imagenet64", "tinyimagenet64", "folder32", "folder32-paper", "folder64"]
 )
 def test_ali_on_every_recipe_is_trained_and_looked_at_by_commands(say, root, tmp_path, recipe):
     run = tmp_path / "run"
@@ -63,7 +63,7 @@ def test_ali_on_every_recipe_is_trained_and_looked_at_by_commands(say, root, tmp
     assert say("sample", run, "-n", 4).code == 0
     assert say("reconstruct", run, "-n", 2, "--data", root).code == 0
     assert say("interpolate", run, "--pairs", 1, "--data", root).code == 0
-    side = 32 if recipe in ("cifar10", "svhn", "folder32") else 64
+    side = 32 if recipe in ("cifar10", "svhn", "folder32", "folder32-paper") else 64
     shown = 2 * side if side == 32 else side  # small images are magnified
     assert Image.open("samples.png").size == (2 * shown + 6, 2 * shown + 6)
     assert Image.open("interpolations.png").size == (14 * shown + 30, shown + 4)
