@@ -230,6 +230,12 @@ def test_an_override_is_shown(say):
     assert posterior["networks"]["encoder"]["parameters"] == 164_002 + extra - 2 * 400
 
 
+def test_a_recipe_is_shown_with_the_settings_of_games_that_it_chooses(say):
+    shown = ("show", "mixture25", "--model", "gan", "--json")
+    assert say(*shown).document["game"]["objective"]["name"] == "relativistic"
+    assert say(*shown, "--set", "game.objective=hinge").document["game"]["objective"]["name"] == "hinge"
+
+
 def test_a_recipe_is_shown_as_a_table_that_ends_in_its_totals(say):
     said = say("show", "digits", "--model", "ali")
     assert said.code == 0

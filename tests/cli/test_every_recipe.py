@@ -37,7 +37,7 @@ def reconstruction_alone(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "recipe", ["cifar10", "svhn", "celeba64", "imagenet64", "tinyimagenet64", "folder32", "folder64"]
+    "recipe", ["cifar10", "svhn", "celeba64", "imagenet64", "tinyimagenet64", "folder32", "folder32-paper", "folder64"]
 )
 @pytest.mark.parametrize("model", ["gan", "vae", "conditional-ali"])
 def test_every_model_takes_two_steps_on_every_recipe(root, recipe, model):
@@ -54,7 +54,7 @@ def test_every_model_takes_two_steps_on_every_recipe(root, recipe, model):
 
 
 @pytest.mark.parametrize(
-    "recipe", ["cifar10", "svhn", "celeba64", "imagenet64", "tinyimagenet64", "folder32", "folder64"]
+    "recipe", ["cifar10", "svhn", "celeba64", "imagenet64", "tinyimagenet64", "folder32", "folder32-paper", "folder64"]
 )
 def test_ali_on_every_recipe_is_trained_and_looked_at_by_commands(say, root, tmp_path, recipe):
     run = tmp_path / "run"

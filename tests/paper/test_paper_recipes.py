@@ -629,7 +629,7 @@ def test_every_model_can_be_built_on_every_image_recipe(recipe, model):
         assert networks.judge(joint).logits.shape == (3,)
 
 
-@pytest.mark.parametrize("recipe", ["folder32", "folder64"])
+@pytest.mark.parametrize("recipe", ["folder32", "folder32-paper", "folder64"])
 def test_folders_take_conditional_models_only_where_sub_folders_are_classes(recipe):
     known = find_recipe(registry(), recipe)
     for model in MODELS:
