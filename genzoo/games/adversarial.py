@@ -141,8 +141,8 @@ class AdversarialGame(Game):
         if others is not None:
             logits = networks.call(self._evidence_at, points)
         inputs = [part for part in points[:2] if part is not None]
-        slopes = torch.autograd.grad(logits.sum(), inputs, create_graph=True)
-        cost = networks.call(self._cost, batch, *slopes)
+        slopes = torch.autograd.grad(logits.sum(), inputs, create_graph=True, allow_unused=True)
+        cost = networks.call(self._cost, batch, *(slope for slope in slopes if slope is not None))
         losses.players["critic"] = losses.players["critic"] + cost
         losses.watch["penalty"] = cost.detach()
         return losses, per_player(losses, movers)

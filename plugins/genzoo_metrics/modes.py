@@ -23,7 +23,9 @@ class Modes(Metric):
     samples, `modes/least` the smallest number on any component, and `modes/divergence` the Jensen–Shannon divergence in
     nats of their histogram over components from the uniform one (ln 2 without any). `modes` is the count of the ALI
     paper, section 4.5: components that any sample is nearest to. A stray point counts, so uniform noise scores all.
-    `modes/strict` is the number of components with any high-quality sample.
+    `modes/strict` is the number of components with any high-quality sample. `modes/width` is the root mean square
+    distance of high-quality samples from their mean over that of the true mixture: 1 if they are as wide, 0 if every
+    component is a point.
     """
 
     name: ClassVar[str] = "modes"
@@ -56,7 +58,22 @@ class Modes(Metric):
             Score(metric="modes", value=float((near > 0).sum()), protocol=nearest, better="higher"),
             Score(metric="modes/strict", value=float((close > 0).sum()), protocol=strict, better="higher"),
             Score(metric="modes/least", value=float(close.min()), protocol=over, better="higher"),
+            Score(metric="modes/width", value=relative_width(x, model.data.mixture), protocol=over),
         ]
+
+
+def relative_width(x: Tensor, mixture: Mixture) -> float:
+    """Return the width of the high-quality samples among x (N, D) over the true one; NaN if there are none.
+
+    For r²/std² of D numbers, which is chi-squared with D degrees of freedom and distribution function F_D, the true
+    mean below 9 is D·F_{D+2}(9)/F_D(9).
+    """
+    distance = torch.cdist(x[x.isfinite().all(dim=1)], torch.tensor(mixture.means, dtype=torch.float64)).amin(1)
+    close = distance[distance <= 3 * mixture.std]
+    size, half = float(x.shape[1]), torch.tensor(4.5, dtype=torch.float64)
+    below = [torch.special.gammainc(torch.tensor(degrees / 2).double(), half) for degrees in (size + 2, size)]
+    true = mixture.std**2 * size * below[0] / below[1]
+    return float((close.square().mean() / true).sqrt())
 
 
 def component_counts(x: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:

@@ -134,7 +134,7 @@ QUICK = Recipe(
         "penalty": "zero-centred",
         "penalty.weight": 0.1,
         "penalty.schedule": "cosine",
-        "penalty.schedule.last": 0.05,
+        "penalty.schedule.last": 0.02,
         "penalty.schedule.end": 0.7,
     },
     notes=(

@@ -363,6 +363,7 @@ def test_the_same_evaluation_gives_the_same_scores_once(say, own_ali):
 def test_one_metric_can_be_chosen(say, own_ali):
     document = say("evaluate", own_ali, "--metric", "modes", "--json").document
     names = ["modes/high-quality", "modes/counted", "modes/divergence", "modes", "modes/strict", "modes/least"]
+    names.append("modes/width")
     assert [score["metric"] for score in document["scores"]] == names
     table = say("evaluate", own_ali, "--metric", "modes").out.splitlines()
     assert [line.split()[0] for line in table] == ["score", *names]
@@ -384,6 +385,7 @@ def test_a_gan_is_measured_by_what_can_measure_it(say, gan, tmp_path):
         "modes/high-quality",
         "modes/least",
         "modes/strict",
+        "modes/width",
         "nearest-neighbour",
         "nearest-neighbour/held-out",
     }

@@ -103,6 +103,24 @@ def test_gradients_with_a_penalty_are_those_of_the_sum(game, penalty):
         torch.testing.assert_close(left, right, rtol=1e-9, atol=1e-12)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unread(WithoutEncoder):
+    """A game that shows its critic a z, which the critic does not read."""
+
+    name: ClassVar[str] = "unread"
+
+    def q(self, networks, batch):
+        return Joint(x=batch.x, z=batch.noise)
+
+    def p(self, networks, batch):
+        return Joint(x=networks.decode(batch.z), z=batch.z)
+
+
+def test_a_part_that_the_critic_does_not_read_costs_nothing():
+    paid, _ = penalty_of(Unread(penalty=ZeroCentred(weight=1.0)))
+    assert paid == pytest.approx(penalty_of(WithoutEncoder(penalty=ZeroCentred(weight=1.0)))[0], rel=1e-6)
+
+
 def test_a_lazy_penalty_counts_in_every_kth_step_with_k_times_its_weight():
     lazy = trainer_of(WithEncoder(penalty=ZeroCentred(weight=1.0, every=3)), training=replace(TRAINING, steps=9))
     steps = [lazy.take_step() for _ in range(7)]

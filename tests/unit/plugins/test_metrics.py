@@ -14,7 +14,7 @@ from genzoo.evaluation.metrics import evaluate_model
 from genzoo.types import Mixture, Split
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25
-from genzoo_metrics.modes import Modes
+from genzoo_metrics.modes import Modes, relative_width
 from genzoo_metrics.reconstruction import Reconstruction
 
 DATA = Mixture25(rows=10, held_out_rows=10_000)
@@ -221,6 +221,19 @@ def test_scores_carry_their_protocol():
         "counted": "at least 20 high-quality samples per 10,000",
     }
     assert by_name["modes/divergence"]["over"] == by_name["modes/least"]["over"] == "high-quality samples"
+
+
+def test_the_width_of_samples_is_that_over_the_true_ones():
+    """Draws of the mixture have width 1, those of half the standard deviation about half, the means themselves 0."""
+    mixture, rows = DATA.spec.mixture, DATA.load(None).test.x.double()
+    means = torch.tensor(mixture.means, dtype=torch.float64)
+    assert relative_width(rows, mixture) == pytest.approx(1, abs=0.02)
+    nearest = means[torch.cdist(rows, means).argmin(1)]
+    # all of them count at half the deviation: E r² is 2·(std/2)², over (2 − 9·e^(−9/2)/(1 − e^(−9/2)))·std²
+    expected = math.sqrt(0.5 / (2 - 9 * math.exp(-4.5) / (1 - math.exp(-4.5))))
+    assert relative_width((nearest + rows) / 2, mixture) == pytest.approx(expected, abs=0.02)
+    assert relative_width(means, mixture) == 0
+    assert math.isnan(relative_width(means + 1, mixture))
 
 
 def test_what_cannot_be_measured_is_said():
