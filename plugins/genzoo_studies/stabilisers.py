@@ -22,7 +22,7 @@ Key = tuple[Task, ModelName, str]
 """A row's task, model and part."""
 
 RECIPES: dict[Task, str] = {"toy": "mixture25", "digits": "digits"}
-STEPS: dict[str, dict[Task, int]] = {"quick": {"toy": 3000, "digits": 2000}, "paper": {"toy": 16_000, "digits": 6000}}
+STEPS: dict[str, dict[Task, int]] = {"quick": {"toy": 3000, "digits": 2000}, "paper": {"toy": 16_000, "digits": 4500}}
 BATCHES: dict[Task, int] = {"toy": 200, "digits": 64}
 SCORES: dict[Task, tuple[str, ...]] = {
     "toy": ("modes/high-quality", "modes/counted", "modes/divergence", "reconstruction/ratio"),
@@ -45,7 +45,7 @@ _RELATIVISTIC: Overrides = {"game.objective": "relativistic"}
 _PENALTY: Overrides = {"game.penalty": "zero-centred", "game.penalty.weight": 0.1}
 _FALLING: Overrides = {
     "game.penalty.schedule": "cosine",
-    "game.penalty.schedule.last": 0.05,
+    "game.penalty.schedule.last": 0.02,
     "game.penalty.schedule.end": 0.7,
 }
 _RATE: Overrides = {
@@ -57,7 +57,7 @@ PARTS: dict[str, Overrides] = {
     "base": {},
     "averaging": _AVERAGING,
     "betas": _BETAS,
-    "learning rate": _RATE,
+    "falling learning rate": _RATE,
     "relativistic": _RELATIVISTIC,
     "penalty": _PENALTY | _BETAS,
     "falling penalty": _PENALTY | _FALLING | _BETAS,
@@ -68,7 +68,7 @@ PARTS: dict[str, Overrides] = {
 }
 """What every row of the table changes in the base, by path."""
 _SINGLE = ("base", "averaging", "relativistic", "penalty")
-_ON_TOY = (*_SINGLE, "relativistic + penalty", "falling penalty", "learning rate", "betas", "all")
+_ON_TOY = (*_SINGLE, "relativistic + penalty", "falling penalty", "falling learning rate", "betas", "all")
 _ON_DIGITS = (*_SINGLE, "translation", "relativistic + penalty + diffaugment", "all")
 ROWS: dict[Task, dict[ModelName, tuple[str, ...]]] = {
     "toy": {"ali": _ON_TOY, "gan": _ON_TOY},
@@ -79,11 +79,11 @@ NOTES = (
     "networks of the recipe; every other row adds its part to the base alone",
     "averaging: the weights' moving average, 0.999 a step, is what is measured, with batch statistics taken anew",
     "penalty: R1 + R2 with weight 0.1, with β1 0 and β2 0.99; betas: these two without a penalty",
-    "falling penalty: the same with its weight falling to a twentieth along a cosine over the first 70 % of the steps",
-    "learning rate: constant for 60 % of the steps, then falling to a tenth along a cosine",
+    "falling penalty: the same with its weight falling to a fiftieth along a cosine over the first 70 % of the steps",
+    "falling learning rate: constant for 60 % of the steps, then falling to a tenth along a cosine",
     "translation: of x on both sides, by one pixel at most; relativistic + penalty + diffaugment: colour, translation "
     "and cutout, with β1 0.5 and β2 0.999",
-    "all: relativistic, falling penalty, learning rate and averaging, as the recipe mixture25 has them",
+    "all: relativistic, falling penalty, falling learning rate and averaging, as the recipe mixture25 has them",
     "left out: spectral normalisation, which belongs to layer tables and so makes another architecture",
     "time: CPU time per step over the base's, medians over blocks of steps that the rows took in turns in one process "
     "with one thread",
