@@ -131,13 +131,14 @@ def _summary(rows: Sequence[Row]) -> Summary:
     return {
         "runs": len(rows),
         "diverged": len(rows) - len(whole),
-        "modes": _spread([row["modes"] for row in whole if row["modes"] is not None]),
-        "strict": _spread([row["strict"] for row in whole if row["strict"] is not None]),
+        "modes": spread([row["modes"] for row in whole if row["modes"] is not None]),
+        "strict": spread([row["strict"] for row in whole if row["strict"] is not None]),
         "best": None if best is None else best["run"],
     }
 
 
-def _spread(values: Sequence[float]) -> Spread | None:
+def spread(values: Sequence[float]) -> Spread | None:
+    """Return the statistics of these values; None if there are none."""
     if not values:
         return None
     return {
