@@ -60,8 +60,13 @@ def _card(entry: Entry, model: str | None, assignments: tuple[str, ...]) -> dict
         if assignments and model is None:
             raise SettingsError("--set needs a model here", f"type: genzoo show {entry.name} --model MODEL --set …")
         if model is not None:
-            overrides = list(options.parse_settings(assignments).items())
-            settings = resolve_settings(find_game(registry(), model), recipe, overrides, resolve=registry().resolve)
+            settings = resolve_settings(
+                find_game(registry(), model),
+                recipe,
+                list(options.parse_settings(assignments).items()),
+                of_game=recipe.game,
+                resolve=registry().resolve,
+            )
         return cards.recipe_card(recipe, settings)
     component = entry.load()
     if entry.kind == "datasets":

@@ -71,7 +71,12 @@ def options(game, **more):
     """Return a game's model and settings as arguments of a command."""
     model, own = {**GAMES, **SLOW}[game]
     chosen = SMALL | own | {path.replace("__", "."): value for path, value in more.items()}
-    return [model, "--recipe", RECIPE, *(part for path, value in chosen.items() for part in ("--set", f"{path}={value}"))]
+    return [
+        model,
+        "--recipe",
+        RECIPE,
+        *(part for path, value in chosen.items() for part in ("--set", f"{path}={value}")),
+    ]
 
 
 class Struck:
