@@ -27,6 +27,7 @@ from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.run_folder import Run
 from genzoo.storage.tensors import pack, unpack
 from genzoo.training import torchrun
+from genzoo.training.nonfinite import Fault
 from genzoo.training.trainer import Trainer
 from genzoo.types import Losses, Splits
 
@@ -64,7 +65,7 @@ class Engine:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a verified checkpoint."""
-        names = ["networks", "optimizers"] + (["averaged"] if self._training.averaging is not None else [])
+        names = ["networks", "optimizers"] + (["averaged"] if self._training.decay is not None else [])
         tensors = {name: unpack(checkpoint.file(f"{name}.safetensors")) for name in names}
         state = files.read_json(checkpoint.file("state.json"), "a checkpoint's state")
         self.trainer.restore(tensors, step=checkpoint.step)
@@ -134,15 +135,17 @@ class Engine:
             device=self.trainer.device,
             label_frequencies=self._frequencies,
             step=self.trainer.step,
-            weights="raw" if self._training.averaging is None else "averaged",
+            weights="raw" if self._training.decay is None else "averaged",
         )
 
     def _do_what_is_due(self, step: int, requests: "Requests", *, last: bool) -> None:
         self._callback.on_step(step)
         now = due(self._training, step, last=last, stop=requests.signal is not None, save=requests.save)
+        is_shown = now.draw or now.save or now.evaluate
+        fault = self.trainer.fault(to_show=is_shown) if now.log or is_shown else None
         # Logging a fault ends the run, so that nothing is drawn, saved or measured after it.
-        if now.log or ((now.draw or now.save or now.evaluate) and self.trainer.fault()):
-            self._log()
+        if now.log or fault is not None:
+            self._log(fault)
         if not self._writes:
             return
         with self._clock.paused():
@@ -153,8 +156,7 @@ class Engine:
             if now.evaluate:
                 self._measure()
 
-    def _log(self) -> None:
-        fault = self.trainer.fault()
+    def _log(self, fault: Fault | None) -> None:
         losses, watch = self._meter.read()
         if self._writes and fault is None:
             watch |= self._spread()
