@@ -5,22 +5,16 @@ default `runs/photographs`); a run that is there already is not trained again. I
 CPU cores.
 """
 
-import subprocess
 import sys
 from pathlib import Path
 
 from make_photo_crops import write_crops
+from make_pictures import IMAGES, genzoo
 
-IMAGES = Path(__file__).with_name("images")
 PICTURES = (
     ("ali", ("sample", "-n", "32"), "photographs-samples.png"),
     ("alice", ("reconstruct", "-n", "16", "--split", "test"), "photographs-alice.png"),
 )
-
-
-def genzoo(*arguments: str) -> None:
-    """Run a command of genzoo, and end with its error if it fails."""
-    subprocess.run([sys.executable, "-m", "genzoo", *arguments], check=True)
 
 
 def main(place: Path) -> None:
