@@ -61,7 +61,8 @@ def _card(entry: Entry, model: str | None, assignments: tuple[str, ...]) -> dict
             raise SettingsError("--set needs a model here", f"type: genzoo show {entry.name} --model MODEL --set …")
         if model is not None:
             overrides = list(options.parse_settings(assignments).items())
-            settings = resolve_settings(find_game(registry(), model), recipe, overrides, resolve=registry().resolve)
+            game, resolve = find_game(registry(), model), registry().resolve
+            settings = resolve_settings(game, recipe, overrides, of_game=recipe.game, resolve=resolve)
         return cards.recipe_card(recipe, settings)
     component = entry.load()
     if entry.kind == "datasets":

@@ -22,6 +22,6 @@ class WGANGP(GAN):
     def upgraded(cls, settings: dict[str, Any]) -> dict[str, Any]:
         """Return settings in which the penalty, once a number λ, is a component."""
         weight = settings.get("penalty")
-        if isinstance(weight, float):
+        if isinstance(weight, int | float):
             return settings | {"penalty": {"name": OneCentred.name, "weight": weight}}
         return settings

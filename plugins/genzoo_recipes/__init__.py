@@ -10,6 +10,7 @@ def genzoo_architectures() -> list[lazy]:
         lazy("mixture25", "genzoo_recipes.mixture25:Mixture25Networks", "the paper's fully connected toy networks"),
         lazy("dense", "genzoo_recipes.mixture25:DenseNetworks", "three hidden layers each, for vectors"),
         lazy("digits", "genzoo_recipes.digits:DigitsNetworks", "small convolutional tables for 8 × 8 images"),
+        lazy("small32", "genzoo_recipes.small32:Small32Networks", "small convolutional tables for 32 × 32 images"),
         lazy(
             "cifar10", "genzoo_recipes.cifar10:CIFAR10Networks", "the paper's 32×32 networks, maxout critic (table 3)"
         ),
@@ -73,6 +74,11 @@ def genzoo_recipes() -> list[lazy]:
         lazy(
             "folder32",
             "genzoo_recipes.folders:FOLDER32",
+            "any folder of images at 32×32, small networks, some 15 minutes on two CPU cores",
+        ),
+        lazy(
+            "folder32-paper",
+            "genzoo_recipes.folders:FOLDER32_PAPER",
             "any folder of images at 32×32, with the networks of the paper's SVHN",
         ),
         lazy(

@@ -8,6 +8,7 @@ from genzoo.nn import Architecture, BatchNorm, LeakyReLU, Linear, Maxout, ReLU, 
 from genzoo.training import Recipe, Training
 from genzoo.types import DataSpec, Posterior, Sees
 from genzoo_data.mixture import Mixture25
+from genzoo_recipes.steady import STEADY
 
 _HIDDEN = Linear(width=400, batch_norm=BatchNorm(eps=1e-4, momentum=0.05), nonlinearity=ReLU())
 _MAXOUT = Linear(width=200, nonlinearity=Maxout(pieces=5, counted="after"))
@@ -129,14 +130,7 @@ QUICK = Recipe(
         log_every=400,
         picture_every=4000,
     ),
-    game={
-        "objective": "relativistic",
-        "penalty": "zero-centred",
-        "penalty.weight": 0.1,
-        "penalty.schedule": "cosine",
-        "penalty.schedule.last": 0.02,
-        "penalty.schedule.end": 0.7,
-    },
+    game=STEADY,
     notes=(
         "the data and the size of z are the paper's; networks, objective, penalty and schedules are of the years after "
         "it (R3GAN, 2024), because the paper's own reach few samples of high quality: mixture25-paper has those",

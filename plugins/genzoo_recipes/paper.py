@@ -2,18 +2,13 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from torch import Tensor
-
-from genzoo import Networks
 from genzoo.nn import (
-    Architecture,
     BatchNorm,
     Bias,
     Conv,
     LeakyReLU,
-    LinearEmbedder,
     Sigmoid,
     Table,
     TableCritic,
@@ -23,6 +18,7 @@ from genzoo.nn import (
 )
 from genzoo.training import Training
 from genzoo.types import DataSpec, Posterior, Sees
+from genzoo_recipes.images import ImageNetworks
 
 KernelStrideMaps = tuple[int, int, int]
 """A row as the paper's tables print it: kernel size, stride, and maps."""
@@ -77,7 +73,7 @@ def schedule(*, epochs: int, rows: int, batch_size: int) -> Training:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PaperNetworks(Architecture):
+class PaperNetworks(ImageNetworks):
     """Fully convolutional networks without padding, given by their layer tables.
 
     A condition is embedded linearly and enters the encoder before its last 1×1 layer, the decoder beside z, and the
@@ -88,14 +84,6 @@ class PaperNetworks(Architecture):
     latent: int = 256
     init_std: float | None = 0.01
     embedding: int = 256
-    """Size of the embedded condition."""
-    train_embedding: Literal["generator", "frozen"] = "generator"
-    """Which player trains the embedding; the paper's code leaves it at its initial values (`frozen`)."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.embedding < 1:
-            raise ValueError(f"embedding is {self.embedding}, expected at least 1")
 
     @abstractmethod
     def encoder_body(self) -> Table:
@@ -147,12 +135,3 @@ class PaperNetworks(Architecture):
             condition=condition,
             outputs=outputs,
         )
-
-    def embedder(self, data: DataSpec) -> LinearEmbedder:
-        """Return one linear map for all three networks."""
-        return LinearEmbedder(data, self.embedding, trained=self.train_embedding == "generator")
-
-    def initialise(self, networks: Networks, images: Tensor) -> None:
-        """Start the decoder's output bias at the log-odds of the mean image."""
-        if isinstance(networks.decoder, TableDecoder):
-            networks.decoder.start_at_mean(images)

@@ -8,11 +8,12 @@ from typing import ClassVar
 from genzoo import Run, SettingsError
 from genzoo.comparison import Lab, Study
 from genzoo.runs import TrainingRequest
-from genzoo_studies.coverage import RECIPE, SEEDS, SHORT, STEPS
+from genzoo_studies.coverage import INTERVALS, RECIPE, SEEDS, SHORT, STEPS
 
 _COLUMNS = ("(a) ALI", "(b) GAN + inverse mapping", "(c) GAN + post-hoc ALI", "(d) VAE")
 _ROWS = ("x ~ q(x)", "ẑ ~ q(z|x)", "x̂ = Gx(ẑ)", "z ~ p(z)", "x̃ = Gx(z)")
 _POINTS = 10_000
+_SETTINGS = {**INTERVALS, "training.learning_rate": 1e-3, "training.beta1": 0.5}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class Figure8(Study):
     """Draw held-out x, their codes, their reconstructions, prior draws and samples for four models (5 × 4 panels).
 
     The best ALI and GAN are those of the study ali/mode-coverage where it was carried out with this budget; else one of
-    each is trained on the recipe's own settings.
+    each is trained. Every training here has the learning rate 1e-3 and β1 0.5.
     """
 
     name: ClassVar[str] = "ali/figure8"
@@ -38,9 +39,9 @@ class Figure8(Study):
             raise SettingsError("the ALI or GAN that figure 8 is drawn from diverged", "see the study's folder")
         inverse, post_hoc, vae = lab.train(
             [
-                TrainingRequest(recipe=RECIPE, model="inverse-mapping", steps=steps, from_run=gan),
-                TrainingRequest(recipe=RECIPE, model="post-hoc-ali", steps=steps, from_run=gan),
-                TrainingRequest(recipe=RECIPE, model="vae", steps=steps),
+                _request("inverse-mapping", steps, from_run=gan),
+                _request("post-hoc-ali", steps, from_run=gan),
+                _request("vae", steps),
             ],
         )
         columns = dict(zip(_COLUMNS, (ali, inverse, post_hoc, vae), strict=True))
@@ -61,8 +62,12 @@ class Figure8(Study):
             if None not in names:
                 best_ali, best_gan = (lab.run("ali/mode-coverage", name) for name in names)
                 return best_ali, best_gan, "the best ALI and GAN of ali/mode-coverage"
-        ali, gan = lab.train([TrainingRequest(recipe=RECIPE, model=model, steps=steps) for model in ("ali", "gan")])
-        return ali, gan, "one ALI and one GAN on the recipe's settings, as no coverage study was found"
+        ali, gan = lab.train([_request(model, steps) for model in ("ali", "gan")])
+        return ali, gan, "one ALI and one GAN with a learning rate of 0.001 and β1 0.5, as no coverage study was found"
+
+
+def _request(model: str, steps: int, from_run: Run | None = None) -> TrainingRequest:
+    return TrainingRequest(recipe=RECIPE, model=model, steps=steps, overrides=_SETTINGS, from_run=from_run)
 
 
 def _draw(lab: Lab, columns: Mapping[str, Run | None], path: Path) -> None:

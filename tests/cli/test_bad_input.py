@@ -171,7 +171,7 @@ def test_a_value_of_the_wrong_type_or_range_is_refused_with_what_is_expected(ref
         ["--precision", "fp8"],
         ["--device", "tpu"],
         ["--device", "cuda:x"],
-        [*options(training__batch_size=9)],  # 64 rows in batches of 9 leave a single row
+        ["--recipe", "mixture25-paper", *options(training__batch_size=9)],  # 64 rows in batches of 9 leave a single row
         ["more"],
     ],
     ids=lambda arguments: " ".join(arguments[:2]),

@@ -212,7 +212,7 @@ def test_a_broken_plugin_is_listed_as_such_and_warned_of_once(say, monkeypatch):
     ],
 )
 def test_a_recipe_is_shown_with_the_papers_toy_networks(say, model, parameters, macs):
-    card = say("show", "mixture25", "--model", model, "--json").document
+    card = say("show", "mixture25-paper", "--model", model, "--json").document
     assert {name: network["parameters"] for name, network in card["networks"].items()} == parameters
     assert {name: network["macs"] for name, network in card["networks"].items()} == macs
     for network in card["networks"].values():
@@ -225,9 +225,15 @@ def test_a_recipe_is_shown_with_the_papers_toy_networks(say, model, parameters, 
 def test_an_override_is_shown(say):
     shown = say("show", "mixture25", "--model", "ali", "--set", "training.batch_size=7", "--json").document
     assert shown["training"]["batch_size"] == 7
-    posterior = say("show", "mixture25", "--model", "ali", "--set", "game.posterior=gaussian", "--json").document
+    posterior = say("show", "mixture25-paper", "--model", "ali", "--set", "game.posterior=gaussian", "--json").document
     extra = 400 * 2 + 2  # a second half of the head, for log σ; but no noise at the input
     assert posterior["networks"]["encoder"]["parameters"] == 164_002 + extra - 2 * 400
+
+
+def test_a_recipe_is_shown_with_the_settings_of_games_that_it_chooses(say):
+    shown = ("show", "mixture25", "--model", "gan", "--json")
+    assert say(*shown).document["game"]["objective"]["name"] == "relativistic"
+    assert say(*shown, "--set", "game.objective=hinge").document["game"]["objective"]["name"] == "hinge"
 
 
 def test_a_recipe_is_shown_as_a_table_that_ends_in_its_totals(say):

@@ -37,7 +37,7 @@ def reconstruction_alone(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "recipe", ["cifar10", "svhn", "celeba64", "imagenet64", "tinyimagenet64", "folder32", "folder64"]
+    "recipe", ["cifar10", "svhn", "celeba64", "imagenet64", "tinyimagenet64", "folder32", "folder32-paper", "folder64"]
 )
 @pytest.mark.parametrize("model", ["gan", "vae", "conditional-ali"])
 def test_every_model_takes_two_steps_on_every_recipe(root, recipe, model):
@@ -54,7 +54,7 @@ def test_every_model_takes_two_steps_on_every_recipe(root, recipe, model):
 
 
 @pytest.mark.parametrize(
-    "recipe", ["cifar10", "svhn", "celeba64", "imagenet64", "tinyimagenet64", "folder32", "folder64"]
+    "recipe", ["cifar10", "svhn", "celeba64", "imagenet64", "tinyimagenet64", "folder32", "folder32-paper", "folder64"]
 )
 def test_ali_on_every_recipe_is_trained_and_looked_at_by_commands(say, root, tmp_path, recipe):
     run = tmp_path / "run"
@@ -63,10 +63,9 @@ def test_ali_on_every_recipe_is_trained_and_looked_at_by_commands(say, root, tmp
     assert say("sample", run, "-n", 4).code == 0
     assert say("reconstruct", run, "-n", 2, "--data", root).code == 0
     assert say("interpolate", run, "--pairs", 1, "--data", root).code == 0
-    side = 32 if recipe in ("cifar10", "svhn", "folder32") else 64
-    shown = 2 * side if side == 32 else side  # small images are magnified
-    assert Image.open("samples.png").size == (2 * shown + 6, 2 * shown + 6)
-    assert Image.open("interpolations.png").size == (14 * shown + 30, shown + 4)
+    # Images are 64 pixels wide, small ones magnified, 12 apart; a pair and what lies between are 2 apart.
+    assert Image.open("samples.png").size == (2 * 64 + 3 * 12, 2 * 64 + 3 * 12)
+    assert Image.open("interpolations.png").size == (14 * 64 + 13 * 2 + 2 * 12, 64 + 2 * 12)
     assert json.loads((run / "run.json").read_text())["data"]
 
 
@@ -76,7 +75,7 @@ def test_conditional_ali_draws_figure_7_from_one_z(say, root, tmp_path):
     assert say("train", "conditional-ali", *arguments).code == 0
     drawn = say("sample", run, "--grid", "figure7", "--out", "figure7.png", "--json").document
     assert (drawn["rows"], drawn["columns"]) == (4, 12)
-    assert Image.open("figure7.png").size == (12 * 66 + 2, 4 * 66 + 2)
+    assert Image.open("figure7.png").size == (12 * 64 + 13 * 12, 4 * 64 + 5 * 12)
     said = say("sample", run, "--condition", "Male,Smilling")
     assert said.code == 2
     assert "did you mean 'Smiling'?" in said.err

@@ -22,6 +22,7 @@ from genzoo_recipes import mixture25
 
 VALUES = (math.nan, math.inf, -math.inf)
 STEPS, SAVED = 7, (2, 4, 6, 7)
+RECIPE = "mixture25-paper"
 ALTERNATING = {"game.schedule": "alternating"}
 GAMES = {
     "vae": ("vae", {}),
@@ -29,6 +30,7 @@ GAMES = {
     "gan, alternating": ("gan", ALTERNATING),
     "ali": ("ali", {}),
     "ali, alternating": ("ali", ALTERNATING),
+    "ali, penalised": ("ali", {"game.objective": "relativistic", "game.penalty": "zero-centred"}),
 }
 SLOW = {
     "wgan-gp": ("wgan-gp", {}),
@@ -69,7 +71,12 @@ def options(game, **more):
     """Return a game's model and settings as arguments of a command."""
     model, own = {**GAMES, **SLOW}[game]
     chosen = SMALL | own | {path.replace("__", "."): value for path, value in more.items()}
-    return [model, *(part for path, value in chosen.items() for part in ("--set", f"{path}={value}"))]
+    return [
+        model,
+        "--recipe",
+        RECIPE,
+        *(part for path, value in chosen.items() for part in ("--set", f"{path}={value}")),
+    ]
 
 
 class Struck:
@@ -191,7 +198,7 @@ def whole(tmp_path_factory):
         if game not in known:
             model, own = {**GAMES, **SLOW}[game]
             path = tmp_path_factory.mktemp("whole") / "run"
-            genzoo.train(model, overrides=SMALL | own, run=path)
+            genzoo.train(model, recipe=RECIPE, overrides=SMALL | own, run=path)
             known[game] = files_of(path)
             assert Run(path).step == STEPS
         return known[game]

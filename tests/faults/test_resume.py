@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from safetensors.torch import load_file
 from stopping import StopAt, files_of
 
 import genzoo
 from genzoo.errors import InterruptedRun
-from genzoo.runs.engine import Callback
+from genzoo.runs.engine import Callback, Engine
 from genzoo.storage.run_folder import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -30,16 +31,34 @@ class Case(NamedTuple):
 # 256 rows in batches of 32: epochs begin at steps 0, 8 and 16. Digits in batches of 600: epochs of 3 steps, the
 # last of 57 rows.
 MIXTURE = {"dataset.rows": 256, "dataset.held_out_rows": 8, "training.batch_size": 32}
-CASES = {
-    "ali": Case("ali", "mixture25", 18, (1, 7, 8, 9, 16), MIXTURE),
-    "gan": Case("gan", "mixture25", 18, (8, 11), MIXTURE),
-    "vae": Case("vae", "mixture25", 18, (8, 15), MIXTURE),
-    "ali-averaged": Case("ali", "mixture25", 12, (5, 8), MIXTURE | {"training.averaging": 0.9}),
-    "gan-alternating": Case(
-        "gan", "mixture25", 12, (7, 8), MIXTURE | {"game.schedule": "alternating", "game.schedule.critic_steps": 2}
-    ),
-    "ali-digits": Case("ali", "digits", 5, (1, 3), {"training.batch_size": 600}),
+PAPER = MIXTURE | {"training.learning_rate": 1e-3, "training.beta1": 0.5}
+STABILISED = {
+    "game.objective": "relativistic",
+    "game.penalty": "zero-centred",
+    "game.penalty.every": 2,
+    "game.augment": "diffaugment",
+    "game.augment.adaptive": True,
+    "game.augment.target": -0.9,  # is exceeded, so the probability rises after the fourth step
+    "game.augment.rows_to_one": 9600,
+    "training.learning_rate_schedule": "cosine",
+    "training.averaging_half_life": 2000,
 }
+CASES = {
+    "ali": Case("ali", "mixture25-paper", 18, (1, 7, 8, 9, 16), PAPER),
+    "gan": Case("gan", "mixture25-paper", 18, (8, 11), PAPER),
+    "vae": Case("vae", "mixture25-paper", 18, (8, 15), PAPER),
+    "ali-averaged": Case("ali", "mixture25-paper", 12, (5, 8), PAPER | {"training.averaging": 0.9}),
+    "gan-alternating": Case(
+        "gan", "mixture25-paper", 12, (7, 8), PAPER | {"game.schedule": "alternating", "game.schedule.critic_steps": 2}
+    ),
+    "wgan-gp": Case("wgan-gp", "mixture25-paper", 8, (3,), PAPER),
+    "ali-digits": Case("ali", "digits", 5, (1, 3), {"training.batch_size": 600}),
+    "ali-default": Case("ali", "mixture25", 18, (1, 8, 11), MIXTURE),
+    "alice-default": Case("alice", "mixture25", 10, (5,), MIXTURE | {"game.z_weight": 0.5}),
+    "alice-implicit-default": Case("alice-implicit", "mixture25", 10, (5,), MIXTURE),
+    "ali-stabilised": Case("ali", "digits", 9, (3, 5, 6), {"training.batch_size": 600} | STABILISED),
+}
+AVERAGED = {"ali-averaged", "ali-default", "alice-default", "alice-implicit-default", "ali-stabilised"}
 STOPS = [(name, stop) for name, case in CASES.items() for stop in case.stops]
 
 
@@ -80,7 +99,7 @@ def test_a_run_resumed_in_a_fresh_process_is_bitwise_the_one_that_never_stopped(
     steps = CASES[name].steps
     expected, found = files_of(resumed / name, steps), files_of(resumed / f"{name}-{stop}", steps)
     names = {"networks.safetensors", "optimizers.safetensors"}
-    assert expected.keys() == names | ({"averaged.safetensors"} if name == "ali-averaged" else set())
+    assert expected.keys() == names | ({"averaged.safetensors"} if name in AVERAGED else set())
     assert found == expected
 
 
@@ -90,6 +109,13 @@ def test_the_log_of_a_resumed_run_goes_on_where_it_was(resumed, name, stop):
     entries = Run(resumed / f"{name}-{stop}").read_log()
     assert [entry["step"] for entry in entries] == sorted({*range(5, steps + 1, 5), stop, steps})
     assert all(entry["seconds"] >= before["seconds"] for before, entry in pairwise(entries))
+
+
+def test_the_augmentation_of_a_resumed_run_had_begun_to_act(resumed):
+    for stop in CASES["ali-stabilised"].stops:
+        checkpoint, _ = Run(resumed / f"ali-stabilised-{stop}").newest_checkpoint()
+        reached = load_file(checkpoint.path / "networks.safetensors")["augmentation.reached"]
+        assert reached.item() == pytest.approx(0.5)  # two moves of 4 · 600 rows of 9600
 
 
 def test_the_runs_that_are_compared_do_differ_between_steps(resumed):
@@ -129,7 +155,7 @@ ALWAYS = {"training.log_every": 1, "training.picture_every": 2, "training.checkp
     [
         ("ali", "digits", {"training.batch_size": 100}),
         ("vae", "digits", {"training.batch_size": 100, "training.averaging": 0.5}),
-        ("gan", "mixture25", MIXTURE),
+        ("gan", "mixture25", MIXTURE | {"training.horizon": 4}),
     ],
     ids=["ali-digits", "vae-digits-averaged", "gan-mixture25"],
 )
@@ -154,3 +180,43 @@ def test_train_to_k_and_then_resume_to_n_is_train_to_n(tmp_path):
     genzoo.resume(tmp_path / "twice", steps=3)
     twice = genzoo.train("vae", recipe="digits", overrides=overrides, steps=4, run=tmp_path / "twice")
     assert files_of(once.path, 4) == files_of(twice.path, 4)
+
+
+# More steps than a run began with
+
+
+@pytest.fixture
+def unmeasured(monkeypatch):
+    """Leave out the evaluations, which take most of the time of so short a run."""
+    monkeypatch.setattr(Engine, "_measure", lambda engine: None)
+
+
+def trained(path, steps, **more):
+    """Train the default recipe, in which learning rate and penalty follow a cosine."""
+    return genzoo.train("ali", recipe="mixture25", overrides=MIXTURE | more, steps=steps, run=path)
+
+
+def test_a_run_that_gets_more_steps_keeps_the_horizon_that_its_schedules_began_with(tmp_path, unmeasured):
+    once = trained(tmp_path / "once", 10, **{"training.horizon": 5})
+    later = trained(tmp_path / "later", 10)
+    resumed, trained_on = (trained(tmp_path / name, 5) for name in ("resumed", "trained on"))
+    genzoo.resume(resumed, steps=8)
+    genzoo.resume(resumed, steps=10)
+    trained(trained_on.path, 10)
+    assert files_of(resumed.path, 10) == files_of(trained_on.path, 10) == files_of(once.path, 10)
+    assert files_of(later.path, 10) != files_of(once.path, 10)
+    assert {Run(run.path).record.settings["training"]["horizon"] for run in (once, resumed, trained_on)} == {5}
+
+
+def test_another_horizon_than_a_run_began_with_is_refused(tmp_path, unmeasured, say):
+    options = [part for path, value in MIXTURE.items() for part in ("--set", f"{path}={value}")]
+    command = ("train", "ali", "--run", tmp_path / "run", *options, "--quiet")
+    assert say(*command, "--steps", 3).code == 0
+    said = say(*command, "--steps", 6, "--set", "training.horizon=6")
+    assert said.code == 2
+    assert "training.horizon: 3 → 6" in said.err
+    assert f"genzoo resume {tmp_path / 'run'}" in said.err
+    assert len(said.err.strip().splitlines()) <= 3
+    assert Run(tmp_path / "run").step == 3
+    assert say(*command, "--steps", 6, "--set", "training.horizon=3").code == 0
+    assert Run(tmp_path / "run").step == 6

@@ -1,6 +1,6 @@
 """Inference after the fact, BiGAN and WGAN-GP: what is frozen stays bit-identical, what is unseen stays unseen."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
@@ -10,6 +10,9 @@ from trainers import equal, state_of
 
 import genzoo
 from genzoo import Game, Losses, Networks, SettingsError
+from genzoo.components import from_json, to_json
+from genzoo.games import OneCentred
+from genzoo.host.discovery import registry
 from genzoo.training import Training
 from genzoo_ali.ali import ALI
 from genzoo_ali.bigan import BiGAN
@@ -130,18 +133,25 @@ def test_the_penalty_of_wgan_gp_is_that_of_a_linear_critic():
         def forward(self, joint):
             return genzoo.types.Verdict(joint.x @ self.weight, joint.x)
 
-    trainer = trainer_of(replace(WGANGP(), penalty=10.0))
-    trainer.networks.critic = Linear(torch.tensor([3.0, 4.0]))
-    batch = trainer.stream.batch(0)
-    game = trainer.settings.game
-    round = game.play(trainer.networks, batch)
+    trainer = trainer_of(WGANGP())
+    networks, game, batch = trainer.networks, trainer.settings.game, trainer.batch()
+    networks.critic = Linear(torch.tensor([3.0, 4.0]))
+    critic = {"critic": game.players(networks)["critic"]}
+    losses, gradients = game.gradients(networks, batch, critic)
+    plain, without = game.gradients(networks, batch._replace(due=()), critic)
     # the slope of x·w is w everywhere, of length 5: λ·(5 − 1)² = 160
-    plain = round.on_p.logits.mean() - round.on_q.logits.mean()
-    loss = game.critic_loss(trainer.networks, batch, round)
-    assert (loss - plain).item() == pytest.approx(160, rel=1e-5)
-    slope = torch.autograd.grad(loss - plain, trainer.networks.critic.weight)[0]
+    assert (losses.players["critic"] - plain.players["critic"]).item() == pytest.approx(160, rel=1e-5)
+    (slope,) = (new - old for new, old in zip(gradients["critic"], without["critic"], strict=True))
     # d/dw λ(‖w‖ − 1)² = 2λ(‖w‖ − 1)·w/‖w‖
     torch.testing.assert_close(slope, 2 * 10 * 4 * torch.tensor([0.6, 0.8]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("weight", [3.0, 3, 0.0])
+def test_a_record_of_wgan_gp_from_when_its_penalty_was_a_number_loads_as_the_same_game(weight):
+    stored = to_json(WGANGP()) | {"penalty": weight}
+    del stored["augment"]
+    game = from_json(Game, stored, resolve=registry().resolve)
+    assert game == WGANGP(penalty=OneCentred(weight=weight))
 
 
 def test_wgan_gp_trains():

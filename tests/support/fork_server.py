@@ -24,7 +24,7 @@ STEPS = 12
 INTERVAL = 3
 SMALL = {
     "model": "gan",
-    "recipe": "mixture25",
+    "recipe": "mixture25-paper",
     "steps": 1000,
     "overrides": {
         "dataset.rows": 64,

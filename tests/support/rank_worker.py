@@ -30,8 +30,22 @@ CPU = torch.device("cpu")
 STEPS = 20
 DIGITS_STEPS = 12
 MIXTURE = {"dataset.rows": 1000, "dataset.held_out_rows": 8}  # epochs of 10 steps
-PAPER = MIXTURE | {"training.learning_rate": 1e-4}
+PAPER = MIXTURE | {"training.beta1": 0.5}
+QUICK = PAPER | {"training.learning_rate": 1e-3}
 NO_DROPOUT = {"architecture.dropout": 0.0, "training.batch_size": 32}
+STABILISED = {
+    "game.objective": "relativistic",
+    "game.penalty": "zero-centred",
+    "game.penalty.every": 2,
+    "game.augment": "diffaugment",
+    "game.augment.operations": "",  # what they draw differs from rank to rank
+    "game.augment.adaptive": True,
+    "game.augment.target": 0.0,
+    "game.augment.rows_to_one": 1000,
+    "training.learning_rate_schedule": "cosine",
+    "training.averaging_half_life": 200,
+    "training.horizon": 12,
+}
 LOCAL = {"training.batch_statistics": "local"}
 POISONED_STEP = 3
 
@@ -56,12 +70,15 @@ class Smooth(Mixture25Networks):
 
 
 HIDDEN = Linear(width=64, batch_norm=BatchNorm(eps=1e-4, momentum=0.05), nonlinearity=Sigmoid())
-SMOOTH = replace(find_recipe(registry(), "mixture25"), architecture=Smooth(init_std=0.1))
+SMOOTH = replace(find_recipe(registry(), "mixture25-paper"), architecture=Smooth(init_std=0.1))
 FLOAT32 = {name: (name, SMOOTH, STEPS, PAPER) for name in ("ali", "gan", "vae")}
 FLOAT64 = {
-    "ali-double": ("ali", "mixture25", STEPS, MIXTURE | {"training.averaging": 0.9}),
-    "gan-double": ("gan", "mixture25", STEPS, MIXTURE | {"game.schedule": "alternating"}),
-    "vae-double": ("vae", "mixture25", STEPS, MIXTURE),
+    "ali-double": ("ali", "mixture25-paper", STEPS, QUICK | {"training.averaging": 0.9}),
+    "gan-double": ("gan", "mixture25-paper", STEPS, QUICK | {"game.schedule": "alternating"}),
+    "vae-double": ("vae", "mixture25-paper", STEPS, QUICK),
+    "ali-default-double": ("ali", "mixture25", STEPS, MIXTURE | {"training.horizon": STEPS}),
+    "alice-default-double": ("alice", "mixture25", STEPS, MIXTURE | {"game.z_weight": 0.5}),
+    "ali-stabilised-digits-double": ("ali", "digits", DIGITS_STEPS, NO_DROPOUT | STABILISED),
     "ali-digits-double": ("ali", "digits", DIGITS_STEPS, NO_DROPOUT),
     "conditional-ali-digits-double": ("conditional-ali", "digits", DIGITS_STEPS, NO_DROPOUT),
 }
@@ -108,7 +125,7 @@ def normalised(shape, ranks):
 
 def poisoned(ranks):
     """Return the fault and the state after three steps, in the last of which only one rank has a NaN, and before."""
-    trainer = trainer_of("ali", "mixture25", PAPER, ranks)
+    trainer = trainer_of("ali", "mixture25-paper", PAPER, ranks)
     whole = trainer.stream.batch
 
     def batch(step):
@@ -128,7 +145,7 @@ def poisoned(ranks):
 
 def local(ranks):
     """Return the batch norms' classes and the state after a step with batch statistics of each rank's own rows."""
-    trainer = trainer_of("ali", "mixture25", PAPER | LOCAL, ranks)
+    trainer = trainer_of("ali", "mixture25-paper", PAPER | LOCAL, ranks)
     kinds = {
         type(module) for module in trainer.networks.modules() if isinstance(module, nn.modules.batchnorm._NormBase)
     }
@@ -156,7 +173,7 @@ def compute(ranks):
         **{name: trained(*training, ranks, double=True) for name, training in FLOAT64.items()},
         "norm1d": normalised(ROWS_1D, ranks),
         "norm2d": normalised(ROWS_2D, ranks),
-        "one sync step": trained("ali", "mixture25", 1, PAPER, ranks),
+        "one sync step": trained("ali", "mixture25-paper", 1, PAPER, ranks),
         "local": local(ranks),
         "poisoned": poisoned(ranks),
         "talk": talk(ranks),

@@ -187,19 +187,8 @@ def assert_sound(found, *, batch):
 
 
 def test_bench_prints_one_document_and_leaves_nothing_behind(say, tmp_path):
-    said = say(
-        "bench",
-        "ali",
-        "--recipe",
-        "mixture25-paper",
-        "--steps",
-        5,
-        "--set",
-        "training.batch_size=4",
-        "--device",
-        "cpu",
-        "--json",
-    )
+    settings = ("--recipe", "mixture25-paper", "--set", "training.batch_size=4")
+    said = say("bench", "ali", *settings, "--steps", 5, "--device", "cpu", "--json")
     found = said.document
     assert (found["model"], found["recipe"], found["x"], found["blocks"]) == ("ali", "mixture25-paper", [2], 5)
     assert (found["device"], found["precision"], found["execution"]) == ("cpu", "fp32", "eager")
@@ -226,7 +215,7 @@ def test_every_recipe_and_adversarial_model_can_be_benched(bench, model, recipe)
 
 
 def test_without_json_a_table_says_the_same(bench):
-    said = bench("gan", "--recipe", "mixture25-paper", batch=4)
+    said = bench("gan", batch=4)
     assert said.code == 0
     first, _, *rows = said.out.splitlines()
     assert first.startswith("gan on mixture25-paper: batch 4, cpu, ")
