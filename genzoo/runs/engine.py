@@ -64,7 +64,7 @@ class Engine:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a verified checkpoint."""
-        names = ["networks", "optimizers"] + (["averaged"] if self._training.averaging is not None else [])
+        names = ["networks", "optimizers"] + (["averaged"] if self._training.decay is not None else [])
         tensors = {name: unpack(checkpoint.file(f"{name}.safetensors")) for name in names}
         state = files.read_json(checkpoint.file("state.json"), "a checkpoint's state")
         self.trainer.restore(tensors, step=checkpoint.step)
@@ -134,7 +134,7 @@ class Engine:
             device=self.trainer.device,
             label_frequencies=self._frequencies,
             step=self.trainer.step,
-            weights="raw" if self._training.averaging is None else "averaged",
+            weights="raw" if self._training.decay is None else "averaged",
         )
 
     def _do_what_is_due(self, step: int, requests: "Requests", *, last: bool) -> None:

@@ -177,10 +177,17 @@ def test_the_base_has_no_part(task):
     assert settings.training.learning_rate_schedule.name == "constant"
 
 
-def test_the_row_with_all_parts_is_the_default_recipe_but_for_its_length():
-    recipe = resolve_job(registry(), TrainingRequest(model="ali", recipe="mixture25")).settings
-    lines = differences(to_json(recipe), to_json(settings_of("toy", "all")))
-    assert {line.partition(":")[0] for line in lines} == {"training.steps", "training.evaluate_every"}
+@pytest.mark.parametrize(
+    ("task", "part", "lengths"),
+    [
+        ("toy", "all", {"training.steps"}),
+        ("digits", "relativistic + falling penalty + averaging", {"training.steps", "training.batch_size"}),
+    ],
+)
+def test_the_last_row_is_the_recipe_but_for_its_length(task, part, lengths):
+    recipe = resolve_job(registry(), TrainingRequest(model="ali", recipe=stabilisers.RECIPES[task])).settings
+    lines = differences(to_json(recipe), to_json(settings_of(task, part)))
+    assert {line.partition(":")[0] for line in lines} == lengths | {"training.evaluate_every"}
 
 
 def test_every_row_of_the_study_is_described_by_its_part():
