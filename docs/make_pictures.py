@@ -12,7 +12,7 @@ IMAGES = Path(__file__).with_name("images")
 MODELS = {"mixture25": "ali", "digits-ali": "ali", "digits-alice": "alice"}
 PICTURES = (
     ("mixture25", ("reconstruct",), "mixture25.png"),
-    ("digits-ali", ("sample", "-n", "40"), "digits-samples.png"),
+    ("digits-ali", ("sample", "-n", "36"), "digits-samples.png"),
     ("digits-ali", ("reconstruct", "-n", "20", "--split", "test"), "digits-ali.png"),
     ("digits-alice", ("reconstruct", "-n", "20", "--split", "test"), "digits-alice.png"),
 )
