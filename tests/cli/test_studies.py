@@ -3,13 +3,19 @@
 import json
 
 import pytest
+import torch
 from PIL import Image
 
+from genzoo import Run
 from genzoo.comparison import Lab
 from genzoo.comparison.worker import Outcome
+from genzoo.components import to_json
 from genzoo.errors import BusyError, GenzooError, ResourceError, UnreadableError
+from genzoo.host.discovery import registry
 from genzoo.runs import TrainingRequest
-from genzoo_studies import coverage
+from genzoo.runs.job import resolve_job
+from genzoo.training.settings import differences
+from genzoo_studies import coverage, stabilisers
 
 TINY = ("--set", "study.runs=2", "--set", "study.steps=6")
 
@@ -24,7 +30,7 @@ def test_studies_are_listed_with_what_was_published_and_what_they_cost(say):
     assert said.code == 0
     assert "13.4 ± 5.8" in said.out
     found = {one["name"]: one for one in say("reproduce", "--json").document["studies"]}
-    assert set(found) == {"ali/mode-coverage", "ali/figure8"}
+    assert set(found) == {"ali/mode-coverage", "ali/figure8", "stabilisers"}
     assert all(one["cost"] and one["published"] and one["missing_data"] == [] for one in found.values())
 
 
@@ -104,3 +110,146 @@ def test_a_training_that_diverged_is_none_among_those_that_ended_well(tmp_path):
     diverged, run = lab.train([TrainingRequest(model="gan", seed=seed, steps=2) for seed in range(2)])
     assert diverged is None
     assert run.path.parent == tmp_path / "toy" / "cells"
+
+
+def test_the_study_of_stabilisers_trains_the_base_beside_the_parts_that_are_asked_for(say, place):
+    tiny = (
+        "--set",
+        "study.tasks=toy",
+        "--set",
+        "study.models=ali",
+        "--set",
+        "study.parts=all",
+        "--set",
+        "study.steps=2",
+    )
+    document = say("reproduce", "stabilisers", *tiny, "--set", "study.seeds=7", "--report", place, "--json").document
+    assert [(row["model"], row["part"], row["diverged"]) for row in document["rows"]] == [
+        ("ali", "base", 0),
+        ("ali", "all", 0),
+    ]
+    for row in document["rows"]:
+        (name,) = row["runs"]
+        run = Run(place / "stabilisers/cells" / name)
+        assert (run.record.seed, run.step) == (7, 2)
+        scores = {score["metric"]: score["value"] for score in run.final_scores}
+        assert row["values"] == {name: [scores[name]] for name in stabilisers.SCORES["toy"]}
+        assert row["milliseconds"] > 0
+    assert document["rows"][0]["time_ratio"] == 1
+    table = (place / "stabilisers/table.md").read_text()
+    assert "ali on mixture25, 2 steps of 200" in table
+    assert "over n = 1 seeds (7)" in table
+    assert "spectral normalisation" in table
+
+
+def settings_of(task, part, model="ali"):
+    request = stabilisers.Stabilisers()._request(task, model, part, seed=20)
+    return resolve_job(registry(), request).settings
+
+
+def changed_by(part, task):
+    """Return the settings that a part changes in the base, as paths of two names."""
+    lines = differences(to_json(settings_of(task, "base")), to_json(settings_of(task, part)))
+    return {".".join(line.partition(":")[0].split(".")[:2]) for line in lines}
+
+
+@pytest.mark.parametrize(
+    ("task", "part", "expected"),
+    [
+        ("toy", "averaging", {"training.averaging"}),
+        ("toy", "relativistic", {"game.objective"}),
+        ("toy", "penalty", {"game.penalty", "training.beta1", "training.beta2"}),
+        ("toy", "betas", {"training.beta1", "training.beta2"}),
+        ("toy", "falling learning rate", {"training.learning_rate_schedule"}),
+        ("digits", "translation", {"game.augment"}),
+        ("digits", "relativistic + penalty + diffaugment", {"game.objective", "game.penalty", "game.augment"}),
+    ],
+)
+def test_a_part_is_added_to_the_base_alone(task, part, expected):
+    assert changed_by(part, task) == expected
+
+
+@pytest.mark.parametrize("task", ["toy", "digits"])
+def test_the_base_has_no_part(task):
+    settings = settings_of(task, "base")
+    assert settings.game.objective.name == "non-saturating"
+    assert (settings.game.penalty, settings.game.augment, settings.training.decay) == (None, None, None)
+    assert settings.training.learning_rate_schedule.name == "constant"
+
+
+@pytest.mark.parametrize(
+    ("task", "part", "lengths"),
+    [
+        ("toy", "all", {"training.steps"}),
+        ("digits", "relativistic + falling penalty + averaging", {"training.steps", "training.batch_size"}),
+    ],
+)
+def test_the_last_row_is_the_recipe_but_for_its_length(task, part, lengths):
+    recipe = resolve_job(registry(), TrainingRequest(model="ali", recipe=stabilisers.RECIPES[task])).settings
+    lines = differences(to_json(recipe), to_json(settings_of(task, part)))
+    assert {line.partition(":")[0] for line in lines} == lengths | {"training.evaluate_every"}
+
+
+def test_every_row_of_the_study_is_described_by_its_part():
+    parts = {part for of_task in stabilisers.ROWS.values() for of_model in of_task.values() for part in of_model}
+    assert parts == set(stabilisers.PARTS)
+    assert all(of_model[0] == "base" for of_task in stabilisers.ROWS.values() for of_model in of_task.values())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (("study.seeds=",), "seeds is empty"),
+        (("study.tasks=toy", "study.models=alice"), "leave nothing to train"),
+        (("study.parts=averages",), "parts has 'averages', expected some of: base, averaging"),
+    ],
+)
+def test_a_study_of_nothing_is_refused(say, overrides, reason):
+    said = say("reproduce", "stabilisers", *(word for text in overrides for word in ("--set", text)))
+    assert said.code == 2
+    assert reason in said.err
+
+
+class Clocked:
+    """Takes steps of so many seconds by a clock of the test, and longer ones first, as a cold start does."""
+
+    def __init__(self, clock, seconds):
+        self.clock = clock
+        self.seconds = seconds
+        self.steps = 0
+
+    def take_step(self):
+        self.clock[0] += 10 * self.seconds if self.steps < 20 else self.seconds
+        self.steps += 1
+
+
+def test_the_time_of_a_step_is_that_of_blocks_in_turns_without_the_first(monkeypatch):
+    clock, threads = [0.0], torch.get_num_threads()
+    trainers = {"gan": Clocked(clock, 0.002), "ali": Clocked(clock, 0.005)}
+    monkeypatch.setattr(stabilisers, "new_trainer", lambda request: trainers[request.model])
+    monkeypatch.setattr(stabilisers.time, "process_time", lambda: clock[0])
+    timed = stabilisers._milliseconds({name: TrainingRequest(model=name) for name in trainers})
+    assert timed["gan"] == pytest.approx([2.0] * 7)
+    assert timed["ali"] == pytest.approx([5.0] * 7)
+    row = stabilisers._row(("toy", "ali", "penalty"), [None, None], timed["ali"], timed["gan"])
+    assert (row["milliseconds"], row["time_ratio"]) == (pytest.approx(5), pytest.approx(2.5))
+    assert torch.get_num_threads() == threads
+
+
+class Measured:
+    """A run with final scores alone."""
+
+    name = "a run"
+
+    def __init__(self, value):
+        self.final_scores = [{"metric": "coverage", "value": value}]
+
+
+def test_a_row_is_the_mean_over_the_trainings_that_did_not_diverge():
+    runs = [Measured(0.25), None, Measured(0.75), Measured(None)]
+    row = stabilisers._row(("digits", "gan", "averaging"), runs, [3.0], [2.0])
+    assert row["diverged"] == 1
+    assert row["values"]["coverage"] == [0.25, 0.75]
+    assert row["scores"]["coverage"] == {"mean": 0.5, "std": pytest.approx(0.125**0.5), "min": 0.25, "max": 0.75}
+    assert row["scores"]["reconstruction/ratio"] is None
+    assert "| averaging | 0.5 ± 0.35 | 1 | 1.50 |" in stabilisers._table([row])
