@@ -207,7 +207,7 @@ NEWER = {
 
 def age(path, **of_game):
     """Write a run's record as an earlier version would have."""
-    record = files.read_json(path / "run.json", "a record")
+    record = files.read_sealed(path / "run.json", "a record")
     for part, names in NEWER.items():
         for name in names:
             del record["settings"][part][name]
