@@ -1,8 +1,8 @@
 """Trains ALI on crops of two photographs, seed 0, and draws the README's pictures of it.
 
-Type `python docs/make_photo_pictures.py`. Crops, prepared data and the run lie below the folder given as an argument (by
-default `runs/photographs`); a run that is there already is not trained again. It takes about twelve minutes on an idle
-CPU core.
+Type `python docs/make_photo_pictures.py`. Crops, prepared data and the run lie below the folder given as an argument,
+by default `runs/photographs`; a run that is there already is not trained again. It takes about twelve minutes on an
+idle CPU core.
 """
 
 import sys
