@@ -37,7 +37,9 @@ def page():
 
 def _section(recipe_name, model):
     recipe = find_recipe(registry(), recipe_name)
-    settings = resolve_settings(find_game(registry(), model), recipe, (), resolve=registry().resolve)
+    settings = resolve_settings(
+        find_game(registry(), model), recipe, (), of_game=recipe.game, resolve=registry().resolve
+    )
     card = recipe_card(recipe, settings)
     training = card["training"]
     lines = [f"## {recipe_name}", "", f"{card['summary'][0].upper()}{card['summary'][1:]}.", ""]

@@ -23,7 +23,10 @@ class AugmentationModule(nn.Module, ABC):
         """Return `x` (2N, *shape) augmented row by row, at the training's `progress` ()."""
 
     def observe(self, on_q: Tensor) -> None:
-        """Take note of the critic's detached logits (N,) of the data side; by default, nothing changes."""
+        """Take note of the critic's detached logits (N,) of the data side; by default, nothing changes.
+
+        A module in inference mode must take none.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +133,8 @@ class _AdaptiveDiffAugment(_DiffAugment):
     @torch.no_grad()
     def observe(self, on_q: Tensor) -> None:
         """Add the signs of logits (N,) on all ranks; after every fourth batch, move the probability."""
+        if not self.training:
+            return
         mean, rows = on_q.sign().mean(), len(on_q)
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(mean)

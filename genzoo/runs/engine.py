@@ -27,6 +27,7 @@ from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.run_folder import Run
 from genzoo.storage.tensors import pack, unpack
 from genzoo.training import torchrun
+from genzoo.training.nonfinite import Fault
 from genzoo.training.trainer import Trainer
 from genzoo.types import Losses, Splits
 
@@ -140,9 +141,11 @@ class Engine:
     def _do_what_is_due(self, step: int, requests: "Requests", *, last: bool) -> None:
         self._callback.on_step(step)
         now = due(self._training, step, last=last, stop=requests.signal is not None, save=requests.save)
+        is_shown = now.draw or now.save or now.evaluate
+        fault = self.trainer.fault(to_show=is_shown) if now.log or is_shown else None
         # Logging a fault ends the run, so that nothing is drawn, saved or measured after it.
-        if now.log or ((now.draw or now.save or now.evaluate) and self.trainer.fault()):
-            self._log()
+        if now.log or fault is not None:
+            self._log(fault)
         if not self._writes:
             return
         with self._clock.paused():
@@ -153,8 +156,7 @@ class Engine:
             if now.evaluate:
                 self._measure()
 
-    def _log(self) -> None:
-        fault = self.trainer.fault()
+    def _log(self, fault: Fault | None) -> None:
         losses, watch = self._meter.read()
         if self._writes and fault is None:
             watch |= self._spread()

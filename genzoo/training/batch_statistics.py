@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from genzoo.games.augmentations import AugmentationModule
 from genzoo.nn.layers import GlobalBatchNorm
 from genzoo.randomness import preserved
 from genzoo.training.execution import buffers_kept
@@ -28,10 +29,23 @@ def statistics_taken_anew(networks: nn.Module, play: Callable[[int], None]) -> I
         yield
         return
     with buffers_kept(networks):
-        with preserved(), _cumulative(norms):
+        with preserved(), _cumulative(norms), _unobserved(networks):
             for number in range(_BATCHES_READ):
                 play(number)
         yield
+
+
+@contextmanager
+def _unobserved(networks: nn.Module) -> Iterator[None]:
+    """Have augmentations take no note of these batches: they are no steps, and other ranks may not play them."""
+    augmentations = [module for module in networks.modules() if isinstance(module, AugmentationModule)]
+    for module in augmentations:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module in augmentations:
+            module.train()
 
 
 @contextmanager

@@ -289,7 +289,9 @@ def differences(old: object, new: object, path: str = "") -> list[str]:
             for key in {**old, **new}
             for line in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
         ]
-    return [] if old == new and type(old) is type(new) else [f"{path}: {old} → {new}"]
+    # A float that a plugin wrote as 10 is read from a record as 10.0; but true is not 1.
+    same = old == new and isinstance(old, bool) == isinstance(new, bool)
+    return [] if same else [f"{path}: {old} → {new}"]
 
 
 def _refuse_prior(settings: Settings) -> None:

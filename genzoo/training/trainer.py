@@ -172,9 +172,19 @@ class Trainer:
         if self._ema is not None:
             self._ema.update(self.step)
 
-    def fault(self) -> Fault | None:
-        """Return the first fault in losses or gradients, else in weights and moments (synchronises with the device)."""
-        return self._guard.fault(self.step) or self._overflow()
+    def fault(self, *, to_show: bool = False) -> Fault | None:
+        """Return the first fault in losses or gradients, else in weights and moments (synchronises with the device).
+
+        With `to_show`, faults in the batch statistics of averaged weights count too, unless there are several ranks,
+        which must all reach the same verdict.
+        """
+        fault = self._guard.fault(self.step) or self._overflow(self._named_state())
+        if fault is not None or not to_show or self._ema is None or self.ranks.size > 1:
+            return fault
+        with self.weights_to_show():
+            return self._overflow(
+                [(player, f"{name} of the averages", buffer) for player, name, buffer in self._statistics()]
+            )
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return all tensors that a checkpoint needs, by file: networks, optimizers, averaged."""
@@ -279,9 +289,10 @@ class Trainer:
             }
         return optimizer
 
-    def _overflow(self) -> Fault | None:
-        """Return the first weight, moment or statistic that is non-finite although all gradients were finite."""
-        named = self._named_state()
+    def _overflow(self, named: Sequence[tuple[str, str, Tensor]]) -> Fault | None:
+        """Return the first tensor, given with its player and name, that is non-finite; None if all are finite."""
+        if not named:
+            return None
         flag = torch.zeros((), device=self.device)
         raise_flag(flag, [tensor for *_, tensor in named], unit_scale=torch.ones_like(flag))
         if not flag.item():
@@ -300,13 +311,19 @@ class Trainer:
             averages = zip(self._averaged(), self._ema.tensors, strict=True)
             named += [(player, f"the average of {name}", average) for (player, name, _), average in averages]
         if self.ranks.size == 1 or self.settings.training.batch_statistics == "sync":
-            owners = {name.partition(".")[0]: player for player, name, _ in weights}
-            for place, module in self.networks.named_modules():
-                if isinstance(module, (*_BATCH_NORMS, GlobalBatchNorm)):
-                    player = owners.get(place.partition(".")[0], "no player")
-                    buffers = ((f"{place}.{name}", buffer) for name, buffer in module.named_buffers(recurse=False))
-                    named += [(player, name, buffer) for name, buffer in buffers if buffer.is_floating_point()]
+            named += self._statistics()
         return named
+
+    def _statistics(self) -> list[tuple[str, str, Tensor]]:
+        """Return player, name and tensor of all batch statistics."""
+        owners = {name.partition(".")[0]: player for player, name, _ in self._trained()}
+        return [
+            (owners.get(place.partition(".")[0], "no player"), f"{place}.{name}", buffer)
+            for place, module in self.networks.named_modules()
+            if isinstance(module, (*_BATCH_NORMS, GlobalBatchNorm))
+            for name, buffer in module.named_buffers(recurse=False)
+            if buffer.is_floating_point()
+        ]
 
     def _trained(self) -> list[tuple[str, str, Tensor]]:
         """Return player, name and tensor of every trained parameter; one that players share is that of the first."""

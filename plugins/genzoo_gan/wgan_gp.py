@@ -16,7 +16,7 @@ class WGANGP(GAN):
     defaults: ClassVar[Mapping[str, Any]] = {"training.beta1": 0.0, "training.beta2": 0.9}
     objective: Objective = Wasserstein()
     schedule: Schedule = Alternating(critic_steps=5)
-    penalty: Penalty | None = OneCentred(weight=10)
+    penalty: Penalty | None = OneCentred(weight=10.0)
 
     @classmethod
     def upgraded(cls, settings: dict[str, Any]) -> dict[str, Any]:

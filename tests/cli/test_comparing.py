@@ -268,8 +268,10 @@ def test_a_baseline_says_how_many_rows_it_has(compared):
 
 def test_costs_are_counted_from_the_tables(compared):
     ali = results_of(compared)["rows"][0]
-    assert ali["parameters"] == 164_002 + 484_802 + 407_201
-    assert ali["macs_per_update"] == 20 * (162_400 + 481_600 + 2 * 404_200)
+    encoder, decoder = (4 + 128 + 128) * 128 + 128 * 2, (2 + 128 + 128) * 128 + 128 * 2
+    critic = (4 + 128 + 128) * 128 + 128
+    assert ali["parameters"] == (encoder + 3 * 128 + 2) + (decoder + 3 * 128 + 2) + (critic + 3 * 128 + 1)
+    assert ali["macs_per_update"] == 20 * (encoder + decoder + 2 * critic)
     assert (ali["images_seen"], ali["steps"]) == (200, 10)
 
 

@@ -17,7 +17,8 @@ WAYS = {
     "switched off": ("ali", {"training.one_backward": False}, "training.one_backward is false"),
     "no slopes": ("ali", {"game.objective": "hinge"}, "the objective hinge has no slopes"),
     "turns": ("ali", {"game.schedule": "alternating"}, "the players take turns"),
-    "own loss": ("wgan-gp", {}, "the game has losses, players or gradients of its own"),
+    "penalty": ("wgan-gp", {}, "the game has a penalty"),
+    "own loss": ("alice-implicit", {}, "the game has losses, players or gradients of its own"),
     "no critic": ("vae", {}, "the game has no critic"),
 }
 
@@ -29,7 +30,7 @@ def _unmeasured(monkeypatch):
 
 
 def train(path, model="ali", **settings):
-    return genzoo.train(model, overrides=TOY | settings, run=path, device="cpu")
+    return genzoo.train(model, recipe="mixture25-paper", overrides=TOY | settings, run=path, device="cpu")
 
 
 def rewritten(run, change):
@@ -72,11 +73,19 @@ def test_the_header_is_written_when_training_begins(say, tmp_path):
 def test_show_says_how_a_model_on_a_recipe_takes_its_gradients(say, way):
     model, settings, reason = WAYS[way]
     chosen = [part for path, value in settings.items() for part in ("--set", f"{path}={value}")]
-    text = say("show", "recipe:mixture25", "--model", model, *chosen)
+    text = say("show", "recipe:mixture25-paper", "--model", model, *chosen)
     said = "one backward pass" if reason is None else f"a backward pass per player: {reason}"
     assert f"gradients: {said}" in text.out.splitlines()
-    card = say("show", "recipe:mixture25", "--model", model, *chosen, "--json").document
+    card = say("show", "recipe:mixture25-paper", "--model", model, *chosen, "--json").document
     assert (card["gradients"] == "one-backward", card["per_player_reason"]) == (reason is None, reason)
+
+
+def test_show_has_the_settings_that_a_recipe_makes_for_games_that_leave_them_open(say):
+    card = say("show", "recipe:mixture25", "--model", "ali", "--json").document
+    assert (card["game"]["objective"]["name"], card["game"]["penalty"]["weight"]) == ("relativistic", 0.1)
+    assert card["per_player_reason"] == "the game has a penalty"
+    card = say("show", "recipe:mixture25", "--model", "wgan-gp", "--json").document
+    assert (card["game"]["objective"]["name"], card["game"]["penalty"]["weight"]) == ("wasserstein", 10)
 
 
 def test_show_says_nothing_of_gradients_without_a_model(say):

@@ -146,7 +146,9 @@ def server(tmp_path_factory):
 def options(**more):
     """Return settings as options of a command, some of them changed."""
     chosen = OPTIONS | {path.replace("__", "."): value for path, value in more.items()}
-    return [part for path, value in chosen.items() for part in ("--set", f"{path}={value}")]
+    return ["--recipe", "mixture25-paper"] + [
+        part for path, value in chosen.items() for part in ("--set", f"{path}={value}")
+    ]
 
 
 def files_of(path):
@@ -169,7 +171,7 @@ def trained(server, tmp_path_factory):
 @pytest.fixture(scope="module")
 def estimate(server):
     """Return the bytes that are told of a step of the trained runs, as they are written."""
-    told = json.loads(server.do("measure", model="gan", recipe="mixture25", rows=ROWS)[1])["told"]
+    told = json.loads(server.do("measure", model="gan", recipe="mixture25-paper", rows=ROWS)[1])["told"]
     return f"{told['kept']:,} bytes", f"{told['step']:,} bytes"
 
 
@@ -333,7 +335,12 @@ def own_trainings():
                     yield entry.name, recipe, rows
 
 
-QUICK = [("gan", "mixture25", 1500), ("vae", "mixture25", 1500), ("ali", "digits", 400)]
+QUICK = [
+    ("gan", "mixture25-paper", 1500),
+    ("vae", "mixture25-paper", 1500),
+    ("ali", "mixture25", 1500),
+    ("ali", "digits", 400),
+]
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ from typing import NamedTuple
 import pytest
 from safetensors.torch import load_file
 from stopping import StopAt, files_of
+from toy import put_record
 
 import genzoo
 from genzoo.errors import InterruptedRun
 from genzoo.host.discovery import registry
 from genzoo.runs.engine import Callback, Engine
 from genzoo.runs.job import settings_of
+from genzoo.storage import files
 from genzoo.storage.run_folder import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -183,6 +185,47 @@ def test_train_to_k_and_then_resume_to_n_is_train_to_n(tmp_path):
     genzoo.resume(tmp_path / "twice", steps=3)
     twice = genzoo.train("vae", recipe="digits", overrides=overrides, steps=4, run=tmp_path / "twice")
     assert files_of(once.path, 4) == files_of(twice.path, 4)
+
+
+# Records of before
+
+
+NEWER = {
+    "game": ("penalty", "augment"),
+    "training": (
+        "learning_rate_schedule",
+        "horizon",
+        "labels",
+        "label_seed",
+        "labelled_rows",
+        "averaging_half_life",
+        "averaged_players",
+    ),
+}
+"""Settings that records of earlier versions do not have."""
+
+
+def age(path, **of_game):
+    """Write a run's record as an earlier version would have."""
+    record = files.read_sealed(path / "run.json", "a record")
+    for part, names in NEWER.items():
+        for name in names:
+            del record["settings"][part][name]
+    record["settings"]["game"] |= of_game
+    put_record(path, record)
+
+
+@pytest.mark.parametrize(("model", "of_game"), [("ali", {}), ("wgan-gp", {"penalty": 10.0})], ids=["ali", "wgan-gp"])
+def test_a_run_whose_record_lacks_newer_settings_goes_on_to_the_same_bits(tmp_path, unmeasured, model, of_game):
+    def trained(name, steps):
+        return genzoo.train(model, recipe="mixture25-paper", overrides=PAPER, steps=steps, run=tmp_path / name)
+
+    once, resumed, trained_on = (trained(name, steps) for name, steps in (("once", 6), ("resumed", 3), ("on", 3)))
+    for run in (resumed, trained_on):
+        age(run.path, **of_game)
+    genzoo.resume(resumed.path, steps=6)
+    trained("on", 6)
+    assert files_of(resumed.path, 6) == files_of(trained_on.path, 6) == files_of(once.path, 6)
 
 
 # More steps than a run began with

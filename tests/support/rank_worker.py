@@ -29,6 +29,7 @@ from genzoo_recipes.mixture25 import Mixture25Networks
 CPU = torch.device("cpu")
 STEPS = 20
 DIGITS_STEPS = 12
+FEW_STEPS = 8
 MIXTURE = {"dataset.rows": 1000, "dataset.held_out_rows": 8}  # epochs of 10 steps
 PAPER = MIXTURE | {"training.beta1": 0.5}
 QUICK = PAPER | {"training.learning_rate": 1e-3}
@@ -44,7 +45,7 @@ STABILISED = {
     "game.augment.rows_to_one": 1000,
     "training.learning_rate_schedule": "cosine",
     "training.averaging_half_life": 200,
-    "training.horizon": 12,
+    "training.horizon": FEW_STEPS,
 }
 LOCAL = {"training.batch_statistics": "local"}
 POISONED_STEP = 3
@@ -76,9 +77,9 @@ FLOAT64 = {
     "ali-double": ("ali", "mixture25-paper", STEPS, QUICK | {"training.averaging": 0.9}),
     "gan-double": ("gan", "mixture25-paper", STEPS, QUICK | {"game.schedule": "alternating"}),
     "vae-double": ("vae", "mixture25-paper", STEPS, QUICK),
-    "ali-default-double": ("ali", "mixture25", STEPS, MIXTURE | {"training.horizon": STEPS}),
-    "alice-default-double": ("alice", "mixture25", STEPS, MIXTURE | {"game.z_weight": 0.5}),
-    "ali-stabilised-digits-double": ("ali", "digits", DIGITS_STEPS, NO_DROPOUT | STABILISED),
+    "ali-default-double": ("ali", "mixture25", FEW_STEPS, MIXTURE | {"training.horizon": FEW_STEPS}),
+    "alice-default-double": ("alice", "mixture25", FEW_STEPS, MIXTURE | {"game.z_weight": 0.5}),
+    "ali-stabilised-digits-double": ("ali", "digits", FEW_STEPS, NO_DROPOUT | STABILISED),
     "ali-digits-double": ("ali", "digits", DIGITS_STEPS, NO_DROPOUT),
     "conditional-ali-digits-double": ("conditional-ali", "digits", DIGITS_STEPS, NO_DROPOUT),
 }

@@ -138,6 +138,23 @@ def test_an_adaptive_probability_is_kept_with_the_networks():
     assert "augmentation.reached" in trainer.state()["networks"]
 
 
+def test_looking_at_averaged_weights_moves_no_adaptive_probability():
+    """Their batch statistics are taken from 20 batches that are no steps, and on several ranks by one rank alone."""
+    trainer = trainer_of(
+        WithEncoder(augment=DiffAugment(adaptive=True, target=-0.9, rows_to_one=1000)),
+        training=replace(TRAINING, averaging=0.9),
+        **IMAGES,
+    )
+    for _ in range(5):
+        trainer.take_step()
+    state = trainer.state()
+    for name in ("reached", "signs", "batches"):
+        assert torch.equal(state["averaged"][f"augmentation.{name}"], state["networks"][f"augmentation.{name}"])
+    assert state["networks"]["augmentation.batches"] == 1
+    assert state["networks"]["augmentation.reached"] > 0
+    assert trainer.networks.augmentation.training
+
+
 def test_data_other_than_images_in_0_to_1_are_refused():
     with pytest.raises(SettingsError, match="'diffaugment' augments images in"):
         trainer_of(WithEncoder(augment=DiffAugment()), dataset=ToyMixture())

@@ -254,6 +254,20 @@ def test_a_restored_trainer_counts_faults_from_the_first_step_of_the_run():
     assert trainer.fault() == Fault(step=5, players=("critic",))
 
 
+def test_batch_statistics_of_averages_that_overflow_are_a_fault_where_they_would_be_shown():
+    trainer = trainer_of(WithEncoder(), training=replace(TRAINING, averaging=0.9))
+    trainer.take_step()
+    assert trainer.fault(to_show=True) is None
+    before = state_of(trainer.networks)
+    for average in trainer._ema.tensors:
+        average.fill_(1e30)  # finite, and its square is not
+    assert trainer.fault() is None
+    fault = trainer.fault(to_show=True)
+    assert (fault.step, fault.players) == (1, ("generator",))
+    assert fault.tensor.endswith("of the averages")
+    assert equal(state_of(trainer.networks), before)
+
+
 def test_finite_steps_pass_the_guard_unchanged():
     gradients = torch.tensor([1e-38, 3e38, -0.0, 5.0])
     trainer = trainer_of(WithEncoder())
