@@ -122,7 +122,7 @@ class Stabilisers(Study):
 
     name: ClassVar[str] = "stabilisers"
     published: ClassVar[str] = "nothing to compare with: the paper takes none of these parts away or adds one"
-    cost: ClassVar[str] = "quick: about 50 minutes of one CPU core; paper: some three hours"
+    cost: ClassVar[str] = "quick: about an hour of one CPU core; paper: several hours"
     needs: ClassVar[tuple[str, ...]] = tuple(RECIPES.values())
     tasks: tuple[Task, ...] = ("toy", "digits")
     models: tuple[ModelName, ...] = ("ali", "gan", "alice")
