@@ -2,9 +2,9 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from genzoo.components import Resolve, beside_settings, override, to_json, to_text
 from genzoo.data.dataset import Dataset
@@ -112,15 +112,15 @@ class Training:
     def of(self, player: str) -> "OptimizerSettings":
         """Return the player's settings with the common values filled in."""
         exceptions = self.players.get(player, PlayerTraining())
+        names = [field.name for field in fields(OptimizerSettings)]
+        chosen = {name: getattr(exceptions, name) for name in names}
         return OptimizerSettings(
-            *(
-                getattr(self, name) if (value := getattr(exceptions, name)) is None else value
-                for name in OptimizerSettings._fields
-            )
+            **{name: getattr(self, name) if value is None else value for name, value in chosen.items()}
         )
 
 
-class OptimizerSettings(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
     """The settings of one player's optimizer."""
 
     learning_rate: float

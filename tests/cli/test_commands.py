@@ -351,7 +351,8 @@ def test_an_evaluation_answers_with_metric_value_and_protocol(say, own_ali):
     assert (document["run"], document["step"]) == (str(own_ali), 4)
     for score in document["scores"]:
         assert {"metric", "value", "protocol"} <= set(score)
-        assert isinstance(score["value"], float)
+        # four steps leave no sample near a mode, whose width is then not known
+        assert isinstance(score["value"], float) or (score["metric"], score["value"]) == ("modes/width", None)
         assert {"split", "seed", "weights", "batch_norm"} <= set(score["protocol"])
     assert 0 <= next(score["value"] for score in document["scores"] if score["metric"] == "modes") <= 25
 

@@ -17,6 +17,9 @@ from genzoo.training.trainer import Trainer
 from genzoo.types import Split
 from genzoo_data.mixture import Mixture25
 
+PAPER = "mixture25-paper"
+QUICK = {"training.learning_rate": 1e-3, "training.beta1": 0.5}
+
 
 @pytest.fixture
 def train(say, monkeypatch, tmp_path):
@@ -34,11 +37,13 @@ def train(say, monkeypatch, tmp_path):
             changes.get(trainer.step, lambda trainer: None)(trainer)
 
         real = Trainer.count_step
-        chosen = TOY | {"training.log_every": 1, "training.checkpoint_every": 1000} | FROZEN | settings
+        chosen = TOY | QUICK | {"training.log_every": 1, "training.checkpoint_every": 1000} | FROZEN | settings
         overrides = [part for path, value in chosen.items() for part in ("--set", f"{path}={value}")]
         with monkeypatch.context() as patch:
             patch.setattr(Trainer, "count_step", count_step)
-            said = say("train", "gan", *overrides, "--steps", steps, "--run", tmp_path / "run", *more)
+            said = say(
+                "train", "gan", "--recipe", PAPER, *overrides, "--steps", steps, "--run", tmp_path / "run", *more
+            )
         assert said.code == 0, said.err
         return Run(tmp_path / "run").read_log(), told_of(said.err)
 
@@ -182,7 +187,8 @@ def test_a_healthy_wasserstein_game_with_scores_far_from_zero_is_not_warned_of(m
     for name in ("_measure", "_draw"):
         monkeypatch.setattr(Engine, name, lambda engine: None)
     chosen = {"training.steps": 120, "training.batch_size": 16, "training.learning_rate": 1e-3, "training.log_every": 6}
-    run = genzoo.train("wgan-gp", overrides=TOY | chosen | {"dataset.rows": 640}, run=tmp_path / "run", device="cpu")
+    overrides = TOY | chosen | {"dataset.rows": 640}
+    run = genzoo.train("wgan-gp", recipe=PAPER, overrides=overrides, run=tmp_path / "run", device="cpu")
     log = run.read_log()
     assert all("warnings" not in entry for entry in log)
     watched = [entry["watch"] for entry in log]
@@ -204,7 +210,11 @@ def test_a_healthy_wasserstein_game_with_scores_far_from_zero_is_not_warned_of(m
 @pytest.mark.parametrize("objective", ["hinge", "least-squares", "wasserstein"])
 def test_scores_that_are_no_log_odds_are_watched_for_no_accuracy(objective, tmp_path):
     run = genzoo.train(
-        "ali", overrides=TOY | {"training.steps": 2, "game.objective": objective}, run=tmp_path / "run", device="cpu"
+        "ali",
+        recipe=PAPER,
+        overrides=TOY | {"training.steps": 2, "game.objective": objective},
+        run=tmp_path / "run",
+        device="cpu",
     )
     assert all(set(entry["watch"]) == {"sample_spread"} for entry in run.read_log())
 
@@ -212,7 +222,11 @@ def test_scores_that_are_no_log_odds_are_watched_for_no_accuracy(objective, tmp_
 @pytest.mark.parametrize("objective", ["non-saturating", "minimax"])
 def test_log_odds_are_watched_for_accuracy(objective, tmp_path):
     run = genzoo.train(
-        "ali", overrides=TOY | {"training.steps": 2, "game.objective": objective}, run=tmp_path / "run", device="cpu"
+        "ali",
+        recipe=PAPER,
+        overrides=TOY | {"training.steps": 2, "game.objective": objective},
+        run=tmp_path / "run",
+        device="cpu",
     )
     for entry in run.read_log():
         assert set(entry["watch"]) == {"data_accuracy", "sample_accuracy", "sample_spread"}

@@ -615,7 +615,7 @@ def sealed(run, content):
     manifest["files"]["state.json"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     (checkpoint / "MANIFEST.json").write_bytes(files.json_bytes(manifest))
     trainer = SimpleNamespace(restore=lambda *tensors, **more: None)
-    engine = SimpleNamespace(_training=SimpleNamespace(averaging=0.5), trainer=trainer)
+    engine = SimpleNamespace(_training=SimpleNamespace(decay=0.5), trainer=trainer)
     Engine.restore(engine, checkpoints.verify(checkpoint))
 
 

@@ -43,7 +43,7 @@ def order(**settings):
     """Return the arguments of a training of 12 steps that saves every 3, and logs and draws at its end alone."""
     often = {"log_every": STEPS, "picture_every": STEPS, "checkpoint_every": INTERVAL} | settings
     overrides = MIXTURE | {f"training.{name}": value for name, value in often.items()}
-    return {"model": "gan", "recipe": "mixture25", "overrides": overrides}
+    return {"model": "gan", "recipe": "mixture25-paper", "overrides": overrides}
 
 
 @pytest.fixture(scope="module")
@@ -470,7 +470,7 @@ def genzoo(*words, **more):
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONG, **more)
 
 
-TRAIN = ["train", "gan", "--recipe", "mixture25", "--steps", STEPS, *options(), "--run", "run"]
+TRAIN = ["train", "gan", "--recipe", "mixture25-paper", "--steps", STEPS, *options(), "--run", "run"]
 
 
 def is_refused(found, code):

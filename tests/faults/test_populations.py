@@ -311,7 +311,13 @@ def test_one_backward_serves_both_players_of_all_replicas(monkeypatch, model, re
     monkeypatch.setattr(game, "per_player", counted)
     once, twice = (
         [
-            trainer_of(model, seed, recipe=recipe, double=True, overrides={"training.one_backward": one_backward})
+            trainer_of(
+                model,
+                seed,
+                recipe=recipe,
+                double=True,
+                overrides={"training.one_backward": one_backward, "game.penalty": "none"},
+            )
             for seed in range(3)
         ]
         for one_backward in (True, False)

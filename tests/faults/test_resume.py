@@ -158,7 +158,7 @@ ALWAYS = {"training.log_every": 1, "training.picture_every": 2, "training.checkp
 @pytest.mark.parametrize(
     ("model", "recipe", "overrides"),
     [
-        ("ali", "digits", {"training.batch_size": 100}),
+        ("ali", "digits", {"training.batch_size": 100, "training.horizon": 4}),
         ("vae", "digits", {"training.batch_size": 100, "training.averaging": 0.5}),
         ("gan", "mixture25", MIXTURE | {"training.horizon": 4}),
     ],

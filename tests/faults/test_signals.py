@@ -346,7 +346,7 @@ def test_sigusr1_saves_about_that_step_and_changes_nothing(type_in, finished, tm
 
 def test_sigusr1_in_the_last_evaluation_changes_nothing(type_in, finished, copied):
     (copied / "evaluation.json").unlink()
-    ended = type_in("resume", "run", watched=[MEASURING], signals=[[MEASURING, 1, 0.05, signal.SIGUSR1]])
+    ended = type_in("resume", "run", watched=[MEASURING], signals=[[MEASURING, 1, 0, signal.SIGUSR1]])
     assert (ended.code, len(ended.sent)) == (0, 1)
     assert scores_of(copied) == scores_of(finished)
     assert tensors_of(copied) == tensors_of(finished)

@@ -331,7 +331,7 @@ def test_sixteen_that_begin_at_once_get_folders_of_their_own_and_lose_no_line(se
             text = (root / path / "metrics.jsonl").read_text(encoding="utf-8")
             survived += (
                 end_of(done)[0] == STOPPED
-                and path.endswith(f"-gan-mixture25-s{seed}")
+                and path.endswith(f"-gan-mixture25-paper-s{seed}")
                 and Run(root / path).record.seed == seed
                 and [json.loads(line)["step"] for line in text.splitlines()] == [1, 2, 3, 4]
                 and text.endswith("\n")

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from toy_components import toy_registry
 
-from genzoo.components import Component, from_json, override, paths, to_json
+from genzoo.components import Component, from_json, override, paths, to_json, to_text
 from genzoo.errors import SettingsError
 from genzoo.games.objectives import Hinge, NonSaturating
 from genzoo.games.schedules import Alternating, Simultaneous
@@ -325,7 +325,12 @@ def test_one_players_learning_rate_is_an_exception_to_the_common_one():
 def test_two_exceptions_for_one_player_add_up():
     first = put_toy("training.players.critic.learning_rate", "0.25")
     both = put_toy("training.players.critic.beta1", "0.75", first).training.players["critic"]
-    assert asdict(both) == {"learning_rate": 0.25, "beta1": 0.75, "beta2": None}
+    assert asdict(both) == {
+        "learning_rate": 0.25,
+        "learning_rate_schedule": None,
+        "beta1": 0.75,
+        "beta2": None,
+    }
 
 
 def test_the_objective_is_chosen_by_name():
@@ -412,7 +417,7 @@ def test_every_path_that_is_listed_can_be_reached_and_put_back_as_it_is():
         if isinstance(value, Component):
             assert put_toy(path, value.name) is not None
         elif not isinstance(value, Mapping | Training):
-            assert put_toy(path, str(value)) == TOY
+            assert put_toy(path, to_text(value)) == TOY
 
 
 # Properties
@@ -479,7 +484,10 @@ def test_the_settings_of_a_player_return_from_their_json(value):
 
 @given(trainings)
 def test_the_settings_of_training_return_from_their_json(value):
-    assert from_json(Training, json.loads(json.dumps(to_json(value), allow_nan=False)), resolve=resolve) == value
+    assert (
+        from_json(Training, json.loads(json.dumps(to_json(value), allow_nan=False)), resolve=registry().resolve)
+        == value
+    )
 
 
 @given(numbers(0))

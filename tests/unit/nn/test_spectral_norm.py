@@ -197,7 +197,7 @@ def test_a_penalty_is_differentiated_through_the_norm():
     gradients = []
     for each in (penalised, plain):
         each = doubled(each)
-        gradients.append(each.gradient_rule(each.networks, each._batch_of(0), each.players)[1]["critic"])
+        gradients.append(each.gradient_rule(each.networks, each.batch_at(0), each.players)[1]["critic"])
     assert all(gradient.isfinite().all() for gradient in gradients[0])
     assert any(not torch.allclose(left, right) for left, right in zip(*gradients, strict=True))
 
