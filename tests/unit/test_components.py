@@ -15,6 +15,7 @@ from genzoo.components import Component, from_json, override, paths, to_json, to
 from genzoo.errors import SettingsError
 from genzoo.games.objectives import Hinge, NonSaturating
 from genzoo.games.schedules import Alternating, Simultaneous
+from genzoo.host.discovery import registry
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.text import nearest
 from genzoo.training.settings import PlayerTraining, Settings, Training, resolve_settings
