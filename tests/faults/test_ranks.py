@@ -160,9 +160,23 @@ def test_two_ranks_train_as_one_process_does(computed, name):
     assert largest_difference(found, expected, within="running_") < 1e-5
 
 
-RELATIVISTIC = {"ali-default-double": 3, "alice-default-double": 3, "ali-stabilised-digits-double": 2}
+TRAIN_ALI = ("train", "ali", "--recipe", "mixture25-paper")
+RELATIVISTIC = {
+    "ali-default-double": 3,
+    "alice-default-double": 3,
+    "ali-stabilised-digits-double": 2,
+    "ali-digits-double": 2,
+    "conditional-ali-digits-double": 2,
+}
 """With the number of the critic's last layer."""
-AVERAGED = {"ali-double", "ali-default-double", "alice-default-double", "ali-stabilised-digits-double"}
+AVERAGED = {
+    "ali-double",
+    "ali-default-double",
+    "alice-default-double",
+    "ali-stabilised-digits-double",
+    "ali-digits-double",
+    "conditional-ali-digits-double",
+}
 
 
 @pytest.mark.parametrize("name", rank_worker.FLOAT64)
@@ -338,7 +352,11 @@ def story(tmp_path_factory):
     """A run that a signal to rank 1 stops, that goes on until rank 1 is killed, and then ends; and a whole one."""
     root = tmp_path_factory.mktemp("story")
     run, whole = Run(root / "run"), Run(root / "whole")
-    with two_ranks(*genzoo_program("train", "ali", "--run", run.path, "--steps", 10**6, *TOY_OPTIONS)) as process:
+    with two_ranks(
+        *genzoo_program(
+            "train", "ali", "--recipe", "mixture25-paper", "--run", run.path, "--steps", 10**6, *TOY_OPTIONS
+        )
+    ) as process:
         stopped = stop_when_saved(process, run, 1, signal.SIGTERM)
     stopped_at, last_entry = run.step, run.read_log()[-1]
     with two_ranks(*genzoo_program("resume", run.path)) as process:
@@ -346,7 +364,11 @@ def story(tmp_path_factory):
     newest, faults = run.newest_checkpoint()
     steps = newest.step + 5
     gone_on = run_to_end(*genzoo_program("resume", run.path, "--steps", steps))
-    trained = run_to_end(*genzoo_program("train", "ali", "--run", whole.path, "--steps", steps, *TOY_OPTIONS))
+    trained = run_to_end(
+        *genzoo_program(
+            "train", "ali", "--recipe", "mixture25-paper", "--run", whole.path, "--steps", steps, *TOY_OPTIONS
+        )
+    )
     assert trained.code == 0, trained.err
     return SimpleNamespace(**locals())
 
@@ -399,7 +421,7 @@ def test_ranks_that_were_stopped_and_killed_go_on_bitwise_as_if_they_had_not_bee
 
 
 def test_two_ranks_leave_the_files_that_one_process_does_and_say_how_many_they_were(story, tmp_path):
-    alone = genzoo.train("ali", overrides=TOY, steps=story.steps, run=tmp_path / "alone")
+    alone = genzoo.train("ali", recipe="mixture25-paper", overrides=TOY, steps=story.steps, run=tmp_path / "alone")
     assert files_below(story.whole.path) == files_below(alone.path)
     assert (story.whole.record.ranks, alone.record.ranks) == (2, 1)
     assert len(story.whole.read_log()) == len(alone.read_log())
@@ -489,7 +511,7 @@ def test_a_signal_to_torchrun_stops_all_with_a_checkpoint(tmp_path, tally):
 @pytest.mark.slow
 def test_the_first_rank_killed_ends_the_others_and_the_run_goes_on_exactly(story, tmp_path, tally):
     run = Run(tmp_path / "run")
-    with two_ranks(*genzoo_program("train", "ali", "--run", run.path, "--steps", 10**6, *TOY_OPTIONS)) as process:
+    with two_ranks(*genzoo_program(*TRAIN_ALI, "--run", run.path, "--steps", 10**6, *TOY_OPTIONS)) as process:
         end = stop_when_saved(process, run, 0, signal.SIGKILL)
     assert end.code != 0
     newest, faults = run.newest_checkpoint()
@@ -523,7 +545,7 @@ def test_a_row_that_is_no_number_on_one_rank_is_a_fault_on_all_and_changes_nothi
 def test_divergence_ends_all_ranks_and_is_logged_once(tmp_path):
     run = Run(tmp_path / "run")
     options = ["--set", "training.learning_rate=1e30", "--set", "training.checkpoint_every=1", "--steps", 10**6]
-    with two_ranks(*genzoo_program("train", "ali", "--run", run.path, *TOY_OPTIONS, *options)) as process:
+    with two_ranks(*genzoo_program(*TRAIN_ALI, "--run", run.path, *TOY_OPTIONS, *options)) as process:
         end = ended(process)
     assert end.code != 0
     assert end.out == ""

@@ -44,6 +44,7 @@ STABILISED = {
     "game.augment.target": 0.0,
     "game.augment.rows_to_one": 1000,
     "training.learning_rate_schedule": "cosine",
+    "training.averaging": "none",
     "training.averaging_half_life": 200,
     "training.horizon": FEW_STEPS,
 }
