@@ -17,7 +17,7 @@ class ImageNetworks(Architecture):
     embedding: int
     """Size of the embedded condition."""
     train_embedding: Literal["generator", "frozen"] = "generator"
-    """Which player trains the embedding; `frozen`: none."""
+    """Which player trains the embedding; `frozen`: none, as in the paper's code."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

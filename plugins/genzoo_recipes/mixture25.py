@@ -1,10 +1,22 @@
 """The 25-Gaussian toy task: the networks of the released scripts, on a quick schedule and on the scripts' own."""
 
-from dataclasses import dataclass, replace
+from abc import abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 from genzoo.games import CosineSchedule
-from genzoo.nn import Architecture, BatchNorm, LeakyReLU, Linear, Maxout, ReLU, TableCritic, TableDecoder, TableEncoder
+from genzoo.nn import (
+    Architecture,
+    BatchNorm,
+    LeakyReLU,
+    Linear,
+    Maxout,
+    ReLU,
+    Table,
+    TableCritic,
+    TableDecoder,
+    TableEncoder,
+)
 from genzoo.training import Recipe, Training
 from genzoo.types import DataSpec, Posterior, Sees
 from genzoo_data.mixture import Mixture25
@@ -15,44 +27,54 @@ _MAXOUT = Linear(width=200, nonlinearity=Maxout(pieces=5, counted="after"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixture25Networks(Architecture):
-    """The toy networks of the released scripts: fully connected, for vector data of any length.
+class VectorNetworks(Architecture):
+    """Fully connected networks for vector data of any length, given by their hidden rows.
 
-    The encoder's default posterior is implicit (noise at its input); `gaussian` and `point` heads are offered too. No
-    dropout: the scripts define it and switch it off.
+    The encoder's default posterior is implicit (noise at its input); `gaussian` and `point` heads are offered too. The
+    critic reads the plain concatenation of what it sees.
     """
 
-    name: ClassVar[str] = "mixture25"
     posteriors: ClassVar[tuple[Posterior, ...]] = ("implicit", "gaussian", "point")
     latent: int = 2
-    init_std: float | None = 0.02
+
+    @abstractmethod
+    def encoder_rows(self) -> Table:
+        """Return the encoder's hidden rows."""
+
+    @abstractmethod
+    def decoder_rows(self) -> Table:
+        """Return the decoder's hidden rows."""
+
+    @abstractmethod
+    def critic_rows(self) -> Table:
+        """Return the critic's hidden rows."""
 
     def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> TableEncoder:
-        """Return two hidden layers of 400 and a linear head."""
+        """Return the hidden rows and a linear head."""
         chosen = self.choose(posterior)
         outputs = 2 * self.latent if chosen == "gaussian" else self.latent
         return TableEncoder(
             data,
             latent=self.latent,
             posterior=chosen,
-            body=(_HIDDEN, _HIDDEN),
+            body=self.encoder_rows(),
             head=(Linear(width=outputs),),
             condition=condition,
         )
 
     def decoder(self, data: DataSpec, *, condition: int = 0) -> TableDecoder:
-        """Return four hidden layers of 400 and a linear output."""
-        table = (_HIDDEN,) * 4 + (Linear(width=data.shape[0]),)
+        """Return the hidden rows and a linear output."""
+        table = (*self.decoder_rows(), Linear(width=data.shape[0]))
         return TableDecoder(data, latent=self.latent, table=table, condition=condition)
 
     def critic(self, data: DataSpec, *, sees: Sees = "xz", condition: int = 0, outputs: int = 1) -> TableCritic:
-        """Return three maxout layers of 200 on the plain concatenation of what the critic sees."""
+        """Return the hidden rows and linear logits."""
         return TableCritic(
             data,
             latent=self.latent,
             x_table=(),
             z_table=(),
-            joint_table=(_MAXOUT,) * 3 + (Linear(width=outputs),),
+            joint_table=(*self.critic_rows(), Linear(width=outputs)),
             sees=sees,
             condition=condition,
             outputs=outputs,
@@ -60,58 +82,49 @@ class Mixture25Networks(Architecture):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenseNetworks(Architecture):
-    """Fully connected networks without batch norm, for vector data of any length.
+class Mixture25Networks(VectorNetworks):
+    """The toy networks of the released scripts, without dropout: the scripts define it and switch it off."""
 
-    The encoder's default posterior is implicit (noise at its input); `gaussian` and `point` heads are offered too.
-    """
+    name: ClassVar[str] = "mixture25"
+    init_std: float | None = 0.02
+
+    def encoder_rows(self) -> Table:
+        """Return two hidden layers of 400."""
+        return (_HIDDEN,) * 2
+
+    def decoder_rows(self) -> Table:
+        """Return four hidden layers of 400."""
+        return (_HIDDEN,) * 4
+
+    def critic_rows(self) -> Table:
+        """Return three maxout layers of 200."""
+        return (_MAXOUT,) * 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseNetworks(VectorNetworks):
+    """Three hidden layers each, without batch norm."""
 
     name: ClassVar[str] = "dense"
-    posteriors: ClassVar[tuple[Posterior, ...]] = ("implicit", "gaussian", "point")
-    latent: int = 2
     width: int = 128
-    """Of every hidden layer, of which each network has three."""
+    """Of every hidden layer."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.width < 1:
             raise ValueError(f"width is {self.width}, expected at least 1")
 
-    def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> TableEncoder:
-        """Return three hidden layers of ReLU and a linear head."""
-        chosen = self.choose(posterior)
-        outputs = 2 * self.latent if chosen == "gaussian" else self.latent
-        return TableEncoder(
-            data,
-            latent=self.latent,
-            posterior=chosen,
-            body=(self._hidden,) * 3,
-            head=(Linear(width=outputs),),
-            condition=condition,
-        )
+    def encoder_rows(self) -> Table:
+        """Return three hidden layers of ReLU."""
+        return (Linear(width=self.width, nonlinearity=ReLU()),) * 3
 
-    def decoder(self, data: DataSpec, *, condition: int = 0) -> TableDecoder:
-        """Return three hidden layers of ReLU and a linear output."""
-        table = (self._hidden,) * 3 + (Linear(width=data.shape[0]),)
-        return TableDecoder(data, latent=self.latent, table=table, condition=condition)
+    def decoder_rows(self) -> Table:
+        """Return three hidden layers of ReLU."""
+        return self.encoder_rows()
 
-    def critic(self, data: DataSpec, *, sees: Sees = "xz", condition: int = 0, outputs: int = 1) -> TableCritic:
-        """Return three hidden layers of leaky ReLU on the plain concatenation of what the critic sees."""
-        hidden = replace(self._hidden, nonlinearity=LeakyReLU(0.2))
-        return TableCritic(
-            data,
-            latent=self.latent,
-            x_table=(),
-            z_table=(),
-            joint_table=(hidden,) * 3 + (Linear(width=outputs),),
-            sees=sees,
-            condition=condition,
-            outputs=outputs,
-        )
-
-    @property
-    def _hidden(self) -> Linear:
-        return Linear(width=self.width, nonlinearity=ReLU())
+    def critic_rows(self) -> Table:
+        """Return three hidden layers of leaky ReLU."""
+        return (Linear(width=self.width, nonlinearity=LeakyReLU(0.2)),) * 3
 
 
 QUICK = Recipe(
