@@ -59,8 +59,7 @@ def condition(labels: Tensor | None, spec: DataSpec) -> Tensor | None:
         return None
     if labels.ndim == 1:
         # one_hot reads the labels to check them, which would synchronise with the device
-        size = spec.condition_size
-        vectors = torch.cat([torch.zeros(1, size, device=labels.device), torch.eye(size, device=labels.device)])
+        vectors = torch.eye(spec.condition_size + 1, device=labels.device)[:, 1:]  # the first is 0, for −1
         return vectors.index_select(0, labels.long() + 1)
     return labels.float()
 

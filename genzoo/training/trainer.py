@@ -269,9 +269,8 @@ class Trainer:
         settings = training.of(name)
         rate: float | Tensor = settings.learning_rate
         if settings.learning_rate_schedule != Constant():
-            rate = torch.full(
-                (), settings.learning_rate, device=self.device
-            )  # a captured step reads it from this place
+            # a captured step reads the rate from this tensor, which `set_learning_rates` fills
+            rate = torch.full((), settings.learning_rate, device=self.device)
         optimizer = torch.optim.Adam(
             self.players[name],
             lr=rate,
