@@ -16,7 +16,7 @@ from genzoo.nn.layers import GlobalBatchNorm, synchronise
 from genzoo.randomness import reseed
 from genzoo.storage.tensors import fill
 from genzoo.text import nearest
-from genzoo.training.batch_statistics import statistics_taken_anew
+from genzoo.training.batch_statistics import StatisticsOfAverages
 from genzoo.training.batches import Stream
 from genzoo.training.distributed import Ranks, SingleProcess
 from genzoo.training.ema import EMA
@@ -89,6 +89,7 @@ class Trainer:
         decay = settings.training.decay
         averaged = [parameter for _, _, parameter in self._averaged()]
         self._ema = None if decay is None else EMA(averaged, decay=decay)
+        self._statistics_of_averages = StatisticsOfAverages(self.networks, self._play_for_statistics)
         self.per_player_reason = settings.per_player_reason(self.networks)
         self._step = Step(
             self.networks,
@@ -200,6 +201,7 @@ class Trainer:
         fill(self._moments(), tensors["optimizers"])
         if self._ema is not None:
             self._ema.restore(self._names(), tensors["averaged"])
+        self._statistics_of_averages.forget()
         self.step = step
         self._guard.restart()
 
@@ -207,6 +209,7 @@ class Trainer:
         """Have all ranks continue from the first rank's tensors, which are those after `step` steps."""
         averages = [] if self._ema is None else self._ema.tensors
         self.ranks.broadcast([*self.networks.state_dict().values(), *self._moments().values(), *averages])
+        self._statistics_of_averages.forget()
         self.step = step
 
     @contextmanager
@@ -215,7 +218,7 @@ class Trainer:
         if self._ema is None:
             yield self.networks
             return
-        with self._ema.shown(), statistics_taken_anew(self.networks, self._play_for_statistics):
+        with self._ema.shown(), self._statistics_of_averages.shown(self.step):
             yield self.networks
 
     def _progress(self, step: int) -> Tensor:

@@ -126,6 +126,33 @@ def test_averaged_weights_are_shown_with_batch_statistics_of_their_own():
     assert {norm.momentum for norm in trainer.networks.modules() if isinstance(norm, torch.nn.BatchNorm1d)} == {0.05}
 
 
+def test_batch_statistics_of_averages_are_taken_once_per_step_and_anew_for_other_weights(monkeypatch):
+    trainer = trainer_of(WithEncoder(), training=replace(TRAINING, averaging=0.3))
+    played, losses = [], WithEncoder.losses
+    monkeypatch.setattr(WithEncoder, "losses", lambda *arguments: played.append(1) or losses(*arguments))
+
+    def shown():
+        played.clear()
+        with trainer.weights_to_show() as networks:
+            return {name: buffer.clone() for name, buffer in networks.named_buffers()}, len(played)
+
+    trainer.take_step()
+    state = trainer.state()
+    first, again = shown(), shown()
+    assert first[1] == again[1] == 0  # the state took them
+    assert all(torch.equal(again[0][name], buffer) for name, buffer in first[0].items())
+    trainer.take_step()
+    later, plays = shown()
+    assert plays == 20
+    assert not torch.equal(
+        later["decoder.stack.layers.0.1.running_mean"], first[0]["decoder.stack.layers.0.1.running_mean"]
+    )
+    trainer.restore(state, step=2)  # other weights, and the number of the step at hand
+    restored, plays = shown()
+    assert plays == 20
+    assert all(torch.equal(restored[name], buffer) for name, buffer in first[0].items())
+
+
 def test_looking_at_averaged_weights_changes_no_later_step():
     looking, plain = (trainer_of(WithEncoder(), training=replace(TRAINING, averaging=0.3)) for _ in range(2))
     for _ in range(3):
@@ -258,12 +285,13 @@ def test_batch_statistics_of_averages_that_overflow_are_a_fault_where_they_would
     trainer = trainer_of(WithEncoder(), training=replace(TRAINING, averaging=0.9))
     trainer.take_step()
     assert trainer.fault(to_show=True) is None
+    trainer.take_step()
     before = state_of(trainer.networks)
     for average in trainer._ema.tensors:
         average.fill_(1e30)  # finite, and its square is not
     assert trainer.fault() is None
     fault = trainer.fault(to_show=True)
-    assert (fault.step, fault.players) == (1, ("generator",))
+    assert (fault.step, fault.players) == (2, ("generator",))
     assert fault.tensor.endswith("of the averages")
     assert equal(state_of(trainer.networks), before)
 
