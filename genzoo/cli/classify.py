@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from genzoo.evaluation.model import Model
-    from genzoo.types import DataSpec
 
 _PRINTED = 20
 """Rows that are printed unless -n says otherwise."""
@@ -49,7 +48,7 @@ def classify_command(
 ) -> None:
     """Predict the class of every image FILE, or without one of every row of a part of RUN's data.
 
-    An image is cut to the shape of the data around its centre. The share of wrong predictions is that of all rows that
+    An image goes through the transform of the data set. The share of wrong predictions is that of all rows that
     have a label. With --json, all rows are shown unless -n is given.
     """
     if files and click.get_current_context().get_parameter_source("split") is ParameterSource.COMMANDLINE:
@@ -57,7 +56,7 @@ def classify_command(
     model = api.load(run, device=device, raw=raw)
     labels = None
     if files:
-        x = _images(files, model.data)
+        x = model.inputs(files)
     else:
         part = getattr(api.load_data(run, data=data), split)
         x, labels = part.x, part.labels
@@ -75,19 +74,6 @@ def classify_command(
         status(f"{len(rows):,} of {len(x):,} rows; show more with -n")
     if error is not None:
         result(f"error: {error:.2%} of {labelled:,} rows")
-
-
-def _images(files: Sequence[Path], data: "DataSpec") -> "Tensor":
-    """Return image files as (N, C, H, W) uint8."""
-    if not data.is_image:
-        raise SettingsError("this model was not trained on images", "leave out the files to classify rows of its data")
-    import torch
-
-    from genzoo.data.decoding import ImageTransform, read_images
-
-    channels, height, width = data.shape
-    transform = ImageTransform(size=(width, height), channels=1 if channels == 1 else 3, fit="crop", upright=True)
-    return torch.from_numpy(read_images(files, transform))
 
 
 def _error(logits: "Tensor", labels: "Tensor") -> tuple[int, float | None]:
