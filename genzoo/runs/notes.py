@@ -1,8 +1,8 @@
 """Notes: what a person should know early in a training, how long it takes and whether its data are few. No torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genzoo.text import duration
 
@@ -58,3 +58,10 @@ def note_of_few_rows(rows: int, spec: "DataSpec", game: "Game") -> str | None:
     text = f"only {rows:,} training {'images' if spec.is_image else 'rows'}: the model may learn them by heart"
     may_augment = any(field.name == "augment" and getattr(game, field.name) is None for field in fields(game))
     return f"{text}; consider: --set game.augment=diffaugment" if spec.is_image and may_augment else text
+
+
+def losses_text(entry: Mapping[str, Any]) -> str:
+    """Return the losses of a log entry with four digits."""
+    losses: Mapping[str, float | str] = entry["losses"]  # a text where a loss is not finite
+    texts = {name: value if isinstance(value, str) else f"{value:.4g}" for name, value in losses.items()}
+    return "  ".join(f"{name} {text}" for name, text in texts.items())
