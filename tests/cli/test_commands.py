@@ -295,7 +295,8 @@ def test_a_training_tells_that_its_data_are_few_and_about_how_long_it_takes(say,
     monkeypatch.setattr("genzoo.runs.notes._LEAST_SECONDS", 0.0)
     said = say("train", "gan", *TOY_OPTIONS, "--steps", "30", "--run", "timed")
     notes = [line for line in said.err.splitlines() if "machine" in line or "training rows" in line]
-    assert notes[0] == "only 64 training rows: the model may learn them by heart"
+    times = round(30 * TOY["training.batch_size"] / 64)
+    assert notes[0] == f"only 64 training rows, each seen about {times} times: the model may learn them by heart"
     assert re.fullmatch(r"the other 5 steps take about \d+ s on this machine", notes[1])
     assert len(notes) == 2
     resumed = say("resume", "timed", "--steps", "60").err
