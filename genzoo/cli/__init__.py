@@ -167,7 +167,7 @@ def _report_error(error: Exception) -> int:
         traceback.print_exception(error)
     status(message if isinstance(error, InterruptedRun) else f"error: {message}")
     if remedy:
-        status(remedy)
+        status(remedy, fold=False)
     return code
 
 

@@ -191,6 +191,8 @@ def _is_score(score: Any) -> bool:
         and isinstance(score.get("step"), int)
         and isinstance(score.get("protocol"), dict)
         and isinstance(score.get("headline", False), bool)
+        and isinstance(score.get("better"), str | None)
+        and isinstance(score.get("failure"), str | None)
     )
 
 
