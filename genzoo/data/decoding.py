@@ -178,6 +178,19 @@ def image_names(folder: Path, part: str = "") -> list[str]:
     return sorted(images)
 
 
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Return files as given, and in place of a folder all image files below it; raise `UnreadableError` without any."""
+    images = []
+    for path in paths:
+        below = [path / name for name in image_names(path)] if path.is_dir() else [path]
+        if not below:
+            raise UnreadableError(
+                f"{path} has no images", f"name a folder with files that end in {', '.join(_ENDINGS)}"
+            )
+        images += below
+    return images
+
+
 def _cannot_be_listed(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise UnreadableError(

@@ -119,6 +119,8 @@ class Model:
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the decoder's x (N, *shape) for `z` (N, latent)."""
+        if z.ndim != 2 or z.shape[1] != self.latent:
+            raise SettingsError(f"z is {tuple(z.shape)}, this model takes (N, {self.latent})")
         self._check_condition(y, len(z))
         return torch.cat([self._decode(part, part_y) for part, part_y in self._in_parts(z, y)])
 
