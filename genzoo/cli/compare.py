@@ -17,7 +17,13 @@ from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
 
 if TYPE_CHECKING:
-    from genzoo.comparison.comparison import Contestant
+    from rich.table import Table
+
+    from genzoo.comparison.comparison import Comparison, Contestant
+    from genzoo.comparison.report import Column, MetricLine, ScoreTable, TableEntry
+
+_SPACES = 2
+"""Spaces between two columns of the table."""
 
 
 @click.command("compare", short_help="Train models on the same data and budget, and report.")
@@ -35,7 +41,7 @@ if TYPE_CHECKING:
     help="Override a setting of all models, or of one; repeatable.",
 )
 @click.option(
-    "--report", type=click.Path(path_type=Path), metavar="DIR", help="Where to; by default comparisons/RECIPE."
+    "--report", type=click.Path(path_type=Path), metavar="DIR", help="Where to; by default comparisons/RECIPE/MODELS."
 )
 @options.device
 @options.data
@@ -43,7 +49,7 @@ if TYPE_CHECKING:
 def compare_command(
     models: tuple[str, ...], assignments: tuple[str, ...], as_json: bool, **common_options: Any
 ) -> None:
-    """Train models on the same networks, data, batches and budget, and report on them side by side.
+    """Train models on the same data, and report on them side by side: what they share, and in what they differ.
 
     Write NAME=MODEL to compare a model with itself under other settings. A run that exists is named by its path.
     Trainings that are done already are not repeated.
@@ -62,12 +68,76 @@ def compare_command(
         comparison = compare(contestants, overrides=common, callback=callback, command=command, **common_options)
     if as_json:
         result_json(to_json(comparison.results))
+    elif sys.stdout.isatty():
+        _show_in_terminal(comparison)
     else:
         result(f"{comparison.table}\n\n{comparison.report}")
     failures = comparison.results.failures
     if failures:
         count = f"{len(failures)} of {len(comparison.results.cells)}"
         raise DivergedError(f"{count} trainings failed: {'; '.join(failures)}")
+
+
+def _show_in_terminal(comparison: "Comparison") -> None:
+    """Write the scores that matter as a table to the terminal, and where the others are."""
+    from rich.console import Console
+
+    from genzoo.comparison.report import ScoreTable
+
+    console = Console(highlight=False)
+    scores = ScoreTable(comparison.results)
+    drawn, left_out = terminal_table(scores, console.width)
+    console.print(scores.notes[0], markup=False)
+    console.print(drawn)
+    for line in scores.reasons:
+        console.print(line, style="dim", markup=False)
+    more = f"{left_out} more scores: " if left_out else ""
+    result(f"{more}{comparison.folder / 'table.md'}\n{comparison.report}")
+
+
+def terminal_table(scores: "ScoreTable", width: int) -> "tuple[Table, int]":
+    """Return the first group of scores as a table of at most `width` characters, and how many scores it leaves out.
+
+    Scores that do not fit are left out from the right, so that no word is broken.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, _SPACES, 0, 0), header_style="bold")
+    labels = [column.label for column in scores.columns]
+    table.add_column("contestant", no_wrap=True)
+    numbers = _that_fit(scores, width - max(map(len, ["contestant", *labels])))
+    for number in numbers:
+        table.add_column(Text(_metric_heading(scores.metrics[number])), justify="right", no_wrap=True)
+    for place, column in enumerate(scores.columns):
+        entries = [scores.rows[number][place] for number in numbers]
+        cells = [Text(_entry_text(entry, column), style="bold green" if entry.best else "") for entry in entries]
+        table.add_row(Text(column.label), *cells, style="dim" if column.baseline else "")
+    return table, len(scores.metrics) - len(numbers)
+
+
+def _that_fit(scores: "ScoreTable", room: int) -> list[int]:
+    """Return the numbers of the first scores that fit beside each other into so many characters."""
+    fitting = []
+    for number in scores.groups[0].numbers if scores.groups else ():
+        cells = [_entry_text(entry, column) for entry, column in zip(scores.rows[number], scores.columns, strict=True)]
+        room -= _SPACES + max(
+            len(line) for text in (_metric_heading(scores.metrics[number]), *cells) for line in text.split("\n")
+        )
+        if room < 0:
+            break
+        fitting.append(number)
+    return fitting
+
+
+def _metric_heading(metric: "MetricLine") -> str:
+    return f"{metric.name} {metric.arrow}".strip().replace("/", "/\n")
+
+
+def _entry_text(entry: "TableEntry", column: "Column") -> str:
+    """Return an entry as text: of a difference with its interval."""
+    interval = f"\n{entry.detail}" if column.baseline and entry.detail else ""
+    return f"{entry.text}{' ★' if entry.best else ''}{interval}"
 
 
 def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) -> "dict[str, Contestant]":

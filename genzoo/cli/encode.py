@@ -168,7 +168,7 @@ def nearest_command(
         for name, rows, lengths in zip(names, nearest.indices.tolist(), nearest.values.tolist(), strict=True)
     ]
     if not as_json:
-        status(_table(table))
+        status(_neighbours_table(table))
     where: dict[str, object] = {"among": other_names} if among else {"split": split}
     show_file(run, path, {"files": table, **where, "step": model.step}, as_json)
 
@@ -221,7 +221,7 @@ def _neighbour(names: Sequence[str], row: int, distance: float) -> dict[str, Any
     return {"file": names[row], "distance": distance} if names else {"row": row, "distance": distance}
 
 
-def _table(found: Sequence[dict[str, Any]]) -> str:
+def _neighbours_table(found: Sequence[dict[str, Any]]) -> str:
     rows = [
         (entry["file"], str(other.get("file", other.get("row"))), f"{other['distance']:.3f}")
         for entry in found

@@ -30,7 +30,7 @@ def cell_result(tmp_path, scores):
     run = Run(tmp_path)
     run.write_scores(scores)
     job = resolve_job(toy_registry(), TrainingRequest(model=WithEncoder(), recipe=RECIPE, seed=3))
-    return results.cell_result(Cell(label="a", job=job, run=run, request=None), Outcome())
+    return results.cell_result(Cell(label="a", job=job, run=run, request=None), Outcome(), tmp_path)
 
 
 def course(values, **chosen):
