@@ -6,12 +6,13 @@ from typing import Any
 import click
 
 from genzoo.cli import options
-from genzoo.cli.output import result, result_json, show_table, status, value_text
+from genzoo.cli.output import result, result_json, show_table, status
 from genzoo.errors import UnreadableError
 from genzoo.host.discovery import registry
 from genzoo.host.registry import KINDS, Registry
 from genzoo.storage.run_folder import Run
 from genzoo.storage.runs_root import all_runs
+from genzoo.storage.scores import value_text
 
 _STYLES = {"done": "green", "running": "cyan", "stopped": "yellow"}
 """The colour of a run's status; any other is a fault."""

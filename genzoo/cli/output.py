@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from genzoo.storage.files import SCHEMA_VERSION
+from genzoo.storage.scores import arrow_of, main_scores, value_text
 from genzoo.text import printable
 
 if TYPE_CHECKING:
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
 
 TextRows = Sequence[Sequence[str]]
 
-_ARROWS = {"higher": "↑", "lower": "↓"}
 _MARKS = {"error": "bold red", "warning": "bold yellow", "failed": "bold red"}
 """The style of a status line's first word."""
-_MAIN_SCORES = 3
 
 
 def draws(stream: TextIO | None) -> bool:
@@ -178,14 +177,8 @@ def show_main_scores(scores: Sequence[dict[str, Any]]) -> None:
     status("↑ higher is better, ↓ lower" + (f"; {others} more are shown by: genzoo show RUN" if others else ""))
 
 
-def main_scores(scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return at most three scores with a direction: headlines first, then those that are no part of another score."""
-    directed = [score for score in scores if score.get("better") in _ARROWS]
-    return sorted(directed, key=lambda score: (not score.get("headline"), "/" in score["metric"]))[:_MAIN_SCORES]
-
-
 def _score_cells(score: dict[str, Any]) -> tuple[str, str, str]:
-    return score["metric"], _ARROWS.get(score.get("better", ""), ""), value_text(score["value"])
+    return score["metric"], arrow_of(score), value_text(score["value"])
 
 
 def _score_styles(scores: Sequence[dict[str, Any]]) -> dict[tuple[int, int], str]:
@@ -207,11 +200,6 @@ def _field_text(item: Any) -> str:
         inner = ", ".join(settings_texts(item))
         return f"{item['name']}({inner})" if inner else str(item["name"])
     return str(item)
-
-
-def value_text(value: float | None) -> str:
-    """Return a score's value with six digits."""
-    return "not finite" if value is None else f"{value:.6g}"
 
 
 def _protocol_text(protocol: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from genzoo.cli.output import console, draws, gradients_text, settings_texts, show_table, status
 from genzoo.errors import InterruptedRun
-from genzoo.runs.notes import losses_text
+from genzoo.runs.notes import losses_text, warning_texts
 from genzoo.runs.signals import Stop, StopOnSignal, stop_on_signals
 from genzoo.storage.run_folder import Run
 from genzoo.text import time_left
@@ -40,8 +40,8 @@ class TrainingProgress(StopOnSignal, ABC):
 
     def on_log(self, entry: dict[str, Any]) -> None:
         """Write the warnings of the entry, and show it."""
-        for text in entry.get("warnings", []):
-            status(f"warning: step {entry['step']:,}: {text}")
+        for text in warning_texts(entry):
+            status(text)
         self.show(entry)
 
     @abstractmethod
@@ -84,7 +84,7 @@ class Bar(TrainingProgress):
     def on_start(self, run: Run, step: int, steps: int) -> None:
         """Write the header, and start the bar."""
         super().on_start(run, step, steps)
-        self._bar.on_start(run, step, steps)
+        self._bar.begin(step, steps)
 
     def on_step(self, step: int) -> None:
         """Move the bar."""
@@ -92,7 +92,7 @@ class Bar(TrainingProgress):
 
     def show(self, entry: dict[str, Any]) -> None:
         """Show the latest losses."""
-        self._bar.on_log(entry)
+        self._bar.show(entry)
 
     def on_end(self) -> None:
         """Leave the bar on the screen."""

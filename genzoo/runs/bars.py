@@ -17,7 +17,7 @@ from rich.table import Column
 from rich.text import Text
 
 from genzoo.runs.callbacks import Callback
-from genzoo.runs.notes import losses_text
+from genzoo.runs.notes import losses_text, warning_texts
 from genzoo.storage.run_folder import Run
 from genzoo.text import time_left
 
@@ -63,6 +63,12 @@ class TrainingBar(Callback, ABC):
         )
 
     def on_start(self, run: Run, step: int, steps: int) -> None:
+        """Write the run's folder, and start the bar."""
+        done = f", from step {step:,}" if step else ""
+        self.on_note(f"run {run.path}{done}")
+        self.begin(step, steps)
+
+    def begin(self, step: int, steps: int) -> None:
         """Start the bar, unless no step is left."""
         if step < steps:
             self._progress.add_task("", total=steps, completed=step, losses="")
@@ -78,6 +84,12 @@ class TrainingBar(Callback, ABC):
         self.draw()
 
     def on_log(self, entry: dict[str, Any]) -> None:
+        """Write the entry's warnings, and show its losses."""
+        for text in warning_texts(entry):
+            self.on_note(text)
+        self.show(entry)
+
+    def show(self, entry: dict[str, Any]) -> None:
         """Show the latest losses."""
         self._progress.update(self._progress.task_ids[-1], losses=losses_text(entry))
 

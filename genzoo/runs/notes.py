@@ -75,6 +75,11 @@ def note_of_few_rows(rows: int, spec: "DataSpec", game: "Game", *, shown: int) -
     return f"{text}; consider: --set game.augment=diffaugment" if spec.is_image and may_augment else text
 
 
+def warning_texts(entry: Mapping[str, Any]) -> list[str]:
+    """Return the warnings of a log entry as lines."""
+    return [f"warning: step {entry['step']:,}: {text}" for text in entry.get("warnings", [])]
+
+
 def losses_text(entry: Mapping[str, Any]) -> str:
     """Return the losses of a log entry with four digits."""
     losses: Mapping[str, float | str] = entry["losses"]  # a text where a loss is not finite

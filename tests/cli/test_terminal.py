@@ -10,10 +10,11 @@ from terminal import typed
 from toy import TOY
 
 import genzoo
-from genzoo.cli.output import columns, main_scores
+from genzoo.cli.output import columns
 from genzoo.runs.collapse import failures_of
 from genzoo.storage import files
 from genzoo.storage.run_folder import Run
+from genzoo.storage.scores import main_scores
 
 TOY_OPTIONS = [part for path, value in TOY.items() for part in ("--set", f"{path}={value}")]
 
