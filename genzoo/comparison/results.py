@@ -194,7 +194,7 @@ def row_of(cells: Sequence[Cell], results: Sequence[CellResult], obstacles: Sequ
 def cell_result(cell: Cell, outcome: Outcome) -> CellResult:
     """Return the result of a cell: the scores of its run that were measured with the cell's own seed."""
     exists = cell.run.path.is_dir()
-    log, scores = (cell.run.read_log(), cell.run.scores) if exists else ([], [])
+    log, scores = (cell.run.read_log(), cell.run.scores_on_its_data) if exists else ([], [])
     best_step, best_by = _best_step(_with_seed(scores, selection_seed(cell.job.seed)))
     return CellResult(
         label=cell.label,

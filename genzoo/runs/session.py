@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 def train_request(request: TrainingRequest, callback: Callback | None = None) -> Run:
     """Train a request, evaluate the model and return the run; under torchrun, as one rank of several."""
+    if request.run is not None:
+        request = replace(request, data=data_root(request.data, Run.at(request.run).data_place))
     if torchrun.rank():
         from genzoo.runs.opening import assist
 
@@ -47,11 +49,12 @@ def resume_run(
     callback: Callback | None = None,
 ) -> Run:
     """Continue a run from its newest intact checkpoint, up to `steps` steps in total, and return it."""
+    target = Run.at(run)
+    data = data_root(data, target.data_place)
     if torchrun.rank():
         from genzoo.runs.opening import assist
 
         return assist(device, execution, data, callback)
-    target = Run.at(run)
     record = target.record
     if record.ranks != torchrun.size():
         raise SettingsError(
