@@ -38,6 +38,7 @@ _COMMANDS = {
     "nearest": "genzoo.cli.encode",
     "classify": "genzoo.cli.classify",
     "evaluate": "genzoo.cli.evaluate",
+    "export": "genzoo.cli.export",
     "compare": "genzoo.cli.compare",
     "reproduce": "genzoo.cli.reproduce",
     "data": "genzoo.cli.data",

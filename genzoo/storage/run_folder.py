@@ -63,8 +63,15 @@ class Run:
         return self.path / "checkpoints"
 
     @property
+    def is_exported(self) -> bool:
+        """Whether the folder is an exported model: weights alone, which can be looked at and not trained on."""
+        return (self.path / checkpoints.MANIFEST).is_file()
+
+    @property
     def step(self) -> int:
         """The step of the newest checkpoint, unverified; 0 without one."""
+        if self.is_exported:
+            return checkpoints.verify_weights(self.path).step
         return max(checkpoints.steps(self.checkpoints), default=0)
 
     @property
@@ -121,6 +128,8 @@ class Run:
 
     def newest_checkpoint(self) -> tuple[Checkpoint, list[str]]:
         """Return the newest whole checkpoint and a warning per damaged newer one; raise `UnreadableError`."""
+        if self.is_exported:
+            return checkpoints.verify_weights(self.path), []
         checkpoint, faults = checkpoints.newest(self.checkpoints)
         if checkpoint is None and faults:
             raise UnreadableError(
