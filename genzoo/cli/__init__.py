@@ -39,6 +39,7 @@ _COMMANDS = {
     "nearest": "genzoo.cli.encode",
     "classify": "genzoo.cli.classify",
     "evaluate": "genzoo.cli.evaluate",
+    "export": "genzoo.cli.export",
     "compare": "genzoo.cli.compare",
     "reproduce": "genzoo.cli.reproduce",
     "data": "genzoo.cli.data",

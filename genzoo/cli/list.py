@@ -89,7 +89,7 @@ def _listing(names: Registry) -> dict[str, list[dict[str, Any]]]:
 
 def _summary(run: Run) -> dict[str, Any]:
     try:
-        record, scores = run.record, run.scores
+        record, scores = run.record, run.scores_on_its_data
     except UnreadableError as error:
         blank: dict[str, Any] = {
             "model": "?",

@@ -232,6 +232,7 @@ NEEDS_TORCH = {
     *(module for module in MODULES if module.startswith("genzoo.training.") and module != "genzoo.training.torchrun"),
     *(module for module in MODULES if module.startswith("genzoo.evaluation.")),
     "genzoo.runs.engine",
+    "genzoo.runs.exporting",
     "genzoo.runs.job",
     "genzoo.runs.opening",
 }
