@@ -45,7 +45,8 @@ _COMMANDS = {
     "data": "genzoo.cli.data",
     "list": "genzoo.cli.list",
     "show": "genzoo.cli.show",
-    "runs": "genzoo.cli.list",
+    "runs": "genzoo.cli.runs",
+    "note": "genzoo.cli.runs",
 }
 
 
