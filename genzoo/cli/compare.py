@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from genzoo.comparison.comparison import Comparison, Contestant
     from genzoo.comparison.report import Column, MetricLine, ScoreTable, TableEntry
 
-_GAP = 2
+_SPACES = 2
 """Spaces between two columns of the table."""
 
 
@@ -69,7 +69,7 @@ def compare_command(
     if as_json:
         result_json(to_json(comparison.results))
     elif sys.stdout.isatty():
-        _draw(comparison)
+        _show_in_terminal(comparison)
     else:
         result(f"{comparison.table}\n\n{comparison.report}")
     failures = comparison.results.failures
@@ -78,7 +78,7 @@ def compare_command(
         raise DivergedError(f"{count} trainings failed: {'; '.join(failures)}")
 
 
-def _draw(comparison: "Comparison") -> None:
+def _show_in_terminal(comparison: "Comparison") -> None:
     """Write the scores that matter as a table to the terminal, and where the others are."""
     from rich.console import Console
 
@@ -103,15 +103,15 @@ def terminal_table(scores: "ScoreTable", width: int) -> "tuple[Table, int]":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, _SPACES, 0, 0), header_style="bold")
     labels = [column.label for column in scores.columns]
     table.add_column("contestant", no_wrap=True)
     numbers = _that_fit(scores, width - max(map(len, ["contestant", *labels])))
     for number in numbers:
-        table.add_column(Text(_header(scores.metrics[number])), justify="right", no_wrap=True)
+        table.add_column(Text(_metric_heading(scores.metrics[number])), justify="right", no_wrap=True)
     for place, column in enumerate(scores.columns):
         entries = [scores.rows[number][place] for number in numbers]
-        cells = [Text(_cell(entry, column), style="bold green" if entry.best else "") for entry in entries]
+        cells = [Text(_entry_text(entry, column), style="bold green" if entry.best else "") for entry in entries]
         table.add_row(Text(column.label), *cells, style="dim" if column.baseline else "")
     return table, len(scores.metrics) - len(numbers)
 
@@ -120,19 +120,21 @@ def _that_fit(scores: "ScoreTable", room: int) -> list[int]:
     """Return the numbers of the first scores that fit beside each other into so many characters."""
     fitting = []
     for number in scores.groups[0].numbers if scores.groups else ():
-        cells = [_cell(entry, column) for entry, column in zip(scores.rows[number], scores.columns, strict=True)]
-        room -= _GAP + max(len(line) for text in (_header(scores.metrics[number]), *cells) for line in text.split("\n"))
+        cells = [_entry_text(entry, column) for entry, column in zip(scores.rows[number], scores.columns, strict=True)]
+        room -= _SPACES + max(
+            len(line) for text in (_metric_heading(scores.metrics[number]), *cells) for line in text.split("\n")
+        )
         if room < 0:
             break
         fitting.append(number)
     return fitting
 
 
-def _header(metric: "MetricLine") -> str:
+def _metric_heading(metric: "MetricLine") -> str:
     return f"{metric.name} {metric.arrow}".strip().replace("/", "/\n")
 
 
-def _cell(entry: "TableEntry", column: "Column") -> str:
+def _entry_text(entry: "TableEntry", column: "Column") -> str:
     """Return an entry as text: of a difference with its interval."""
     interval = f"\n{entry.detail}" if column.baseline and entry.detail else ""
     return f"{entry.text}{' ★' if entry.best else ''}{interval}"

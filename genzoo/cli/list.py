@@ -6,12 +6,16 @@ from typing import Any
 import click
 
 from genzoo.cli import options
-from genzoo.cli.output import columns, result, result_json, status, value_text
+from genzoo.cli.output import result, result_json, show_table, status
 from genzoo.errors import UnreadableError
 from genzoo.host.discovery import registry
 from genzoo.host.registry import KINDS, Registry
 from genzoo.storage.run_folder import Run
 from genzoo.storage.runs_root import all_runs
+from genzoo.storage.scores import value_text
+
+_STYLES = {"done": "green", "running": "cyan", "stopped": "yellow"}
+"""The colour of a run's status; any other is a fault."""
 
 
 @click.command("list", short_help="List what the installed plugins offer.")
@@ -25,8 +29,9 @@ def list_command(kind: str | None, as_json: bool) -> None:
         result_json(selected)
         return
     for name, items in selected.items():
+        result(name if items else f"{name}\n  none")
         rows = [(f"  {item['name']}", item["summary"], f"{item['distribution']} {item['version']}") for item in items]
-        result(f"{name}\n{columns(rows)}" if rows else f"{name}\n  none")
+        show_table(rows, fold=(1, 2))
 
 
 @click.command("runs", short_help="List the runs with their progress and a score.")
@@ -52,7 +57,9 @@ def runs_command(root: str, as_json: bool) -> None:
         )
         for item in summaries
     ]
-    result(columns(rows, header=("run", "model", "recipe", "step", "status", "score"), right=(3,)))
+    header = ("run", "model", "recipe", "step", "status", "score")
+    styles = {(row, 4): _STYLES.get(item["status"], "red") for row, item in enumerate(summaries)}
+    show_table(rows, header=header, right=(3,), fold=(4, 5), drop=(2, 1, 5), styles=styles)
 
 
 def _listing(names: Registry) -> dict[str, list[dict[str, Any]]]:

@@ -65,7 +65,7 @@ def existing_cell(label: str, run: Run) -> Cell:
 
 def identity(job: Job) -> str:
     """Return a hash of everything that determines a run's numbers."""
-    settings = to_json(job.settings)
+    settings = to_json(job.settings, name_of=registry().name_of)
     for path in MAY_CHANGE:
         if path != "training.steps":
             settings["training"].pop(path.removeprefix("training."))

@@ -23,7 +23,7 @@ class ComparedSettings:
 
         Of settings beyond the main ones, which are a table of their own, only the number is said.
         """
-        parts = [f"the same {_listed(self.same)}"] if self.same else []
+        parts = [f"the same {_in_words(self.same)}"] if self.same else []
         main = [name for name in self.different if _is_main(name)]
         parts += [f"different {name}: {self._values(name)}" for name in main]
         others = len(self.different) - len(main)
@@ -82,7 +82,7 @@ def _is_main(name: str) -> bool:
     return name in _MAIN
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def _in_words(names: tuple[str, ...]) -> str:
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
 

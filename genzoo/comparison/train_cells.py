@@ -12,6 +12,7 @@ from genzoo.comparison.executors import LocalProcesses
 from genzoo.comparison.progress import ComparisonCallback, LogTail
 from genzoo.comparison.worker import Outcome, Task, run_task
 from genzoo.errors import warn
+from genzoo.machine import usable_cores
 from genzoo.runs.job import Job
 from genzoo.training.devices import choose_device
 from genzoo.training.settings import apart_from_optimizers
@@ -39,7 +40,7 @@ def train_cells(
     callback = callback or ComparisonCallback()
     labels = [f"{cell.label} seed {cell.job.seed}" for cell in cells]
     callback.on_start(folder, labels, sum(cell.is_done for cell in cells))
-    with _executor(executor, jobs or max(1, min(len(cells), os.cpu_count() or 1))) as workers:
+    with _executor(executor, jobs or max(1, min(len(cells), usable_cores()))) as workers:
         outcomes = run_cells(
             cells,
             workers,

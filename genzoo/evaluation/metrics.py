@@ -26,6 +26,8 @@ class Score:
     """Which values are better; None if neither."""
     headline: bool = False
     """Whether it stands first in tables; `genzoo runs` shows a run's first headline."""
+    failure: str | None = None
+    """What is wrong with the model, in a sentence, where the value says that its training has failed; else None."""
 
 
 @dataclass(frozen=True, kw_only=True)

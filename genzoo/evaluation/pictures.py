@@ -41,13 +41,18 @@ class Panel(NamedTuple):
 
 def save_samples(path: Path, model: Model, *, count: int, seed: int, y: Tensor | None = None) -> None:
     """Draw samples given `y`: a grid of images, or for vectors the prior draws z beside their samples."""
-    x = model.sample(count, seed=seed, y=y)
-    if model.data.is_image:
-        save_grid(path, x, columns=_columns(count))
+    x, z = model.sample(count, seed=seed, y=y), model.draw_z(count, seed=seed)
+    save_decodings(path, model.data, z, x, titles=("prior z", "samples x"))
+
+
+def save_decodings(
+    path: Path, data: DataSpec, z: Tensor, x: Tensor, *, titles: tuple[str, str] = ("codes z", "decodings x")
+) -> None:
+    """Draw decodings x (N, *shape): a grid of images, or for vectors the codes z (N, latent) beside them."""
+    if data.is_image:
+        save_grid(path, x, columns=_columns(len(x)))
         return
-    z = model.draw_z(count, seed=seed)
-    limit = data_limit(x, model.data)
-    save_panels(path, [Panel("prior z", z, None, latent_limit(z)), Panel("samples x", x, None, limit)])
+    save_panels(path, [Panel(titles[0], z, None, latent_limit(z)), Panel(titles[1], x, None, data_limit(x, data))])
 
 
 def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, seed: int) -> None:

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 def train_request(request: TrainingRequest, callback: Callback | None = None) -> Run:
     """Train a request, evaluate the model and return the run; under torchrun, as one rank of several."""
     if torchrun.rank():
+        from genzoo.runs.job import find_game
         from genzoo.runs.opening import assist
 
+        find_game(registry(), request.model)  # imports the code that the first rank's record names
         return assist(request.device, request.execution, request.data, callback)
     with _opened(request, callback) as engine:
         engine.train()

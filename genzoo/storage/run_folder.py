@@ -14,6 +14,7 @@ from genzoo.errors import UnreadableError
 from genzoo.storage import checkpoints, files, run_lock
 from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.record import RunRecord, SourceRecord, wrong_key
+from genzoo.storage.run_html import run_html
 
 RECORD = "run.json"
 _LOG_LIMIT = 2**31
@@ -83,6 +84,13 @@ class Run:
         """The scores of the newest step that were measured with the run's own seed, as its training measures them."""
         step, seed = self.step, self.record.seed
         return [score for score in self.scores if score["step"] == step and score["protocol"].get("seed") == seed]
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what the run is, its main scores and its newest pictures."""
+        record = self.record
+        facts = {"model": record.model, "recipe": record.recipe, "seed": str(record.seed)}
+        facts |= {"steps": f"{self.step:,} of {record.steps:,}"}
+        return run_html(str(self.path), facts, self.final_scores, self.path)
 
     @property
     def is_running(self) -> bool:
@@ -191,6 +199,8 @@ def _is_score(score: Any) -> bool:
         and isinstance(score.get("step"), int)
         and isinstance(score.get("protocol"), dict)
         and isinstance(score.get("headline", False), bool)
+        and isinstance(score.get("better"), str | None)
+        and isinstance(score.get("failure"), str | None)
     )
 
 

@@ -13,11 +13,14 @@ from genzoo.storage.checkpoints import Checkpoint
 _OTHER = "it was made by another version of the model: install that one (run.json names it), or train again"
 
 
-def pack(tensors: dict[str, Tensor]) -> bytes:
-    """Return contiguous host tensors in the safetensors format; raise `MemoryError` if memory does not suffice."""
+def pack(tensors: dict[str, Tensor], *, notes: dict[str, str] | None = None) -> bytes:
+    """Return contiguous host tensors in the safetensors format, with `notes` as metadata.
+
+    Raises `MemoryError` if memory does not suffice.
+    """
     # Allocate and free as much as safetensors will: out of memory, safetensors ends the process, and this raises.
     bytes(3 * sum(tensor.nbytes for tensor in tensors.values()) + 2**20)
-    return save(tensors)
+    return save(tensors, metadata=notes)
 
 
 def unpack(path: Path) -> dict[str, Tensor]:

@@ -11,6 +11,8 @@ from genzoo.types import Split
 from genzoo_metrics import classifier
 from genzoo_metrics.latent import missing
 
+_NO_CODE = "reconstructions are no nearer to their originals than to other rows, so the code says nothing of x"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reconstruction(Metric):
@@ -42,12 +44,14 @@ class Reconstruction(Metric):
         shuffled = (x.roll(1, dims=0) - reconstructions).double().square().mean().item()
         protocol = {"rows": len(x), "code": "sampled", "range": model.data.support}
         values = {"reconstruction": error, "reconstruction/shuffled": shuffled}
-        if shuffled > 0:
-            values["reconstruction/ratio"] = error / shuffled
         errors = [
             Score(metric=name, value=value, protocol=protocol, better=None if "shuffled" in name else "lower")
             for name, value in values.items()
         ]
+        if shuffled > 0:
+            failure = _NO_CODE if error >= shuffled else None
+            name, ratio = "reconstruction/ratio", error / shuffled
+            errors.append(Score(metric=name, value=ratio, protocol=protocol, better="lower", failure=failure))
         return errors + self._same_class(model, reconstructions, split, train)
 
     def _same_class(self, model: Model, reconstructions: Tensor, split: Split, train: Split) -> list[Score]:
