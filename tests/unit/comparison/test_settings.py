@@ -66,7 +66,7 @@ def test_runs_on_other_files_of_a_data_set_have_other_data():
     of_two = compared_settings({"a": settings("0123456789"), "b": settings("9876543210")})
     assert list(of_two.different) == ["data"]
     assert compared_settings({"a": settings("0123456789"), "b": settings("0123456789")}).different == {}
-    assert settings(None)["data"] == job.settings.dataset.name
+    assert settings("0123456789")["data"] == settings(None)["data"] + " 01234567"
     assert {"steps", "batch size", "latent size", "recipe", "seeds", "precision"} <= settings(None).keys()
 
 
