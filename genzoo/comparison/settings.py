@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_MAIN = ("data", "recipe", "architecture", "batch size", "steps", "latent size", "seeds", "precision")
+_MAIN_SETTINGS = ("data", "recipe", "architecture", "batch size", "steps", "latent size", "seeds", "precision")
 """The settings that a reader takes for equal unless told otherwise."""
 _ABSENT = "–"
 
@@ -61,7 +61,9 @@ def compared_settings(by_label: Mapping[str, Mapping[str, Any]]) -> ComparedSett
         texts = {_text(value) for value in values.values()}
         if len(texts) > 1 or (len(values) < len(by_label) and not is_optional):
             different[path] = values
-    same = [name for name in _MAIN if name in paths and not any(path.split(".")[0] == name for path in different)]
+    same = [
+        name for name in _MAIN_SETTINGS if name in paths and not any(path.split(".")[0] == name for path in different)
+    ]
     return ComparedSettings(same=tuple(same), different=dict(sorted(different.items(), key=_main_first)))
 
 
@@ -75,11 +77,11 @@ def flat(settings: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _main_first(item: tuple[str, object]) -> tuple[int, str]:
-    return _MAIN.index(item[0]) if item[0] in _MAIN else len(_MAIN), item[0]
+    return _MAIN_SETTINGS.index(item[0]) if item[0] in _MAIN_SETTINGS else len(_MAIN_SETTINGS), item[0]
 
 
 def _is_main(name: str) -> bool:
-    return name in _MAIN
+    return name in _MAIN_SETTINGS
 
 
 def _in_words(names: tuple[str, ...]) -> str:
