@@ -10,20 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genzoo.cli import options
-from genzoo.cli.output import result, result_json
+from genzoo.cli.output import draws, result, result_json, show_table
 from genzoo.cli.progress import watching
 from genzoo.errors import DivergedError, SettingsError
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from genzoo.comparison.comparison import Comparison, Contestant
-    from genzoo.comparison.report import Column, MetricLine, ScoreTable, TableEntry
-
-_SPACES = 2
-"""Spaces between two columns of the table."""
+    from genzoo.comparison.report import Column, ScoreTable, TableEntry
 
 
 @click.command("compare", short_help="Train models on the same data and budget, and report.")
@@ -68,7 +63,7 @@ def compare_command(
         comparison = compare(contestants, overrides=common, callback=callback, command=command, **common_options)
     if as_json:
         result_json(to_json(comparison.results))
-    elif sys.stdout.isatty():
+    elif draws(sys.stdout):
         _show_in_terminal(comparison)
     else:
         result(f"{comparison.table}\n\n{comparison.report}")
@@ -80,64 +75,37 @@ def compare_command(
 
 def _show_in_terminal(comparison: "Comparison") -> None:
     """Write the scores that matter as a table to the terminal, and where the others are."""
-    from rich.console import Console
-
     from genzoo.comparison.report import ScoreTable
 
-    console = Console(highlight=False)
     scores = ScoreTable(comparison.results)
-    drawn, left_out = terminal_table(scores, console.width)
-    console.print(scores.notes[0], markup=False)
-    console.print(drawn)
+    result(scores.notes[0], fold=True)
+    show_contestants(scores)
     for line in scores.reasons:
-        console.print(line, style="dim", markup=False)
-    more = f"{left_out} more scores: " if left_out else ""
+        result(line, fold=True)
+    others = len(scores.metrics) - len(scores.groups[0].numbers) if scores.groups else 0
+    more = f"{others} more scores: " if others else ""
     result(f"{more}{comparison.folder / 'table.md'}\n{comparison.report}")
 
 
-def terminal_table(scores: "ScoreTable", width: int) -> "tuple[Table, int]":
-    """Return the first group of scores as a table of at most `width` characters, and how many scores it leaves out.
-
-    Scores that do not fit are left out from the right, so that no word is broken.
-    """
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, _SPACES, 0, 0), header_style="bold")
-    labels = [column.label for column in scores.columns]
-    table.add_column("contestant", no_wrap=True)
-    numbers = _that_fit(scores, width - max(map(len, ["contestant", *labels])))
-    for number in numbers:
-        table.add_column(Text(_metric_heading(scores.metrics[number])), justify="right", no_wrap=True)
+def show_contestants(scores: "ScoreTable") -> None:
+    """Write the first group of scores as a table: a row per contestant and baseline, the best marked."""
+    numbers = scores.groups[0].numbers if scores.groups else ()
+    header = ["", *(f"{scores.metrics[number].name} {scores.metrics[number].arrow}".strip() for number in numbers)]
+    rows: list[list[str]] = []
+    styles: dict[tuple[int, int], str] = {}
     for place, column in enumerate(scores.columns):
-        entries = [scores.rows[number][place] for number in numbers]
-        cells = [Text(_entry_text(entry, column), style="bold green" if entry.best else "") for entry in entries]
-        table.add_row(Text(column.label), *cells, style="dim" if column.baseline else "")
-    return table, len(scores.metrics) - len(numbers)
-
-
-def _that_fit(scores: "ScoreTable", room: int) -> list[int]:
-    """Return the numbers of the first scores that fit beside each other into so many characters."""
-    fitting = []
-    for number in scores.groups[0].numbers if scores.groups else ():
-        cells = [_entry_text(entry, column) for entry, column in zip(scores.rows[number], scores.columns, strict=True)]
-        room -= _SPACES + max(
-            len(line) for text in (_metric_heading(scores.metrics[number]), *cells) for line in text.split("\n")
-        )
-        if room < 0:
-            break
-        fitting.append(number)
-    return fitting
-
-
-def _metric_heading(metric: "MetricLine") -> str:
-    return f"{metric.name} {metric.arrow}".strip().replace("/", "/\n")
+        entries = scores.entries(scores.groups[0], place) if scores.groups else []
+        rows.append([column.label, *(_entry_text(entry, column) for entry in entries)])
+        styles |= dict.fromkeys(((place, across) for across in range(len(header))), "dim" if column.baseline else "")
+        styles |= {(place, across): "bold green" for across, entry in enumerate(entries, start=1) if entry.best}
+    columns = range(len(header))
+    show_table(rows, header=header, right=columns[1:], fold=columns, drop=columns[:1:-1], styles=styles)
 
 
 def _entry_text(entry: "TableEntry", column: "Column") -> str:
-    """Return an entry as text: of a difference with its interval."""
-    interval = f"\n{entry.detail}" if column.baseline and entry.detail else ""
-    return f"{entry.text}{' ★' if entry.best else ''}{interval}"
+    """Return an entry as text: of a difference with its interval, as a word that does not fold."""
+    interval = entry.detail.partition(", ")[0].replace(" to ", "…") if column.baseline else ""
+    return f"{entry.text} {'★ ' if entry.best else ''}{interval}".strip()
 
 
 def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) -> "dict[str, Contestant]":

@@ -167,7 +167,7 @@ def save_panels(path: Path, panels: Sequence[Panel]) -> None:
         for rows, colours in _coloured(panel):
             axes.scatter(across[rows], up[rows], s=_POINT, linewidths=0, alpha=0.7, rasterized=True, **colours)
         outside = (panel.points[:, :2].abs() > panel.limit).any(1).float().mean().item()
-        title = f"{panel.title}\n({outside:.0%} outside)" if outside >= 0.005 else panel.title
+        title = f"{panel.title} ({outside:.0%} outside)" if outside >= 0.005 else panel.title
         axes.set(title=title, xlim=(-panel.limit, panel.limit), ylim=(-panel.limit, panel.limit))
         axes.set_aspect("equal")
     content = io.BytesIO()

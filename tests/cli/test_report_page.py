@@ -12,9 +12,10 @@ from itertools import product
 import numpy
 import pytest
 from PIL import Image
-from rich.console import Console
+from terminal import typed
 
-from genzoo.cli.compare import terminal_table
+from genzoo.cli import output
+from genzoo.cli.compare import show_contestants
 from genzoo.comparison import (
     Baseline,
     BaselineScore,
@@ -139,39 +140,41 @@ def browse(tmp_path):
 # In a terminal
 
 
-def lines_of(table, width):
-    console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(table)
-    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+def shown(monkeypatch, capsys, width):
+    """Return the lines that a terminal of this width shows of the main scores."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    output.console.cache_clear()
+    show_contestants(report.ScoreTable(results_of_four()))
+    output.console.cache_clear()
+    return [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in capsys.readouterr().out.splitlines()]
 
 
-@pytest.mark.parametrize(("width", "shown"), [(160, 3), (90, 2), (50, 0)])
-def test_the_table_of_a_terminal_leaves_out_whole_scores_from_the_right(width, shown):
-    scores = report.ScoreTable(results_of_four())
-    table, left_out = terminal_table(scores, width)
-    lines = lines_of(table, width)
-    assert left_out == len(METRICS + OTHERS) - shown
+@pytest.mark.parametrize(("width", "dropped"), [(160, 0), (100, 0), (80, 1), (60, 2)])
+def test_a_terminal_is_shown_the_main_scores_that_fit_and_the_names_of_the_others(monkeypatch, capsys, width, dropped):
+    lines = shown(monkeypatch, capsys, width)
     assert max(map(len, lines)) <= width
-    headers = " ".join(lines[:2])
-    assert [metric.rpartition("/")[2] in headers for metric in METRICS] == [number < shown for number in range(3)]
-    assert all(any(line.startswith(label) for line in lines) for label in (*LABELS, "noise", "vae, untrained"))
+    words = " ".join(lines).split()
+    assert all({metric, f"{metric},", f"{metric})"} & {*words} for metric in METRICS)
+    assert ("(no room for:" in " ".join(lines)) is (dropped > 0)
+    assert [metric in " ".join(lines[:2]) for metric in METRICS] == [number < 3 - dropped for number in range(3)]
+    assert all(any(line.startswith(label) for line in lines) for label in (*LABELS, "noise"))
 
 
-def test_the_best_scores_are_marked_in_a_terminal():
-    scores = report.ScoreTable(results_of_four())
-    assert scores.rows[0][0].best
-    lines = lines_of(terminal_table(scores, 160)[0], 160)
+def test_the_best_scores_are_marked_in_a_terminal(monkeypatch, capsys):
+    assert report.ScoreTable(results_of_four()).rows[0][0].best
+    lines = shown(monkeypatch, capsys, 160)
     assert [line.split()[0] for line in lines if "★" in line] == ["ali"]
 
 
-def test_what_a_terminal_shows_of_a_comparison_is_no_markdown(say, monkeypatch, tmp_path):
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "80")
+def test_what_a_terminal_shows_of_a_comparison_is_no_markdown(tmp_path):
     small = ("--set", "dataset.rows=60", "--set", "dataset.held_out_rows=60", "--set", "training.batch_size=20")
-    lines = say("compare", "gan", "--steps", 2, *small, "--report", tmp_path / "one").out.splitlines()
-    assert lines[-1] == str(tmp_path / "one" / "report.html")
+    screen = typed(tmp_path, "compare", "gan", "--steps", 2, *small, "--report", "one", columns=80)
+    assert screen.code == 0
+    lines = [line for line in screen.lines if line]
+    assert lines[-2:] == ["6 more scores: one/table.md", "one/report.html"]
     assert not [line for line in lines if line.startswith("|")]
-    assert any(line.split()[:1] == ["gan"] for line in lines)
+    assert any(line.startswith("gan, untrained") for line in lines)
 
 
 # In a browser

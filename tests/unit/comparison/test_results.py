@@ -187,3 +187,39 @@ def test_the_summary_of_nothing_is_nothing():
     assert results.summary([]) is None
     assert results.summary([2.0]) == Summary(mean=2.0, std=0.0, min=2.0, max=2.0)
     assert math.isclose(results.summary([1.0, 3.0]).std, 2**0.5)
+
+
+# What the page draws of the training
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([1.0, 2.0, 29.0], "linear"),
+        ([1.0, 1.0, 31.0], "log"),
+        ([-1.0, 1.0, 31.0], "symlog"),
+        ([0.0, 0.0, 0.0, 5.0], "linear"),  # that it is 0 somewhere makes no other scale
+        ([-3.0, 0.0, 3.0], "linear"),
+        ([], "linear"),
+    ],
+)
+def test_an_axis_is_logarithmic_where_sizes_differ_more_than_30_times(values, scale):
+    assert report.scale_of(values)["value"] == scale
+
+
+def test_losses_are_drawn_per_player_and_scores_where_they_were_measured_twice():
+    losses = {"critic": ((1, 0.5), (2, 0.25)), "generator": ((1, 0.5),)}
+    table = ranked([replace(cell(3.0, 2.0, seed=seed), losses=losses) for seed in range(2)])
+    assert [drawing.title for drawing in report.losses_of(table)] == ["loss of the critic"]
+    assert [drawing.title for drawing in report.curves_of(table)] == ["m"]
+    assert report.curves_of(ranked([cell(3.0)])) == []
+
+
+def test_headlines_stand_together_and_other_scores_by_metric():
+    score = results.row_scores([cell(3.0)])[0]
+    names = {"m": True, "m/more": False, "n/share": True, "n": False, "n/other": False}
+    scores = tuple(replace(score, metric=name, headline=headline) for name, headline in names.items())
+    table = report.ScoreTable(table_of({"a": scores}))
+    shown = [[table.metrics[number].name for number in group.numbers] for group in table.groups]
+    assert shown == [["m", "n/share"], ["m/more"], ["n", "n/other"]]
+    assert [group.title for group in table.groups] == ["", "m", "n"]

@@ -1,8 +1,14 @@
 """What a report says of the settings of its contestants: what they share, and in what they differ."""
 
-import pytest
+from types import SimpleNamespace
 
+import pytest
+from toy_components import RECIPE, WithEncoder, toy_registry
+
+from genzoo.comparison.cells import Cell, decisive_settings
 from genzoo.comparison.settings import ComparedSettings, compared_settings, flat
+from genzoo.runs.job import resolve_job
+from genzoo.runs.request import TrainingRequest
 
 COMMON = {"data": "toy", "recipe": "toy", "steps": 100, "batch size": 64, "seeds": [0, 1], "precision": "fp32"}
 
@@ -48,6 +54,20 @@ def test_a_components_name_is_the_value_at_its_own_path():
         "game.penalty.weight": 10.0,
         "game.schedule": None,
     }
+
+
+def test_runs_on_other_files_of_a_data_set_have_other_data():
+    job = resolve_job(toy_registry(), TrainingRequest(model=WithEncoder(), recipe=RECIPE, seed=3))
+
+    def settings(fingerprint):
+        run = SimpleNamespace(exists=True, record=SimpleNamespace(data=fingerprint))
+        return decisive_settings([Cell(label="a", job=job, run=run, request=None)])
+
+    of_two = compared_settings({"a": settings("0123456789"), "b": settings("9876543210")})
+    assert list(of_two.different) == ["data"]
+    assert compared_settings({"a": settings("0123456789"), "b": settings("0123456789")}).different == {}
+    assert settings("0123456789")["data"] == settings(None)["data"] + " 01234567"
+    assert {"steps", "batch size", "latent size", "recipe", "seeds", "precision"} <= settings(None).keys()
 
 
 def test_nothing_is_claimed_of_nothing():

@@ -75,4 +75,4 @@ def test_a_scatter_plot_says_how_many_points_lie_outside(tmp_path, monkeypatch):
     outside = inside.clone()
     outside[:30, 1] = -7
     save_panels(tmp_path / "a.png", [Panel("near", inside, None, 4), Panel("far", outside, None, 4)])
-    assert titles == ["near", "far\n(30% outside)"]
+    assert titles == ["near", "far (30% outside)"]
