@@ -141,7 +141,5 @@ def test_what_an_exported_model_is_not_for_is_refused(say, exported, tmp_path, c
 def test_an_override_that_names_a_folder_is_told(run, tmp_path):
     copy = genzoo.Run(shutil.copytree(run, tmp_path / "copy"))
     copy.write_record(replace(copy.record, overrides={"dataset.place": "/home/me"}))
-    with pytest.warns(
-        genzoo.GenzooWarning, match=r"a folder of this machine: overrides\.dataset\.place: /home/me"
-    ):
+    with pytest.warns(genzoo.GenzooWarning, match=r"a folder of this machine: overrides\.dataset\.place: /home/me"):
         export_run(copy, tmp_path / "model")
