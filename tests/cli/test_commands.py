@@ -369,7 +369,7 @@ def test_the_same_evaluation_gives_the_same_scores_once(say, own_ali):
 
 def test_one_metric_can_be_chosen(say, own_ali):
     document = say("evaluate", own_ali, "--metric", "modes", "--json").document
-    names = ["modes/high-quality", "modes/counted", "modes/divergence", "modes", "modes/strict", "modes/least"]
+    names = ["modes/divergence", "modes/high-quality", "modes/counted", "modes", "modes/strict", "modes/least"]
     names.append("modes/width")
     assert [score["metric"] for score in document["scores"]] == names
     table = say("evaluate", own_ali, "--metric", "modes").out.splitlines()
@@ -536,10 +536,10 @@ def test_a_run_that_was_stopped_is_listed_as_such(say, own_ali):
 
 
 def test_a_run_is_listed_with_the_headline_score_of_its_newest_step(say, own_ali):
-    assert say("runs", "--root", own_ali.parent).out.splitlines()[1].split()[-2] == "modes/high-quality"
+    assert say("runs", "--root", own_ali.parent).out.splitlines()[1].split()[-2] == "modes/divergence"
     document = json.loads((own_ali / "evaluation.json").read_text())
     headlines = [(score.pop("headline"), score["metric"]) for score in document["scores"]]
-    names = ["modes/high-quality", "modes/counted", "modes/divergence"]
+    names = ["modes/divergence", "modes/high-quality", "modes/counted"]
     assert [name for is_headline, name in headlines if is_headline] == names
     # an evaluation of a genzoo whose scores had no headline yet
     files.write_sealed(own_ali / "evaluation.json", {key: document[key] for key in ("schema_version", "run", "scores")})
