@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from genzoo.evaluation.model import Model
 
 _CODES = (".safetensors", ".npy", ".csv")
-_FILE, _COLUMN = "file", "z{}"
+_FILE_COLUMN, _CODE_COLUMN = "file", "z{}"
 """The headings of a CSV file of codes."""
 _CODES_LIMIT = 2**32
 """The largest file of codes, in bytes, that is read."""
@@ -168,7 +168,7 @@ def nearest_command(
         for name, rows, lengths in zip(names, nearest.indices.tolist(), nearest.values.tolist(), strict=True)
     ]
     if not as_json:
-        status(_table(table))
+        status(_neighbours_table(table))
     where: dict[str, object] = {"among": other_names} if among else {"split": split}
     show_file(run, path, {"files": table, **where, "step": model.step}, as_json)
 
@@ -184,7 +184,9 @@ def _csv(z: "Tensor", names: Sequence[str]) -> bytes:
     """Return codes (N, latent) as CSV, a row each, after the name of its file if it has one."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*([_FILE] if names else []), *(_COLUMN.format(number) for number in range(z.shape[1]))])
+    writer.writerow(
+        [*([_FILE_COLUMN] if names else []), *(_CODE_COLUMN.format(number) for number in range(z.shape[1]))]
+    )
     for number, row in enumerate(z.tolist()):
         writer.writerow([*names[number : number + 1], *row])
     return text.getvalue().encode(errors="surrogateescape")
@@ -210,7 +212,7 @@ def _read_codes(path: Path) -> "tuple[Tensor, Tensor | None]":
         if path.suffix == ".npy":
             return torch.from_numpy(numpy.load(io.BytesIO(content), allow_pickle=False)).float(), None
         rows = list(csv.DictReader(io.StringIO(content.decode(errors="surrogateescape"))))
-        return torch.tensor([[float(row[key]) for key in row if key != _FILE] for row in rows]), None
+        return torch.tensor([[float(row[key]) for key in row if key != _FILE_COLUMN] for row in rows]), None
     except (ValueError, TypeError, csv.Error) as error:
         raise UnreadableError(f"{path} is not readable as codes: {error}", "write them with: genzoo encode") from error
 
@@ -219,7 +221,7 @@ def _neighbour(names: Sequence[str], row: int, distance: float) -> dict[str, Any
     return {"file": names[row], "distance": distance} if names else {"row": row, "distance": distance}
 
 
-def _table(found: Sequence[dict[str, Any]]) -> str:
+def _neighbours_table(found: Sequence[dict[str, Any]]) -> str:
     rows = [
         (entry["file"], str(other.get("file", other.get("row"))), f"{other['distance']:.3f}")
         for entry in found

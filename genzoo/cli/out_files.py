@@ -31,7 +31,7 @@ def out_option(
 def out_path(run: str, out: str | None, default: str, endings: Sequence[str] = PICTURE_OR_ARRAYS) -> Path:
     """Return the path to write to: `out` as given, or a name in the run's folder that no file has."""
     if out is None:
-        return _free(Run.at(run).path / default)
+        return _untaken(Run.at(run).path / default)
     if Path(out).suffix not in endings:
         raise SettingsError(f"--out {out}: expected a name that ends in {', '.join(endings)}")
     return Path(out)
@@ -60,7 +60,7 @@ def show_file(run: str, path: Path, facts: dict[str, object], as_json: bool) -> 
         result(str(path))
 
 
-def _free(path: Path) -> Path:
+def _untaken(path: Path) -> Path:
     """Return `path`, or the first of name-2, name-3, … that does not exist."""
     numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
     return path if not path.exists() else next(other for other in numbered if not other.exists())

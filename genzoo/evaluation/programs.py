@@ -79,8 +79,8 @@ def write_programs(folder: Path, model: Model, format: ProgramFormat) -> list[Pr
             with preserved(), torch.no_grad():
                 program = kind(model.networks).eval()
                 path = folder / f"{name}{ENDINGS[format]}"
-                run = _write(path, program, names, _rows(model, names, _TRACED_ROWS), format)
-                error = max(_error(program, run, _rows(model, names, rows)) for rows in _CHECKED_ROWS)
+                run = _write(path, program, names, _random_inputs(model, names, _TRACED_ROWS), format)
+                error = max(_largest_error(program, run, _random_inputs(model, names, rows)) for rows in _CHECKED_ROWS)
             if not error <= _LARGEST_ERROR:
                 raise GenzooError(f"{path} differs from the model by {error:.3g}, expected at most {_LARGEST_ERROR:g}")
             written.append(Program(path.name, error))
@@ -113,13 +113,15 @@ def _write(
     ]
 
 
-def _error(program: nn.Module, run: Callable[[tuple[Tensor, ...]], list[Tensor]], inputs: tuple[Tensor, ...]) -> float:
+def _largest_error(
+    program: nn.Module, run: Callable[[tuple[Tensor, ...]], list[Tensor]], inputs: tuple[Tensor, ...]
+) -> float:
     """Return the largest absolute difference between a program that was written and the networks."""
     pairs = zip(run(inputs), program(*inputs), strict=True)
     return max(float((written - own).abs().max()) for written, own in pairs)
 
 
-def _rows(model: Model, names: tuple[str, ...], rows: int) -> tuple[Tensor, ...]:
+def _random_inputs(model: Model, names: tuple[str, ...], rows: int) -> tuple[Tensor, ...]:
     """Return random inputs of that many rows."""
     source = generator("cpu", rows, "program")
     x = torch.rand(rows, *model.data.shape, generator=source)

@@ -42,15 +42,15 @@ def export_run(
     if scores:
         target.write_scores(scores)
     written = [program for format in formats for program in programs.write_programs(target.path, model, format)]
-    _draw(source, target, model)
-    files.write(target.path / _CARD, _card(target, record, model, scores, written).encode())
+    _write_pictures(source, target, model)
+    files.write(target.path / _CARD, _model_card(target, record, model, scores, written).encode())
     name = "averaged.safetensors" if model.weights == "averaged" else "networks.safetensors"
     weights = pack({key: value.contiguous() for key, value in model.networks.state_dict().items()})
     checkpoints.write_weights(target.path, step=model.step, files={name: weights})
     return written
 
 
-def _draw(source: Run, target: Run, model: Model) -> None:
+def _write_pictures(source: Run, target: Run, model: Model) -> None:
     """Draw samples, and take the run's newest picture of reconstructions."""
     if model.networks.decoder is not None:
         count = 64 if model.data.is_image else 2500
@@ -61,7 +61,7 @@ def _draw(source: Run, target: Run, model: Model) -> None:
             shutil.copyfile(drawn[-1], target.path / _RECONSTRUCTIONS)
 
 
-def _card(
+def _model_card(
     target: Run, record: RunRecord, model: Model, scores: Sequence[dict[str, Any]], written: Sequence[Program]
 ) -> str:
     """Return the model's card as Markdown."""

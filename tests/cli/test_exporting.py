@@ -35,7 +35,7 @@ def exported(run, tmp_path):
 
 def test_a_folder_to_give_away_has_weights_settings_scores_pictures_and_a_card(say, run, tmp_path):
     said = say("export", run, "--out", "model", "--json").document
-    assert (said["folder"], said["programs"]) == ("model", [])
+    assert (said["exported"], said["programs"]) == ("model", [])
     names = ["MANIFEST.json", "README.md", "averaged.safetensors", "evaluation.json", "reconstructions.png"]
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [*names, "run.json", "samples.png"]
     stored = load_file(tmp_path / "model" / "averaged.safetensors")
@@ -141,7 +141,5 @@ def test_what_an_exported_model_is_not_for_is_refused(say, exported, tmp_path, c
 def test_an_override_that_names_a_folder_is_told(run, tmp_path):
     copy = genzoo.Run(shutil.copytree(run, tmp_path / "copy"))
     copy.write_record(replace(copy.record, overrides={"dataset.place": "/home/me"}))
-    with pytest.warns(
-        genzoo.GenzooWarning, match=r"a folder of this machine: overrides\.dataset\.place: /home/me"
-    ):
+    with pytest.warns(genzoo.GenzooWarning, match=r"a folder of this machine: overrides\.dataset\.place: /home/me"):
         export_run(copy, tmp_path / "model")
