@@ -1,15 +1,18 @@
 """The functions of the library: train, resume, load and evaluate. Torch is imported when it is first needed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genzoo.errors import SettingsError, warn
 from genzoo.host.discovery import registry
 from genzoo.runs import session
-from genzoo.runs.callbacks import Callback
+from genzoo.runs.callbacks import Callback, Callbacks
 from genzoo.runs.request import ExecutionName, PrecisionName, TrainingRequest
+from genzoo.runs.signals import saved_on_interrupt
 from genzoo.storage.run_folder import Run
+from genzoo.training import torchrun
 from genzoo.types import SplitName, Splits
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ def train(
     data: str | Path | None = None,
     runs: str | Path = "runs",
     callback: Callback | None = None,
+    progress: bool = True,
 ) -> Run:
     """Train a model on a recipe, evaluate it, and return its run.
 
@@ -41,6 +45,8 @@ def train(
     networks that the game inherits and, unless `recipe` is given, the recipe; `data` is the folder of data sets.
     `execution` says how steps are run: as written, captured as a CUDA graph, or compiled.
     Processes that torchrun has started train one run together; the first of them writes it.
+    With `progress`, a bar is drawn in a terminal or notebook. An interrupt (Ctrl-C, a notebook's stop button) ends the
+    training after its step and raises `InterruptedRun` once all is saved; a second one raises `KeyboardInterrupt`.
     Raises `GenzooError`s; their `exit_code` is the command line's.
     """
     request = TrainingRequest(
@@ -57,7 +63,8 @@ def train(
         data=data,
         runs=runs,
     )
-    return session.train_request(request, callback)
+    with _attended(callback, progress) as attended:
+        return session.train_request(request, attended)
 
 
 def resume(
@@ -68,12 +75,28 @@ def resume(
     execution: ExecutionName = "auto",
     data: str | Path | None = None,
     callback: Callback | None = None,
+    progress: bool = True,
 ) -> Run:
     """Continue a run from its newest whole checkpoint, to `steps` steps in all, and return it.
 
-    Precision and number of ranks stay those that the run was started with.
+    Precision and number of ranks stay those that the run was started with; `progress` and interrupts are as in `train`.
     """
-    return session.resume_run(run, steps=steps, device=device, execution=execution, data=data, callback=callback)
+    with _attended(callback, progress) as attended:
+        return session.resume_run(run, steps=steps, device=device, execution=execution, data=data, callback=attended)
+
+
+@contextmanager
+def _attended(callback: Callback | None, progress: bool) -> Iterator[Callback]:
+    """Yield a callback that draws a bar where there is something to draw on, and saves on an interrupt."""
+    from genzoo.runs.bars import bar_here
+
+    bar = bar_here() if progress and torchrun.rank() == 0 else None
+    with saved_on_interrupt(Callbacks(*(each for each in (callback, bar) if each is not None))) as attended:
+        try:
+            yield attended
+        finally:
+            if bar is not None:
+                bar.close()
 
 
 def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genzoo.cli import options
-from genzoo.cli.output import columns, result, result_json, status
+from genzoo.cli.output import result, result_json, show_table, status
 from genzoo.cli.progress import counting
 from genzoo.data.root import data_root
 from genzoo.errors import GenzooError, SettingsError
@@ -149,7 +149,8 @@ def status_command(check: bool, data: str | None, as_json: bool) -> None:
         )
         for row in datasets
     ]
-    result(columns(rows, header=("data set", "state", "images", "size", "where"), right=(2, 3)))
+    header = ("data set", "state", "images", "size", "where")
+    show_table(rows, header=header, right=(2, 3), fold=(1,), drop=(4, 2))
 
 
 def _prepared_row(place: Path, *, check: bool) -> dict[str, Any]:

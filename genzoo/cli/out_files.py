@@ -24,14 +24,14 @@ def out_option(
     default: str, endings: Sequence[str] = PICTURE_OR_ARRAYS
 ) -> Callable[[options.CommandFunction], options.CommandFunction]:
     """Return the option that names the file to write; its default lies in RUN's folder, numbered where it exists."""
-    text = f"A {_listed(endings)} file.  [default: RUN/{default}, or with the next number]"
+    text = f"A {_endings_text(endings)} file.  [default: RUN/{default}, or with the next number]"
     return click.option("--out", metavar="FILE", help=text)
 
 
 def out_path(run: str, out: str | None, default: str, endings: Sequence[str] = PICTURE_OR_ARRAYS) -> Path:
     """Return the path to write to: `out` as given, or a name in the run's folder that no file has."""
     if out is None:
-        return _untaken(Run.at(run).path / default)
+        return _not_taken(Run.at(run).path / default)
     if Path(out).suffix not in endings:
         raise SettingsError(f"--out {out}: expected a name that ends in {', '.join(endings)}")
     return Path(out)
@@ -60,11 +60,11 @@ def show_file(run: str, path: Path, facts: dict[str, object], as_json: bool) -> 
         result(str(path))
 
 
-def _untaken(path: Path) -> Path:
+def _not_taken(path: Path) -> Path:
     """Return `path`, or the first of name-2, name-3, … that does not exist."""
     numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
     return path if not path.exists() else next(other for other in numbered if not other.exists())
 
 
-def _listed(endings: Sequence[str]) -> str:
+def _endings_text(endings: Sequence[str]) -> str:
     return f"{', '.join(endings[:-1])} or {endings[-1]}" if len(endings) > 1 else endings[0]

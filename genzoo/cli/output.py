@@ -1,28 +1,72 @@
-"""Output of the command line: status on stderr, results on stdout, or one JSON document with `--json`."""
+"""Output of the command line: status on stderr, results on stdout, or one JSON document with `--json`.
+
+On a terminal, text folds at spaces, and colour marks what matters unless NO_COLOR is set. Elsewhere a row is a line.
+"""
 
 import json
 import os
+import re
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from genzoo.storage.files import SCHEMA_VERSION
+from genzoo.storage.scores import arrow_of, main_scores, value_text
 from genzoo.text import printable
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
-def status(text: str) -> None:
-    """Write a line of status to stderr, if it is open."""
+TextRows = Sequence[Sequence[str]]
+
+_MARKS = {"error": "bold red", "warning": "bold yellow", "failed": "bold red"}
+"""The style of a status line's first word."""
+
+
+def draws(stream: TextIO | None) -> bool:
+    """Return whether `stream` is a terminal that can be drawn on."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def draws_results() -> bool:
+    """Return whether results go to a terminal."""
+    return draws(sys.stdout)
+
+
+@cache
+def console(*, stderr: bool = False) -> "Console":
+    """Return the console of stdout or stderr; what is written to a live bar's console appears above the bar."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def status(text: str, *, fold: bool = True) -> None:
+    """Write a line of status to stderr, if it is open; a command to copy is not to `fold`."""
     if sys.stderr is None:  # print would write to stdout instead
         return
     try:
-        print(text, file=sys.stderr, flush=True)
+        if draws(sys.stderr):
+            from rich.text import Text
+
+            line = Text(text)
+            if match := re.match(rf"({'|'.join(_MARKS)}):", text):
+                line.stylize(_MARKS[match[1]], 0, match.end())
+            console(stderr=True).print(line, soft_wrap=not fold)
+        else:
+            print(text, file=sys.stderr, flush=True)
     except OSError:  # the disk is full or the reader is gone; the command ends as it would have
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
 
 
-def result(text: str) -> None:
-    """Write a line of results to stdout."""
-    print(text)
+def result(text: str, *, fold: bool = False) -> None:
+    """Write a line of results to stdout; on a terminal, it may `fold` at spaces."""
+    if fold and draws(sys.stdout):
+        console().print(text)
+    else:
+        print(text)
 
 
 def result_json(document: dict[str, Any]) -> None:
@@ -30,7 +74,7 @@ def result_json(document: dict[str, Any]) -> None:
     print(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2))
 
 
-def columns(rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right: Sequence[int] = ()) -> str:
+def columns(rows: TextRows, *, header: Sequence[str] = (), right: Collection[int] = ()) -> str:
     """Return rows of text in aligned columns; `right` lists the columns that are flush right."""
     lines = [[printable(cell) for cell in line] for line in ([header, *rows] if header else rows)]
     if not lines:
@@ -45,13 +89,111 @@ def columns(rows: Sequence[Sequence[str]], *, header: Sequence[str] = (), right:
     )
 
 
+def show_table(
+    rows: TextRows,
+    *,
+    header: Sequence[str] = (),
+    right: Collection[int] = (),
+    fold: Collection[int] = (),
+    drop: Sequence[int] = (),
+    styles: Mapping[tuple[int, int], str] | None = None,
+    stderr: bool = False,
+) -> None:
+    """Write rows in aligned columns, to stdout or `stderr`.
+
+    On a terminal, the columns `fold` fold at spaces. While that is too wide, the columns `drop` are left out, first to
+    last, and named below. `styles` gives the style of a cell by (row, column).
+    """
+    if not rows:
+        return
+    if not draws(sys.stderr if stderr else sys.stdout):
+        text = columns(rows, header=header, right=right)
+        status(text) if stderr else result(text)
+        return
+    screen = console(stderr=stderr)
+    lines = [[printable(cell) for cell in line] for line in ([header, *rows] if header else rows)]
+    for count in range(len(drop) + 1):
+        shown = [column for column in range(len(lines[0])) if column not in drop[:count]]
+        widths, fits = _widths([[line[column] for line in lines] for column in shown], shown, fold, screen.width)
+        if fits:
+            break
+    screen.print(_rich_table(lines, shown, widths, bool(header), right, styles or {}))
+    if len(shown) < len(lines[0]):
+        left_out = [name for column, name in enumerate(header) if column not in shown]
+        screen.print(f"(no room for: {', '.join(left_out)})", style="dim")
+
+
+def _widths(cells: TextRows, shown: Sequence[int], fold: Collection[int], room: int) -> tuple[list[int], bool]:
+    """Return the widths of columns, the widest made narrower until all fit, and whether no word must break for it."""
+    from rich.cells import cell_len
+
+    widths = [max(map(cell_len, column)) for column in cells]
+    longest_words = [max(cell_len(word) for cell in column for word in [*cell.split(), ""]) for column in cells]
+    least = [longest_words[place] if column in fold else widths[place] for place, column in enumerate(shown)]
+    room -= 2 * (len(widths) - 1)
+    fits = sum(least) <= room
+    least = least if fits else [1] * len(least)
+    while sum(widths) > max(room, sum(least)):
+        wider = (place for place, width in enumerate(widths) if width > least[place])
+        widths[max(wider, key=widths.__getitem__)] -= 1
+    return widths, fits
+
+
+def _rich_table(
+    lines: TextRows,
+    shown: Sequence[int],
+    widths: Sequence[int],
+    has_header: bool,
+    right: Collection[int],
+    styles: Mapping[tuple[int, int], str],
+) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=has_header, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for column, width in zip(shown, widths, strict=True):
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        name = lines[0][column] if has_header else ""
+        table.add_column(name, justify=justify, width=width, overflow="fold")
+    for number, line in enumerate(lines[has_header:]):
+        table.add_row(*(Text(line[column], styles.get((number, column), "")) for column in shown))
+    return table
+
+
 def show_scores(scores: Sequence[dict[str, Any]]) -> None:
     """Write scores with their protocols as a table, or a line of status if there are none."""
     if not scores:
         status("no installed metric can measure this model")
         return
-    rows = [(score["metric"], value_text(score["value"]), _protocol_text(score["protocol"])) for score in scores]
-    result(columns(rows, header=("score", "value", "how it was measured"), right=(1,)))
+    protocols = [score["protocol"] for score in scores]
+    shared = protocols[0].items() if len(protocols) > 1 else ()
+    alike = {key: value for key, value in shared if all(other.get(key) == value for other in protocols)}
+    rest = [{key: value for key, value in protocol.items() if key not in alike} for protocol in protocols]
+    rows = [(*_score_cells(score), _protocol_text(of_it)) for score, of_it in zip(scores, rest, strict=True)]
+    header = ("score", "", "value", "how it was measured")
+    show_table(rows, header=header, right=(2,), fold=(3,), styles=_score_styles(scores))
+    if common := _protocol_text(alike):
+        status(f"all of them: {common}")
+
+
+def show_main_scores(scores: Sequence[dict[str, Any]]) -> None:
+    """Write the scores that matter most, headlines first, and how many others there are."""
+    chosen = main_scores(scores)
+    if not chosen:
+        show_scores(scores)
+        return
+    header = ("score", "", "value")
+    show_table([_score_cells(score) for score in chosen], header=header, right=(2,), styles=_score_styles(chosen))
+    others = len(scores) - len(chosen)
+    status("↑ higher is better, ↓ lower" + (f"; {others} more are shown by: genzoo show RUN" if others else ""))
+
+
+def _score_cells(score: dict[str, Any]) -> tuple[str, str, str]:
+    return score["metric"], arrow_of(score), value_text(score["value"])
+
+
+def _score_styles(scores: Sequence[dict[str, Any]]) -> dict[tuple[int, int], str]:
+    return {(row, 2): "red" if score.get("failure") else "bold" for row, score in enumerate(scores)}
 
 
 def gradients_text(per_player_reason: str | None) -> str:
@@ -59,9 +201,16 @@ def gradients_text(per_player_reason: str | None) -> str:
     return "one backward pass" if per_player_reason is None else f"a backward pass per player: {per_player_reason}"
 
 
-def value_text(value: float | None) -> str:
-    """Return a score's value with six digits."""
-    return "not finite" if value is None else f"{value:.6g}"
+def settings_texts(value: Mapping[str, Any]) -> list[str]:
+    """Return the fields of settings as `name=value`, without those that are left open or empty."""
+    return [f"{key}={_field_text(item)}" for key, item in value.items() if key != "name" and item not in (None, {}, [])]
+
+
+def _field_text(item: Any) -> str:
+    if isinstance(item, dict) and "name" in item:
+        inner = ", ".join(settings_texts(item))
+        return f"{item['name']}({inner})" if inner else str(item["name"])
+    return str(item)
 
 
 def _protocol_text(protocol: dict[str, Any]) -> str:

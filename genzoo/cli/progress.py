@@ -1,17 +1,19 @@
 """Progress of long commands: a live bar on a terminal, otherwise a plain line now and then."""
 
-import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from genzoo.cli.output import columns, gradients_text, status
+from genzoo.cli.output import console, draws, gradients_text, settings_texts, show_table, status
 from genzoo.errors import InterruptedRun
+from genzoo.runs.notes import losses_text, warning_texts
 from genzoo.runs.signals import Stop, StopOnSignal, stop_on_signals
 from genzoo.storage.run_folder import Run
+from genzoo.text import time_left
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -21,19 +23,14 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_LINES = 5.0
 
 
-class Lines(StopOnSignal):
-    """Writes a plain line at most every few seconds."""
-
-    def __init__(self, stop: Stop) -> None:
-        super().__init__(stop)
-        self._steps = 0
-        self._written = 0.0
+class TrainingProgress(StopOnSignal, ABC):
+    """Writes a run's header, notes and warnings, and shows its log."""
 
     def on_start(self, run: Run, step: int, steps: int) -> None:
-        """Write the run's folder and settings."""
+        """Write the run's folder and settings, and where it goes on."""
         super().on_start(run, step, steps)
-        self._steps = steps
-        status(describe(run))
+        rows = describe(run)
+        show_table(rows, fold=(1,), styles={(row, 0): "bold" for row in range(len(rows))}, stderr=True)
         if step:
             status(f"going on from step {step:,}" if step < steps else f"all {steps:,} steps are taken already")
 
@@ -42,60 +39,70 @@ class Lines(StopOnSignal):
         status(text)
 
     def on_log(self, entry: dict[str, Any]) -> None:
-        """Write a line, unless the last one is recent."""
-        tell_warnings(entry)
-        last = entry["step"] == self._steps
-        if last or time.monotonic() - self._written > _SECONDS_BETWEEN_LINES:
-            self._written = time.monotonic()
-            status(f"step {entry['step']:,}/{self._steps:,}  {_numbers(entry)}  {_left(entry, self._steps)}")
+        """Write the warnings of the entry, and show it."""
+        for text in warning_texts(entry):
+            status(text)
+        self.show(entry)
+
+    @abstractmethod
+    def show(self, entry: dict[str, Any]) -> None:
+        """Show a log entry."""
 
 
-class Bar(StopOnSignal):
-    """Draws a bar with the latest losses, speed and time left."""
+class Lines(TrainingProgress):
+    """Writes a plain line at most every few seconds."""
 
     def __init__(self, stop: Stop) -> None:
         super().__init__(stop)
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self._progress = Progress(
-            TextColumn("step"),
-            MofNCompleteColumn(),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[numbers]}"),
-            console=Console(stderr=True),
-        )
         self._steps = 0
+        self._written = 0.0
 
     def on_start(self, run: Run, step: int, steps: int) -> None:
-        """Write the run's folder and settings, and start the bar."""
+        """Write the header."""
         super().on_start(run, step, steps)
-        status(describe(run))
         self._steps = steps
-        self._progress.start()
-        self._task = self._progress.add_task("", total=steps, completed=step, numbers="")
 
-    def on_note(self, text: str) -> None:
-        """Write the line above the bar."""
-        status(text)
+    def show(self, entry: dict[str, Any]) -> None:
+        """Write a line, unless the last one is recent."""
+        last = entry["step"] == self._steps
+        if last or time.monotonic() - self._written > _SECONDS_BETWEEN_LINES:
+            self._written = time.monotonic()
+            rate = entry["steps_per_second"]
+            left = time_left((self._steps - entry["step"]) / max(rate, 1e-9))
+            status(f"step {entry['step']:,}/{self._steps:,}  {losses_text(entry)}  {rate:.1f} steps/s  {left}")
+
+
+class Bar(TrainingProgress):
+    """Draws a bar that moves with every step."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(stop)
+        from genzoo.runs.bars import TerminalBar
+
+        self._bar = TerminalBar(console(stderr=True))
+
+    def on_start(self, run: Run, step: int, steps: int) -> None:
+        """Write the header, and start the bar."""
+        super().on_start(run, step, steps)
+        self._bar.begin(step, steps)
 
     def on_step(self, step: int) -> None:
         """Move the bar."""
-        self._progress.update(self._task, completed=step)
+        self._bar.on_step(step)
 
-    def on_log(self, entry: dict[str, Any]) -> None:
-        """Show the latest numbers."""
-        tell_warnings(entry)
-        self._progress.update(self._task, numbers=f"{_numbers(entry)}  {_left(entry, self._steps)}")
+    def show(self, entry: dict[str, Any]) -> None:
+        """Show the latest losses."""
+        self._bar.show(entry)
 
     def on_end(self) -> None:
-        """Stop the bar and leave it on the screen."""
+        """Leave the bar on the screen."""
+        self._bar.on_end()
         super().on_end()
-        self.close()
+        status("measuring …")
 
     def close(self) -> None:
         """Give the terminal back."""
-        self._progress.stop()
+        self._bar.close()
 
 
 @contextmanager
@@ -127,10 +134,8 @@ def watching() -> "Iterator[ComparisonCallback]":
         class Watching(ComparisonCallback):
             display: _ComparisonBars | _ComparisonLines
 
-            def on_start(self, folder: Path, labels: Sequence[str], done: int, replaces: Sequence[str]) -> None:
+            def on_start(self, folder: Path, labels: Sequence[str], done: int) -> None:
                 status(f"{len(labels)} trainings, {done} of them done; report: {folder}")
-                if replaces:
-                    status(f"this replaces the report on {', '.join(replaces)}; to keep both, add: --report DIR")
                 self.display = _ComparisonBars(labels) if _can_draw() else _ComparisonLines(labels)
                 stack.enter_context(self.display)
 
@@ -187,11 +192,18 @@ class _ComparisonLines(_PlainLines):
 
 class _ComparisonBars(_Drawing):
     def __init__(self, labels: Sequence[str]) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import BarColumn, Progress
+
+        from genzoo.runs.bars import SPEED_OVER, TextOf, pace_text, steps_text
 
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True)
+            TextOf(lambda task: task.description),
+            TextOf(lambda task: "" if task.total is None else steps_text(task)),
+            BarColumn(bar_width=None),
+            TextOf(lambda task: "done" if task.finished else pace_text(task)),
+            console=console(stderr=True),
+            expand=True,
+            speed_estimate_period=12 * SPEED_OVER,  # the steps of a training are those of its log
         )
         self._tasks = [self._progress.add_task(label, total=None) for label in labels]
 
@@ -214,10 +226,9 @@ class _CountingLines(_PlainLines):
 
 class _CountingBar(_Drawing):
     def __init__(self, what: str) -> None:
-        from rich.console import Console
         from rich.progress import Progress
 
-        self._progress = Progress(console=Console(stderr=True), transient=True)
+        self._progress = Progress(console=console(stderr=True), transient=True)
         self._task = self._progress.add_task(what, total=None)
 
     def count(self, done: int, total: int | None) -> None:
@@ -231,47 +242,18 @@ def choose_callback(stop: Stop, *, quiet: bool) -> StopOnSignal:
     return Bar(stop) if _can_draw() else Lines(stop)
 
 
-def tell_warnings(entry: dict[str, Any]) -> None:
-    """Write the warnings of a log entry, if it has any."""
-    for text in entry.get("warnings", []):
-        status(f"warning: step {entry['step']:,}: {text}")
-
-
-def describe(run: Run) -> str:
-    """Return the run's folder, environment and resolved settings, one line per root."""
+def describe(run: Run) -> list[tuple[str, str]]:
+    """Return the run's folder, environment and resolved settings, each with its name; settings left open are not."""
     record = run.record
     how = [f"seed {record.seed}", record.device, record.precision]
     how += [record.execution] if record.execution != "eager" else []
     how += [f"{record.ranks} ranks"] if record.ranks > 1 else []
     rows = [("run", f"{run.path}  ({', '.join(how)})"), ("gradients", gradients_text(record.per_player_reason))]
     for root, value in record.settings.items():
-        fields = {key: item for key, item in value.items() if key != "name"}
-        text = "  ".join(f"{key}={_field_text(item)}" for key, item in fields.items())
+        text = "  ".join(settings_texts(value))
         rows.append((root, f"{value['name']}  {text}" if "name" in value else text))
-    return columns(rows)
+    return rows
 
 
 def _can_draw() -> bool:
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def _field_text(item: Any) -> str:
-    if isinstance(item, dict) and "name" in item:
-        inner = ", ".join(f"{key}={_field_text(value)}" for key, value in item.items() if key != "name")
-        return f"{item['name']}({inner})" if inner else str(item["name"])
-    return "none" if item is None else str(item)
-
-
-def _numbers(entry: dict[str, Any]) -> str:
-    losses = "  ".join(f"{name} {_digits(value)}" for name, value in entry["losses"].items())
-    return f"{losses}  {entry['steps_per_second']:.1f} steps/s"
-
-
-def _digits(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
-
-
-def _left(entry: dict[str, Any], steps: int) -> str:
-    seconds = round((steps - entry["step"]) / max(entry["steps_per_second"], 1e-9))
-    minutes, hours = seconds // 60 % 60, seconds // 3600
-    return f"{hours}:{minutes:02}:{seconds % 60:02} left" if hours else f"{minutes}:{seconds % 60:02} left"
+    return draws(sys.stderr)

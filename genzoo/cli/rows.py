@@ -59,7 +59,7 @@ def choose_rows(
 
     paths = image_files(files)
     x = model.inputs(paths)
-    return ChosenRows(Split(x, _labels_of(model, condition, len(x))), list(map(str, paths)))
+    return ChosenRows(Split(x, _labels_of_condition(model, condition, len(x))), list(map(str, paths)))
 
 
 def parse_y(model: "Model", condition: str | None, rows: int) -> "Tensor | None":
@@ -81,7 +81,7 @@ def refuse_condition(model: "Model", text: str | None) -> None:
         )
 
 
-def _labels_of(model: "Model", condition: str | None, rows: int) -> "Tensor | None":
+def _labels_of_condition(model: "Model", condition: str | None, rows: int) -> "Tensor | None":
     """Return the labels, (rows,) or (rows, attributes), that make a condition."""
     takes_condition = "condition" in click.get_current_context().params
     if condition is None and model.networks.is_conditional and takes_condition:

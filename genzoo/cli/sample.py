@@ -203,7 +203,7 @@ def _sample_grid(
     if path.suffix == ".png":
         from genzoo.evaluation import pictures
 
-        pictures.save_grid(path, x.flatten(0, 1), columns=x.shape[1])
+        pictures.save_grid(path, x.flatten(0, 1), columns=x.shape[1], headings=cells.columns)
     else:
         write_arrays(path, {"samples": x, "y": cells.y})
     return {"rows": x.shape[0], "columns": x.shape[1], "column_names": list(cells.columns)}

@@ -7,15 +7,17 @@ from typing import Any
 import click
 
 from genzoo.cli import options
-from genzoo.cli.output import result, result_json, show_scores, status
+from genzoo.cli.output import result, result_json, show_main_scores, status
 from genzoo.cli.progress import Bar, choose_callback
 from genzoo.errors import Interrupted, InterruptedRun
 from genzoo.host.isolation import stdout_to_stderr
 from genzoo.runs import session
 from genzoo.runs.callbacks import Callback
+from genzoo.runs.collapse import failures_of
 from genzoo.runs.request import ExecutionName, TrainingRequest
 from genzoo.runs.signals import stop_on_signals
 from genzoo.storage.run_folder import Run
+from genzoo.text import duration
 from genzoo.training import torchrun
 
 _steps = click.option("--steps", type=int, metavar="N", help="Steps in all, in place of the recipe's.")
@@ -45,7 +47,7 @@ _quiet = click.option("--quiet", is_flag=True, help="Print no progress while tra
 )
 @_execution
 @click.option("--run", type=click.Path(), metavar="DIR", help="Run folder; one that exists is continued.")
-@click.option("--from", "from_run", type=click.Path(), metavar="RUN", help="Run to inherit networks from.")
+@click.option("--from", "from_run", type=options.RunFolder(), metavar="RUN", help="Run to inherit networks from.")
 @options.data
 @options.as_json
 @_quiet
@@ -113,7 +115,7 @@ def _show_result(run: Run, *, as_json: bool) -> None:
     step = run.step
     times = (entry.get("seconds") for entry in reversed(run.read_log()))
     seconds = next((time for time in times if isinstance(time, int | float)), 0.0)
-    scores = run.final_scores
+    scores, failures = run.final_scores, failures_of(run)
     if as_json:
         result_json(
             {
@@ -122,18 +124,19 @@ def _show_result(run: Run, *, as_json: bool) -> None:
                 "seconds": seconds,
                 "steps_per_second": step / seconds if seconds else None,
                 "scores": scores,
+                "failures": failures,
             }
         )
         return
-    show_scores(scores)
-    result(f"\n{run.path}: {step:,} steps in {seconds:.0f} s of training")
-    status("next, try:")
-    for command in _next_commands(run):
-        status(f"  {command}")
+    show_main_scores(scores)
+    result(f"\n{run.path}: {step:,} steps in {duration(seconds)} of training", fold=True)
+    for failure in failures:
+        status(f"failed: {failure}")
+    status("next, look into it:" if failures else "next, try:")
+    for command in [f"genzoo show {run.path}"] if failures else _next_commands(run):
+        status(f"  {command}", fold=False)
 
 
 def _next_commands(run: Run) -> list[str]:
-    commands = [f"genzoo sample {run.path} --out samples.png"]
-    if (Path(run.path) / "reconstructions").is_dir():
-        return [*commands, f"genzoo reconstruct {run.path} --out reconstructions.png"]
-    return [*commands, f"genzoo evaluate {run.path}"]
+    commands = [f"genzoo show {run.path}", f"genzoo sample {run.path}"]
+    return [*commands, f"genzoo reconstruct {run.path}"] if (Path(run.path) / "reconstructions").is_dir() else commands

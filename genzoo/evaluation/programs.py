@@ -79,8 +79,8 @@ def write_programs(folder: Path, model: Model, format: ProgramFormat) -> list[Pr
             with preserved(), torch.no_grad():
                 program = kind(model.networks).eval()
                 path = folder / f"{name}{ENDINGS[format]}"
-                run = _write(path, program, names, _random_inputs(model, names, _TRACED_ROWS), format)
-                error = max(_largest_error(program, run, _random_inputs(model, names, rows)) for rows in _CHECKED_ROWS)
+                run = _write(path, program, names, _rows_of(model, names, _TRACED_ROWS), format)
+                error = max(_largest_error(program, run, _rows_of(model, names, rows)) for rows in _CHECKED_ROWS)
             if not error <= _LARGEST_ERROR:
                 raise GenzooError(f"{path} differs from the model by {error:.3g}, expected at most {_LARGEST_ERROR:g}")
             written.append(Program(path.name, error))
@@ -121,7 +121,7 @@ def _largest_error(
     return max(float((written - own).abs().max()) for written, own in pairs)
 
 
-def _random_inputs(model: Model, names: tuple[str, ...], rows: int) -> tuple[Tensor, ...]:
+def _rows_of(model: Model, names: tuple[str, ...], rows: int) -> tuple[Tensor, ...]:
     """Return random inputs of that many rows."""
     source = generator("cpu", rows, "program")
     x = torch.rand(rows, *model.data.shape, generator=source)

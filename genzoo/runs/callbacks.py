@@ -34,3 +34,48 @@ class Callback:
     def wants_save(self) -> bool:
         """Return whether to save and continue, once per request; called after every step."""
         return False
+
+
+class Callbacks(Callback):
+    """Passes every event on to several callbacks; the first signal of any counts, and so does a wish to save."""
+
+    def __init__(self, *callbacks: Callback) -> None:
+        self._callbacks = callbacks
+
+    def on_start(self, run: "Run", step: int, steps: int) -> None:
+        """Pass it on."""
+        for callback in self._callbacks:
+            callback.on_start(run, step, steps)
+
+    def on_note(self, text: str) -> None:
+        """Pass it on."""
+        for callback in self._callbacks:
+            callback.on_note(text)
+
+    def on_step(self, step: int) -> None:
+        """Pass it on."""
+        for callback in self._callbacks:
+            callback.on_step(step)
+
+    def on_log(self, entry: dict[str, Any]) -> None:
+        """Pass it on."""
+        for callback in self._callbacks:
+            callback.on_log(entry)
+
+    def on_save(self, step: int) -> None:
+        """Pass it on."""
+        for callback in self._callbacks:
+            callback.on_save(step)
+
+    def on_end(self) -> None:
+        """Pass it on."""
+        for callback in self._callbacks:
+            callback.on_end()
+
+    def stop_signal(self) -> int | None:
+        """Return the first signal of any callback, after all were asked."""
+        return next((number for number in [each.stop_signal() for each in self._callbacks] if number is not None), None)
+
+    def wants_save(self) -> bool:
+        """Return whether any callback wants to save, after all were asked."""
+        return True in [callback.wants_save() for callback in self._callbacks]

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from genzoo.storage.run_folder import Run
+
 _ALWAYS = 0.99
 _NARROW = 0.05
 _ENTRIES = 3
@@ -41,3 +43,17 @@ class CollapseMonitor:
         for text, holds in conditions.items():
             self._lasting[text] = self._lasting.get(text, 0) + 1 if holds else 0
         return [text for text, times in self._lasting.items() if times == _ENTRIES]
+
+    @property
+    def standing(self) -> list[str]:
+        """The warnings whose condition still holds."""
+        return [text for text, times in self._lasting.items() if times >= _ENTRIES]
+
+
+def failures_of(run: Run) -> list[str]:
+    """Return in what a run has plainly failed: warnings that held to the end of its log, and what its scores say."""
+    monitor = CollapseMonitor()
+    for entry in run.read_log():
+        watch = entry.get("watch")
+        monitor.look(watch if isinstance(watch, dict) else {})
+    return [*monitor.standing, *dict.fromkeys(score["failure"] for score in run.final_scores if score.get("failure"))]

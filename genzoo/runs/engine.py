@@ -90,11 +90,12 @@ class Engine:
         """Start the clock, and drop the log entries of steps that will be taken again."""
         trainer = self.trainer
         self._callback.on_start(self.run, trainer.step, self._training.steps)
-        settings = trainer.settings
-        few = note_of_few_rows(len(self._splits.train.x), settings.dataset.spec, settings.game)
+        settings, shown = trainer.settings, self._training.steps * self._training.batch_size
+        few = note_of_few_rows(len(self._splits.train.x), settings.dataset.spec, settings.game, shown=shown)
         if few is not None and not self.is_done:
             self._callback.on_note(few)
-        self._first_steps = FirstSteps(step=trainer.step, steps=self._training.steps)
+        on_cpu = trainer.device.type == "cpu"
+        self._first_steps = FirstSteps(step=trainer.step, steps=self._training.steps, on_cpu=on_cpu)
         self._clock = Clock(step=trainer.step, seconds=self._seconds_before)
         if self._writes:
             self.run.rewind_log(trainer.step)

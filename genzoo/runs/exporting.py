@@ -42,7 +42,7 @@ def export_run(
     if scores:
         target.write_scores(scores)
     written = [program for format in formats for program in programs.write_programs(target.path, model, format)]
-    _write_pictures(source, target, model)
+    _draw_pictures(source, target, model)
     files.write(target.path / _CARD, _model_card(target, record, model, scores, written).encode())
     name = "averaged.safetensors" if model.weights == "averaged" else "networks.safetensors"
     weights = pack({key: value.contiguous() for key, value in model.networks.state_dict().items()})
@@ -50,7 +50,7 @@ def export_run(
     return written
 
 
-def _write_pictures(source: Run, target: Run, model: Model) -> None:
+def _draw_pictures(source: Run, target: Run, model: Model) -> None:
     """Draw samples, and take the run's newest picture of reconstructions."""
     if model.networks.decoder is not None:
         count = 64 if model.data.is_image else 2500

@@ -196,8 +196,8 @@ def data_of(run: Run, data: str | Path | None) -> DataOfRun:
     if fingerprint != record.data:
         warn(
             [
-                f"{root} holds other data of '{dataset.name}' (SHA-256 {_beginning_of(fingerprint)}) than "
-                f"{run.path} was trained on ({_beginning_of(record.data)})"
+                f"{root} holds other data of '{dataset.name}' (SHA-256 {_in_short(fingerprint)}) than "
+                f"{run.path} was trained on ({_in_short(record.data)})"
             ]
         )
         classes = dataset.with_found_classes(root).spec.class_names
@@ -217,6 +217,6 @@ def _set_aside_newer(run: Run, checkpoint: Checkpoint) -> None:
             checkpoints.set_aside(run.checkpoints, step)
 
 
-def _beginning_of(fingerprint: str | None) -> str:
+def _in_short(fingerprint: str | None) -> str:
     """Return the beginning of a fingerprint, which tells it from others."""
     return "none" if fingerprint is None else f"{fingerprint[:12]}…"

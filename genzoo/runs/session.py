@@ -31,8 +31,10 @@ def train_request(request: TrainingRequest, callback: Callback | None = None) ->
     if request.run is not None:
         request = replace(request, data=data_root(request.data, Run.at(request.run).data_place))
     if torchrun.rank():
+        from genzoo.runs.job import find_game
         from genzoo.runs.opening import assist
 
+        find_game(registry(), request.model)  # imports the code that the first rank's record names
         return assist(request.device, request.execution, request.data, callback)
     with _opened(request, callback) as engine:
         engine.train()

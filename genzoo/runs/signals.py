@@ -1,9 +1,8 @@
-"""Signals, for the command line and workers: they end a program at once, and a training after it has been saved.
+"""Signals: they end a program of genzoo's at once, and a training after it has been saved.
 
-Library calls do not handle signals.
+Of those, library calls handle an interrupt alone (Ctrl-C, a notebook's stop button), and only while they train.
 """
 
-import ctypes
 import os
 import signal
 import sys
@@ -14,7 +13,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from genzoo.errors import Interrupted
-from genzoo.runs.callbacks import Callback
+from genzoo.machine import end_with
+from genzoo.runs.callbacks import Callback, Callbacks
 from genzoo.training import torchrun
 
 if TYPE_CHECKING:
@@ -113,6 +113,51 @@ class StopOnSignal(Callback):
         return wanted
 
 
+class _Interrupt(Callback):
+    """Stops a training at the step after an interrupt; a second one, or one at another time, raises at once."""
+
+    def __init__(self) -> None:
+        self._is_training = False
+        self._number: int | None = None
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Record the interrupt, or raise `KeyboardInterrupt`."""
+        if self._number is not None or not self._is_training:
+            signal.default_int_handler(number, frame)
+        self._number = number
+        _tell("stopping as soon as all is saved; once more to stop at once")
+
+    def on_start(self, run: "Run", step: int, steps: int) -> None:
+        """Defer interrupts until everything is saved."""
+        self._is_training = True
+
+    def on_end(self) -> None:
+        """Let interrupts raise again, as everything is saved."""
+        self._is_training = False
+        if self._number is not None:
+            raise KeyboardInterrupt
+
+    def stop_signal(self) -> int | None:
+        """Return the number of the interrupt, or None."""
+        return self._number
+
+
+@contextmanager
+def saved_on_interrupt(callback: Callback) -> Iterator[Callback]:
+    """Yield a callback that, beside what `callback` does, has an interrupt save the training before it ends.
+
+    Where Python would not raise `KeyboardInterrupt` (in other threads, under a handler of the caller's) and where
+    several ranks train, that is `callback` itself.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler or torchrun.size() > 1:
+        yield callback
+        return
+    interrupt = _Interrupt()
+    with _handlers({"SIGINT": interrupt.handle}):
+        yield Callbacks(callback, interrupt)
+
+
 @contextmanager
 def _end_at_the_second() -> Iterator[None]:
     """End the process at a second signal, even while a long call into C keeps Python from handling the first."""
@@ -159,12 +204,6 @@ def _tell(text: str) -> None:
 
 
 def end_with_parent() -> None:
-    """Have this process receive SIGTERM when the one that started it dies (Linux).
-
-    GENZOO_PARENT is the number of that process, which may have ended already.
-    """
-    if sys.platform != "linux" or "GENZOO_PARENT" not in os.environ:
-        return
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    if os.getppid() != int(os.environ.pop("GENZOO_PARENT")):
-        os._exit(128 + signal.SIGTERM)
+    """Have this process receive SIGTERM when the one that started it, whose number is GENZOO_PARENT, ends."""
+    if parent := os.environ.pop("GENZOO_PARENT", None):
+        end_with(int(parent))

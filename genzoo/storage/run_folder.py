@@ -14,6 +14,7 @@ from genzoo.errors import UnreadableError
 from genzoo.storage import checkpoints, files, run_lock
 from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.record import RunRecord, SourceRecord, wrong_key
+from genzoo.storage.run_html import run_html
 
 RECORD = "run.json"
 _DATA_PLACE = "data.json"
@@ -120,6 +121,13 @@ class Run:
         elif path.exists():
             with files.storage(path):
                 path.unlink()
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what the run is, its main scores and its newest pictures."""
+        record = self.record
+        facts = {"model": record.model, "recipe": record.recipe, "seed": str(record.seed)}
+        facts |= {"steps": f"{self.step:,} of {record.steps:,}"}
+        return run_html(str(self.path), facts, self.final_scores, self.path)
 
     @property
     def is_running(self) -> bool:
@@ -232,6 +240,8 @@ def _is_score(score: Any) -> bool:
         and isinstance(score.get("step"), int)
         and isinstance(score.get("protocol"), dict)
         and isinstance(score.get("headline", False), bool)
+        and isinstance(score.get("better"), str | None)
+        and isinstance(score.get("failure"), str | None)
         and isinstance(score.get("data"), str | None)
     )
 

@@ -1,5 +1,6 @@
 """Reconstruction error, and the error of shuffled pairs for comparison."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +10,8 @@ from genzoo.evaluation import Metric, Model, Score
 from genzoo.types import Split
 from genzoo_metrics import classifier
 from genzoo_metrics.latent import missing
+
+_NO_CODE = "reconstructions are no nearer to their originals than to other rows, so the code says nothing of x"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,12 @@ class Reconstruction(Metric):
     """
 
     name: ClassVar[str] = "reconstruction"
+    about: ClassVar[Mapping[str, str]] = {
+        "reconstruction": "Mean squared error per number between x and its reconstruction from a sampled code.",
+        "reconstruction/shuffled": "The same for another row than x: the error of a model that ignores x.",
+        "reconstruction/ratio": "The error over that of shuffled pairs: 0 at best, 1 if reconstructions ignore x.",
+        "reconstruction/same-class": "Share of reconstructions that a small classifier puts into the class of x.",
+    }
 
     def obstacle(self, model: Model) -> str | None:
         """Return an obstacle for models without an encoder or a decoder."""
@@ -35,12 +44,14 @@ class Reconstruction(Metric):
         shuffled = (x.roll(1, dims=0) - reconstructions).double().square().mean().item()
         protocol = {"rows": len(x), "code": "sampled", "range": model.data.support}
         values = {"reconstruction": error, "reconstruction/shuffled": shuffled}
-        if shuffled > 0:
-            values["reconstruction/ratio"] = error / shuffled
         errors = [
             Score(metric=name, value=value, protocol=protocol, better=None if "shuffled" in name else "lower")
             for name, value in values.items()
         ]
+        if shuffled > 0:
+            failure = _NO_CODE if error >= shuffled else None
+            name, ratio = "reconstruction/ratio", error / shuffled
+            errors.append(Score(metric=name, value=ratio, protocol=protocol, better="lower", failure=failure))
         return errors + self._same_class(model, reconstructions, split, train)
 
     def _same_class(self, model: Model, reconstructions: Tensor, split: Split, train: Split) -> list[Score]:

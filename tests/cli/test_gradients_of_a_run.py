@@ -59,7 +59,7 @@ def test_the_record_and_the_header_say_how_gradients_are_taken_and_why(way, tmp_
     assert content["per_player_reason"] == reason
     assert content["settings"]["training"]["one_backward"] is settings.get("training.one_backward", True)
     said = "one backward pass" if reason is None else f"a backward pass per player: {reason}"
-    assert re.search(rf"^gradients +{re.escape(said)}$", describe(run), re.MULTILINE)
+    assert ("gradients", said) in describe(run)
 
 
 def test_the_header_is_written_when_training_begins(say, tmp_path):

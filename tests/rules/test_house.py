@@ -137,7 +137,7 @@ def test_every_public_name_is_there_and_only_those(module):
 def test_a_name_has_one_home_and_those_most_used_stand_at_the_top_again():
     homes = [name for module, names in public().items() if module != "genzoo" for name in names]
     assert len(homes) == len(set(homes))
-    assert len(public()["genzoo"]) <= 24
+    assert len(public()["genzoo"]) <= 25
 
 
 @pytest.mark.parametrize("model", ["ali", "gan", "vae"])
@@ -154,6 +154,7 @@ def test_a_first_party_model_is_at_most_60_lines_and_its_class_40(model):
 ORDER = [
     "text",
     "errors",
+    "machine",
     "components",
     "types",
     "randomness",
@@ -196,9 +197,9 @@ def test_imports_between_modules_make_no_circle():
     assert set(order) == set(MODULES)
 
 
-def test_at_most_six_modules_stand_beside_the_packages():
+def test_at_most_seven_modules_stand_beside_the_packages():
     beside = {path.stem for path in (ROOT / "genzoo").glob("*.py")} - {"__init__", "__main__"}
-    assert len(beside) <= 6, sorted(beside)
+    assert len(beside) <= 7, sorted(beside)
 
 
 def test_the_trainer_touches_no_file():

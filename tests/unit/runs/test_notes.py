@@ -10,9 +10,9 @@ from genzoo.runs.notes import FirstSteps, note_of_few_rows
 from genzoo.text import duration
 
 
-def notes(seconds_of_step, *, steps, start=0):
+def notes(seconds_of_step, *, steps, start=0, on_cpu=False):
     """Return every note by its step, and the steps after which the device was waited for."""
-    first_steps = FirstSteps(step=start, steps=steps)
+    first_steps = FirstSteps(step=start, steps=steps, on_cpu=on_cpu)
     clock, said, waited = [0.0], {}, []
     for step in range(start + 1, steps + 1):
         clock[0] += seconds_of_step(step)
@@ -32,6 +32,15 @@ def test_the_time_left_is_told_once_from_steps_after_the_warm_up():
 def test_quick_steps_are_timed_for_a_second_and_slow_ones_for_ten():
     assert list(notes(lambda step: 0.0078125, steps=5000)[0]) == [5 + 128]
     assert notes(lambda step: 4.0, steps=1008)[0] == {8: "the other 1,000 steps take about 67 min on this machine"}
+
+
+def test_more_than_an_hour_on_a_cpu_is_warned_of_with_what_to_do():
+    (text,) = notes(lambda step: 4.0, steps=1008, on_cpu=True)[0].values()
+    assert text.startswith("warning: the other 1,000 steps take about 67 min on this machine; without a GPU, try fewer")
+    assert "--steps N" in text
+    assert notes(lambda step: 3.5, steps=1008, on_cpu=True)[0] == {
+        8: "the other 1,000 steps take about 58 min on this machine"
+    }
 
 
 def test_a_resumed_session_is_timed_from_where_it_goes_on():
@@ -83,13 +92,20 @@ class Augmenting(WithEncoder):
     augment: str | None = None
 
 
-def test_few_rows_are_told_with_what_the_game_offers():
+def test_few_rows_are_told_with_how_often_each_is_seen_and_what_the_game_offers():
     images, vectors = ToyImages().spec, ToyMixture().spec
-    warned = "only 312 training images: the model may learn them by heart"
-    assert note_of_few_rows(312, images, OnePlayer()) == warned
+    warned = "only 312 training images, each seen about 10 times: the model may learn them by heart"
+    assert note_of_few_rows(312, images, OnePlayer(), shown=3120) == warned
     advised = f"{warned}; consider: --set game.augment=diffaugment"
-    assert note_of_few_rows(312, images, Augmenting()) == advised
-    assert note_of_few_rows(312, images, Augmenting(augment="diffaugment")) == warned
-    assert note_of_few_rows(312, vectors, Augmenting()) == "only 312 training rows: the model may learn them by heart"
-    assert note_of_few_rows(999, images, OnePlayer()) is not None
-    assert note_of_few_rows(1000, images, OnePlayer()) is None
+    assert note_of_few_rows(312, images, Augmenting(), shown=3120) == advised
+    assert note_of_few_rows(312, images, Augmenting(augment="diffaugment"), shown=3120) == warned
+    assert note_of_few_rows(312, vectors, Augmenting(), shown=3120) == warned.replace("images", "rows")
+
+
+@pytest.mark.parametrize(
+    ("rows", "times", "are_few"),
+    [(999, 1, True), (1000, 499, False), (1000, 500, True), (9999, 500, True), (10_000, 9999, False)],
+)
+def test_a_long_training_needs_more_rows(rows, times, are_few):
+    note = note_of_few_rows(rows, ToyImages().spec, OnePlayer(), shown=rows * times)
+    assert (note is not None) == are_few

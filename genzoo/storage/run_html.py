@@ -1,0 +1,34 @@
+"""A run as a notebook shows it: what it is, its main scores and its newest pictures. Needs no torch."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from genzoo.storage.scores import arrow_of, main_scores, value_text
+
+_LARGEST_PICTURE = 2 * 2**20
+"""Bytes of a picture that is shown."""
+
+
+def run_html(title: str, facts: Mapping[str, str], scores: Sequence[dict[str, Any]], folder: Path) -> str:
+    """Return a title, facts by name, the main of `scores`, and the newest pictures of the run in `folder`."""
+    rows = [*facts.items(), *(_row(score) for score in main_scores(scores))]
+    cells = "".join(f"<tr><td>{escape(name)}</td><td>{escape(text)}</td></tr>" for name, text in rows)
+    newest = (max(folder.glob(f"{kind}/*.png"), default=None) for kind in ("samples", "reconstructions"))
+    images = "".join(_image(path) for path in newest if path is not None)
+    return f"<b>{escape(title)}</b><table>{cells}</table>{images}"
+
+
+def _row(score: Mapping[str, Any]) -> tuple[str, str]:
+    return f"{score['metric']} {arrow_of(score)}", value_text(score["value"])
+
+
+def _image(path: Path) -> str:
+    if path.stat().st_size > _LARGEST_PICTURE:
+        return ""
+    source = f"data:image/png;base64,{b64encode(path.read_bytes()).decode()}"
+    return (
+        f'<figure style="display: inline-block"><img src="{source}" width="320" alt=""><br>{path.parent.name}</figure>'
+    )

@@ -1,0 +1,23 @@
+"""Stored scores: which stand for all of a run's, and how they are written. Needs no torch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_ARROWS = {"higher": "↑", "lower": "↓"}
+_MAIN = 3
+
+
+def main_scores(scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return at most three scores with a direction: headlines first, then those that are no part of another score."""
+    directed = [score for score in scores if score.get("better") in _ARROWS]
+    return sorted(directed, key=lambda score: (not score.get("headline"), "/" in score["metric"]))[:_MAIN]
+
+
+def arrow_of(score: Mapping[str, Any]) -> str:
+    """Return an arrow to where a score's better values are; empty where neither are."""
+    return _ARROWS.get(score.get("better") or "", "")
+
+
+def value_text(value: float | None) -> str:
+    """Return a score's value with six digits."""
+    return "not finite" if value is None else f"{value:.6g}"

@@ -1,0 +1,152 @@
+"""What commands write to a terminal: nothing wider than it, no word broken, and colour unless NO_COLOR is set."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from terminal import typed
+from toy import TOY
+
+import genzoo
+from genzoo.cli.output import columns
+from genzoo.runs.collapse import failures_of
+from genzoo.storage import files
+from genzoo.storage.run_folder import Run
+from genzoo.storage.scores import main_scores
+
+TOY_OPTIONS = [part for path, value in TOY.items() for part in ("--set", f"{path}={value}")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return a folder with a run of ali in it."""
+    root = tmp_path_factory.mktemp("zoo")
+    genzoo.train("ali", overrides=TOY, runs=root / "runs")
+    return root
+
+
+def words(lines):
+    return {word for line in lines for word in line.split()}
+
+
+@pytest.mark.parametrize("width", [80, 50])
+@pytest.mark.parametrize("command", [("list",), ("runs",)], ids=" ".join)
+def test_a_table_is_no_wider_than_the_terminal_and_breaks_no_word(folder, command, width):
+    piped = words(typed(folder, *command, columns=1000, TERM="dumb").lines)
+    screen = typed(folder, *command, columns=width)
+    assert screen.code == 0
+    assert max(map(cell_len, screen.lines)) <= width
+    note = next((line for line in screen.lines if line.startswith("(no room for: ")), "")
+    assert words(screen.lines) - words([note]) <= piped
+    table = " ".join(line for line in screen.lines if line != note)
+    for name in {"runs": ("run", "model", "recipe", "step", "status", "score")}.get(command[0], ()):
+        assert (f" {name}" in f" {table}") != (name in note)
+
+
+def test_a_training_at_50_columns_shows_its_step_speed_and_time_left(folder):
+    screen = typed(folder, "train", "gan", *TOY_OPTIONS, "--steps", "400", "--run", "narrow", columns=50)
+    assert screen.code == 0
+    moving = [line for line in screen.lines if re.match(r"step \d+/400 .*\d steps/s  \d:\d\d left$", line)]
+    assert len({line.split()[1] for line in moving}) >= 2
+    assert max(len(line) for line in screen.lines if not line.startswith("  genzoo ")) <= 50
+    again = typed(folder, "train", "gan", *TOY_OPTIONS, "--steps", "400", "--run", "narrow", columns=80)
+    assert "all 400 steps are taken already" in again.lines
+
+
+def test_errors_are_coloured_on_a_terminal_unless_asked_not_to(folder):
+    assert typed(folder, "trian", columns=80).colours == {"1;31"}
+    plain = typed(folder, "trian", columns=80, NO_COLOR="1")
+    assert plain.lines[0].startswith("error: no command named 'trian'; did you mean 'train'?")
+    assert plain.colours <= {"1"}  # weights are no colours
+    assert "\x1b" not in typed(folder, "trian", columns=80, TERM="dumb").raw
+
+
+# The scores after a training
+
+
+def score(metric, *, better="higher", headline=False):
+    return {"metric": metric, "better": better, "headline": headline}
+
+
+def test_three_scores_stand_for_all_headlines_first_and_those_without_direction_never():
+    width, part, first, second, ratio = (
+        score("width", better=None),
+        score("modes/least"),
+        score("modes"),
+        score("other/first", headline=True),
+        score("ratio", better="lower"),
+    )
+    assert main_scores([width, part, first, second, ratio]) == [second, first, ratio]
+    assert main_scores([part]) == [part]
+    assert main_scores([width]) == []
+
+
+def test_a_training_ends_with_three_scores_and_their_directions(say):
+    said = say("train", "ali", *TOY_OPTIONS)
+    header, *rows = said.out.splitlines()[:4]
+    assert header.split() == ["score", "value"]
+    assert [row.split()[:2] for row in rows] == [
+        ["modes/high-quality", "↑"],
+        ["modes/counted", "↑"],
+        ["modes/divergence", "↓"],
+    ]
+    others = len(Run(Path("runs/0001-ali-mixture25-s0")).final_scores) - 3
+    assert f"↑ higher is better, ↓ lower; {others} more are shown by: genzoo show RUN" in said.err
+
+
+# The verdict
+
+
+def entry(step, **watch):
+    return {"step": step, "losses": {}, "watch": watch}
+
+
+@pytest.fixture
+def own(folder, tmp_path):
+    """Return a copy of the run, without scores or a log."""
+    run = Run(tmp_path / "run")
+    run.path.mkdir()
+    (run.path / "run.json").write_bytes((folder / "runs/0001-ali-mixture25-s0/run.json").read_bytes())
+    return run
+
+
+def test_a_run_has_failed_if_a_warning_of_its_log_holds_to_the_end(own):
+    assert failures_of(own) == []
+    for step in (1, 2, 3):
+        own.log(entry(step, data_accuracy=1.0, sample_accuracy=0.995))
+    (text,) = failures_of(own)
+    assert text.startswith("the critic is always right")
+    own.log(entry(4, data_accuracy=0.7, sample_accuracy=0.8))
+    assert failures_of(own) == []
+
+
+def test_a_run_has_failed_if_a_score_says_so_and_nothing_else_is_advised(say):
+    good = {"metric": "ratio", "value": 0.5, "step": 0, "protocol": {"seed": 0}, "failure": None}
+    said = say("train", "ali", *TOY_OPTIONS, "--json")
+    run = Run(Path("runs/0001-ali-mixture25-s0"))
+    ratio = next(item["value"] for item in said.document["scores"] if item["metric"] == "reconstruction/ratio")
+    assert (said.document["failures"] != []) == (ratio >= 1)
+    run.write_scores([good | {"step": 4, "metric": name, "failure": "it is broken"} for name in ("a", "b")])
+    assert "it is broken" in failures_of(run)
+    assert failures_of(run).count("it is broken") == 1
+
+
+def test_the_verdict_stands_in_place_of_what_to_try(say, monkeypatch):
+    monkeypatch.setattr("genzoo.cli.train.failures_of", lambda run: ["it is broken"])
+    said = say("train", "gan", *TOY_OPTIONS, "--run", "mine")
+    *_, verdict, heading, command = said.err.splitlines()
+    assert (verdict, heading, command.strip()) == ("failed: it is broken", "next, look into it:", "genzoo show mine")
+
+
+def test_a_failure_that_is_no_text_is_damage(say, own):
+    scores = [{"metric": "m", "value": 1.0, "step": 0, "protocol": {}, "failure": 3}]
+    files.write_sealed(own.path / "evaluation.json", {"schema_version": 1, "run": "run", "scores": scores})
+    with pytest.raises(genzoo.UnreadableError, match="scores is missing or wrong"):
+        _ = own.scores
+    assert json.loads((own.path / "evaluation.json").read_text())["scores"] == scores
+
+
+def test_columns_elsewhere_are_as_wide_as_they_need(capsys):
+    assert columns([("a", "b" * 200)]) == f"a  {'b' * 200}"
