@@ -68,11 +68,13 @@ def pixels(path):
     return numpy.asarray(Image.open(path).convert("RGB"))
 
 
-def tiles(path, *, columns, rows, group=1):
+def tiles(path, *, columns, rows, group=1, groups=None):
     """Return the pictures of 8 × 8 in a grid, row by row, at the size they had before they were magnified."""
     grid = pixels(path)[..., 0]
     side, gap, seam = 64, 12, 2
-    lefts = [gap + column * (side + seam) + column // group * (gap - seam) for column in range(columns)]
+    sizes = groups or [group] * (columns // group)
+    group_of = [number for number, size in enumerate(sizes) for _ in range(size)]
+    lefts = [gap + column * (side + seam) + number * (gap - seam) for column, number in enumerate(group_of)]
     assert grid.shape == (gap + rows * (side + gap), lefts[-1] + side + gap)
     corners = [(gap + row * (side + gap), left) for row in range(rows) for left in lefts]
     return [grid[top : top + side : 8, left : left + side : 8] for top, left in corners]
@@ -485,7 +487,7 @@ def test_interpolations_as_an_array_are_pairs_by_steps(say, request, run, shape)
 
 def test_interpolations_of_images_are_rows_between_their_ends(say, digits):
     say("interpolate", digits, "--pairs", "2", "--steps", "4", "--out", "a.png")
-    shown = tiles("a.png", columns=4 + 3, rows=2, group=4 + 3)
+    shown = tiles("a.png", columns=4 + 3, rows=2, groups=(1, 4 + 1, 1))
     x = genzoo.api.load_data(digits).validation.x[:4, 0].numpy() / 255
     assert [show_the_same(shown[place], x[row]) for place, row in ((0, 0), (7, 1), (6, 2), (13, 3))] == [True] * 4
     assert say("interpolate", digits, "--out", "b.safetensors").code == 0
@@ -495,15 +497,17 @@ def test_interpolations_of_images_are_rows_between_their_ends(say, digits):
 @pytest.mark.parametrize(
     ("command", "name"), [("sample", "samples"), ("reconstruct", "reconstructions"), ("interpolate", "interpolations")]
 )
-def test_a_picture_has_a_name_of_its_own_if_none_is_given(say, ali, tmp_path, command, name):
-    assert say(command, ali).out == f"{name}.png\n"
-    assert [path.name for path in tmp_path.iterdir()] == [f"{name}.png"]
+def test_a_picture_lands_in_the_run_if_no_name_is_given(say, own_ali, tmp_path, command, name):
+    before = set(tmp_path.iterdir())
+    assert say(command, own_ali).out == f"{own_ali / name}.png\n"
+    assert (own_ali / f"{name}.png").is_file()
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_looking_and_measuring_leave_checkpoints_and_log_as_they_are(say, own_ali):
     before = contents(own_ali)
     for command in ("sample", "reconstruct", "interpolate", "evaluate"):
-        assert say(command, own_ali).code == 0
+        assert say(command, own_ali, *(("--out", "a.png") if command != "evaluate" else ())).code == 0
     assert contents(own_ali) == before  # the scores are those that training ended with
 
 
