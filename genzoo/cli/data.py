@@ -11,7 +11,7 @@ from genzoo.cli import options
 from genzoo.cli.output import result, result_json, show_table, status
 from genzoo.cli.progress import counting
 from genzoo.data.root import data_root
-from genzoo.errors import GenzooError, SettingsError
+from genzoo.errors import GenzooError, SettingsError, UnreadableError
 from genzoo.host.discovery import registry
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def fetch_command(name: str, source: str | None, offline: bool, data: str | None
     dataset, root = _dataset(name), data_root(data)
     if dataset.by_hand and source is None:
         _say_by_hand(dataset, as_json)
-        return
+        raise UnreadableError(f"{dataset.name} cannot be fetched by a program", "follow the steps above by hand")
     with counting(f"fetching {dataset.name}", "bytes") as report:
         paths = prepared.fetch_dataset(dataset, root, source=source, offline=offline, report=report)
     fetched = [
@@ -214,5 +214,4 @@ def _say_by_hand(dataset: "PreparedDataset", as_json: bool) -> None:
     if as_json:
         result_json({"dataset": dataset.name, "files": [], "by_hand": list(dataset.by_hand)})
         return
-    status(f"{dataset.name} cannot be fetched by a program; by hand:")
     result("\n".join(f"{number}. {step}" for number, step in enumerate(dataset.by_hand, start=1)))

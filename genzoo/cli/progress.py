@@ -13,7 +13,7 @@ from genzoo.errors import InterruptedRun
 from genzoo.runs.notes import losses_text, warning_texts
 from genzoo.runs.signals import Stop, StopOnSignal, stop_on_signals
 from genzoo.storage.run_folder import Run
-from genzoo.text import time_left
+from genzoo.text import counted, time_left
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -135,7 +135,7 @@ def watching() -> "Iterator[ComparisonCallback]":
             display: _ComparisonBars | _ComparisonLines
 
             def on_start(self, folder: Path, labels: Sequence[str], done: int, replaces: Sequence[str]) -> None:
-                status(f"{len(labels)} trainings, {done} of them done; report: {folder}")
+                status(f"{counted(len(labels), 'training')}, {done} done already; report: {folder}")
                 if replaces:
                     status(f"this replaces the report on {', '.join(replaces)}; to keep both, add: --report DIR")
                 self.display = _ComparisonBars(labels) if _can_draw() else _ComparisonLines(labels)

@@ -20,6 +20,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 SINGULAR = {str(kind): kind[:-1] for kind in KINDS} | {"studies": "study"}
 """What one entry of a kind is called in messages."""
 
+_LISTED_NAMES = 40
+"""So many names are listed in an error."""
+
 _Kind = TypeVar("_Kind", bound=Component)
 
 
@@ -147,6 +150,8 @@ class Registry:
             causes = "; ".join(f"{plugin.distribution} ({plugin.cause})" for plugin in self.broken)
             remedy = removal(*(plugin.distribution for plugin in self.broken))
             return PluginError(message, f"it may belong to a plugin that is broken: {causes}\n{remedy}")
+        if len(names) > _LISTED_NAMES:
+            return SettingsError(message, "all names are listed by: genzoo list")
         return SettingsError(message, f"there are: {', '.join(names)}" if names else "no plugin offers any")
 
     def load(self, kind: Kind, name: str) -> Any:
