@@ -1,10 +1,10 @@
 """First-party data sets in their true on-disk formats: fetched from a loopback server, prepared and read."""
 
-from pathlib import json
+import json
+from pathlib import Path
 
 import formats
 import numpy
-import Path
 import pytest
 import torch
 from loopback import serving_folder
