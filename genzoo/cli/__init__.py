@@ -43,6 +43,7 @@ _COMMANDS = {
     "show": "genzoo.cli.show",
     "runs": "genzoo.cli.runs",
     "note": "genzoo.cli.runs",
+    "completion": "genzoo.cli.completion",
 }
 
 
