@@ -3,7 +3,12 @@
 The public names are listed in `__init__.pyi` and imported when first used: `import genzoo` never imports torch.
 """
 
+import os
+
 import lazy_loader
+
+if os.name == "nt":
+    raise ImportError("genzoo runs on Linux and macOS; on Windows, install it inside WSL 2")
 
 __version__ = "0.1.0"
 

@@ -24,6 +24,7 @@ from genzoo.errors import (
     explain,
 )
 from genzoo.host.discovery import registry
+from genzoo.host.unregistered import import_code
 from genzoo.runs.signals import KEPT, end_on_signals
 from genzoo.text import in_a_line, initials
 from genzoo.training import torchrun
@@ -34,8 +35,12 @@ _COMMANDS = {
     "sample": "genzoo.cli.sample",
     "reconstruct": "genzoo.cli.sample",
     "interpolate": "genzoo.cli.sample",
+    "encode": "genzoo.cli.encode",
+    "decode": "genzoo.cli.encode",
+    "nearest": "genzoo.cli.encode",
     "classify": "genzoo.cli.classify",
     "evaluate": "genzoo.cli.evaluate",
+    "export": "genzoo.cli.export",
     "compare": "genzoo.cli.compare",
     "reproduce": "genzoo.cli.reproduce",
     "data": "genzoo.cli.data",
@@ -108,9 +113,10 @@ def _plugin_commands() -> dict[str, str]:
 )
 @click.version_option(__version__, message="genzoo %(version)s")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
+@click.option("--code", multiple=True, metavar="FILE.py", help="Import a file or module of components; repeatable.")
 @click.option("--strict-plugins", is_flag=True, help="Refuse to go on while a plugin is broken or a name ambiguous.")
 @click.pass_context
-def group(context: click.Context, debug: bool, strict_plugins: bool) -> None:
+def group(context: click.Context, debug: bool, code: tuple[str, ...], strict_plugins: bool) -> None:
     """Train, look at and compare generative models with inference.
 
     A model, a data set, an architecture, a recipe or a metric is a small plugin; everything else is shared.
@@ -120,6 +126,8 @@ def group(context: click.Context, debug: bool, strict_plugins: bool) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
         return
+    for where in code:
+        import_code(where)
     plugin_warnings = registry().warnings
     if plugin_warnings and strict_plugins:
         raise PluginError("; ".join(plugin_warnings), "leave out --strict-plugins to go on without them")

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from genzoo import api
 from genzoo.cli import options
 from genzoo.cli.output import columns, result, result_json, status
-from genzoo.errors import SettingsError
+from genzoo.cli.rows import choose_rows, files_argument
 from genzoo.storage.run_folder import Run
 from genzoo.types import SplitName
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from genzoo.evaluation.model import Model
-    from genzoo.types import DataSpec
 
 _PRINTED = 20
 """Rows that are printed unless -n says otherwise."""
@@ -28,7 +26,7 @@ _NAME_WIDTH = 40
 
 @click.command("classify", short_help="Predict classes of image files, or of rows of RUN's data.")
 @options.run
-@click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(path_type=Path))
+@files_argument
 @click.option("-n", "count", type=click.IntRange(min=1), metavar="N", help=f"Rows to show.  [default: {_PRINTED}]")
 @options.seed
 @options.split("test")
@@ -47,47 +45,27 @@ def classify_command(
     data: str | None,
     as_json: bool,
 ) -> None:
-    """Predict the class of every image FILE, or without one of every row of a part of RUN's data.
+    """Predict the class of every image file, or without any of every row of a part of RUN's data.
 
-    An image is cut to the shape of the data around its centre. The share of wrong predictions is that of all rows that
+    An image goes through the transform of the data set. The share of wrong predictions is that of all rows that
     have a label. With --json, all rows are shown unless -n is given.
     """
-    if files and click.get_current_context().get_parameter_source("split") is ParameterSource.COMMANDLINE:
-        raise SettingsError("--split names rows of the data, and files are given: leave out one of them")
     model = api.load(run, device=device, raw=raw)
-    labels = None
-    if files:
-        x = _images(files, model.data)
-    else:
-        part = getattr(api.load_data(run, data=data), split)
-        x, labels = part.x, part.labels
+    (x, labels), names = choose_rows(run, model, files, split=split, data=data)
     logits = model.classify(x, seed=seed).cpu()
     labelled, error = (0, None) if labels is None else _error(logits, labels)
     shown = count or (len(x) if as_json else _PRINTED)
-    rows = _predictions(logits[:shown], labels, files, model)
+    predictions = _predictions(logits[:shown], labels, names, model)
     if as_json:
-        facts = {"step": model.step, "weights": model.weights, "seed": seed, "split": None if files else split}
-        facts |= {"rows": len(x), "labelled": labelled, "error": error, "predictions": rows}
+        facts = {"step": model.step, "weights": model.weights, "seed": seed, "split": None if names else split}
+        facts |= {"rows": len(x), "labelled": labelled, "error": error, "predictions": predictions}
         result_json({"run": str(Run(Path(run)).path), **facts})
         return
-    result(_table(rows))
-    if len(rows) < len(x):
-        status(f"{len(rows):,} of {len(x):,} rows; show more with -n")
+    result(_table(predictions))
+    if len(predictions) < len(x):
+        status(f"{len(predictions):,} of {len(x):,} rows; show more with -n")
     if error is not None:
         result(f"error: {error:.2%} of {labelled:,} rows")
-
-
-def _images(files: Sequence[Path], data: "DataSpec") -> "Tensor":
-    """Return image files as (N, C, H, W) uint8."""
-    if not data.is_image:
-        raise SettingsError("this model was not trained on images", "leave out the files to classify rows of its data")
-    import torch
-
-    from genzoo.data.decoding import ImageTransform, read_images
-
-    channels, height, width = data.shape
-    transform = ImageTransform(size=(width, height), channels=1 if channels == 1 else 3, fit="crop", upright=True)
-    return torch.from_numpy(read_images(files, transform))
 
 
 def _error(logits: "Tensor", labels: "Tensor") -> tuple[int, float | None]:
@@ -97,13 +75,13 @@ def _error(logits: "Tensor", labels: "Tensor") -> tuple[int, float | None]:
 
 
 def _predictions(
-    logits: "Tensor", labels: "Tensor | None", files: Sequence[Path], model: "Model"
+    logits: "Tensor", labels: "Tensor | None", files: Sequence[str], model: "Model"
 ) -> list[dict[str, Any]]:
     names = model.data.class_names or tuple(map(str, range(logits.shape[1])))
     rows = []
     for number, probabilities in enumerate(logits.double().softmax(1)):
         probability, predicted = probabilities.max(0)
-        row: dict[str, Any] = {"file": str(files[number])} if files else {"row": number}
+        row: dict[str, Any] = {"file": files[number]} if files else {"row": number}
         row |= {"class": names[int(predicted)], "probability": float(probability)}
         if labels is not None:
             row["label"] = names[int(labels[number])] if labels[number] >= 0 else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genzoo.cli import options
-from genzoo.cli.output import result, result_json
+from genzoo.cli.output import draws, result, result_json, show_table
 from genzoo.cli.progress import watching
 from genzoo.errors import DivergedError, SettingsError
 from genzoo.runs.request import TrainingRequest
@@ -18,7 +18,8 @@ from genzoo.storage.run_folder import Run
 from genzoo.text import counted
 
 if TYPE_CHECKING:
-    from genzoo.comparison.comparison import Contestant
+    from genzoo.comparison.comparison import Comparison, Contestant
+    from genzoo.comparison.report import Column, ScoreTable, TableEntry
 
 
 @click.command("compare", short_help="Train models on the same data and budget, and report.")
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     help="Override a setting of all models, or of one; repeatable.",
 )
 @click.option(
-    "--report", type=click.Path(path_type=Path), metavar="DIR", help="Where to; by default comparisons/RECIPE."
+    "--report", type=click.Path(path_type=Path), metavar="DIR", help="Where to; by default comparisons/RECIPE/MODELS."
 )
 @options.device
 @options.data
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 def compare_command(
     models: tuple[str, ...], assignments: tuple[str, ...], as_json: bool, **common_options: Any
 ) -> None:
-    """Train models on the same networks, data, batches and budget, and report on them side by side.
+    """Train models on the same data, and report on them side by side: what they share, and in what they differ.
 
     Write NAME=MODEL to compare a model with itself under other settings. A run that exists is named by its path or
     number. Trainings that are done already are not repeated.
@@ -63,12 +64,49 @@ def compare_command(
         comparison = compare(contestants, overrides=common, callback=callback, command=command, **common_options)
     if as_json:
         result_json(to_json(comparison.results))
+    elif draws(sys.stdout):
+        _show_in_terminal(comparison)
     else:
         result(f"{comparison.table}\n\n{comparison.report}")
     failures = comparison.results.failures
     if failures:
         count = f"{len(failures)} of {counted(len(comparison.results.cells), 'training')}"
         raise DivergedError(f"{count} failed: {'; '.join(failures)}")
+
+
+def _show_in_terminal(comparison: "Comparison") -> None:
+    """Write the scores that matter as a table to the terminal, and where the others are."""
+    from genzoo.comparison.report import ScoreTable
+
+    scores = ScoreTable(comparison.results)
+    result(scores.notes[0], fold=True)
+    show_contestants(scores)
+    for line in scores.reasons:
+        result(line, fold=True)
+    others = len(scores.metrics) - len(scores.groups[0].numbers) if scores.groups else 0
+    more = f"{others} more scores: " if others else ""
+    result(f"{more}{comparison.folder / 'table.md'}\n{comparison.report}")
+
+
+def show_contestants(scores: "ScoreTable") -> None:
+    """Write the first group of scores as a table: a row per contestant and baseline, the best marked."""
+    numbers = scores.groups[0].numbers if scores.groups else ()
+    header = ["", *(f"{scores.metrics[number].name} {scores.metrics[number].arrow}".strip() for number in numbers)]
+    rows: list[list[str]] = []
+    styles: dict[tuple[int, int], str] = {}
+    for place, column in enumerate(scores.columns):
+        entries = scores.entries(scores.groups[0], place) if scores.groups else []
+        rows.append([column.label, *(_entry_text(entry, column) for entry in entries)])
+        styles |= dict.fromkeys(((place, across) for across in range(len(header))), "dim" if column.baseline else "")
+        styles |= {(place, across): "bold green" for across, entry in enumerate(entries, start=1) if entry.best}
+    columns = range(len(header))
+    show_table(rows, header=header, right=columns[1:], fold=columns, drop=columns[:1:-1], styles=styles)
+
+
+def _entry_text(entry: "TableEntry", column: "Column") -> str:
+    """Return an entry as text: of a difference with its interval, as a word that does not fold."""
+    interval = entry.detail.partition(", ")[0].replace(" to ", "…") if column.baseline else ""
+    return f"{entry.text} {'★ ' if entry.best else ''}{interval}".strip()
 
 
 def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) -> "dict[str, Contestant]":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-Rows = Sequence[Sequence[str]]
+TextRows = Sequence[Sequence[str]]
 
 _MARKS = {"error": "bold red", "warning": "bold yellow", "failed": "bold red"}
 """The style of a status line's first word."""
@@ -74,7 +74,7 @@ def result_json(document: dict[str, Any]) -> None:
     print(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2))
 
 
-def columns(rows: Rows, *, header: Sequence[str] = (), right: Collection[int] = ()) -> str:
+def columns(rows: TextRows, *, header: Sequence[str] = (), right: Collection[int] = ()) -> str:
     """Return rows of text in aligned columns; `right` lists the columns that are flush right."""
     lines = [[printable(cell) for cell in line] for line in ([header, *rows] if header else rows)]
     if not lines:
@@ -90,7 +90,7 @@ def columns(rows: Rows, *, header: Sequence[str] = (), right: Collection[int] = 
 
 
 def show_table(
-    rows: Rows,
+    rows: TextRows,
     *,
     header: Sequence[str] = (),
     right: Collection[int] = (),
@@ -123,7 +123,7 @@ def show_table(
         screen.print(f"(no room for: {', '.join(left_out)})", style="dim")
 
 
-def _widths(cells: Rows, shown: Sequence[int], fold: Collection[int], room: int) -> tuple[list[int], bool]:
+def _widths(cells: TextRows, shown: Sequence[int], fold: Collection[int], room: int) -> tuple[list[int], bool]:
     """Return the widths of columns, the widest made narrower until all fit, and whether no word must break for it."""
     from rich.cells import cell_len
 
@@ -140,7 +140,7 @@ def _widths(cells: Rows, shown: Sequence[int], fold: Collection[int], room: int)
 
 
 def _rich_table(
-    lines: Rows,
+    lines: TextRows,
     shown: Sequence[int],
     widths: Sequence[int],
     has_header: bool,

@@ -134,10 +134,8 @@ def watching() -> "Iterator[ComparisonCallback]":
         class Watching(ComparisonCallback):
             display: _ComparisonBars | _ComparisonLines
 
-            def on_start(self, folder: Path, labels: Sequence[str], done: int, replaces: Sequence[str]) -> None:
+            def on_start(self, folder: Path, labels: Sequence[str], done: int) -> None:
                 status(f"{counted(len(labels), 'training')}, {done} done already; report: {folder}")
-                if replaces:
-                    status(f"this replaces the report on {', '.join(replaces)}; to keep both, add: --report DIR")
                 self.display = _ComparisonBars(labels) if _can_draw() else _ComparisonLines(labels)
                 stack.enter_context(self.display)
 

@@ -128,7 +128,7 @@ def show_run(run: Run) -> None:
 
 def _summary(run: Run) -> dict[str, Any]:
     try:
-        record, scores, note = run.record, run.scores, RunNote.of(run)
+        record, scores, note = run.record, run.scores_on_its_data, RunNote.of(run)
     except UnreadableError as error:
         blank: dict[str, Any] = {"model": "?", "recipe": "?", "seed": None, "step": 0, "steps": 0, "scores": []}
         blank |= {"created": "", "note": "", "tag": ""}
@@ -211,7 +211,7 @@ def _series(log: Sequence[dict[str, Any]], run: Run) -> dict[str, list[tuple[int
                 curves.setdefault(f"loss of {name}", []).append((entry["step"], value))
     seed = run.record.seed
     measured: dict[str, list[tuple[int, float]]] = {}
-    for score in sorted(run.scores, key=lambda score: score["step"]):
+    for score in sorted(run.scores_on_its_data, key=lambda score: score["step"]):
         if score.get("headline") and score["value"] is not None and score["protocol"].get("seed") == seed:
             measured.setdefault(score["metric"], []).append((score["step"], score["value"]))
     return curves | {name: points for name, points in measured.items() if len({step for step, _ in points}) > 1}

@@ -1,7 +1,5 @@
 """`genzoo sample`, `reconstruct` and `interpolate`."""
 
-import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,24 +7,14 @@ import click
 
 from genzoo import api
 from genzoo.cli import options
-from genzoo.cli.output import result, result_json, status
+from genzoo.cli.out_files import out_option, out_path, show_file, write_arrays
+from genzoo.cli.output import status
+from genzoo.cli.rows import choose_rows, condition_option, files_argument, parse_y, refuse_condition
 from genzoo.errors import SettingsError
-from genzoo.storage import files
-from genzoo.storage.run_folder import Run
 from genzoo.types import SplitName
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from genzoo.evaluation.model import Model
-
-_OUT_ENDINGS = (".png", ".npy", ".safetensors")
-
-
-def _out(default: str) -> Callable[[options.CommandFunction], options.CommandFunction]:
-    return click.option(
-        "--out", default=default, show_default=True, metavar="FILE", help="A .png, .npy or .safetensors file."
-    )
 
 
 @click.command("sample", short_help="Draw samples from RUN's model.")
@@ -36,7 +24,7 @@ def _out(default: str) -> Callable[[options.CommandFunction], options.CommandFun
 @click.option("--sweep", metavar="NAMES", help="A column per class or attribute, each row with one z; or: all.")
 @click.option("--grid", metavar="NAME", help="A grid that the data define, such as figure7 of CelebA; one z.")
 @options.seed
-@_out("samples.png")
+@out_option("samples.png")
 @options.raw
 @options.device
 @options.as_json
@@ -47,7 +35,7 @@ def sample_command(
     sweep: str | None,
     grid: str | None,
     seed: int,
-    out: str,
+    out: str | None,
     raw: bool,
     device: str,
     as_json: bool,
@@ -56,13 +44,10 @@ def sample_command(
 
     By default, a conditional model is given labels as frequent as in its training data.
     """
-    path = _checked(out)
+    path = out_path(run, out, "samples.png")
     model = api.load(run, device=device, raw=raw)
-    if not model.networks.is_conditional and any(text is not None for text in (condition, sweep, grid)):
-        raise SettingsError(
-            "this model takes no condition: it was trained without labels",
-            "train a conditional one; models are listed by: genzoo list models",
-        )
+    for text in (sweep, grid, condition):
+        refuse_condition(model, text)
     if grid is not None and (condition is not None or sweep is not None):
         raise SettingsError("--grid sets all conditions: leave out --condition and --sweep")
     facts: dict[str, object] = {"seed": seed, "step": model.step, "weights": model.weights}
@@ -72,43 +57,47 @@ def sample_command(
         count = count or (64 if model.data.is_image else 2500)
         facts |= {"count": count, "condition": condition}
         _sample(path, model, count, condition, seed)
-    _show_file(run, path, facts, as_json)
+    show_file(run, path, facts, as_json)
 
 
-@click.command("reconstruct")
+@click.command("reconstruct", short_help="Encode image files, or rows of RUN's data, and decode them.")
 @options.run
+@files_argument
 @click.option("-n", "count", type=click.IntRange(min=1), metavar="N", help="How many.  [default: 32; vectors 2500]")
+@condition_option
 @options.seed
 @options.split("validation")
-@_out("reconstructions.png")
+@out_option("reconstructions.png")
 @options.raw
 @options.device
 @options.data
 @options.as_json
 def reconstruct_command(
     run: str,
+    files: tuple[Path, ...],
     count: int | None,
+    condition: str | None,
     seed: int,
     split: SplitName,
-    out: str,
+    out: str | None,
     raw: bool,
     device: str,
     data: str | None,
     as_json: bool,
 ) -> None:
-    """Encode rows of RUN's data and decode them again.
+    """Encode image files, or without any rows of RUN's data, and decode them again.
 
-    A picture of images has pairs of an original, on the left, and its reconstruction; an array is (N, 2, …), the
-    original first.
+    An image goes through the transform of the data set. A picture of images has pairs of an original, on the left, and
+    its reconstruction; an array is (N, 2, …), the original first.
     """
-    path = _checked(out)
+    path = out_path(run, out, "reconstructions.png")
     model = api.load(run, device=device, raw=raw)
     model.require("encoder")
     model.require("decoder")
-    part = getattr(api.load_data(run, data=data), split)
-    asked = count or (32 if model.data.is_image else 2500)
+    part, names = choose_rows(run, model, files, split=split, data=data, condition=condition)
+    asked = count or (len(names) if names else 32 if model.data.is_image else 2500)
     count = min(asked, len(part.x))
-    if count < asked:
+    if count < asked and not names:
         status(f"the {split} split has {count:,} rows: all of them")
     if path.suffix == ".png":
         from genzoo.evaluation import pictures
@@ -119,60 +108,68 @@ def reconstruct_command(
 
         x, y = model.rows(part, count)
         pairs = torch.stack([x, model.reconstruct(x, y=y, seed=seed)], dim=1)
-        _write_arrays(path, {"pairs": pairs, "z": model.encode(x, y=y, seed=seed).z})
-    _show_file(run, path, {"count": count, "seed": seed, "split": split, "step": model.step}, as_json)
+        write_arrays(path, {"pairs": pairs, "z": model.encode(x, y=y, seed=seed).z})
+    where: dict[str, object] = {"files": names[:count]} if names else {"split": split}
+    show_file(run, path, {"count": count, "seed": seed, **where, "step": model.step}, as_json)
 
 
-@click.command("interpolate", short_help="Walk between the codes of rows of RUN's data.")
+@click.command("interpolate", short_help="Walk between the codes of image files, or of rows of RUN's data.")
 @options.run
+@files_argument
 @click.option("--pairs", default=4, show_default=True, type=click.IntRange(min=1), metavar="N", help="Rows.")
 @click.option("--steps", default=11, show_default=True, type=click.IntRange(min=1), metavar="N", help="Steps per row.")
+@condition_option
 @options.seed
 @options.split("validation")
-@_out("interpolations.png")
+@out_option("interpolations.png")
 @options.raw
 @options.device
 @options.data
 @options.as_json
 def interpolate_command(
     run: str,
+    files: tuple[Path, ...],
     pairs: int,
     steps: int,
+    condition: str | None,
     seed: int,
     split: SplitName,
-    out: str,
+    out: str | None,
     raw: bool,
     device: str,
     data: str | None,
     as_json: bool,
 ) -> None:
-    """Walk in straight lines between the codes of rows of RUN's data.
+    """Walk in straight lines between the codes of image files, two by two, or of rows of RUN's data.
 
     Every row of the picture is x1, the steps + 1 decodings from z1 to z2, x2; an array is (pairs, steps + 1, …).
     """
-    path = _checked(out)
+    path = out_path(run, out, "interpolations.png")
     model = api.load(run, device=device, raw=raw)
     model.require("encoder")
     model.require("decoder")
-    part = getattr(api.load_data(run, data=data), split)
+    part, names = choose_rows(run, model, files, split=split, data=data, condition=condition)
+    if len(names) % 2:
+        raise SettingsError(f"{len(names)} files are given, which are not pairs", "name two files per pair")
+    pairs = len(names) // 2 or pairs
     if 2 * pairs > len(part.x):
         raise SettingsError(f"--pairs {pairs} needs {2 * pairs} rows, the {split} split has {len(part.x)}")
     x, y = model.rows(part, 2 * pairs)
-    a, b = x[:pairs], x[pairs:]
-    ends = None if y is None else (y[:pairs], y[pairs:])
+    first, second = (slice(0, None, 2), slice(1, None, 2)) if names else (slice(pairs), slice(pairs, None))
+    a, b = x[first], x[second]
+    ends = None if y is None else (y[first], y[second])
     if path.suffix == ".png":
         from genzoo.evaluation import pictures
 
         pictures.save_interpolations(path, model, a, b, steps=steps, seed=seed, y=ends)
     else:
-        _write_arrays(path, {"decodings": model.interpolate(a, b, steps=steps, seed=seed, y=ends)})
-    _show_file(run, path, {"pairs": pairs, "steps": steps, "seed": seed, "step": model.step}, as_json)
+        write_arrays(path, {"decodings": model.interpolate(a, b, steps=steps, seed=seed, y=ends)})
+    facts: dict[str, object] = {"pairs": pairs, "steps": steps, "seed": seed, "step": model.step}
+    show_file(run, path, facts | ({"files": names} if names else {}), as_json)
 
 
 def _sample(path: Path, model: "Model", count: int, condition: str | None, seed: int) -> None:
-    from genzoo.data.condition_text import parse_condition
-
-    y = None if condition is None else parse_condition(condition, model.data).expand(count, -1)
+    y = parse_y(model, condition, count)
     if path.suffix == ".png":
         from genzoo.evaluation import pictures
 
@@ -181,7 +178,7 @@ def _sample(path: Path, model: "Model", count: int, condition: str | None, seed:
     if model.networks.is_conditional and y is None:
         y = model.draw_y(count, seed=seed)
     arrays = {"samples": model.sample(count, seed=seed, y=y), "z": model.draw_z(count, seed=seed)}
-    _write_arrays(path, arrays if y is None else arrays | {"y": y})
+    write_arrays(path, arrays if y is None else arrays | {"y": y})
 
 
 def _sample_grid(
@@ -206,36 +203,7 @@ def _sample_grid(
     if path.suffix == ".png":
         from genzoo.evaluation import pictures
 
-        pictures.save_grid(path, x.flatten(0, 1), columns=x.shape[1])
+        pictures.save_grid(path, x.flatten(0, 1), columns=x.shape[1], headings=cells.columns)
     else:
-        _write_arrays(path, {"samples": x, "y": cells.y})
+        write_arrays(path, {"samples": x, "y": cells.y})
     return {"rows": x.shape[0], "columns": x.shape[1], "column_names": list(cells.columns)}
-
-
-def _checked(out: str) -> Path:
-    path = Path(out)
-    if path.suffix not in _OUT_ENDINGS:
-        raise SettingsError(f"--out {out}: expected a name that ends in {', '.join(_OUT_ENDINGS)}")
-    return path
-
-
-def _write_arrays(path: Path, arrays: "dict[str, Tensor]") -> None:
-    """Write the first array as .npy, or all of them as .safetensors."""
-    import numpy
-
-    from genzoo.storage.tensors import pack
-
-    on_host = {name: tensor.float().cpu().contiguous() for name, tensor in arrays.items()}
-    if path.suffix == ".safetensors":
-        files.write(path, pack(on_host))
-        return
-    content = io.BytesIO()
-    numpy.save(content, next(iter(on_host.values())).numpy(), allow_pickle=False)
-    files.write(path, content.getvalue())
-
-
-def _show_file(run: str, path: Path, facts: dict[str, object], as_json: bool) -> None:
-    if as_json:
-        result_json({"run": str(Run(Path(run)).path), "file": str(path), **facts})
-    else:
-        result(str(path))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genzoo.comparison.cells import Cell
-from genzoo.comparison.results import Baseline, BaselineScore, summary
+from genzoo.comparison.results import HELD_OUT, Baseline, BaselineScore, summary
 from genzoo.data.dataset import as_input
 from genzoo.data.labels import label_frequencies
 from genzoo.evaluation.metrics import Metric, evaluate_model
@@ -44,11 +44,12 @@ def baselines_of(contestants: Mapping[str, Cell], models: Mapping[str, Model], s
 
 
 def untrained(cell: Cell, splits: Splits) -> Model:
-    """Return a cell's networks before their first step, on the CPU."""
+    """Return a cell's networks before their first step, on the CPU; an average of weights is then the weights."""
     settings = cell.settings
     trainer = Trainer(settings, splits.train, seed=cell.job.seed, device=torch.device("cpu"))
     frequencies = label_frequencies(splits.train.labels, settings.dataset.spec)
-    return Model.of(settings, trainer.networks, device=trainer.device, label_frequencies=frequencies)
+    weights = "raw" if settings.training.decay is None else "averaged"
+    return Model.of(settings, trainer.networks, device=trainer.device, label_frequencies=frequencies, weights=weights)
 
 
 Draw = Callable[[int, torch.Generator], Tensor]
@@ -74,7 +75,7 @@ def samplers_of(model: Model, splits: Splits) -> dict[str, Sampler]:
     training rows, clipped to [0, 1] for `unit` support; it is left out for large x.
     """
     draws: dict[str, Draw] = {
-        "held-out samples": lambda count, source: as_input(splits.validation.x[:count]),
+        HELD_OUT: lambda count, source: as_input(splits.validation.x[:count]),
         "noise": _noise(model.data, splits.train.x),
     }
     if prod(model.data.shape) <= _LARGEST:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from genzoo.comparison.settings import flat
 from genzoo.components import to_json
 from genzoo.data.root import data_root
 from genzoo.errors import SettingsError
@@ -14,7 +15,7 @@ from genzoo.host.discovery import registry
 from genzoo.runs.job import Job, job_of, resolve_job
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
-from genzoo.training.settings import MAY_CHANGE, Settings
+from genzoo.training.settings import MAY_CHANGE, Settings, with_horizon
 
 _EVALUATIONS = 5
 """How often a model is evaluated during training, unless its settings say otherwise."""
@@ -38,7 +39,7 @@ class Cell:
     @property
     def is_done(self) -> bool:
         """Whether it has been trained and evaluated."""
-        measured = self.run.exists and any(score["step"] == self.run.step for score in self.run.scores)
+        measured = self.run.exists and any(score["step"] == self.run.step for score in self.run.scores_on_its_data)
         return measured and self.run.step >= self.settings.training.steps
 
 
@@ -64,13 +65,40 @@ def existing_cell(label: str, run: Run) -> Cell:
 
 def identity(job: Job) -> str:
     """Return a hash of everything that determines a run's numbers."""
-    settings = to_json(job.settings)
+    settings = to_json(job.settings, name_of=registry().name_of)
     for path in MAY_CHANGE:
         if path != "training.steps":
             settings["training"].pop(path.removeprefix("training."))
     source = None if job.source is None else job.source.sha256
     decisive = [job.model, settings, job.seed, job.precision, source]
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def decisive_settings(cells: Sequence[Cell]) -> dict[str, Any]:
+    """Return the settings of one contestant's cells that decide its numbers, by name or path."""
+    job, settings = cells[0].job, cells[0].settings
+    training = settings.training
+    content = {root: value for root, value in to_json(with_horizon(settings)).items() if root != "dataset"}
+    beside = {*MAY_CHANGE, "game", "architecture.latent", "training.batch_size"}
+    beside |= {"training.horizon"} if training.horizon in (None, training.steps) else set()
+    paths = [pair for root, value in content.items() for pair in flat(value, root)]
+    return {
+        "data": " ".join([_short(to_json(settings.dataset)), *_fingerprints(cells)]),
+        "recipe": job.recipe,
+        "batch size": training.batch_size,
+        "steps": training.steps,
+        "latent size": settings.latent,
+        "seeds": [cell.job.seed for cell in cells],
+        "precision": job.precision,
+        "source": None if job.source is None else job.source.run,
+        **{path: value for path, value in paths if path not in beside},
+    }
+
+
+def _fingerprints(cells: Sequence[Cell]) -> list[str]:
+    """Return the beginnings of the hashes of the files that cells were trained on, where their data have files."""
+    files = {cell.run.record.data for cell in cells if cell.run.exists}
+    return sorted(fingerprint[:8] for fingerprint in files if fingerprint is not None)
 
 
 def refuse_unlike(cells: Sequence[Cell]) -> None:

@@ -1,29 +1,34 @@
-"""`compare`: trains models on the same data, networks, batches and budget, scores them, and writes a report."""
+"""`compare`: trains models on the same data, scores them, and reports what they share and in what they differ."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from genzoo.comparison.baselines import baselines_of
-from genzoo.comparison.cells import Cell, cell_of, existing_cell, name_of, refuse_unlike
+from genzoo.comparison.cells import Cell, cell_of, decisive_settings, existing_cell, name_of, refuse_unlike
 from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.report import ScoreTable, write_report
-from genzoo.comparison.results import ResultRow, Results, cell_result, differences_of, environment, labels_of, row_of
+from genzoo.comparison.report_folder import free_folder, refuse_other_report
+from genzoo.comparison.results import ResultRow, Results, cell_result, differences_of, environment, row_of
+from genzoo.comparison.reuse import COMPARISONS, with_earlier_run
 from genzoo.comparison.sections import sections_of
+from genzoo.comparison.settings import compared_settings
 from genzoo.comparison.train_cells import train_cells
 from genzoo.comparison.worker import Outcome
 from genzoo.data.root import data_root
-from genzoo.errors import SettingsError, UnreadableError
+from genzoo.errors import GenzooError, SettingsError, UnreadableError
 from genzoo.evaluation.model import Model
-from genzoo.evaluation.scoring import metrics_with_obstacles
+from genzoo.evaluation.scoring import metric_called, metrics_with_obstacles
 from genzoo.games.game import Game
 from genzoo.host.discovery import registry
 from genzoo.runs import session
 from genzoo.runs.job import recipe_name
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
+from genzoo.text import now
 from genzoo.training.settings import Recipe
 
 Contestant = str | Game | TrainingRequest | Run
@@ -77,12 +82,14 @@ def compare(
     """Train every contestant with seeds 0 … `seeds` − 1, score all of them, write a report and return the results.
 
     `contestants` are models, requests with their own overrides, or runs; a mapping gives them labels. `recipe`, `steps`
-    and `overrides` apply to all contestants that do not set them. The folder `report` (default: comparisons/RECIPE)
-    holds the trainings too, and those that are finished are not repeated; a report on other contestants there is
-    replaced. A training that fails is listed in `results.failures`. `jobs` trainings run at a time in processes on this
-    machine (None: as many as it has cores), or wherever `executor` runs them; `together` trains those that differ only
-    in seed and optimizer as one program (None: on a GPU).
-    Raises `SettingsError` for contestants that cannot be compared.
+    and `overrides` apply to all contestants that do not set them. The folder `report` holds the trainings too, and
+    those that are finished are not repeated. By default it is comparisons/RECIPE/CONTESTANTS, numbered where that is
+    taken by a report on other trainings, and the trainings are in comparisons/RECIPE/cells. A run there, in other
+    comparisons or in runs/ that was trained alike is used, and the report says where it is. A training that fails is
+    listed in `results.failures`. `jobs` trainings run at a time in processes on this machine (None: as many as it has
+    cores), or wherever `executor` runs them; `together` trains those that differ only in seed and optimizer as one
+    program (None: on a GPU).
+    Raises `SettingsError` for contestants that cannot be compared, and for a `report` on other trainings.
     """
     if isinstance(contestants, str):
         problem = f"contestants is the text '{contestants}', expected a list or a mapping"
@@ -94,11 +101,11 @@ def compare(
     common = partial(_requested, recipe=recipe, steps=steps, overrides=overrides or {}, device=device, data=data)
     first = next(iter(labelled.values()))
     name = first.record.recipe if isinstance(first, Run) else recipe_name(registry(), common(first))
-    folder = Path(report or Path("comparisons") / name)
+    root = Path(report or COMPARISONS / name)
     cells = [
         existing_cell(label, contestant)
         if isinstance(contestant, Run)
-        else cell_of(label, replace(common(contestant), seed=seed), folder)
+        else with_earlier_run(cell_of(label, replace(common(contestant), seed=seed), root))
         for seed in range(seeds)
         for label, contestant in labelled.items()
         if seed == 0 or not isinstance(contestant, Run)
@@ -107,20 +114,29 @@ def compare(
     for cell in cells:
         if cell.request is None and not cell.is_done:
             raise UnreadableError(f"{cell.run.path} is not finished", f"type: genzoo resume {cell.run.path}")
-    replaced = labels_of(folder)
     outcomes = train_cells(
         cells,
-        folder,
+        _report_folder(cells, root, is_named=report is not None),
+        tasks=root / "tasks",
         callback=callback,
-        replaces=[] if replaced == list(labelled) else replaced,
         jobs=jobs,
         together=together,
         device=device,
         executor=executor,
     )
+    folder = _report_folder(cells, root, is_named=report is not None)  # another comparison may have taken it meanwhile
     results = _report(cells, outcomes, folder, data=data, command=command)
     runs = {label: tuple(cell.run for cell in cells if cell.label == label) for label in labelled}
     return Comparison(folder=folder, results=results, runs=runs)
+
+
+def _report_folder(cells: Sequence[Cell], root: Path, *, is_named: bool) -> Path:
+    """Return the folder of the report; raise `SettingsError` if it was named and holds a report on other trainings."""
+    trainings = [(cell.label, cell.run.name) for cell in cells]
+    if is_named:
+        refuse_other_report(root, trainings)
+        return root
+    return free_folder(root, list(dict.fromkeys(cell.label for cell in cells)), trainings)
 
 
 def _by_label(contestants: Sequence[Contestant]) -> dict[str, Contestant]:
@@ -148,10 +164,11 @@ def _requested(
 ) -> TrainingRequest:
     """Return a contestant's request; its own recipe, steps and overrides come before the common ones."""
     request = _request_of(contestant)
+    own_steps = request.steps is not None or "training.steps" in request.overrides
     return replace(
         request.with_overrides(overrides),
         recipe=request.recipe or recipe,
-        steps=request.steps or steps,
+        steps=request.steps if own_steps else steps,
         device=device,
         data=data,
     )
@@ -168,12 +185,13 @@ def _report(
     splits = dataset.load(data_root(data))
     ended_well = {id(cell) for cell, outcome in zip(cells, outcomes, strict=True) if not outcome.code}
     models = {label: session.load_run(cell.run) for label, cell in first.items() if id(cell) in ended_well}
-    cell_results = [cell_result(cell, outcome) for cell, outcome in zip(cells, outcomes, strict=True)]
-    rows = []
+    cell_results = [cell_result(cell, outcome, folder) for cell, outcome in zip(cells, outcomes, strict=True)]
+    rows, settings = [], {}
     for label in first:
         pairs = [(cell, result) for cell, result in zip(cells, cell_results, strict=True) if cell.label == label]
         own_cells, own_results = [cell for cell, _ in pairs], [result for _, result in pairs]
         rows.append(row_of(own_cells, own_results, _obstacles(models.get(label))))
+        settings[label] = decisive_settings(own_cells)
     results = Results(
         recipe=cells[0].job.recipe,
         data=dataset.name,
@@ -184,10 +202,25 @@ def _report(
         command=command,
         vectors=not dataset.spec.is_image,
         differences=differences_of(cell_results),
+        about=_descriptions({score.metric for result in cell_results for score in result.scores}),
+        created=now(),
+        settings=compared_settings(settings),
     )
     results.write(folder)
     write_report(folder, results, sections_of(models, splits))
     return results
+
+
+def _descriptions(scores: Collection[str]) -> dict[str, str]:
+    """Return what each of these scores is, as far as their metrics are installed and say it."""
+    measured = {name.partition("/")[0] for name in scores}
+    about: dict[str, str] = {}
+    for entry in registry().of("metrics"):
+        if entry.name in measured:
+            with suppress(GenzooError):  # a broken metric, of which another message has warned
+                metric = metric_called(entry.qualified)
+                about |= {metric.name: metric.summary()} | dict(metric.about)
+    return {name: text for name, text in about.items() if name in scores}
 
 
 def _obstacles(model: Model | None) -> list[tuple[str, str]]:

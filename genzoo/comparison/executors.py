@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.comparison import worker
+from genzoo.machine import usable_cores
 
 
 class LocalProcesses(Executor):
@@ -22,7 +23,7 @@ class LocalProcesses(Executor):
         self._threads = ThreadPoolExecutor(jobs, thread_name_prefix="genzoo-task")
         self._running: set[subprocess.Popen[bytes]] = set()
         self._is_stopping = False
-        cores = max(1, (os.cpu_count() or 1) // jobs)
+        cores = max(1, usable_cores() // jobs)
         self._environment = {} if jobs == 1 else {"OMP_NUM_THREADS": str(cores)}
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[int]":  # type: ignore[override]

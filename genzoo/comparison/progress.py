@@ -11,12 +11,8 @@ from genzoo.storage.run_folder import Run
 class ComparisonCallback:
     """Receives the events of a comparison; a method may raise to stop it, after which all trainings are saved."""
 
-    def on_start(self, folder: Path, labels: Sequence[str], done: int, replaces: Sequence[str]) -> None:
-        """Called before training.
-
-        `labels` names every training, `done` counts the finished ones, and `replaces` holds the labels in a report of
-        another comparison that will be replaced.
-        """
+    def on_start(self, folder: Path, labels: Sequence[str], done: int) -> None:
+        """Called before training; `labels` names every training, and `done` counts the finished ones."""
 
     def on_progress(self, steps: Mapping[int, tuple[int, int]]) -> None:
         """Called a few times a second with (step, steps) by the number of the training."""

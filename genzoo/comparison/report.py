@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from genzoo.comparison.results import (
+    HELD_OUT,
     Baseline,
     BaselineScore,
     Better,
@@ -19,11 +20,21 @@ from genzoo.comparison.results import (
     Results,
     RowScore,
     Summary,
+    differences_between,
 )
 from genzoo.comparison.sections import Section
+from genzoo.comparison.settings import ComparedSettings
 from genzoo.storage import files
 
 NO_SCORE = "–"
+_WIDE = 30
+"""The ratio of sizes from which on an axis is logarithmic."""
+_MARKED = 20
+"""The largest number of points of a curve that are marked."""
+
+
+_Pair = tuple[str, str]
+"""The labels of two contestants whose scores are subtracted."""
 
 
 class Column(NamedTuple):
@@ -31,6 +42,8 @@ class Column(NamedTuple):
 
     label: str
     baseline: bool
+    note: str = ""
+    """The main settings in which the contestant differs from others."""
 
 
 class MetricLine(NamedTuple):
@@ -40,6 +53,15 @@ class MetricLine(NamedTuple):
     better: Better
     arrow: str
     protocol: str
+    headline: bool
+
+
+class MetricGroup(NamedTuple):
+    """Metrics that stand together in a table of the page."""
+
+    title: str
+    numbers: tuple[int, ...]
+    """Their places among all metrics."""
 
 
 class TableEntry(NamedTuple):
@@ -59,7 +81,13 @@ def write_report(folder: Path, results: Results, sections: Sequence[Section]) ->
     environment.filters["png"] = _as_png
     source = (resources("genzoo.comparison") / "report.html.jinja").read_text(encoding="utf-8")
     template = environment.from_string(source)
-    page = template.render(results=results, table=table, sections=sections, curves=_curves(results))
+    page = template.render(
+        results=results,
+        table=table,
+        sections=sections,
+        curves=curves_of(results),
+        losses=losses_of(results),
+    )
     files.write(folder / "report.html", page.encode())
 
 
@@ -70,44 +98,68 @@ class ScoreTable:
         contestants, baselines = results.rows, results.baselines
         self.seeds = max((len(row.seeds) for row in contestants), default=0)
         labels = [row.label for row in contestants]
-        self.columns = [Column(label, False) for label in labels]
-        self.columns += [Column(" − ".join(labels), True)] if results.differences else []
+        self.settings = results.settings or ComparedSettings()
+        self.columns = [Column(label, False, self.settings.of(label)) for label in labels]
+        self.columns += [Column(_pair_name(pair), True) for pair in _label_pairs(results)]
         self.columns += [Column(row.label, True) for row in baselines]
         self.metrics = _metrics(results)
         self.rows = [_entries(metric, results) for metric in self.metrics]
+        self.groups = _groups(self.metrics)
         self.notes = _notes(results, self.seeds)
-        self.costs = [_cost_row(row) for row in contestants]
+        self.costs = [_COSTS, *(_cost_row(row) for row in contestants)]
         self.reasons = _reasons(results, {metric.name.partition("/")[0] for metric in self.metrics})
+        self.reasons += _unranked(results, self.metrics)
+
+    def entries(self, group: MetricGroup, column: int) -> list[TableEntry]:
+        """Return a contestant's or baseline's entries of a group of metrics, given the number of its column."""
+        return [self.rows[number][column] for number in group.numbers]
 
     def markdown(self) -> str:
         """Return the scores, the baselines and the costs as Markdown."""
-        header = ["score", *(column.label for column in self.columns)]
+        header = ["score", *(f"{each.label} ({each.note})" if each.note else each.label for each in self.columns)]
         lines = [_line(header), _line(["---"] * len(header))]
         for metric, row in zip(self.metrics, self.rows, strict=True):
             lines.append(_line([f"{metric.name} {metric.arrow}".strip(), *map(_in_markdown, row)]))
-        lines += ["", _line(_COSTS), _line(["---"] * len(_COSTS)), *(_line(row) for row in self.costs)]
+        costs = [_line(row) for row in self.costs]
+        lines += ["", costs[0], _line(["---"] * len(_COSTS)), *costs[1:]]
         lines += ["", *self.notes, ""]
+        lines += [f"* {line}" for line in self.settings.lines()]
         lines += [f"* {metric.name}: {metric.protocol}" for metric in self.metrics]
         lines += [f"* {reason}" for reason in self.reasons]
         return "\n".join(lines)
 
 
+_RULE = (
+    "A score is marked as the best if the interval of its paired difference to every other contestant excludes 0, and "
+    "it is better than that of noise and of untrained networks."
+)
+
+
 def _notes(results: Results, seeds: int) -> list[str]:
-    """Return sentences that say what the numbers of the table are."""
-    notes = [f"Final scores: mean ± standard deviation over {seeds} seed{'' if seeds == 1 else 's'} (and their range)."]
+    """Return sentences that say what was compared, and what the numbers of the table are."""
+    notes = [f"Compared on {results.data}: {results.settings.sentence()}."] if results.settings else []
+    notes += [
+        f"Final scores: mean ± standard deviation over {seeds} seed{'' if seeds == 1 else 's'} (and their range)."
+    ]
     chosen_by = ", ".join(dict.fromkeys(cell.best_by for cell in results.cells if cell.best_by))
     if chosen_by:
         notes.append(f"Best: the test score at the step that was best by {chosen_by} on the validation split.")
+    reused = [f"{cell.label} seed {cell.seed} ({cell.run})" for cell in results.cells if cell.reused]
+    if reused:
+        notes.append(f"Trained before, and not again: {', '.join(reused)}.")
     if results.differences:
-        interval = "with the 95 % interval of its mean by Student's t" if seeds > 1 else "n = 1: it has no interval"
-        notes.append(f"Differences are of final scores with the same seed, {interval}.")
+        interval = "with the 95 % interval of their mean by Student's t" if seeds > 1 else "n = 1: without an interval"
+        notes.append(f"Differences are of final scores, paired by seed, {interval}.")
+    if len(results.rows) > 1:
+        notes.append(_RULE if seeds > 1 else "With one seed, no score is marked as the best: --seeds K trains more.")
     return notes
 
 
 def _entries(metric: MetricLine, results: Results) -> list[TableEntry]:
     """Return a metric's entries, one per column, the best contestant marked."""
-    contestants = _ranked(metric, [_entry(metric, row.scores, len(row.seeds)) for row in results.rows])
-    differences = [_difference_entry(metric, results.differences)] if results.differences else []
+    best = _best(metric, results)
+    contestants = [_entry(metric, row.scores, len(row.seeds))._replace(best=row.label == best) for row in results.rows]
+    differences = [_difference_entry(metric, results.differences, pair) for pair in _label_pairs(results)]
     return contestants + differences + [_entry(metric, baseline.scores, 1) for baseline in results.baselines]
 
 
@@ -121,26 +173,75 @@ def _entry(metric: MetricLine, scores: Sequence[RowScore | BaselineScore], seeds
     return TableEntry(text, score.final.mean if is_comparable else None, _detail(score, seeds))
 
 
-def _difference_entry(metric: MetricLine, differences: Sequence[Difference]) -> TableEntry:
+def _difference_entry(metric: MetricLine, differences: Sequence[Difference], pair: _Pair) -> TableEntry:
     """Return the entry of the difference between two contestants."""
-    of_metric = (each for each in differences if each.metric == metric.name)
-    difference = next((each for each in of_metric if _protocol_line(each.protocol) == metric.protocol), None)
+    difference = _difference_by(metric, [each for each in differences if (each.minuend, each.subtrahend) == pair])
     if difference is None:
         return TableEntry(NO_SCORE, None, "")
     interval = "" if difference.low is None else f"{difference.low:.3g} to {difference.high:.3g}, "
     return TableEntry(f"{difference.mean:+.4g}", None, f"{interval}n = {difference.n}")
 
 
-def _ranked(metric: MetricLine, entries: list[TableEntry]) -> list[TableEntry]:
-    """Return the contestants' entries, the best marked if at least two can be compared."""
-    means = [entry.mean for entry in entries if entry.mean is not None]
-    if metric.better is None or len(means) < 2:
-        return entries
-    best = max(means) if metric.better == "higher" else min(means)
-    return [entry._replace(best=entry.mean == best) for entry in entries]
+def _difference_by(metric: MetricLine, differences: Sequence[Difference]) -> Difference | None:
+    of_metric = (each for each in differences if each.metric == metric.name)
+    return next((each for each in of_metric if _protocol_line(each.protocol) == metric.protocol), None)
 
 
-_COSTS = ("model", "parameters", "forward MACs per update", "updates", "images seen", "seconds")
+def _best(metric: MetricLine, results: Results) -> str | None:
+    """Return the label of the contestant that is better than all others by a metric, beyond chance; None if none is."""
+    means = _mean_scores(metric, results.rows)
+    if metric.better is None or len(means) < 2 or _as_good(metric, results):
+        return None
+    sign = 1 if metric.better == "higher" else -1
+    leader = max(means, key=lambda label: sign * means[label])
+    for other in means.keys() - {leader}:
+        difference = _difference_by(metric, differences_between(results.cells, leader, other))
+        if difference is None or difference.low is None or difference.high is None:
+            return None
+        if difference.low <= 0 <= difference.high:
+            return None
+    return leader
+
+
+def _as_good(metric: MetricLine, results: Results) -> str | None:
+    """Return the best baseline by a metric, held-out rows apart, if it is as good as every contestant, or None."""
+    means = _mean_scores(metric, results.rows)
+    baselines = _mean_scores(metric, [baseline for baseline in results.baselines if baseline.label != HELD_OUT])
+    if metric.better is None or not means or not baselines:
+        return None
+    sign = 1 if metric.better == "higher" else -1
+    best = max(baselines, key=lambda label: sign * baselines[label])
+    return best if all(sign * baselines[best] >= sign * mean for mean in means.values()) else None
+
+
+def _mean_scores(metric: MetricLine, columns: Sequence[ResultRow | Baseline]) -> dict[str, float]:
+    """Return by label the mean scores that were measured by the metric's protocol."""
+    entries = {column.label: _entry(metric, column.scores, 1) for column in columns}
+    return {label: entry.mean for label, entry in entries.items() if entry.mean is not None}
+
+
+def _unranked(results: Results, metrics: Sequence[MetricLine]) -> list[str]:
+    """Return lines that say which baselines are as good as every contestant, and by what."""
+    names: dict[str, list[str]] = {}
+    for metric in metrics:
+        if (baseline := _as_good(metric, results)) is not None:
+            names.setdefault(baseline, []).append(metric.name)
+    return [
+        f"no contestant is better than '{baseline}' by {', '.join(of_baseline)}: nothing is marked there"
+        for baseline, of_baseline in names.items()
+    ]
+
+
+def _label_pairs(results: Results) -> list[_Pair]:
+    """Return the labels of the contestants whose scores are subtracted."""
+    return list(dict.fromkeys((each.minuend, each.subtrahend) for each in results.differences))
+
+
+def _pair_name(pair: _Pair) -> str:
+    return " − ".join(pair)
+
+
+_COSTS = ("model", "parameters", "multiply-adds per step, forward", "steps", "rows of data seen", "seconds")
 
 
 def _metrics(results: Results) -> list[MetricLine]:
@@ -151,9 +252,17 @@ def _metrics(results: Results) -> list[MetricLine]:
             first.setdefault(score.metric, score)
     arrows = {"higher": "↑", "lower": "↓", None: ""}
     return [
-        MetricLine(score.metric, score.better, arrows[score.better], _protocol_line(score.protocol))
+        MetricLine(score.metric, score.better, arrows[score.better], _protocol_line(score.protocol), score.headline)
         for score in sorted(first.values(), key=lambda score: not score.headline)
     ]
+
+
+def _groups(metrics: Sequence[MetricLine]) -> list[MetricGroup]:
+    """Return the headlines as a first group, and the other scores by metric; without headlines, the metrics alone."""
+    groups: dict[str, list[int]] = {}
+    for number, metric in enumerate(metrics):
+        groups.setdefault("" if metric.headline else metric.name.partition("/")[0], []).append(number)
+    return [MetricGroup(title, tuple(numbers)) for title, numbers in groups.items()]
 
 
 def _all_scores(
@@ -209,30 +318,76 @@ def _as_png(content: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
-def _curves(results: Results) -> list[tuple[str, Markup]]:
-    """Return one small SVG per metric that was measured during training, with the range over seeds as a band."""
+class Drawing(NamedTuple):
+    """A drawing of a number along the training, for every contestant."""
+
+    title: str
+    drawing: Markup
+    headline: bool
+
+
+def curves_of(results: Results) -> list[Drawing]:
+    """Return one drawing per score with a better side that was measured during training."""
     curves = []
     for metric in _metrics(results):
-        if metric.better is None:
-            continue
-        courses = {row.label: _course(results, row.label, metric.name) for row in results.rows}
-        if any(len(course) > 1 for course in courses.values()):
-            curves.append((metric.name, _plot(courses)))
+        points = {
+            (cell.label, cell.seed): [
+                (score.step, score.value)
+                for score in cell.scores
+                if score.metric == metric.name and score.value is not None
+            ]
+            for cell in results.cells
+        }
+        courses = _over_seeds(results, points)
+        if metric.better is not None and any(len(course) > 1 for course in courses.values()):
+            curves.append(Drawing(metric.name, _plot(courses), metric.headline))
     return curves
 
 
-def _course(results: Results, label: str, metric: str) -> list[tuple[int, list[float]]]:
-    """Return the values over seeds at every step that all seeds measured."""
-    by_step: dict[int, list[float]] = {}
-    cells = [cell for cell in results.cells if cell.label == label]
-    for cell in cells:
-        for score in cell.scores:
-            if score.metric == metric and score.value is not None:
-                by_step.setdefault(score.step, []).append(score.value)
-    return sorted((step, values) for step, values in by_step.items() if len(values) == len(cells))
+def losses_of(results: Results) -> list[Drawing]:
+    """Return one drawing per player, of the contestants that have it."""
+    curves = []
+    for player in dict.fromkeys(player for cell in results.cells for player in cell.losses):
+        points = {(cell.label, cell.seed): cell.losses.get(player, ()) for cell in results.cells}
+        courses = _over_seeds(results, points)
+        if any(len(course) > 1 for course in courses.values()):
+            curves.append(Drawing(f"loss of the {player}", _plot(courses), False))
+    return curves
 
 
-def _plot(courses: dict[str, list[tuple[int, list[float]]]]) -> Markup:
+_OverSeeds = list[tuple[int, list[float]]]
+"""The values over seeds by step."""
+
+
+def _over_seeds(
+    results: Results, points: Mapping[tuple[str, int], Sequence[tuple[int, float]]]
+) -> dict[str, _OverSeeds]:
+    """Return by contestant the values over seeds at every step that all seeds have."""
+    courses: dict[str, _OverSeeds] = {}
+    for row in results.rows:
+        by_step: dict[int, list[float]] = {}
+        for seed in row.seeds:
+            for step, value in points.get((row.label, seed), ()):
+                by_step.setdefault(step, []).append(value)
+        courses[row.label] = sorted((step, values) for step, values in by_step.items() if len(values) == len(row.seeds))
+    return courses
+
+
+def scale_of(values: Sequence[float]) -> dict[str, Any]:
+    """Return the scale of an axis for these values: logarithmic, around 0 linear, where sizes differ more than 30×.
+
+    The smallest quarter of the sizes is not looked at, so that a course through 0 is not drawn as one.
+    """
+    sizes = sorted(abs(value) for value in values if value)
+    if not sizes or sizes[-1] <= _WIDE * sizes[len(sizes) // 4]:
+        return {"value": "linear"}
+    if min(values) > 0:
+        return {"value": "log"}
+    return {"value": "symlog", "linthresh": sizes[len(sizes) // 4]}
+
+
+def _plot(courses: Mapping[str, _OverSeeds]) -> Markup:
+    """Return an SVG with the mean of every course and its range as a band; a single value per step has none."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -244,10 +399,11 @@ def _plot(courses: dict[str, list[tuple[int, list[float]]]]) -> Markup:
             continue  # `number` still counts it, so that a model has the same colour in all plots
         steps = [step for step, _ in course]
         means = [sum(values) / len(values) for _, values in course]
-        colour = f"C{number % 10}"
-        axes.plot(steps, means, marker="o", markersize=3, color=colour, label=_plain(label))
+        colour, marker = f"C{number % 10}", "o" if len(course) <= _MARKED else ""
+        axes.plot(steps, means, marker=marker, markersize=3, color=colour, label=_plain(label))
         low, high = [min(values) for _, values in course], [max(values) for _, values in course]
         axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.set_yscale(**scale_of([value for course in courses.values() for _, values in course for value in values]))
     axes.set_xlabel("step")
     axes.legend(fontsize="small", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

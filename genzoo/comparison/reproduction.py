@@ -55,7 +55,14 @@ def reproduce(
 
     def train(cells: Sequence[Cell], folder: Path) -> list[Outcome]:
         return train_cells(
-            cells, folder, callback=callback, jobs=jobs, together=together, device=device, executor=executor
+            cells,
+            folder,
+            tasks=folder / "tasks",
+            callback=callback,
+            jobs=jobs,
+            together=together,
+            device=device,
+            executor=executor,
         )
 
     lab = Lab(Path(report), configured.name, train=train, device=device, data=data)

@@ -5,7 +5,7 @@ import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,16 +13,20 @@ import torch
 
 from genzoo import __version__
 from genzoo.comparison.cells import Cell
+from genzoo.comparison.report_folder import RESULTS
+from genzoo.comparison.settings import ComparedSettings
 from genzoo.comparison.worker import Outcome
 from genzoo.components import from_json, to_json
-from genzoo.errors import UnreadableError
 from genzoo.evaluation.cards import networks_card, networks_of
 from genzoo.evaluation.scoring import selection_seed
 from genzoo.host.discovery import registry
 from genzoo.storage import files
 from genzoo.training.settings import Settings
 
-_RESULTS = "results.json"
+HELD_OUT = "held-out samples"
+"""The label of the baseline of real rows, which no model is expected to beat."""
+
+_MOST_LOSSES = 200
 
 Better = Literal["higher", "lower"] | None
 
@@ -116,7 +120,7 @@ class CellResult:
     label: str
     seed: int
     run: str
-    """Its folder relative to the comparison's, or the name of an existing run."""
+    """Its folder relative to the comparison's."""
     step: int
     seconds: float
     failure: str
@@ -125,12 +129,21 @@ class CellResult:
     """The step with the best score by `best_by` on the validation split; None if there is no such score."""
     best_by: str | None = None
     """The metric by which the best step is chosen: the run's first headline."""
+    created: str = ""
+    """When the training began, as an ISO date; empty if it is not known."""
+    reused: bool = False
+    """Whether it was trained before for something else, so that its evaluations along the way may be missing."""
+    losses: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
+    """Pairs (step, loss) by player from the run's log, at most 200 per player."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A metric of the first of two contestants minus that of the second, over the seeds that both finished."""
+    """A metric of one contestant minus that of another, paired by the seeds that both finished."""
 
+    minuend: str = ""
+    """The label of the contestant from whose scores those of the other, the subtrahend, are subtracted."""
+    subtrahend: str = ""
     metric: str
     protocol: dict[str, Any]
     n: int
@@ -154,7 +167,13 @@ class Results:
     vectors: bool
     """Whether x is a vector instead of an image."""
     differences: tuple[Difference, ...] = ()
-    """Paired differences between two contestants; empty for any other number."""
+    """The first contestant's scores minus every other's, paired by seed."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What each score is, in one sentence, by its name."""
+    created: str = ""
+    """When the report was written, as an ISO date."""
+    settings: ComparedSettings | None = None
+    """What the contestants share and in what they differ; None in results of an earlier version."""
 
     @property
     def failures(self) -> list[str]:
@@ -168,7 +187,7 @@ class Results:
     @classmethod
     def read(cls, folder: Path) -> "Results":
         """Return the results that a comparison wrote to its folder; raise `UnreadableError` if they cannot be read."""
-        document = files.read_json(folder / _RESULTS, "a comparison's results")
+        document = files.read_json(folder / RESULTS, "a comparison's results")
         document.pop("schema_version", None)
         results = from_json(cls, document, resolve=registry().resolve, path="results")
         assert isinstance(results, cls)
@@ -191,22 +210,35 @@ def row_of(cells: Sequence[Cell], results: Sequence[CellResult], obstacles: Sequ
     )
 
 
-def cell_result(cell: Cell, outcome: Outcome) -> CellResult:
-    """Return the result of a cell: the scores of its run that were measured with the cell's own seed."""
+def cell_result(cell: Cell, outcome: Outcome, folder: Path) -> CellResult:
+    """Return a cell's result for the report in `folder`: the scores of its run that were measured with its seed."""
     exists = cell.run.path.is_dir()
-    log, scores = (cell.run.read_log(), cell.run.scores) if exists else ([], [])
+    log, scores = (cell.run.read_log(), cell.run.scores_on_its_data) if exists else ([], [])
     best_step, best_by = _best_step(_with_seed(scores, selection_seed(cell.job.seed)))
     return CellResult(
         label=cell.label,
         seed=cell.job.seed,
-        run=cell.run.name if cell.request is None else os.path.join("cells", cell.run.name),
+        run=os.path.relpath(cell.run.path, folder),
         step=cell.run.step,
         seconds=float(log[-1]["seconds"]) if log else 0.0,
         failure=f"exit {outcome.code}: {outcome.found}" if outcome.code else "",
         scores=tuple(_with_seed(scores, cell.job.seed)),
         best_step=best_step,
         best_by=best_by,
+        created=cell.run.record.created if cell.run.exists else "",
+        reused=cell.request is not None and cell.run.path != cell.request.run,
+        losses=_losses(log),
     )
+
+
+def _losses(log: Sequence[dict[str, Any]]) -> dict[str, tuple[tuple[int, float], ...]]:
+    """Return the finite losses of a log by player, of at most `_MOST_LOSSES` evenly chosen entries."""
+    courses: dict[str, list[tuple[int, float]]] = {}
+    for entry in log[:: -(-len(log) // _MOST_LOSSES) or 1]:
+        for player, loss in entry.get("losses", {}).items():
+            if isinstance(loss, int | float):  # one that is not finite is text
+                courses.setdefault(player, []).append((entry["step"], float(loss)))
+    return {player: tuple(course) for player, course in courses.items()}
 
 
 def row_scores(cells: Sequence[CellResult]) -> tuple[RowScore, ...]:
@@ -219,17 +251,20 @@ def row_scores(cells: Sequence[CellResult]) -> tuple[RowScore, ...]:
 
 
 def differences_of(cells: Sequence[CellResult]) -> tuple[Difference, ...]:
-    """Return the paired differences of the final scores of two contestants; none for any other number of them."""
-    labels = list(dict.fromkeys(cell.label for cell in cells))
-    if len(labels) != 2:
-        return ()
-    pairs: dict[tuple[str, str], list[tuple[StoredScore, StoredScore]]] = {}
+    """Return the differences of the first contestant's final scores and every other's."""
+    first, *others = dict.fromkeys(cell.label for cell in cells)
+    return tuple(difference for other in others for difference in differences_between(cells, first, other))
+
+
+def differences_between(cells: Sequence[CellResult], minuend: str, subtrahend: str) -> tuple[Difference, ...]:
+    """Return the differences of two contestants' final scores, paired by seed."""
     finals = {(cell.label, cell.seed): _courses(cell) for cell in cells if not cell.failure}
+    pairs: dict[tuple[str, str], list[tuple[StoredScore, StoredScore]]] = {}
     for (label, seed), courses in finals.items():
-        others = finals.get((labels[1], seed), {}) if label == labels[0] else {}
+        others = finals.get((subtrahend, seed), {}) if label == minuend else {}
         for key in courses.keys() & others.keys():
             pairs.setdefault(key, []).append((courses[key].final, others[key].final))
-    differences = [_difference(pairs[key]) for key in sorted(pairs)]
+    differences = [_difference(minuend, subtrahend, pairs[key]) for key in sorted(pairs)]
     return tuple(difference for difference in differences if difference is not None)
 
 
@@ -257,16 +292,7 @@ def write_results(folder: Path, document: Mapping[str, Any]) -> None:
     """Write a results.json."""
     with files.storage(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    files.write_json(folder / _RESULTS, {"schema_version": files.SCHEMA_VERSION, **document})
-
-
-def labels_of(folder: Path) -> list[str]:
-    """Return the labels of the contestants in the report in `folder`; none if it cannot be read."""
-    try:
-        rows = files.read_json(folder / _RESULTS, "a comparison's results").get("rows")
-    except UnreadableError:
-        return []  # it is going to be replaced
-    return [str(row.get("label")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    files.write_json(folder / RESULTS, {"schema_version": files.SCHEMA_VERSION, **document})
 
 
 class _Course(NamedTuple):
@@ -319,7 +345,7 @@ def _best_step(scores: Sequence[StoredScore]) -> tuple[int | None, str | None]:
     return min(course, key=lambda pair: (sign * pair[0], pair[1].step))[1].step, name
 
 
-def _difference(pairs: Sequence[tuple[StoredScore, StoredScore]]) -> Difference | None:
+def _difference(minuend: str, subtrahend: str, pairs: Sequence[tuple[StoredScore, StoredScore]]) -> Difference | None:
     """Return the mean difference of pairs of scores with its interval; None if no pair is finite."""
     values = [a.value - b.value for a, b in pairs if a.value is not None and b.value is not None]
     if not values:
@@ -330,6 +356,8 @@ def _difference(pairs: Sequence[tuple[StoredScore, StoredScore]]) -> Difference 
     half = None if n == 1 else float(t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
     first = pairs[0][0]
     return Difference(
+        minuend=minuend,
+        subtrahend=subtrahend,
         metric=first.metric,
         protocol=_without_seed(first.protocol),
         n=n,

@@ -1,15 +1,22 @@
-"""The pictures of a report: every model's samples, reconstructions and interpolations, from the same z and x."""
+"""The pictures of a report: every model's samples, codes, reconstructions and interpolations, from the same z and x."""
 
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from torch import Tensor
+
 from genzoo.evaluation import pictures
 from genzoo.evaluation.model import Model
-from genzoo.types import Splits
+from genzoo.evaluation.pictures import Panel
+from genzoo.types import Split, Splits
 
+_POINTS = 2500
 _INTERPOLATED = 4
+_SMALL_SIDE = 32
+"""The largest side of images of which 64 are drawn, and of larger ones 36."""
 
 
 class Picture(NamedTuple):
@@ -18,9 +25,14 @@ class Picture(NamedTuple):
     title: str
     content: bytes
 
+    @property
+    def width(self) -> int:
+        """The number of pixels from left to right, as the file's header says."""
+        return int.from_bytes(self.content[16:20], "big")
+
 
 class Section(NamedTuple):
-    """Pictures to place side by side, one per model."""
+    """Pictures to place side by side: one per model, and before them one of the data."""
 
     title: str
     note: str
@@ -31,43 +43,96 @@ def sections_of(models: Mapping[str, Model], splits: Splits) -> list[Section]:
     """Return the sections for models given by label; models without an encoder appear only among the samples."""
     if not models:
         return []
-    first = next(iter(models.values())).data
-    count = 64 if first.is_image else 2500
-    originals = min(count // 2 if first.is_image else count, len(splits.validation.x))
     autoencoders = {
         label: model
         for label, model in models.items()
         if model.networks.encoder is not None and model.networks.decoder is not None
     }
+    draw = _of_images if next(iter(models.values())).data.is_image else _of_vectors
+    return [section for section in draw(models, autoencoders, splits.validation) if section.pictures]
 
-    def samples(path: Path, model: Model) -> None:
+
+def _of_images(models: Mapping[str, Model], autoencoders: Mapping[str, Model], split: Split) -> list[Section]:
+    first = next(iter(models.values()))
+    columns = 8 if first.data.shape[-1] <= _SMALL_SIDE else 6
+    count = columns**2
+
+    def data(path: Path) -> None:
+        pictures.save_grid(path, first.rows(split, count)[0], columns=columns)
+
+    def samples(model: Model, path: Path) -> None:
         pictures.save_samples(path, model, count=count, seed=0)
 
-    def reconstructions(path: Path, model: Model) -> None:
-        pictures.save_reconstructions(path, model, splits.validation, count=originals, seed=0)
+    def reconstructions(model: Model, path: Path) -> None:
+        pictures.save_reconstructions(path, model, split, count=min(count // 2, len(split.x)), seed=0)
 
-    def interpolations(path: Path, model: Model) -> None:
-        x, y = model.rows(splits.validation, 2 * _INTERPOLATED)
+    def interpolations(model: Model, path: Path) -> None:
+        x, y = model.rows(split, 2 * _INTERPOLATED)
         ends = None if y is None else (y[:_INTERPOLATED], y[_INTERPOLATED:])
         pictures.save_interpolations(path, model, x[:_INTERPOLATED], x[_INTERPOLATED:], steps=7, seed=0, y=ends)
 
-    note = "The same draws from the prior for every model, seed 0."
-    sections = [Section("Samples", note, _drawn(samples, models))]
-    if autoencoders:
-        rows = "The same validation rows for every model"
-        note = f"{rows}; of images, each pair is an original and, to its right, the reconstruction."
-        sections.append(Section("Reconstructions", note, _drawn(reconstructions, autoencoders)))
-    if autoencoders and first.is_image and len(splits.validation.x) >= 2 * _INTERPOLATED:
-        note = "Between the codes of two validation images, which are at the ends of each row."
+    sections = [
+        Section(
+            "Samples",
+            "Validation rows, and for every model the same draws from the prior, seed 0.",
+            (Picture("data", _written(data)), *_drawn(samples, models)),
+        ),
+        Section(
+            "Reconstructions",
+            "Pairs of a validation image and, to its right, its reconstruction; the same rows for every model.",
+            _drawn(reconstructions, autoencoders),
+        ),
+    ]
+    if len(split.x) >= 2 * _INTERPOLATED:
+        note = "Between two validation images, set apart at the ends of each row: decodings of codes on the line."
         sections.append(Section("Interpolations", note, _drawn(interpolations, autoencoders)))
     return sections
 
 
-def _drawn(draw: Callable[[Path, Model], None], models: Mapping[str, Model]) -> tuple[Picture, ...]:
+def _of_vectors(models: Mapping[str, Model], autoencoders: Mapping[str, Model], split: Split) -> list[Section]:
+    first = next(iter(models.values()))
+    labels = None if split.labels is None else split.labels[:_POINTS]
+    limit = pictures.data_limit(first.rows(split, _POINTS)[0], first.data)
+    latent_limit = max(pictures.latent_limit(model.draw_z(_POINTS)) for model in models.values())
+
+    def plot(path: Path, title: str, points: Tensor, limit: float, labels: Tensor | None = None) -> None:
+        pictures.save_panels(path, [Panel(title, points, labels, limit)])
+
+    def samples(model: Model, path: Path) -> None:
+        plot(path, "samples", model.sample(_POINTS, seed=0), limit)
+
+    def codes(model: Model, path: Path) -> None:
+        x, y = model.rows(split, _POINTS)
+        plot(path, "codes z of x", model.encode(x, y=y, seed=0).z, latent_limit, labels)
+
+    def reconstructions(model: Model, path: Path) -> None:
+        x, y = model.rows(split, _POINTS)
+        plot(path, "x → z → x", model.reconstruct(x, y=y, seed=0), limit, labels)
+
+    data = Picture("data", _written(lambda path: plot(path, "x", first.rows(split, _POINTS)[0], limit, labels)))
+    prior = Picture("prior", _written(lambda path: plot(path, "z", first.draw_z(_POINTS, seed=0), latent_limit)))
+    return [
+        Section(
+            "Samples",
+            "Validation rows, coloured by class, and samples from the same prior draws for every model, seed 0.",
+            (data, *_drawn(samples, models)),
+        ),
+        Section(
+            "Codes",
+            "Draws from the prior, and the codes of the validation rows.",
+            (prior, *_drawn(codes, autoencoders)) if autoencoders else (),
+        ),
+        Section("Reconstructions", "Of the same rows by every model.", _drawn(reconstructions, autoencoders)),
+    ]
+
+
+def _drawn(draw: Callable[[Model, Path], None], models: Mapping[str, Model]) -> tuple[Picture, ...]:
+    return tuple(Picture(label, _written(partial(draw, model))) for label, model in models.items())
+
+
+def _written(draw: Callable[[Path], None]) -> bytes:
+    """Return the file that `draw` writes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture.png"
-        drawn = []
-        for label, model in models.items():
-            draw(path, model)
-            drawn.append(Picture(label, path.read_bytes()))
-        return tuple(drawn)
+        draw(path)
+        return path.read_bytes()

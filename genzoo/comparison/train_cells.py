@@ -12,6 +12,7 @@ from genzoo.comparison.executors import LocalProcesses
 from genzoo.comparison.progress import ComparisonCallback, LogTail
 from genzoo.comparison.worker import Outcome, Task, run_task
 from genzoo.errors import warn
+from genzoo.machine import usable_cores
 from genzoo.runs.job import Job
 from genzoo.training.devices import choose_device
 from genzoo.training.settings import apart_from_optimizers
@@ -24,8 +25,8 @@ def train_cells(
     cells: Sequence[Cell],
     folder: Path,
     *,
+    tasks: Path,
     callback: ComparisonCallback | None,
-    replaces: Sequence[str] = (),
     jobs: int | None,
     together: bool | None,
     device: str,
@@ -33,20 +34,17 @@ def train_cells(
 ) -> list[Outcome]:
     """Train what is not done yet, report to `callback`, warn of what the trainings warned of, and return the outcomes.
 
-    `jobs`, `together`, `device` and `executor` are those of `compare`.
+    `folder` is that of the results, and `tasks` that of the tasks' files. `jobs`, `together`, `device` and `executor`
+    are those of `compare`.
     """
-    if replaces and callback is None:
-        warn(
-            [f"{folder} holds a report on {', '.join(replaces)}, which this one replaces; to keep both, choose another"]
-        )
     callback = callback or ComparisonCallback()
     labels = [f"{cell.label} seed {cell.job.seed}" for cell in cells]
-    callback.on_start(folder, labels, sum(cell.is_done for cell in cells), replaces)
-    with _executor(executor, jobs or max(1, min(len(cells), os.cpu_count() or 1))) as workers:
+    callback.on_start(folder, labels, sum(cell.is_done for cell in cells))
+    with _executor(executor, jobs or max(1, min(len(cells), usable_cores()))) as workers:
         outcomes = run_cells(
             cells,
             workers,
-            tasks=folder / "tasks",
+            tasks=tasks,
             together=_plays_together(together, device),
             progress=callback.on_progress,
         )

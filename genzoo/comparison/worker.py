@@ -17,6 +17,7 @@ from pathlib import Path
 from genzoo.components import from_json, to_json
 from genzoo.errors import GenzooError, GenzooWarning, Interrupted, explain, of_exit_code
 from genzoo.host.discovery import registry
+from genzoo.host.unregistered import code_of, import_code
 from genzoo.runs import session
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.request import TrainingRequest
@@ -54,12 +55,15 @@ class Task:
             self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / _OUTCOME).unlink(missing_ok=True)
         content = [request.to_json(name_of=registry().name_of) for request in requests]
-        files.write_json(self.folder / _TASK, {"schema_version": files.SCHEMA_VERSION, "requests": content})
+        document = {"schema_version": files.SCHEMA_VERSION, "code": sorted(set(code_of(content))), "requests": content}
+        files.write_json(self.folder / _TASK, document)
 
     def requests(self) -> list[TrainingRequest]:
         """Return the requests to train."""
-        content = files.read_json(self.folder / _TASK, "a worker's task")["requests"]
-        return [TrainingRequest.from_json(request, resolve=registry().resolve) for request in content]
+        document = files.read_json(self.folder / _TASK, "a worker's task")
+        for where in document["code"]:
+            import_code(where)
+        return [TrainingRequest.from_json(request, resolve=registry().resolve) for request in document["requests"]]
 
     def write_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         """Write the outcome of every request."""

@@ -4,6 +4,7 @@ from .dataset import Dataset as Dataset
 from .dataset import as_input as as_input
 from .decoding import Block as Block
 from .decoding import ImageFault as ImageFault
+from .decoding import ImageSource as ImageSource
 from .decoding import ImageTransform as ImageTransform
 from .decoding import Pixels as Pixels
 from .decoding import image_names as image_names

@@ -1,7 +1,8 @@
 """Data sets: what one is, and how its rows reach the networks."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from genzoo.components import Component
+from genzoo.data.decoding import ImageSource, ImageTransform, read_images
+from genzoo.errors import SettingsError
 from genzoo.randomness import generator
 from genzoo.types import DataSpec, Split, Splits
 
@@ -34,6 +37,30 @@ class Dataset(Component):
     def with_found_classes(self, root: Path) -> "Dataset":
         """Return the data set with the facts that only its files hold, such as class names; by default, itself."""
         return self
+
+    @property
+    def transform(self) -> ImageTransform:
+        """How an image becomes an x; by default, its largest centred part is resized to the shape of the data.
+
+        Raises `SettingsError` for data that are no images.
+        """
+        if not self.spec.is_image:
+            raise SettingsError(
+                f"the data set '{self.name}' is of vectors, and images are given", "give rows of numbers in their place"
+            )
+        channels, height, width = self.spec.shape
+        return ImageTransform(size=(width, height), channels=1 if channels == 1 else 3, fit="crop", upright=True)
+
+    def read(self, pictures: Sequence[ImageSource]) -> Tensor:
+        """Return images as rows (N, C, H, W) uint8, made as those of the data set are.
+
+        Where those are stored as given, an image of another size is cut and resized. Raises `UnreadableError` for the
+        first image that cannot be read.
+        """
+        transform = self.transform
+        if transform.fit == "given":
+            transform = replace(transform, fit="crop", upright=True)
+        return torch.from_numpy(read_images(pictures, transform))
 
     def facts(self) -> dict[str, Any]:
         """Return source, counts and the making of an x as JSON data, for its card; empty by default."""

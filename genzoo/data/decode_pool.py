@@ -4,11 +4,12 @@ import ctypes
 import os
 import platform
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from genzoo.data.prepared_card import IMAGES
 from genzoo.data.staging import BlockDone, Staging, map_rows
 from genzoo.errors import ResourceError
 
-_PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _FREED_MEMORY_LIMIT = 2**25
 """Bytes of freed memory that a worker keeps."""
@@ -94,11 +94,18 @@ def _initialise_worker() -> None:
     By default glibc returns large blocks to the system and asks for them again, page by page, for every image.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         libc.mallopt(_M_TRIM_THRESHOLD, _FREED_MEMORY_LIMIT)
         libc.mallopt(_M_MMAP_THRESHOLD, _FREED_MEMORY_LIMIT)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _read_block(path: Path, offset: int, start: int, shape: tuple[int, ...], number: int, block: Block) -> BlockDone:

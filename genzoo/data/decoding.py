@@ -22,6 +22,9 @@ from genzoo.storage.files import readable
 Pixels = numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.uint8]]
 """Values in 0…255: (C, H, W) for one image, (rows, C, H, W) for several."""
 
+ImageSource = str | Path | Image.Image
+"""The path of an image file, or an image of Pillow's."""
+
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """The formats that Pillow may read. Others are left out: EPS, for one, runs Ghostscript on the file."""
@@ -75,9 +78,13 @@ class ImageTransform:
             if self.fit == "crop":
                 # JPEG decodes at a fraction of its size cheaply; three times the target keeps what the filter sees.
                 image.draft(None, (3 * self.size[0], 3 * self.size[1]))
-            if self.fit == "given" and image.size != self.size:
-                raise ValueError(f"{_size(image.size)} pixels, expected {_size(self.size)}")
-            fitted = self._fit(_in_mode(_upright(image) if self.upright else image, self.channels))
+            return self.pixels(image)
+
+    def pixels(self, image: Image.Image) -> Pixels:
+        """Return the pixels (C, H, W) of an image of Pillow's."""
+        if self.fit == "given" and image.size != self.size:
+            raise ValueError(f"{_size(image.size)} pixels, expected {_size(self.size)}")
+        fitted = self._fit(_in_mode(_upright(image) if self.upright else image, self.channels))
         pixels = numpy.asarray(fitted)
         return pixels[None] if self.channels == 1 else pixels.transpose(2, 0, 1)
 
@@ -136,17 +143,28 @@ def in_blocks(place: Path, names: list[str], transform: ImageTransform, *, rows:
     )
 
 
-def read_images(paths: Sequence[Path], transform: ImageTransform) -> Pixels:
-    """Return the pixels (N, C, H, W) of image files; raise `UnreadableError` for the first that cannot be read."""
-    for path in paths:
-        with readable(path):
-            path.stat()
+def read_images(pictures: Sequence[ImageSource], transform: ImageTransform) -> Pixels:
+    """Return the pixels (N, C, H, W) of images; raise `UnreadableError` for the first that cannot be read."""
     width, height = transform.size
-    pixels = numpy.empty((len(paths), transform.channels, height, width), dtype=numpy.uint8)
-    faults = ImageFiles(place=Path(), names=tuple(map(str, paths)), transform=transform).read(pixels)
-    if faults:
-        raise UnreadableError(f"{faults[0].name} cannot be read: {faults[0].cause}", "name image files")
+    pixels = numpy.empty((len(pictures), transform.channels, height, width), dtype=numpy.uint8)
+    for row, picture in enumerate(pictures):
+        fault = _read_picture(picture, transform, pixels[row : row + 1])
+        if fault is not None:
+            raise UnreadableError(f"{fault.name} cannot be read: {fault.cause}", "name image files")
     return pixels
+
+
+def _read_picture(picture: ImageSource, transform: ImageTransform, out: Pixels) -> ImageFault | None:
+    """Fill `out` (1, C, H, W), and return the fault of a picture that cannot be read."""
+    if isinstance(picture, Image.Image):
+        try:
+            out[0] = transform.pixels(picture)
+        except Exception as error:  # Pillow's readers raise errors of any type
+            return ImageFault(0, "the image", _cause_of(error))
+        return None
+    with readable(Path(picture)):
+        os.stat(picture)
+    return next(iter(ImageFiles(place=Path(), names=(str(picture),), transform=transform).read(out)), None)
 
 
 def image_names(folder: Path, part: str = "") -> list[str]:
@@ -158,6 +176,19 @@ def image_names(folder: Path, part: str = "") -> list[str]:
         prefix = "" if below == "." else f"{below}/"
         images += [prefix + name for name in names if name[0] != "." and name.lower().endswith(_ENDINGS)]
     return sorted(images)
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Return files as given, and in place of a folder all image files below it; raise `UnreadableError` without any."""
+    images = []
+    for path in paths:
+        below = [path / name for name in image_names(path)] if path.is_dir() else [path]
+        if not below:
+            raise UnreadableError(
+                f"{path} has no images", f"name a folder with files that end in {', '.join(_ENDINGS)}"
+            )
+        images += below
+    return images
 
 
 def _cannot_be_listed(error: OSError) -> None:

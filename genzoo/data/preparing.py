@@ -20,6 +20,7 @@ from genzoo.data.decoding import ImageFault
 from genzoo.data.prepared_card import CARD, read_card, verify_prepared
 from genzoo.data.staging import Staging
 from genzoo.errors import ResourceError, SettingsError, UnreadableError
+from genzoo.machine import usable_cores
 from genzoo.storage import files
 
 ImageProgress = Callable[[int, int], None]
@@ -54,7 +55,7 @@ def prepare(
         staging = Staging(place, contents, shape, fingerprint)
         with files.storage(staging.path, needed=staging.bytes):
             staging.open()
-            jobs = jobs or len(os.sched_getaffinity(0))
+            jobs = jobs or usable_cores()
             faults = _decode(staging, jobs, report, again=not skip_corrupt)
             if faults and (not skip_corrupt or len(faults) == staging.rows):
                 raise _unreadable(faults, staging.rows)

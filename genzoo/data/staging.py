@@ -17,6 +17,7 @@ from safetensors.numpy import save
 from genzoo.data.contents import Contents
 from genzoo.data.decoding import ImageFault
 from genzoo.data.prepared_card import CARD, IMAGES, LABELS
+from genzoo.machine import reserve
 from genzoo.storage import files
 from genzoo.text import now
 
@@ -70,7 +71,8 @@ class Staging:
             with (self.path / IMAGES).open("xb") as file:
                 file.write(self.header)
                 # Reserve the blocks: on a full disk this raises here; a write to a sparse map would kill the worker.
-                os.posix_fallocate(file.fileno(), 0, self.bytes)
+                file.flush()
+                reserve(file.fileno(), self.bytes)
         except OSError:
             shutil.rmtree(self.path, ignore_errors=True)
             raise

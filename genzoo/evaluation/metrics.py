@@ -2,7 +2,7 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
@@ -35,6 +35,8 @@ class Metric(Component):
     """A way to measure a model."""
 
     kind: ClassVar[str] = "metrics"
+    about: ClassVar[Mapping[str, str]] = {}
+    """What each of its scores is, in one sentence, by the score's name."""
     measures_held_out: ClassVar[bool] = False
     """Whether it measures samples only, so that held-out rows can be measured in their place."""
     by_default: ClassVar[bool] = True

@@ -1,13 +1,19 @@
 """A trained model in inference mode: sample, encode, reconstruct, interpolate and classify."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
-from genzoo.data.dataset import as_input
+from genzoo.data.dataset import Dataset, as_input
+from genzoo.data.decoding import ImageSource
 from genzoo.data.labels import condition, draw_conditions
 from genzoo.errors import PluginError, SettingsError
 from genzoo.games.game import Game
@@ -17,6 +23,9 @@ from genzoo.randomness import generator
 from genzoo.training.settings import Settings
 from genzoo.types import Batch, Code, DataSpec, Split
 
+Rows = Tensor | NDArray[Any] | ImageSource | Sequence[ImageSource]
+"""N rows of data: a tensor or array (N, *shape), or images and paths of image files."""
+
 _ROWS_AT_ONCE = 500
 
 
@@ -24,9 +33,11 @@ _ROWS_AT_ONCE = 500
 class Model:
     """Trained networks in inference mode: batch norm uses its running statistics, and dropout is off.
 
-    Every draw depends on the given seed alone, and is the same on every device. x is (N, *shape), in [0, 1] for
-    images; z is (N, latent); y, for a conditional model, is (N, condition_size). An x or y of the wrong shape, a
-    condition that the model does not take, and a network that it does not have raise `SettingsError`.
+    Every draw depends on the given seed alone, and is the same on every device. z is (N, latent); y, for a conditional
+    model, is (N, condition_size). x is (N, *shape), finite, and for images in [0, 1] or uint8, which is divided by 255;
+    in its place, an image of Pillow's, the path of an image file, or a list of these goes through the transform of the
+    data set. An x or y of another shape or range, a condition that the model does not take, and a network that it does
+    not have raise `SettingsError`.
     """
 
     game: Game
@@ -48,6 +59,8 @@ class Model:
     """How many labels its training could use; None: all."""
     label_seed: int = 0
     """Decided which labels those were."""
+    dataset: Dataset | None = field(default=None, repr=False)
+    """Reads images; without it, x is a tensor or array."""
 
     @classmethod
     def of(
@@ -73,6 +86,7 @@ class Model:
             weights=weights,
             labels=settings.training.labels,
             label_seed=settings.training.label_seed,
+            dataset=settings.dataset,
         )
 
     def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
@@ -105,11 +119,30 @@ class Model:
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the decoder's x (N, *shape) for `z` (N, latent)."""
+        if z.ndim != 2 or z.shape[1] != self.latent:
+            raise SettingsError(f"z is {tuple(z.shape)}, this model takes (N, {self.latent})")
         self._check_condition(y, len(z))
         return torch.cat([self._decode(part, part_y) for part, part_y in self._in_parts(z, y)])
 
-    def encode(self, x: Tensor, *, y: Tensor | None = None, seed: int = 0) -> Code:
-        """Return the codes of `x` (N, *shape), a tensor or array, with z sampled; uint8 is divided by 255."""
+    def inputs(self, x: Rows) -> Tensor:
+        """Return `x` as networks read it: float32 (N, *shape)."""
+        if isinstance(x, str | Path | Image.Image):
+            x = [x]
+        if isinstance(x, Sequence) and x and all(isinstance(picture, str | Path | Image.Image) for picture in x):
+            if self.dataset is None:
+                raise SettingsError("this model was made without a data set, which reads images", "give a tensor")
+            x = self.dataset.read(x)
+        try:
+            x = as_input(torch.as_tensor(x)).float()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SettingsError(f"x is no tensor, array or image: {error}") from error
+        if tuple(x.shape[1:]) != self.data.shape:
+            raise _other_shape(tuple(x.shape), self.data.shape)
+        _check_range(x, self.data)
+        return x
+
+    def encode(self, x: Rows, *, y: Tensor | None = None, seed: int = 0) -> Code:
+        """Return the codes of `x` (N, *shape), with z sampled."""
         self.require("encoder")
         x, noise = self._inputs(x, seed)
         self._check_condition(y, len(x))
@@ -128,8 +161,8 @@ class Model:
         x = torch.zeros(1, *self.data.shape, device=self.device)
         return self._classify(x, torch.zeros(1, self.latent, device=self.device)) is not None
 
-    def classify(self, x: Tensor, *, seed: int = 0) -> Tensor:
-        """Return class logits (N, K) of `x` (N, *shape), a tensor or array; uint8 is divided by 255.
+    def classify(self, x: Rows, *, seed: int = 0) -> Tensor:
+        """Return class logits (N, K) of `x` (N, *shape).
 
         A classifier that reads codes reads those of `encode` with the same seed. A model that predicts no classes
         raises `SettingsError`.
@@ -141,24 +174,25 @@ class Model:
         ]
         return torch.cat([self._checked_logits(answer) for answer in answers])
 
-    def features(self, x: Tensor, *, y: Tensor | None = None) -> dict[str, Tensor]:
+    def features(self, x: Rows, *, y: Tensor | None = None) -> dict[str, Tensor]:
         """Return the encoder's activations (N, …) of `x` (N, *shape) by name, input side first, if it names any."""
         self.require("encoder")
+        x = self.inputs(x)
         self._check_condition(y, len(x))
         parts = [self._features(part, part_y) for part, part_y in self._in_parts(x, y)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def reconstruct(self, x: Tensor, *, y: Tensor | None = None, seed: int = 0) -> Tensor:
+    def reconstruct(self, x: Rows, *, y: Tensor | None = None, seed: int = 0) -> Tensor:
         """Return the decoder's x (N, *shape) for sampled codes of `x` (N, *shape)."""
         self.require("decoder")
         return self.decode(self.encode(x, y=y, seed=seed).z, y)
 
-    def log_weights(self, x: Tensor, *, y: Tensor | None = None, draws: int = 1, seed: int = 0) -> Tensor | None:
+    def log_weights(self, x: Rows, *, y: Tensor | None = None, draws: int = 1, seed: int = 0) -> Tensor | None:
         """Return ln p(x, z) − ln q(z|x) (N, draws) of `x` (N, *shape) for that many draws of z each, in nats.
 
         None if the game or the prior offers no density.
         """
-        x = as_input(torch.as_tensor(x)).float()
+        x = self.inputs(x)
         self._check_condition(y, len(x))
         weights = [self._log_weight(x, y, seed=seed, draw=draw) for draw in range(draws)]
         columns = [column for column in weights if column is not None]
@@ -166,8 +200,8 @@ class Model:
 
     def interpolate(
         self,
-        a: Tensor,
-        b: Tensor,
+        a: Rows,
+        b: Rows,
         *,
         steps: int = 11,
         y: tuple[Tensor, Tensor] | None = None,
@@ -180,6 +214,9 @@ class Model:
         if steps < 1:
             raise SettingsError(f"steps is {steps}, expected at least 1")
         self.require("decoder")
+        a, b = self.inputs(a), self.inputs(b)
+        if len(a) != len(b):
+            raise SettingsError(f"a has {len(a)} rows and b has {len(b)}, expected pairs")
         y_a, y_b = (None, None) if y is None else y
         start, end = self.encode(a, y=y_a, seed=seed).z, self.encode(b, y=y_b, seed=seed + 1).z
         along = torch.linspace(0, 1, steps + 1, device=self.device)
@@ -199,11 +236,9 @@ class Model:
             present = [name for name in ("encoder", "decoder") if getattr(self.networks, name) is not None]
             raise SettingsError(f"this model has no {part}", f"it has: {', '.join(present) or 'neither'}")
 
-    def _inputs(self, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    def _inputs(self, x: Rows, seed: int) -> tuple[Tensor, Tensor]:
         """Return `x` as networks read it, and the noise (N, latent) of `seed`."""
-        x = as_input(torch.as_tensor(x)).float()
-        if tuple(x.shape[1:]) != self.data.shape:
-            raise SettingsError(f"x is (N, {tuple(x.shape[1:])}), this model takes (N, {self.data.shape})")
+        x = self.inputs(x)
         return x, torch.randn(len(x), self.latent, generator=generator("cpu", seed, "encode"))
 
     def _checked_logits(self, logits: Tensor | None) -> Tensor:
@@ -267,6 +302,29 @@ class Model:
         for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
             yield rows[part].to(self.device), None if y is None else y[part].to(self.device)
+
+
+def _other_shape(shape: tuple[int, ...], expected: tuple[int, ...]) -> SettingsError:
+    """Return the error of an x of another shape than (N, *expected), with what mends it where that is plain."""
+    text = ", ".join(map(str, ("N", *expected)))
+    remedy = None
+    if shape == expected:
+        remedy = "this is a single x: give x[None]"
+    elif len(expected) == 3 and shape[1:] == (*expected[1:], expected[0]):
+        remedy = "the channels come last: give them after N, or give images of Pillow's"
+    return SettingsError(f"x is {shape}, this model takes ({text})", remedy)
+
+
+def _check_range(x: Tensor, data: DataSpec) -> None:
+    """Raise `SettingsError` unless `x` is finite and, for images, in [0, 1]."""
+    if not x.numel():
+        return
+    low, high = (float(end) for end in x.aminmax())  # of which one that is not a number makes both so
+    if not math.isfinite(high - low):
+        raise SettingsError("x holds numbers that are not finite")
+    if data.support == "unit" and not 0 <= low <= high <= 1:
+        remedy = "divide it by 255, or give it as uint8" if low >= 0 and 1 < high <= 255 else "scale it to [0, 1]"
+        raise SettingsError(f"x runs from {low:.6g} to {high:.6g}, this model takes values in [0, 1]", remedy)
 
 
 def _between(start: Tensor, end: Tensor, along: Tensor) -> Tensor:

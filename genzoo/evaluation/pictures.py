@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torch.nn.functional import pad
-from torchvision.utils import make_grid
 
 from genzoo.evaluation.model import Model
 from genzoo.storage import files
@@ -20,8 +18,13 @@ _LEAST_TILE = 64
 """Pixels to which the width of a small image is magnified, by whole factors."""
 _GAP, _SEAM = 12, 2
 """Pixels between groups of images, and between the images of a group."""
+_HEADING = 22
+"""Pixels that the headings of columns take."""
 _GREY = 0.5
 """The value between images, into which neither a black nor a white image runs."""
+
+_POINT = 8
+"""The area of a point of a scatter plot, in square points."""
 
 
 class Panel(NamedTuple):
@@ -38,13 +41,18 @@ class Panel(NamedTuple):
 
 def save_samples(path: Path, model: Model, *, count: int, seed: int, y: Tensor | None = None) -> None:
     """Draw samples given `y`: a grid of images, or for vectors the prior draws z beside their samples."""
-    x = model.sample(count, seed=seed, y=y)
-    if model.data.is_image:
-        save_grid(path, x, columns=_columns(count))
+    x, z = model.sample(count, seed=seed, y=y), model.draw_z(count, seed=seed)
+    save_decodings(path, model.data, z, x, titles=("prior z", "samples x"))
+
+
+def save_decodings(
+    path: Path, data: DataSpec, z: Tensor, x: Tensor, *, titles: tuple[str, str] = ("codes z", "decodings x")
+) -> None:
+    """Draw decodings x (N, *shape): a grid of images, or for vectors the codes z (N, latent) beside them."""
+    if data.is_image:
+        save_grid(path, x, columns=_columns(len(x)))
         return
-    z = model.draw_z(count, seed=seed)
-    limit = _limit(x, model.data)
-    save_panels(path, [Panel("prior z", z, None, _latent_limit(z)), Panel("samples x", x, None, limit)])
+    save_panels(path, [Panel(titles[0], z, None, latent_limit(z)), Panel(titles[1], x, None, data_limit(x, data))])
 
 
 def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, seed: int) -> None:
@@ -60,13 +68,13 @@ def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, 
     if model.data.is_image:
         save_grid(path, torch.stack([x, reconstructions], dim=1).flatten(0, 1), columns=8, group=2)
         return
-    limit = _limit(x, model.data)
+    limit = data_limit(x, model.data)
     samples = model.sample(len(x), seed=seed)
     save_panels(
         path,
         [
             Panel("data x", x, labels, limit),
-            Panel("codes z of x", codes, labels, _latent_limit(model.draw_z(len(x), seed=seed))),
+            Panel("codes z of x", codes, labels, latent_limit(model.draw_z(len(x), seed=seed))),
             Panel("reconstructions of x", reconstructions, labels, limit),
             Panel("samples", samples, None, limit),
         ],
@@ -90,9 +98,9 @@ def save_interpolations(
     between = model.interpolate(a, b, steps=steps, seed=seed, y=y)
     if model.data.is_image:
         rows = torch.cat([a[:, None].to(between), between, b[:, None].to(between)], dim=1)
-        save_grid(path, rows.flatten(0, 1), columns=steps + 3, group=steps + 3)
+        save_grid(path, rows.flatten(0, 1), columns=steps + 3, group=(1, steps + 1, 1))
         return
-    limit = _limit(torch.cat([a, b]), model.data)
+    limit = data_limit(torch.cat([a, b]), model.data)
     row = torch.arange(len(a))
     paths = row.repeat_interleave(steps + 1)
     save_panels(
@@ -104,19 +112,46 @@ def save_interpolations(
     )
 
 
-def save_grid(path: Path, images: Tensor, *, columns: int, group: int = 1) -> None:
-    """Write images (N, 1 or 3, H, W) in [0, 1] as one PNG, small ones magnified.
+def save_grid(
+    path: Path, images: Tensor, *, columns: int, group: int | Sequence[int] = 1, headings: Sequence[str] = ()
+) -> None:
+    """Write images (N, 1 or 3, H, W) in [0, 1] as one PNG of rows of `columns`, small ones magnified.
 
-    Every `group` images of a row lie close together; it divides `columns` and N.
+    `group` is how many images of a row lie close together, or the size of every group of a row. `headings` stand above
+    the columns, shortened to their width.
     """
     factor = max(1, -(-_LEAST_TILE // images.shape[-1]))
     tiles = images.float().cpu().repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
-    seamed = pad(tiles, (0, _SEAM), value=_GREY)
-    groups = seamed.reshape(-1, group, *seamed.shape[1:])  # (N/group, group, channels, H, W)
-    strips = groups.movedim(1, 3).flatten(3, 4)[..., :-_SEAM]
-    grid = make_grid(strips, nrow=columns // group, padding=_GAP, pad_value=_GREY)
-    pixels = grid.mul(255).add(0.5).clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
-    _save_png(path, Image.fromarray(pixels))
+    used = min(columns, len(tiles))
+    groups = [group] * max(1, used // group) if isinstance(group, int) else list(group)
+    starts = _starts(groups, tiles.shape[-1])
+    rows, height = -(-len(tiles) // columns), tiles.shape[2]
+    top = _HEADING if headings else 0
+    grid = torch.full((tiles.shape[1], top + _GAP + rows * (height + _GAP), starts[-1] + tiles.shape[-1] + _GAP), _GREY)
+    for number, tile in enumerate(tiles):
+        down, across = top + _GAP + number // columns * (height + _GAP), starts[number % columns]
+        grid[:, down : down + height, across : across + tile.shape[-1]] = tile
+    pixels = grid.mul(255).add(0.5).clamp(0, 255).to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0).numpy()
+    picture = Image.fromarray(pixels)
+    for text, across in zip(headings, starts, strict=False):
+        _write_heading(picture, text, across, tiles.shape[-1])
+    _save_png(path, picture)
+
+
+def _starts(groups: Sequence[int], width: int) -> list[int]:
+    """Return where every image of a row begins, given the sizes of its groups."""
+    starts, across = [], _GAP
+    for size in groups:
+        starts += [across + number * (width + _SEAM) for number in range(size)]
+        across = starts[-1] + width + _GAP
+    return starts
+
+
+def _write_heading(picture: Image.Image, text: str, across: int, width: int) -> None:
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(_HEADING * 0.6)
+    while text and draw.textlength(text, font=font) > width:
+        text = f"{text.rstrip('…')[:-1]}…" if len(text.rstrip("…")) > 1 else ""
+    draw.text((across + width / 2, _GAP), text, fill="white", font=font, anchor="ma")
 
 
 def save_panels(path: Path, panels: Sequence[Panel]) -> None:
@@ -130,9 +165,9 @@ def save_panels(path: Path, panels: Sequence[Panel]) -> None:
         points = panel.points.float().cpu()
         across, up = points[:, 0], points[:, min(1, points.shape[1] - 1)]
         for rows, colours in _coloured(panel):
-            axes.scatter(across[rows], up[rows], s=3, linewidths=0, alpha=0.6, rasterized=True, **colours)
+            axes.scatter(across[rows], up[rows], s=_POINT, linewidths=0, alpha=0.7, rasterized=True, **colours)
         outside = (panel.points[:, :2].abs() > panel.limit).any(1).float().mean().item()
-        title = f"{panel.title}\n({outside:.0%} outside)" if outside >= 0.005 else panel.title
+        title = f"{panel.title} ({outside:.0%} outside)" if outside >= 0.005 else panel.title
         axes.set(title=title, xlim=(-panel.limit, panel.limit), ylim=(-panel.limit, panel.limit))
         axes.set_aspect("equal")
     content = io.BytesIO()
@@ -161,12 +196,12 @@ def _columns(count: int) -> int:
     return max(1, math.isqrt(count))
 
 
-def _latent_limit(z: Tensor) -> float:
+def latent_limit(z: Tensor) -> float:
     """Return an axis limit that shows all prior draws z (N, latent): at least 4."""
     return max(4.0, float(z[:, :2].abs().max()))
 
 
-def _limit(x: Tensor, data: DataSpec) -> float:
+def data_limit(x: Tensor, data: DataSpec) -> float:
     """Return an axis limit that shows all of x, or all of the mixture: 6 for the paper's grid."""
     if data.mixture is not None:
         return max(abs(value) for mean in data.mixture.means for value in mean) * 1.5

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from genzoo.components import Component
 from genzoo.errors import GenzooError, PluginError, SettingsError
+from genzoo.host import unregistered
 from genzoo.host.hooks import lazy
 from genzoo.host.isolation import plugin_errors, removal
 from genzoo.text import nearest, printable
@@ -150,6 +151,10 @@ class Registry:
             causes = "; ".join(f"{plugin.distribution} ({plugin.cause})" for plugin in self.broken)
             remedy = removal(*(plugin.distribution for plugin in self.broken))
             return PluginError(message, f"it may belong to a plugin that is broken: {causes}\n{remedy}")
+        if ":" in name:
+            return SettingsError(
+                message, "if it is a class in a file of yours, import that first: genzoo --code FILE.py …"
+            )
         if len(names) > _LISTED_NAMES:
             return SettingsError(message, "all names are listed by: genzoo list")
         return SettingsError(message, f"there are: {', '.join(names)}" if names else "no plugin offers any")
@@ -159,8 +164,15 @@ class Registry:
         return self.find(kind, name).load()
 
     def resolve(self, base: type[Component], name: str) -> type[Component]:
-        """Return the concrete class called `name` that implements the abstract class `base`."""
+        """Return the concrete class called `name` that implements the abstract class `base`.
+
+        MODULE:CLASS names a class that no plugin registers; its module must have been imported.
+        """
         kind = _kind_of(base)
+        if ":" in name and not self.has(kind, name) and (component := unregistered.class_called(name)) is not None:
+            if issubclass(component, base):
+                return component
+            raise SettingsError(f"{name} is not a {base.__name__}")
         if kind == "components":
             return self._component(base, name)
         return self.find(kind, name).load_as(base)
@@ -177,16 +189,16 @@ class Registry:
         raise self.unknown(base.__name__.lower(), name, names)
 
     def name_of(self, component: Component) -> str:
-        """Return the component's name, qualified by its distribution where the bare name is ambiguous."""
-        matches = [entry for entry in self.entries if entry.name == component.name]
-        mine = [
-            entry
-            for entry in matches
-            if len([other for other in matches if other.kind == entry.kind]) > 1
-            and entry.implements(type(component))
-            and entry.load() is type(component)
-        ]
-        return mine[0].qualified if mine else component.name
+        """Return the component's name, qualified by its distribution where the bare name is ambiguous.
+
+        That of a class which no plugin registers is MODULE:CLASS; `SettingsError` says that it has none.
+        """
+        kind = type(component)
+        namesakes = [entry for entry in self.of(_kind_of(kind)) if entry.name == component.name]
+        entry = next((entry for entry in namesakes if entry.implements(kind) and entry.load() is kind), None)
+        if entry is None:
+            return unregistered.code_name_of(kind)
+        return entry.qualified if len(namesakes) > 1 else entry.name
 
     def preferring(self, distributions: Iterable[str]) -> "Registry":
         """Return a registry in which an ambiguous name means the entry of `distributions`, if they offer it."""

@@ -14,6 +14,7 @@ from genzoo.errors import PluginError, SettingsError, UnreadableError
 from genzoo.games.game import Game
 from genzoo.host.discovery import registry as installed_registry
 from genzoo.host.registry import Registry
+from genzoo.host.unregistered import import_named, is_code_name
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.record import RunRecord, SourceRecord
 from genzoo.storage.run_folder import Run
@@ -136,10 +137,16 @@ def job_of(registry: Registry, record: RunRecord) -> Job:
 
 
 def find_game(registry: Registry, model: str | Game) -> Game:
-    """Return the game named `model` with its defaults, or `model` itself if it is a game."""
+    """Return the game named `model` with its defaults, or `model` itself if it is a game.
+
+    FILE.py:CLASS and MODULE:CLASS name a class that no plugin registers, and import it.
+    """
     if isinstance(model, Game):
         return model
-    registry.find("models", model)
+    if registry.has("models", model) or not is_code_name(model):
+        registry.find("models", model)
+    else:
+        model = import_named(model)
     game = from_json(Game, {"name": model}, resolve=registry.resolve, path="game")
     assert isinstance(game, Game)
     return game

@@ -3,7 +3,6 @@
 Of those, library calls handle an interrupt alone (Ctrl-C, a notebook's stop button), and only while they train.
 """
 
-import ctypes
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from genzoo.errors import Interrupted
+from genzoo.machine import end_with
 from genzoo.runs.callbacks import Callback, Callbacks
 from genzoo.training import torchrun
 
@@ -204,12 +204,6 @@ def _tell(text: str) -> None:
 
 
 def end_with_parent() -> None:
-    """Have this process receive SIGTERM when the one that started it dies (Linux).
-
-    GENZOO_PARENT is the number of that process, which may have ended already.
-    """
-    if sys.platform != "linux" or "GENZOO_PARENT" not in os.environ:
-        return
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    if os.getppid() != int(os.environ.pop("GENZOO_PARENT")):
-        os._exit(128 + signal.SIGTERM)
+    """Have this process receive SIGTERM when the one that started it, whose number is GENZOO_PARENT, ends."""
+    if parent := os.environ.pop("GENZOO_PARENT", None):
+        end_with(int(parent))

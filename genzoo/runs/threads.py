@@ -3,6 +3,7 @@
 import os
 import sys
 
+from genzoo.machine import usable_cores
 from genzoo.storage.run_folder import Run
 
 _VARIABLE = "OMP_NUM_THREADS"
@@ -28,6 +29,5 @@ def idle_threads() -> int | None:
     """Return how many cores others leave idle, by the load of the last minute, at least one; None if nothing runs."""
     if "getloadavg" not in dir(os):  # Windows
         return None
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     busy = round(os.getloadavg()[0])
-    return max(1, cores - busy) if busy else None
+    return max(1, usable_cores() - busy) if busy else None

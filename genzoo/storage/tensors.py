@@ -7,17 +7,20 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from genzoo.errors import UnreadableError
+from genzoo.errors import SettingsError, UnreadableError
 from genzoo.storage.checkpoints import Checkpoint
 
 _OTHER = "it was made by another version of the model: install that one (run.json names it), or train again"
 
 
-def pack(tensors: dict[str, Tensor]) -> bytes:
-    """Return contiguous host tensors in the safetensors format; raise `MemoryError` if memory does not suffice."""
+def pack(tensors: dict[str, Tensor], *, notes: dict[str, str] | None = None) -> bytes:
+    """Return contiguous host tensors in the safetensors format, with `notes` as metadata.
+
+    Raises `MemoryError` if memory does not suffice.
+    """
     # Allocate and free as much as safetensors will: out of memory, safetensors ends the process, and this raises.
     bytes(3 * sum(tensor.nbytes for tensor in tensors.values()) + 2**20)
-    return save(tensors)
+    return save(tensors, metadata=notes)
 
 
 def unpack(path: Path) -> dict[str, Tensor]:
@@ -32,6 +35,8 @@ def weights_of(checkpoint: Checkpoint, *, raw: bool = False) -> tuple[dict[str, 
     """Return a checkpoint's weights and their kind: `averaged` if it has these and not `raw`, else `raw`."""
     if "averaged.safetensors" in checkpoint.names and not raw:
         return unpack(checkpoint.file("averaged.safetensors")), "averaged"
+    if "networks.safetensors" not in checkpoint.names:
+        raise SettingsError(f"{checkpoint.path} holds averaged weights alone", "leave out --raw")
     return unpack(checkpoint.file("networks.safetensors")), "raw"
 
 

@@ -19,6 +19,11 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":
         return torch.device("cpu")
+    if name == "mps":
+        raise SettingsError(
+            "--device mps: genzoo was never run on Apple's GPUs, which lack float64 and bitwise repetition",
+            "type: --device cpu",
+        )
     kind, _, index = name.partition(":")
     if kind != "cuda" or (index and not index.isdecimal()):
         raise SettingsError(f"no device called '{name}'", "devices: auto, cpu, cuda, cuda:0, cuda:1, …")

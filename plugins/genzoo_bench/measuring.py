@@ -2,6 +2,7 @@
 
 import resource
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -159,4 +160,5 @@ def peak_memory(device: torch.device) -> int:
     """Return the peak memory so far in bytes: of the device, or on a CPU of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

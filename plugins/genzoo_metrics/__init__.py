@@ -47,7 +47,11 @@ def genzoo_metrics() -> list[lazy]:
             "genzoo_metrics.fidelity:Fidelity",
             "FID, KID, inception score, precision and recall by torch-fidelity; only where it is named",
         ),
-        lazy("latent-match", "genzoo_metrics.latent:LatentMatch", "distance of the codes of data from the prior"),
+        lazy(
+            "latent-match",
+            "genzoo_metrics.latent:LatentMatch",
+            "distance of the codes of data from the prior, and whether they say anything about x",
+        ),
         lazy("cycle", "genzoo_metrics.latent:Cycle", "squared error of z → x → z beside that of shuffled pairs"),
         lazy("posterior-width", "genzoo_metrics.latent:PosteriorWidth", "standard deviation of z given x"),
         lazy("elbo", "genzoo_metrics.density:ELBO", "evidence lower bound of ln p(x), in nats per row"),

@@ -1,5 +1,6 @@
 """The error of a model that predicts classes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +18,9 @@ class Classification(Metric):
     """
 
     name: ClassVar[str] = "classification"
+    about: ClassVar[Mapping[str, str]] = {
+        "classification": "Share of rows whose most probable class by the model is wrong.",
+    }
 
     def obstacle(self, model: Model) -> str | None:
         """Return an obstacle for models that predict no classes."""

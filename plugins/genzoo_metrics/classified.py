@@ -1,5 +1,6 @@
 """Metrics of samples in the features and answers of a small classifier of the data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -39,6 +40,9 @@ class ClassifierDistance(OfClassifier):
     """
 
     name: ClassVar[str] = "classifier-distance"
+    about: ClassVar[Mapping[str, str]] = {
+        "classifier-distance": "Fréchet distance of samples to training rows in a small classifier's features; no FID.",
+    }
 
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Compare samples with the training rows."""
@@ -57,6 +61,9 @@ class ClassifierScore(OfClassifier):
     """
 
     name: ClassVar[str] = "classifier-score"
+    about: ClassVar[Mapping[str, str]] = {
+        "classifier-score": "Whether a small classifier is sure of samples, and these are of all classes: 1 at worst.",
+    }
 
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Classify samples."""
@@ -76,6 +83,12 @@ class Coverage(OfClassifier):
     """
 
     name: ClassVar[str] = "coverage"
+    about: ClassVar[Mapping[str, str]] = {
+        "coverage": "Share of training rows with a sample in their neighbourhood, in the small classifier's features.",
+        "coverage/density": "Training rows' neighbourhoods that a sample lies in, over 5; high near the data's middle.",
+        "coverage/precision": "Share of samples in a training row's neighbourhood; high also if all samples are alike.",
+        "coverage/recall": "Share of training rows in the neighbourhood of a sample.",
+    }
     neighbours: int = 5
 
     def __post_init__(self) -> None:

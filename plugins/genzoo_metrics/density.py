@@ -1,6 +1,7 @@
 """Bounds of the log-likelihood by importance weights: the evidence lower bound and its tighter form of k draws."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
 from typing import ClassVar
@@ -53,6 +54,7 @@ class ELBO(LikelihoodBound):
     """Evidence lower bound: the mean of ln p(x, z) − ln q(z|x) over k draws of z."""
 
     name: ClassVar[str] = "elbo"
+    about: ClassVar[Mapping[str, str]] = {"elbo": "Lower bound of ln p(x), in nats per row, from single draws of z."}
 
     def bound(self, log_weights: Tensor) -> Tensor:
         """Return the mean over the draws."""
@@ -64,6 +66,9 @@ class IWAE(LikelihoodBound):
     """Importance-weighted bound (Burda et al., 2016): the log of the mean of k weights p(x, z)/q(z|x); grows with k."""
 
     name: ClassVar[str] = "iwae"
+    about: ClassVar[Mapping[str, str]] = {
+        "iwae": "Tighter lower bound of ln p(x), in nats per row, from several weighted draws of z."
+    }
 
     def bound(self, log_weights: Tensor) -> Tensor:
         """Return the log of the mean weight."""

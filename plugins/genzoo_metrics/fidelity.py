@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -38,6 +38,17 @@ class Fidelity(Metric):
     """
 
     name: ClassVar[str] = "fidelity"
+    about: ClassVar[Mapping[str, str]] = {
+        "fidelity/fid": "Fréchet distance (FID) of samples to training rows in the features of Inception-v3.",
+        "fidelity/kid": "Kernel distance (KID), mean over subsets; it may be negative: read its deviation.",
+        "fidelity/kid-deviation": "Standard deviation of the kernel distance over the subsets.",
+        "fidelity/frechet-distance": "Fréchet distance of samples to training rows in the features of the extractor.",
+        "fidelity/kernel-distance": "Kernel distance, mean over subsets; it may be negative: read its deviation.",
+        "fidelity/kernel-distance-deviation": "Standard deviation of the kernel distance over the subsets.",
+        "fidelity/precision": "Share of samples in the neighbourhood of a training row.",
+        "fidelity/recall": "Share of training rows in the neighbourhood of a sample.",
+        "fidelity/inception-score": "Whether Inception-v3 is sure of each sample and samples are of many classes.",
+    }
     measures_held_out: ClassVar[bool] = True
     by_default: ClassVar[bool] = False
     extractor: str = INCEPTION
@@ -168,6 +179,11 @@ def _scores(values: dict[str, float], protocol: dict[str, Any], subsets: dict[st
             value=values["kernel_inception_distance_mean"],
             protocol=protocol | subsets,
             better="lower",
+        ),
+        Score(
+            metric=f"fidelity/{kernel}-deviation",
+            value=values["kernel_inception_distance_std"],
+            protocol=protocol | subsets,
         ),
     ]
     scores += [

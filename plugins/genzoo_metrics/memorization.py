@@ -1,5 +1,6 @@
 """Memorisation: whether samples are nearer to the training data than held-out data are."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,6 +21,10 @@ class NearestNeighbour(Metric):
     """
 
     name: ClassVar[str] = "nearest-neighbour"
+    about: ClassVar[Mapping[str, str]] = {
+        "nearest-neighbour": "Distance of samples to the nearest training row, over held-out rows'; memory is below 1.",
+        "nearest-neighbour/held-out": "Median distance of held-out rows to the nearest training row, the divisor.",
+    }
     measures_held_out: ClassVar[bool] = True
     samples: int = 1000
     training_rows: int = 20_000

@@ -1,5 +1,6 @@
 """Mode coverage of a known mixture."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
 from typing import ClassVar
@@ -29,6 +30,15 @@ class Modes(Metric):
     """
 
     name: ClassVar[str] = "modes"
+    about: ClassVar[Mapping[str, str]] = {
+        "modes/high-quality": "Share of samples within three standard deviations of a mode of the true mixture.",
+        "modes/counted": "Modes with at least 20 such samples per 10,000.",
+        "modes/divergence": "How unevenly such samples fall on the modes, in nats (Jensen–Shannon): 0 if evenly.",
+        "modes": "Modes that any sample is nearest to, as the ALI paper counts; noise has all of them.",
+        "modes/strict": "Modes with any sample within three standard deviations; noise has all of them.",
+        "modes/least": "The smallest number of such samples on any mode.",
+        "modes/width": "How wide samples spread around their modes, over the data: 1 is right, below 1 too narrow.",
+    }
     measures_held_out: ClassVar[bool] = True
     samples: int = 10_000
 

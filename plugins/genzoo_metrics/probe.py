@@ -1,6 +1,6 @@
 """Probes: how well simple classifiers tell the classes from an encoder's features."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -34,6 +34,19 @@ class Probe(Metric):
     """
 
     name: ClassVar[str] = "probe"
+    about: ClassVar[Mapping[str, str]] = {
+        f"probe/{probe}{suffix}": f"Share of rows that {classifier} puts into a wrong class, on {features}."
+        for probe, classifier in (
+            ("svm", "a linear SVM"),
+            ("linear", "a logistic regression"),
+            ("neighbours", "a vote of the nearest rows"),
+        )
+        for suffix, features in (
+            ("", "the encoder's features"),
+            ("/untrained", "those of the encoder before training"),
+            ("/pixels", "the numbers of x"),
+        )
+    }
     by_default: ClassVar[bool] = False
     training_rows: int = 1000
     rows: int = 2000

@@ -1,5 +1,6 @@
 """Reconstruction error, and the error of shuffled pairs for comparison."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,6 +25,12 @@ class Reconstruction(Metric):
     """
 
     name: ClassVar[str] = "reconstruction"
+    about: ClassVar[Mapping[str, str]] = {
+        "reconstruction": "Mean squared error per number between x and its reconstruction from a sampled code.",
+        "reconstruction/shuffled": "The same for another row than x: the error of a model that ignores x.",
+        "reconstruction/ratio": "The error over that of shuffled pairs: 0 at best, 1 if reconstructions ignore x.",
+        "reconstruction/same-class": "Share of reconstructions that a small classifier puts into the class of x.",
+    }
 
     def obstacle(self, model: Model) -> str | None:
         """Return an obstacle for models without an encoder or a decoder."""

@@ -200,7 +200,7 @@ def test_classify_reads_image_files_as_it_reads_rows(tmp_path, say):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("picture.png",), 2, "not trained on images"),
+        (("picture.png",), 2, "is of vectors, and images are given"),
         (("picture.png", "--split", "test"), 2, "leave out one of them"),
         (("-n", "0"), 2, "-n"),
     ],

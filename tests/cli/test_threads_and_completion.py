@@ -35,7 +35,7 @@ def run_with(path, count):
     ("cores", "load", "expected"), [(8, 0.2, None), (8, 2.6, 5), (8, 7.7, 1), (2, 30.0, 1), (1, 0.0, None)]
 )
 def test_a_loaded_machine_leaves_its_idle_cores(monkeypatch, cores, load, expected):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+    monkeypatch.setattr(threads, "usable_cores", lambda: cores)
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 99.0, 99.0))
     assert idle_threads() == expected
 

@@ -158,3 +158,10 @@ def test_the_changelog_begins_with_what_is_unreleased_and_uses_the_six_headings(
     assert re.findall(r"^## (.*)$", content, re.MULTILINE)[0] == "Unreleased"
     headings = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     assert set(re.findall(r"^### (.*)$", content, re.MULTILINE)) <= headings
+
+
+def test_the_image_installs_as_the_readme_says():
+    recipe = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    first = re.search(r"^python3 -m venv .venv && .*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    install = first[0].removesuffix(" && .venv/bin/genzoo train ali")
+    assert f"RUN {install.replace('pip install', 'pip install --no-cache-dir')}\n" in recipe

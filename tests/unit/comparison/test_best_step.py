@@ -30,7 +30,7 @@ def cell_result(tmp_path, scores):
     run = Run(tmp_path)
     run.write_scores(scores)
     job = resolve_job(toy_registry(), TrainingRequest(model=WithEncoder(), recipe=RECIPE, seed=3))
-    return results.cell_result(Cell(label="a", job=job, run=run, request=None), Outcome())
+    return results.cell_result(Cell(label="a", job=job, run=run, request=None), Outcome(), tmp_path)
 
 
 def course(values, **chosen):
@@ -72,3 +72,11 @@ def test_a_run_without_such_scores_has_no_best_step(tmp_path, scores):
 
 def test_the_seed_of_the_choice_is_never_the_runs(tmp_path: Path):
     assert selection_seed(3) != 3
+
+
+def test_the_losses_of_a_log_are_thinned_and_those_that_are_not_finite_left_out(tmp_path):
+    run = Run(tmp_path)
+    for step in range(1, 451):
+        run.log({"step": step, "seconds": 1.0, "losses": {"critic": "nan" if step == 1 else step / 2}})
+    found = cell_result(tmp_path, []).losses["critic"]
+    assert found == tuple((step, step / 2) for step in range(4, 451, 3))  # every third of 450; the first has no loss

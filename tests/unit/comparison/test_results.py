@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from genzoo.comparison import (
+    Baseline,
+    BaselineScore,
     CellResult,
     Difference,
     ResultRow,
@@ -51,6 +53,68 @@ def test_differences_are_paired_by_seed_with_students_interval():
     assert (difference.metric, difference.n, difference.mean) == ("m", 3, 1.5)
     assert (difference.low, difference.high) == (pytest.approx(1.5 - half), pytest.approx(1.5 + half))
     assert difference.protocol == {"rows": 10}
+    assert (difference.minuend, difference.subtrahend) == ("a", "b")
+
+
+def test_three_contestants_have_the_differences_of_the_first_to_the_others():
+    ends = {"a": [1.0, 2.0], "b": [0.5, 3.0], "c": [5.0, 5.0]}
+    cells = [cell(value, seed=seed, label=label) for label, values in ends.items() for seed, value in enumerate(values)]
+    found = {(each.minuend, each.subtrahend): each.mean for each in results.differences_of(cells)}
+    assert found == {("a", "b"): -0.25, ("a", "c"): -3.5}
+    (entries,) = report.ScoreTable(ranked(cells)).rows
+    assert [entry.text for entry in entries[3:]] == ["-0.25", "-3.5"]
+
+
+def ranked(cells, *, baselines=()):
+    """Return results of these cells."""
+    by_label = {}
+    for each in cells:
+        by_label.setdefault(each.label, []).append(each)
+    table = table_of({label: results.row_scores(own) for label, own in by_label.items()}, cells=tuple(cells))
+    rows = tuple(replace(row, seeds=tuple(each.seed for each in by_label[row.label])) for row in table.rows)
+    differences = results.differences_of(cells)
+    return replace(table, rows=rows, differences=differences, baselines=tuple(baselines))
+
+
+def baseline(label, value):
+    final = Summary(mean=value, std=0.0, min=value, max=value)
+    score = BaselineScore(metric="m", value=value, protocol={"rows": 10}, better="lower", final=final)
+    return Baseline(label=label, scores=(score,))
+
+
+def course_of(**values):
+    return [cell(value, seed=seed, label=label) for label, ends in values.items() for seed, value in enumerate(ends)]
+
+
+def best_of(table):
+    (entries,) = report.ScoreTable(table).rows
+    return [column.label for column, entry in zip(report.ScoreTable(table).columns, entries, strict=True) if entry.best]
+
+
+def test_the_best_is_marked_where_its_differences_to_all_others_are_beyond_chance():
+    # a − b is −1, −1.1 and −0.9, and t is 4.3 at two degrees of freedom, so that its interval is −1 ± 0.25
+    clear = course_of(a=[1.0, 2.0, 3.0], b=[2.0, 3.1, 3.9])
+    assert best_of(ranked(clear)) == ["a"]
+    assert best_of(ranked(clear + course_of(c=[1.1, 1.9, 3.2]))) == []  # which is as good as a
+    assert best_of(ranked(course_of(a=[1.0, 2.0, 3.0], b=[2.0, 1.9, 3.2]))) == []
+
+
+def test_the_best_is_not_marked_for_one_seed_or_seeds_that_do_not_pair():
+    assert best_of(ranked(course_of(a=[1.0], b=[9.0]))) == []
+    unpaired = [cell(1.0, seed=0, label="a"), cell(1.0, seed=1, label="a"), cell(9.0, seed=2, label="b")]
+    assert best_of(ranked(unpaired)) == []
+    assert "no score is marked as the best" in " ".join(report.ScoreTable(ranked(course_of(a=[1.0], b=[9.0]))).notes)
+
+
+def test_what_noise_or_untrained_networks_reach_is_not_ranked():
+    clear = course_of(a=[1.0, 2.0, 3.0], b=[2.0, 3.1, 3.9])
+    held_out = baseline(results.HELD_OUT, 0.0)
+    assert best_of(ranked(clear, baselines=[held_out, baseline("noise", 2.1)])) == ["a"]
+    won = ranked(clear, baselines=[held_out, baseline("noise", 2.1), baseline("a, untrained", 2.0)])
+    assert best_of(won) == []
+    assert report.ScoreTable(won).reasons == [
+        "no contestant is better than 'a, untrained' by m: nothing is marked there"
+    ]
 
 
 def test_one_pair_has_a_difference_and_no_interval():
@@ -59,7 +123,6 @@ def test_one_pair_has_a_difference_and_no_interval():
 
 
 def test_what_cannot_be_paired_has_no_difference():
-    assert results.differences_of([cell(3.0), cell(1.0, label="b"), cell(1.0, label="c")]) == ()
     assert results.differences_of([cell(3.0), cell(1.0, seed=1)]) == ()
     assert results.differences_of([cell(3.0), cell(1.0, label="b", seed=1)]) == ()
     assert results.differences_of([cell(3.0), cell(1.0, label="b", rows=20)]) == ()
@@ -68,10 +131,15 @@ def test_what_cannot_be_paired_has_no_difference():
 
 
 def test_scores_of_another_protocol_are_kept_apart_and_not_ranked():
+    cells = [
+        cell(value, label=label, seed=seed, rows=rows)
+        for label, value, rows in (("a", 3.0, 10), ("b", 1.0, 20), ("c", 2.0, 10))
+        for seed in range(2)
+    ]
+    assert best_of(ranked(cells)) == ["c"]
     of_rows = [results.row_scores([cell(value, rows=rows)]) for value, rows in ((3.0, 10), (1.0, 20), (2.0, 10))]
     (entries,) = report.ScoreTable(table_of(dict(zip("abc", of_rows, strict=True)))).rows
     assert [entry.text for entry in entries] == ["3", "1 †", "2"]
-    assert [entry.best for entry in entries] == [False, False, True]
 
 
 def table_of(scores_by_label, **changes):
@@ -93,12 +161,14 @@ def test_the_table_shows_headlines_first_final_and_best_scores_and_the_differenc
     by_label = {each.label: results.row_scores([each]) for each in cells}
     headline = replace(by_label["a"][0], metric="h", headline=True, best=None)
     by_label["a"] = (*by_label["a"], headline)
-    difference = Difference(metric="m", protocol={"rows": 10}, n=4, mean=-2.0, low=-3.5, high=-0.5)
+    difference = Difference(
+        minuend="a", subtrahend="b", metric="m", protocol={"rows": 10}, n=4, mean=-2.0, low=-3.5, high=-0.5
+    )
     table = report.ScoreTable(table_of(by_label, cells=cells, differences=(difference,)))
     assert [column.label for column in table.columns] == ["a", "b", "a − b"]
     assert [metric.name for metric in table.metrics] == ["h", "m"]
     assert [(entry.text, entry.detail, entry.best) for entry in table.rows[1]] == [
-        ("2", "best 1", True),
+        ("2", "best 1", False),
         ("4", "best 5", False),
         ("-2", "-3.5 to -0.5, n = 4", False),
     ]
@@ -117,3 +187,39 @@ def test_the_summary_of_nothing_is_nothing():
     assert results.summary([]) is None
     assert results.summary([2.0]) == Summary(mean=2.0, std=0.0, min=2.0, max=2.0)
     assert math.isclose(results.summary([1.0, 3.0]).std, 2**0.5)
+
+
+# What the page draws of the training
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([1.0, 2.0, 29.0], "linear"),
+        ([1.0, 1.0, 31.0], "log"),
+        ([-1.0, 1.0, 31.0], "symlog"),
+        ([0.0, 0.0, 0.0, 5.0], "linear"),  # that it is 0 somewhere makes no other scale
+        ([-3.0, 0.0, 3.0], "linear"),
+        ([], "linear"),
+    ],
+)
+def test_an_axis_is_logarithmic_where_sizes_differ_more_than_30_times(values, scale):
+    assert report.scale_of(values)["value"] == scale
+
+
+def test_losses_are_drawn_per_player_and_scores_where_they_were_measured_twice():
+    losses = {"critic": ((1, 0.5), (2, 0.25)), "generator": ((1, 0.5),)}
+    table = ranked([replace(cell(3.0, 2.0, seed=seed), losses=losses) for seed in range(2)])
+    assert [drawing.title for drawing in report.losses_of(table)] == ["loss of the critic"]
+    assert [drawing.title for drawing in report.curves_of(table)] == ["m"]
+    assert report.curves_of(ranked([cell(3.0)])) == []
+
+
+def test_headlines_stand_together_and_other_scores_by_metric():
+    score = results.row_scores([cell(3.0)])[0]
+    names = {"m": True, "m/more": False, "n/share": True, "n": False, "n/other": False}
+    scores = tuple(replace(score, metric=name, headline=headline) for name, headline in names.items())
+    table = report.ScoreTable(table_of({"a": scores}))
+    shown = [[table.metrics[number].name for number in group.numbers] for group in table.groups]
+    assert shown == [["m", "n/share"], ["m/more"], ["n", "n/other"]]
+    assert [group.title for group in table.groups] == ["", "m", "n"]

@@ -4,8 +4,10 @@ import pytest
 import torch
 from contents import pixels
 from matplotlib.axes import Axes
+from models import identity_model
 
-from genzoo.evaluation.pictures import Panel, save_grid, save_panels
+from genzoo.evaluation.pictures import Panel, save_grid, save_interpolations, save_panels
+from genzoo.types import DataSpec
 
 SIDE, GAP, SEAM, GREY = 64, 12, 2, 128
 
@@ -22,6 +24,37 @@ def test_groups_of_a_grid_are_set_apart_on_grey(tmp_path):
         assert grid[GAP + row * (SIDE + GAP)].tolist() == [*expected, *[GREY] * GAP]
     assert grid.shape[0] == 2 * SIDE + 3 * GAP
     assert (grid[GAP + SIDE : 2 * GAP + SIDE] == GREY).all()
+
+
+def test_the_ends_of_an_interpolation_are_set_apart_from_what_lies_between(tmp_path):
+    model = identity_model(DataSpec(shape=(1, 16, 16), support="unit"))
+    ends = torch.full((2, 1, 16, 16), 0.2), torch.full((2, 1, 16, 16), 0.8)
+    save_interpolations(tmp_path / "a.png", model, *ends, steps=2, seed=0)
+    levels = [51, 51, 128, 204, 204]  # 0.2, then 0.2, 0.5 and 0.8 as decoded, and 0.8
+    grid = pixels(tmp_path / "a.png")[..., 0]
+    expected = []
+    for number, level in enumerate(levels):
+        expected += [GREY] * (SEAM if number in (2, 3) else GAP) + [level] * SIDE
+    assert grid[GAP].tolist() == [*expected, *[GREY] * GAP]
+
+
+def test_headings_stand_above_their_columns_and_within_their_width(tmp_path):
+    images = torch.zeros(4, 1, 64, 64)
+    save_grid(tmp_path / "plain.png", images, columns=2)
+    save_grid(tmp_path / "headed.png", images, columns=2, headings=("1", "a class with a long name"))
+    plain, headed = pixels(tmp_path / "plain.png"), pixels(tmp_path / "headed.png")
+    top = len(headed) - len(plain)
+    assert top > 10
+    assert (headed[top + GAP :] == plain[GAP:]).all()  # the pictures are as they were, only lower
+    written = (headed[: top + GAP] != GREY).any(axis=(0, 2))
+    columns = [slice(GAP, GAP + SIDE), slice(2 * GAP + SIDE, 2 * GAP + 2 * SIDE)]
+    assert [written[column].any() for column in columns] == [True, True]
+    assert sum(written[column].sum() for column in columns) == written.sum()
+
+
+def test_a_row_that_is_not_full_is_no_wider_than_its_images(tmp_path):
+    save_grid(tmp_path / "a.png", torch.zeros(2, 1, 64, 64), columns=8, group=2)
+    assert pixels(tmp_path / "a.png").shape == (SIDE + 2 * GAP, 2 * SIDE + SEAM + 2 * GAP, 3)
 
 
 @pytest.mark.parametrize(("width", "factor"), [(8, 8), (28, 3), (32, 2), (64, 1), (100, 1)])
@@ -42,4 +75,4 @@ def test_a_scatter_plot_says_how_many_points_lie_outside(tmp_path, monkeypatch):
     outside = inside.clone()
     outside[:30, 1] = -7
     save_panels(tmp_path / "a.png", [Panel("near", inside, None, 4), Panel("far", outside, None, 4)])
-    assert titles == ["near", "far\n(30% outside)"]
+    assert titles == ["near", "far (30% outside)"]

@@ -6,7 +6,8 @@ import pytest
 import torch
 from models import identity_model
 
-from genzoo.types import DataSpec, Split
+from genzoo.nn import Encoder
+from genzoo.types import Code, DataSpec, Split
 from genzoo_metrics.latent import Cycle, LatentMatch, PosteriorWidth, squared_mmd
 from genzoo_metrics.memorization import NearestNeighbour
 
@@ -27,21 +28,73 @@ def expected_mmd(distance, *, variance, dimensions=2):
     return 2 * scale * (1 - math.exp(-(distance**2) / (2 * (variance + 2))))
 
 
+def kernel_mean(spread, *, dimensions=2):
+    """Return E exp(−‖u‖²/(2·variance)) for u of N(0, spread·I), where the variance is the number of dimensions."""
+    return (1 + spread / dimensions) ** (-dimensions / 2)
+
+
 @pytest.mark.parametrize("distance", [0.0, 0.5, 1.0, 3.0])
-def test_the_discrepancy_of_two_gaussians_is_their_closed_form_on_average(distance):
+def test_the_discrepancy_of_two_gaussians_is_their_closed_form_and_that_of_a_draw_from_itself_on_average(distance):
+    rows, variance = 300, 2.0
     found = torch.tensor(
         [
-            squared_mmd(normal(300, seed=2 * trial), normal(300, seed=2 * trial + 1) + distance / 2**0.5, variance=2.0)
+            squared_mmd(
+                normal(rows, seed=2 * trial), normal(rows, seed=2 * trial + 1) + distance / 2**0.5, variance=variance
+            )
             for trial in range(30)
         ]
     )
     error = found.std().item() / 30**0.5
-    assert abs(found.mean().item() - expected_mmd(distance, variance=2.0)) < 4 * error
+    of_itself = 2 / rows * (1 - variance / (variance + 2))  # a row's kernel with itself is 1, not the mean
+    assert abs(found.mean().item() - expected_mmd(distance, variance=variance) - of_itself) < 4 * error
 
 
-def test_the_discrepancy_is_unbiased_and_so_negative_at_times():
+def test_the_discrepancy_is_never_negative_and_0_for_the_same_rows():
     found = [squared_mmd(normal(50, seed=trial), normal(50, seed=1000 + trial), variance=2.0) for trial in range(60)]
-    assert min(found) < 0 < max(found)
+    assert min(found) > 0
+    assert squared_mmd(normal(50), normal(50), variance=2.0) == pytest.approx(0, abs=1e-12)
+
+
+class Deaf(Encoder):
+    """z = noise, whatever x is."""
+
+    def forward(self, x, noise, y=None):
+        return Code(z=noise)
+
+
+def deaf_model():
+    model = identity_model(PLANE)
+    model.networks.encoder = Deaf()
+    return model
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
+def test_the_ratio_of_codes_is_the_share_of_noise_in_their_variance(share):
+    model = identity_model(PLANE, blur=share**0.5)
+    found = measured(LatentMatch(), model, Split(normal(2000, std=(1 - share) ** 0.5, seed=5)))
+    assert found["latent-match/ratio"] == pytest.approx(share, rel=0.06)  # 4,000 numbers: five standard errors
+    of_point = 1 + kernel_mean(2) - 2 * kernel_mean(1)
+    distance = (2 / 2000) * (1 - kernel_mean(2))  # the codes are distributed like the prior
+    assert found["latent-match/both"] == pytest.approx(share + distance / of_point, rel=0.06, abs=0.005)
+
+
+def test_an_encoder_that_ignores_x_matches_the_prior_and_loses():
+    split = Split(normal(2000, seed=5))
+    deaf, constant = (
+        measured(LatentMatch(), deaf_model(), split),
+        measured(LatentMatch(), identity_model(PLANE), Split(0 * split.x)),
+    )
+    informed = measured(LatentMatch(), identity_model(PLANE, blur=0.3), split)
+    assert deaf["latent-match"] < informed["latent-match"]
+    assert deaf["latent-match/ratio"] == pytest.approx(1, rel=0.06)
+    assert constant["latent-match/ratio"] == 1
+    assert informed["latent-match/both"] < 0.3 < 0.9 < min(deaf["latent-match/both"], constant["latent-match/both"])
+
+
+def test_only_the_score_of_both_halves_ranks():
+    scores = LatentMatch(rows=20).measure(deaf_model(), Split(normal(20)), train=Split(normal(20)), seed=0)
+    assert {score.metric: score.better for score in scores if score.better} == {"latent-match/both": "lower"}
+    assert {score.metric for score in scores} == set(LatentMatch.about)
 
 
 def test_codes_that_are_the_prior_match_it_and_shifted_ones_do_not():

@@ -1,0 +1,230 @@
+"""`genzoo encode`, `decode` and `nearest`."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genzoo import api
+from genzoo.cli import options
+from genzoo.cli.out_files import out_option, out_path, show_file, write_arrays
+from genzoo.cli.output import columns, status
+from genzoo.cli.rows import choose_rows, condition_option, files_argument, parse_y
+from genzoo.errors import SettingsError, UnreadableError
+from genzoo.storage import files as storage
+from genzoo.types import Split, SplitName
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genzoo.evaluation.model import Model
+
+_CODES = (".safetensors", ".npy", ".csv")
+_FILE_COLUMN, _CODE_COLUMN = "file", "z{}"
+"""The headings of a CSV file of codes."""
+_CODES_LIMIT = 2**32
+"""The largest file of codes, in bytes, that is read."""
+
+
+@click.command("encode", short_help="Write the codes of image files, or of rows of RUN's data.")
+@options.run
+@files_argument
+@click.option("--draw", is_flag=True, help="Draw the codes, in place of their means.")
+@condition_option
+@options.seed
+@options.split("validation")
+@out_option("codes.safetensors", _CODES)
+@options.raw
+@options.device
+@options.data
+@options.as_json
+def encode_command(
+    run: str,
+    files: tuple[Path, ...],
+    draw: bool,
+    condition: str | None,
+    seed: int,
+    split: SplitName,
+    out: str | None,
+    raw: bool,
+    device: str,
+    data: str | None,
+    as_json: bool,
+) -> None:
+    """Write the codes z of image files, or without any of rows of RUN's data.
+
+    An image goes through the transform of the data set. A code is the mean that the encoder gives, or where it gives
+    none a draw; --seed is that of draws. Names of files are a column of .csv and the metadata `files` of .safetensors.
+    """
+    path = out_path(run, out, "codes.safetensors", _CODES)
+    model = api.load(run, device=device, raw=raw)
+    model.require("encoder")
+    part, names = choose_rows(run, model, files, split=split, data=data, condition=condition)
+    z, kind = _codes(model, part, draw=draw, seed=seed)
+    _, y = model.rows(part)
+    if path.suffix == ".csv":
+        storage.write(path, _csv(z, names))
+    else:
+        write_arrays(path, {"z": z} if y is None else {"z": z, "y": y}, notes={"files": json.dumps(names)})
+    facts: dict[str, object] = {"rows": len(z), "latent": model.latent, "codes": kind, "seed": seed}
+    facts |= {"files": names} if names else {"split": split}
+    show_file(run, path, facts | {"step": model.step}, as_json)
+
+
+@click.command("decode", short_help="Decode the codes in a file.")
+@options.run
+@click.argument("codes", metavar="CODES", type=click.Path(path_type=Path))
+@condition_option
+@out_option("decodings.png")
+@options.raw
+@options.device
+@options.as_json
+def decode_command(
+    run: str, codes: Path, condition: str | None, out: str | None, raw: bool, device: str, as_json: bool
+) -> None:
+    """Decode CODES: a .safetensors, .npy or .csv file of z, such as encode writes.
+
+    A conditional model takes y from a .safetensors file that holds it, or --condition.
+    """
+    path = out_path(run, out, "decodings.png")
+    model = api.load(run, device=device, raw=raw)
+    model.require("decoder")
+    z, stored = _read_codes(codes)
+    y = stored if condition is None and model.networks.is_conditional else parse_y(model, condition, len(z))
+    if y is None and model.networks.is_conditional:
+        raise SettingsError(f"this model is conditional, and {codes} holds no y", "name theirs: --condition TEXT")
+    x = model.decode(z, y)
+    if path.suffix == ".png":
+        from genzoo.evaluation import pictures
+
+        pictures.save_decodings(path, model.data, z, x)
+    else:
+        write_arrays(path, {"decodings": x, "z": z} if y is None else {"decodings": x, "z": z, "y": y})
+    show_file(run, path, {"rows": len(x), "step": model.step}, as_json)
+
+
+@click.command("nearest", short_help="Find the images whose codes are nearest to those of image files.")
+@options.run
+@files_argument
+@click.option(
+    "--among",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE|FOLDER",
+    help="Images to look among, in place of RUN's data; repeatable.",
+)
+@click.option("-n", "count", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="How many.")
+@condition_option
+@options.seed
+@options.split("train")
+@out_option("nearest.png", (".png",))
+@options.raw
+@options.device
+@options.data
+@options.as_json
+def nearest_command(
+    run: str,
+    files: tuple[Path, ...],
+    among: tuple[Path, ...],
+    count: int,
+    condition: str | None,
+    seed: int,
+    split: SplitName,
+    out: str | None,
+    raw: bool,
+    device: str,
+    data: str | None,
+    as_json: bool,
+) -> None:
+    """Draw image files beside the rows of RUN's data, or the images --among, whose codes are nearest.
+
+    Every row of the picture is a file and its N nearest, the nearest first, by the Euclidean distance of codes, which
+    are those that encode writes.
+    """
+    if not files:
+        raise SettingsError("no image is given", "name image files or folders: genzoo nearest RUN FILE")
+    import torch
+
+    from genzoo.evaluation import pictures
+
+    path = out_path(run, out, "nearest.png", (".png",))
+    model = api.load(run, device=device, raw=raw)
+    model.require("encoder")
+    part, names = choose_rows(run, model, files, split=split, data=data, condition=condition)
+    others, other_names = choose_rows(run, model, among, split=split, data=data, condition=condition if among else None)
+    own, theirs = (_codes(model, rows, draw=False, seed=seed)[0] for rows in (part, others))
+    distances = torch.cdist(own, theirs, compute_mode="donot_use_mm_for_euclid_dist")
+    nearest = distances.topk(min(count, len(theirs)), largest=False)
+    images = model.rows(Split(others.x[nearest.indices.flatten().cpu()]))[0]
+    images = images.view(*nearest.indices.shape, *model.data.shape)
+    x = model.rows(Split(part.x))[0]
+    pictures.save_grid(path, torch.cat([x[:, None], images], dim=1).flatten(0, 1), columns=1 + images.shape[1])
+    table = [
+        {"file": name, "nearest": [_neighbour(other_names, *pair) for pair in zip(rows, lengths, strict=True)]}
+        for name, rows, lengths in zip(names, nearest.indices.tolist(), nearest.values.tolist(), strict=True)
+    ]
+    if not as_json:
+        status(_neighbours_table(table))
+    where: dict[str, object] = {"among": other_names} if among else {"split": split}
+    show_file(run, path, {"files": table, **where, "step": model.step}, as_json)
+
+
+def _codes(model: "Model", split: Split, *, draw: bool, seed: int) -> "tuple[Tensor, str]":
+    """Return codes (N, latent) of a split, and which they are: means, or draws if `draw` or where there are none."""
+    x, y = model.rows(split)
+    code = model.encode(x, y=y, seed=seed)
+    return (code.z, "drawn") if draw or code.mean is None else (code.mean, "mean")
+
+
+def _csv(z: "Tensor", names: Sequence[str]) -> bytes:
+    """Return codes (N, latent) as CSV, a row each, after the name of its file if it has one."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        [*([_FILE_COLUMN] if names else []), *(_CODE_COLUMN.format(number) for number in range(z.shape[1]))]
+    )
+    for number, row in enumerate(z.tolist()):
+        writer.writerow([*names[number : number + 1], *row])
+    return text.getvalue().encode(errors="surrogateescape")
+
+
+def _read_codes(path: Path) -> "tuple[Tensor, Tensor | None]":
+    """Return z (N, latent) of a file of codes, and y (N, condition_size) if it holds one."""
+    import numpy
+    import torch
+
+    from genzoo.storage.tensors import unpack
+
+    expected = f"codes: a file that ends in {', '.join(_CODES)}"
+    if path.suffix not in _CODES:
+        raise SettingsError(f"{path} is not named as {expected}")
+    content = storage.read_bytes(path, expected, limit=_CODES_LIMIT, remedy="codes are written by: genzoo encode")
+    if path.suffix == ".safetensors":
+        tensors = unpack(path)
+        if "z" not in tensors:
+            raise UnreadableError(f"{path} holds no z", "codes are written by: genzoo encode")
+        return tensors["z"].float(), tensors.get("y")
+    try:
+        if path.suffix == ".npy":
+            return torch.from_numpy(numpy.load(io.BytesIO(content), allow_pickle=False)).float(), None
+        rows = list(csv.DictReader(io.StringIO(content.decode(errors="surrogateescape"))))
+        return torch.tensor([[float(row[key]) for key in row if key != _FILE_COLUMN] for row in rows]), None
+    except (ValueError, TypeError, csv.Error) as error:
+        raise UnreadableError(f"{path} is not readable as codes: {error}", "write them with: genzoo encode") from error
+
+
+def _neighbour(names: Sequence[str], row: int, distance: float) -> dict[str, Any]:
+    return {"file": names[row], "distance": distance} if names else {"row": row, "distance": distance}
+
+
+def _neighbours_table(found: Sequence[dict[str, Any]]) -> str:
+    rows = [
+        (entry["file"], str(other.get("file", other.get("row"))), f"{other['distance']:.3f}")
+        for entry in found
+        for other in entry["nearest"]
+    ]
+    return columns(rows, header=("image", "nearest", "distance"), right=(2,))

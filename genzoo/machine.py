@@ -1,0 +1,44 @@
+"""The operating system: what Linux and macOS do differently. Needs no torch."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+
+_PR_SET_PDEATHSIG = 1
+_ZEROS = bytes(2**20)
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if "sched_getaffinity" in dir(os):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS cannot restrict a process to some
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Make a file at least `size` bytes long, with room for them on the disk; raise `OSError` where it is full."""
+    if "posix_fallocate" in dir(os):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    missing = size - os.lseek(descriptor, 0, os.SEEK_END)
+    while missing > 0:
+        missing -= os.write(descriptor, _ZEROS[: min(missing, len(_ZEROS))])
+
+
+def end_with(parent: int) -> None:
+    """Have this process receive SIGTERM when the process `parent`, which started it, ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    else:
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # it has ended already
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,48 @@
+"""The pictures of a report: which there are, and that data and prior are drawn once for all models."""
+
+import pytest
+from models import identity_model
+from toy_components import ToyImages, ToyMixture
+
+from genzoo.comparison.sections import sections_of
+
+IMAGES, VECTORS = ToyImages(rows=40), ToyMixture(rows=40)
+
+
+def models_of(dataset):
+    """Return two autoencoders and a model without an encoder."""
+    models = {label: identity_model(dataset.spec) for label in ("a", "b", "sampler")}
+    models["sampler"].networks.encoder = None
+    return models
+
+
+@pytest.mark.parametrize(
+    ("dataset", "expected"),
+    [
+        (
+            IMAGES,
+            {"Samples": ["data", "a", "b", "sampler"], "Reconstructions": ["a", "b"], "Interpolations": ["a", "b"]},
+        ),
+        (
+            VECTORS,
+            {"Samples": ["data", "a", "b", "sampler"], "Codes": ["prior", "a", "b"], "Reconstructions": ["a", "b"]},
+        ),
+    ],
+)
+def test_data_and_prior_are_drawn_once_and_every_model_beside_them(dataset, expected):
+    sections = sections_of(models_of(dataset), dataset.load(None))
+    assert {section.title: [picture.title for picture in section.pictures] for section in sections} == expected
+    assert all(picture.content.startswith(b"\x89PNG") for section in sections for picture in section.pictures)
+
+
+@pytest.mark.parametrize("dataset", [IMAGES, VECTORS])
+def test_models_without_encoders_have_samples_alone(dataset):
+    models = {"sampler": models_of(dataset)["sampler"]}
+    assert [section.title for section in sections_of(models, dataset.load(None))] == ["Samples"]
+    assert sections_of({}, dataset.load(None)) == []
+
+
+def test_a_picture_of_small_images_has_eight_pixels_per_number_of_which_half_are_shown_at_least():
+    (samples, *_) = sections_of(models_of(IMAGES), IMAGES.load(None))
+    side, columns, gap = 8, 8, 12
+    assert {picture.width for picture in samples.pictures[1:]} == {columns * side * 8 + (columns + 1) * gap}
