@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from genzoo.cli import options
+from genzoo.cli.data import provide_data
 from genzoo.cli.output import result, result_json, show_main_scores, status
 from genzoo.cli.progress import Bar, choose_callback
 from genzoo.errors import Interrupted, InterruptedRun
@@ -57,12 +58,20 @@ _quiet = click.option("--quiet", is_flag=True, help="Print no progress while tra
 @click.option("--run", type=click.Path(), metavar="DIR", help="Run folder; one that exists is continued.")
 @click.option("--from", "from_run", type=options.RunFolder(), metavar="RUN", help="Run to inherit networks from.")
 @options.data
+@click.option("--fetch", is_flag=True, help="Get, check and prepare the data set first, if it is missing.")
 @options.as_json
 @_quiet
 def train_command(
-    assignments: tuple[str, ...], threads: int | None, as_json: bool, quiet: bool, **options_of_request: Any
+    assignments: tuple[str, ...],
+    threads: int | None,
+    fetch: bool,
+    as_json: bool,
+    quiet: bool,
+    **options_of_request: Any,
 ) -> None:
     """Train MODEL on a recipe, in a new folder below runs/.
+
+    In a terminal, you are asked whether to get a data set that is missing and that a program may get.
 
     \b
     genzoo train MODEL
@@ -70,6 +79,8 @@ def train_command(
     """
     request = TrainingRequest(overrides=options.parse_settings(assignments), **options_of_request)
     use_threads(threads, None if request.run is None else Run.at(request.run))
+    if fetch or (options.can_ask() and not quiet and not as_json):
+        provide_data(request, without_asking=fetch)
     _train_and_show(lambda callback: session.train_request(request, callback), as_json=as_json, quiet=quiet)
 
 
