@@ -105,6 +105,10 @@ def to_text(value: Any) -> str:
     return ",".join(to_text(item) for item in value) if isinstance(value, tuple | list) else str(value)
 
 
+_LISTED = 12
+"""So many fields are listed in an error."""
+
+
 def paths(value: Any, prefix: str = "") -> Iterator[str]:
     """Yield the dotted path of every field below `value`, outer fields first."""
     items: Iterator[tuple[str, Any]]
@@ -135,10 +139,11 @@ def _override(kind: Any, value: Any, parts: list[str], text: str, resolve: Resol
             return replace(value, **{head: inner})  # type: ignore[type-var]
         except ValueError as error:
             raise SettingsError(f"{path}={text}: {error}") from error
-    raise SettingsError(
-        f"no setting '{path}'{nearest(path, paths(root))}",
-        "settings are listed by: genzoo show RECIPE --model MODEL",
-    )
+    beside = [field.name for field in _stored_fields(value)] if is_dataclass(value) else []
+    remedy = "settings are listed by: genzoo show RECIPE --model MODEL"
+    if 0 < len(beside) <= _LISTED and value is not root:
+        remedy = f"{path.removesuffix('.' + '.'.join(parts))} has: {', '.join(beside)}"
+    raise SettingsError(f"no setting '{path}'{nearest(path, paths(root))}", remedy)
 
 
 def _parse(kind: Any, text: str, path: str) -> Any:

@@ -30,10 +30,31 @@ def printable(text: str) -> str:
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
-    """Return `; did you mean '…'?` with the candidate nearest to `name`, or an empty string."""
+    """Return `; did you mean '…'?` with the candidate nearest to `name`, or an empty string.
+
+    A dotted path is compared by its last part, first with those beside it. Initials stand for words: lr, learning_rate.
+    """
     by_lower = {candidate.lower(): candidate for candidate in candidates}
-    close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    parent, _, last = name.lower().rpartition(".")
+    beside = {path.rpartition(".")[2]: path for path in by_lower if path.rpartition(".")[0] == parent}
+    close = [beside[part] for part in beside if initials(part) == last]
+    close += [beside[part] for part in get_close_matches(last, beside, n=1, cutoff=0.5)]
+    if not close and parent and beside:
+        elsewhere = {path.rpartition(".")[2]: path for path in by_lower}
+        close = [elsewhere[part] for part in get_close_matches(last, elsewhere, n=1, cutoff=0.75)]
+    elif not close:
+        close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return f"; did you mean '{by_lower[close[0]]}'?" if close else ""
+
+
+def initials(words: str) -> str:
+    """Return the first letters of words between underscores."""
+    return "".join(word[:1] for word in words.split("_"))
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with a noun, which gets its plural s unless the number is one."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def now() -> str:

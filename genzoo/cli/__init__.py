@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 import warnings
+from dataclasses import fields
 from importlib import import_module
 from typing import NoReturn
 
@@ -25,7 +26,7 @@ from genzoo.errors import (
 from genzoo.host.discovery import registry
 from genzoo.host.unregistered import import_code
 from genzoo.runs.signals import KEPT, end_on_signals
-from genzoo.text import in_a_line
+from genzoo.text import in_a_line, initials
 from genzoo.training import torchrun
 
 _COMMANDS = {
@@ -47,6 +48,7 @@ _COMMANDS = {
     "show": "genzoo.cli.show",
     "runs": "genzoo.cli.runs",
     "note": "genzoo.cli.runs",
+    "completion": "genzoo.cli.completion",
 }
 
 
@@ -178,6 +180,8 @@ def _report_error(error: Exception) -> int:
 
 def _translate(error: Exception) -> tuple[str, str | None, int]:
     """Return what was found, what to do about it, and the exit code."""
+    if isinstance(error, click.NoSuchOption) and (setting := _setting_of(error)):
+        return f"no option '{error.option_name}'; training has a setting for it", f"type: --set {setting}=…", 2
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "genzoo"
         return error.format_message(), f"type: {command} --help", 2
@@ -185,6 +189,17 @@ def _translate(error: Exception) -> tuple[str, str | None, int]:
         return error.format_message(), None, 2
     explained = explain(error)
     return explained.found, explained.remedy, explained.exit_code
+
+
+def _setting_of(error: click.NoSuchOption) -> str | None:
+    """Return the setting that an option of a training may mean, as `--lr` does, or None."""
+    if error.ctx is None or error.ctx.command.name not in ("train", "compare"):
+        return None
+    from genzoo.training.settings import Training
+
+    name = error.option_name.lstrip("-").replace("-", "_")
+    names = [field.name for field in fields(Training)]
+    return next((f"training.{each}" for each in names if name in (each, initials(each))), None)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *where: object, **more: object) -> None:

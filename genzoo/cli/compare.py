@@ -15,6 +15,7 @@ from genzoo.cli.progress import watching
 from genzoo.errors import DivergedError, SettingsError
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
+from genzoo.text import counted
 
 if TYPE_CHECKING:
     from genzoo.comparison.comparison import Comparison, Contestant
@@ -69,8 +70,8 @@ def compare_command(
         result(f"{comparison.table}\n\n{comparison.report}")
     failures = comparison.results.failures
     if failures:
-        count = f"{len(failures)} of {len(comparison.results.cells)}"
-        raise DivergedError(f"{count} trainings failed: {'; '.join(failures)}")
+        count = f"{len(failures)} of {counted(len(comparison.results.cells), 'training')}"
+        raise DivergedError(f"{count} failed: {'; '.join(failures)}")
 
 
 def _show_in_terminal(comparison: "Comparison") -> None:

@@ -11,8 +11,10 @@ from genzoo.cli import options
 from genzoo.cli.output import result, result_json, show_table, status
 from genzoo.cli.progress import counting
 from genzoo.data.root import data_root
-from genzoo.errors import GenzooError, SettingsError
+from genzoo.errors import GenzooError, SettingsError, UnreadableError
 from genzoo.host.discovery import registry
+from genzoo.runs.request import TrainingRequest
+from genzoo.storage.run_folder import Run
 
 if TYPE_CHECKING:
     from genzoo.data.dataset import Dataset
@@ -44,7 +46,7 @@ def fetch_command(name: str, source: str | None, offline: bool, data: str | None
     dataset, root = _dataset(name), data_root(data)
     if dataset.by_hand and source is None:
         _say_by_hand(dataset, as_json)
-        return
+        raise UnreadableError(f"{dataset.name} cannot be fetched by a program", "follow the steps above by hand")
     with counting(f"fetching {dataset.name}", "bytes") as report:
         paths = prepared.fetch_dataset(dataset, root, source=source, offline=offline, report=report)
     fetched = [
@@ -153,6 +155,30 @@ def status_command(check: bool, data: str | None, as_json: bool) -> None:
     show_table(rows, header=header, right=(2, 3), fold=(1,), drop=(4, 2))
 
 
+def provide_data(request: TrainingRequest, *, without_asking: bool) -> None:
+    """Fetch and prepare the data set of a new training, if that is missing and a program may fetch it."""
+    from genzoo.data.prepared import PreparedDataset, fetch_dataset, prepare_dataset
+    from genzoo.data.prepared_card import CARD
+    from genzoo.runs.job import resolve_job
+
+    if request.run is not None and Run.at(request.run).exists:
+        return
+    source = None if request.from_run is None else Run.at(request.from_run).as_source()
+    dataset, root = resolve_job(registry(), request, source).settings.dataset, data_root(request.data)
+    if not isinstance(dataset, PreparedDataset) or dataset.by_hand or not dataset.downloads:
+        return
+    if (root / dataset.place / CARD).exists():
+        return
+    files = ", ".join(download.file for download in dataset.downloads)
+    question = f"data set '{dataset.name}' is missing: get {files} and prepare it in {root}?"
+    if not without_asking and not click.confirm(question, err=True):
+        return
+    with counting(f"fetching {dataset.name}", "bytes") as report:
+        fetch_dataset(dataset, root, report=report)
+    with counting(f"preparing {dataset.name}", "images") as report:
+        prepare_dataset(dataset, root, report=report)
+
+
 def _prepared_row(place: Path, *, check: bool) -> dict[str, Any]:
     from genzoo.data.prepared_card import read_card, verify_prepared
 
@@ -217,5 +243,4 @@ def _say_by_hand(dataset: "PreparedDataset", as_json: bool) -> None:
     if as_json:
         result_json({"dataset": dataset.name, "files": [], "by_hand": list(dataset.by_hand)})
         return
-    status(f"{dataset.name} cannot be fetched by a program; by hand:")
     result("\n".join(f"{number}. {step}" for number, step in enumerate(dataset.by_hand, start=1)))

@@ -1,5 +1,6 @@
 """Options that several commands share, and the completion of names."""
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -7,10 +8,12 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from genzoo.cli.output import draws
 from genzoo.errors import SettingsError
 from genzoo.host.discovery import registry
 from genzoo.host.registry import Kind
 from genzoo.storage.runs_root import all_runs
+from genzoo.training import torchrun
 
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
@@ -97,6 +100,11 @@ class Name(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.
             CompletionItem(entry.name, help=entry.summary) for entry in entries if entry.name.startswith(incomplete)
         ]
         return names + (_complete_runs(incomplete) if self._or_run and incomplete else [])
+
+
+def can_ask() -> bool:
+    """Return whether a person may be asked: this is one process, in a terminal."""
+    return torchrun.size() == 1 and sys.stdin is not None and sys.stdin.isatty() and draws(sys.stderr)
 
 
 def train_command_for(recipe: str | None = None) -> str:

@@ -13,7 +13,7 @@ from genzoo.errors import InterruptedRun
 from genzoo.runs.notes import losses_text, warning_texts
 from genzoo.runs.signals import Stop, StopOnSignal, stop_on_signals
 from genzoo.storage.run_folder import Run
-from genzoo.text import time_left
+from genzoo.text import counted, time_left
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -135,7 +135,7 @@ def watching() -> "Iterator[ComparisonCallback]":
             display: _ComparisonBars | _ComparisonLines
 
             def on_start(self, folder: Path, labels: Sequence[str], done: int) -> None:
-                status(f"{len(labels)} trainings, {done} of them done; report: {folder}")
+                status(f"{counted(len(labels), 'training')}, {done} done already; report: {folder}")
                 self.display = _ComparisonBars(labels) if _can_draw() else _ComparisonLines(labels)
                 stack.enter_context(self.display)
 
@@ -248,6 +248,7 @@ def describe(run: Run) -> list[tuple[str, str]]:
     how = [f"seed {record.seed}", record.device, record.precision]
     how += [record.execution] if record.execution != "eager" else []
     how += [f"{record.ranks} ranks"] if record.ranks > 1 else []
+    how += [counted(record.threads, "thread")] if record.threads and record.device == "cpu" else []
     rows = [("run", f"{run.path}  ({', '.join(how)})"), ("gradients", gradients_text(record.per_player_reason))]
     for root, value in record.settings.items():
         text = "  ".join(settings_texts(value))

@@ -53,12 +53,12 @@ def runs_command(root: str | None, order: str, tag: str | None, as_json: bool) -
     if not summaries:
         status(f"no runs below {root or 'runs'}; begin one with: {options.train_command_for()}")
         return
-    header = ("run", "model", "recipe", "step", "status", "started", "score", "note")
+    header = ("run", "model", "recipe", "started", "step", "status", "score", "note")
     width = len(header) if any(item["note"] or item["tag"] for item in summaries) else len(header) - 1
-    styles = {(row, 4): _STYLES.get(item["status"], "red") for row, item in enumerate(summaries)}
+    styles = {(row, 5): _STYLES.get(item["status"], "red") for row, item in enumerate(summaries)}
     rows = [_listed(item)[:width] for item in summaries]
-    drop = [column for column in (2, 1, 5, 7, 6) if column < width]
-    show_table(rows, header=header[:width], right=(3,), fold=(4, 6, 7), drop=drop, styles=styles)
+    drop = [column for column in (2, 1, 3, 7, 6) if column < width]
+    show_table(rows, header=header[:width], right=(4,), fold=(5, 6, 7), drop=drop, styles=styles)
 
 
 @click.command("note", short_help="Write a note or a tag on RUN.")
@@ -156,9 +156,9 @@ def _listed(item: Mapping[str, Any]) -> tuple[str, ...]:
         item["run"],
         item["model"],
         item["recipe"],
+        _date(item["created"]),
         f"{item['step']:,}/{item['steps']:,}",
         item["status"],
-        _date(item["created"]),
         f"{score['metric']} {value_text(score['value'])}" if score else "",
         str(RunNote(text=item["note"], tag=item["tag"])),
     )

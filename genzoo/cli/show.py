@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from genzoo.cli import options
-from genzoo.cli.output import columns, gradients_text, result, result_json
+from genzoo.cli.output import console, draws_results, gradients_text, result, result_json, show_table
 from genzoo.errors import PluginError, SettingsError
 from genzoo.host.discovery import registry
-from genzoo.host.registry import KINDS, Entry
+from genzoo.host.registry import KINDS, SINGULAR, Entry, Plugin
 from genzoo.storage.run_folder import Run
 
 _SHOWN = tuple(kind for kind in KINDS if kind != "commands")
@@ -24,12 +24,16 @@ _SHOWN = tuple(kind for kind in KINDS if kind != "commands")
 def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_json: bool) -> None:
     """Show NAME in full: a recipe's layer tables, a data card, or a component's settings.
 
-    RUN, a run's path or number, is shown with its settings, curves, scores and files.
+    RUN, a run's path or number, is shown with its settings, curves, scores and files, and a plugin or distribution with
+    what it offers.
     A recipe and the data set of the same name are shown together; dataset:NAME, model:NAME and so on select.
     """
     run = Run(Path(options.run_folder(name)))
     if run.exists:
         _show_run(run, as_json=as_json)
+        return
+    if plugins := [plugin for plugin in registry().plugins if name in (plugin.name, plugin.distribution)]:
+        _show_plugins(name, plugins, as_json=as_json)
         return
     entries = _find(name)
     if model is not None and entries[0].kind != "recipes":
@@ -38,7 +42,10 @@ def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_
     if as_json:
         result_json(cards[0])
         return
-    result("\n\n".join(_render(card) for card in cards))
+    for number, card in enumerate(cards):
+        if number:
+            result("")
+        _show_card(card)
 
 
 def _show_run(run: Run, *, as_json: bool) -> None:
@@ -50,13 +57,49 @@ def _show_run(run: Run, *, as_json: bool) -> None:
         show_run(run)
 
 
+def _show_plugins(name: str, plugins: list[Plugin], *, as_json: bool) -> None:
+    """Show what the plugins called `name`, or those of the distribution of that name, offer."""
+    shown = {plugin.name for plugin in plugins}
+    offers = {
+        kind: {entry.name: entry.summary for entry in registry().of(kind) if entry.plugin.name in shown}
+        for kind in KINDS
+    }
+    first = plugins[0]
+    card = {"kind": "plugin", "name": name, "distribution": first.distribution, "version": first.version}
+    card["about"] = "; ".join(f"broken: {plugin.cause}" if plugin.cause else plugin.summary for plugin in plugins)
+    if as_json:
+        result_json(card | {"offers": offers})
+        return
+    result(f"plugin {name} ({first.distribution} {first.version}): {card['about']}", fold=True)
+    for kind, names in offers.items():
+        if names:
+            result(f"\n{kind}")
+            show_table([(f"  {each}", summary) for each, summary in names.items()], fold=(1,))
+
+
+def _posterior_error(name: str) -> SettingsError | None:
+    """Return the error for the name of a posterior, which is a choice of architectures and no component, or None."""
+    from genzoo.nn.architecture import Architecture
+
+    kinds = (entry.load() for entry in registry().of("architectures") if entry.implements(Architecture))
+    offers = [kind.name for kind in kinds if name in kind.posteriors]
+    if not offers:
+        return None
+    return SettingsError(
+        f"'{name}' is no component but a posterior, which these architectures offer: {', '.join(offers)}",
+        f"choose it with: --set game.posterior={name}",
+    )
+
+
 def _find(name: str) -> list[Entry]:
     prefix, _, rest = name.partition(":")
-    kinds = [kind for kind in _SHOWN if kind[:-1] == prefix]
+    kinds = [kind for kind in _SHOWN if SINGULAR[kind] == prefix]
     wanted, searched = (rest, kinds) if kinds else (name, list(_SHOWN))
     entries = [entry for kind in searched for entry in registry().of(kind)]
     matches = [entry for entry in entries if wanted in (entry.name, entry.qualified)]
     if not matches:
+        if error := _posterior_error(name):
+            raise error
         names = sorted({entry.name for entry in entries})
         raise registry().unknown(prefix if kinds else "component", wanted, names)
     shown_together = [entry for entry in matches if entry.kind in ("recipes", "datasets")] or matches[:1]
@@ -83,56 +126,55 @@ def _card(entry: Entry, model: str | None, assignments: tuple[str, ...]) -> dict
     component = entry.load()
     if entry.kind == "datasets":
         return cards.dataset_card(component())
-    return cards.component_card(entry.kind[:-1], component)
+    return cards.component_card(SINGULAR[entry.kind], component)
 
 
-def _render(card: dict[str, Any]) -> str:
+def _show_card(card: dict[str, Any]) -> None:
     if card["kind"] == "recipe":
-        return _render_recipe(card)
-    lines = [f"{card['kind']} {card['name']}", "", card["about"], ""]
+        _show_recipe(card)
+        return
+    result(f"{card['kind']} {card['name']}\n")
+    result(card["about"], fold=True)
     if card["kind"] == "dataset":
-        lines += [_data(card), *_facts(card["facts"])]
+        result(f"\n{_data(card)}", fold=True)
+        show_table(_facts(card["facts"]), fold=(1,))
     fields = {key: value for key, value in card["fields"].items() if key != "name"}
-    return "\n".join([*lines, *(f"  {key} = {_value(value)}" for key, value in fields.items())]).rstrip()
+    if fields:
+        result("\n" + "\n".join(f"  {key} = {_value(value)}" for key, value in fields.items()))
 
 
-def _render_recipe(card: dict[str, Any]) -> str:
-    title = f"recipe {card['name']}: {card['summary']}"
-    lines = [title, *(f"model {card['model']}" for _ in [0] if card["model"])]
+def _show_recipe(card: dict[str, Any]) -> None:
+    result(f"recipe {card['name']}: {card['summary']}", fold=True)
+    if card["model"]:
+        result(f"model {card['model']}")
     for name, network in card["networks"].items():
         macs = "not counted" if network["macs"] is None else f"{network['macs']:,}"
-        lines += ["", f"{name}: {network['parameters']:,} parameters, {macs} multiply-accumulates"]
+        result(f"\n{name}: {network['parameters']:,} parameters, {macs} multiply-accumulates", fold=True)
         if network["layers"]:
-            lines.append(_layers(network["layers"]))
-    lines.append("")
+            _show_layers(network["layers"])
+    result("")
     for root in ("game", "architecture", "prior", "training"):
         if card[root] is not None:
             fields = "  ".join(f"{key}={_value(value)}" for key, value in card[root].items())
-            lines.append(textwrap.fill(f"{root}: {fields}", 110, subsequent_indent="  ", break_on_hyphens=False))
-    lines.append(f"size of z: {card['latent']:,}")
+            result(_wrapped(f"{root}: {fields}", 110))
+    result(f"size of z: {card['latent']:,}")
     if card["model"]:
-        lines.append(f"gradients: {gradients_text(card['per_player_reason'])}")
-    lines.append(f"data: {card['data']['name']}, {_data(card['data'])}")
+        result(f"gradients: {gradients_text(card['per_player_reason'])}", fold=True)
+    result(f"data: {card['data']['name']}, {_data(card['data'])}", fold=True)
     if card["notes"]:
-        lines += ["", "where it departs from what was printed, and why:"]
-        lines += [textwrap.fill(note, 100, initial_indent="· ", subsequent_indent="  ") for note in card["notes"]]
-    return "\n".join(lines)
+        result("\nwhere it departs from what was printed, and why:")
+        for note in card["notes"]:
+            result(_wrapped(f"· {note}", 100))
 
 
-def _layers(layers: list[dict[str, Any]]) -> str:
-    header = (
-        "#",
-        "table",
-        "operation",
-        "input",
-        "output",
-        "BN",
-        "drop",
-        "nonlinearity",
-        "bias",
-        "params",
-        "MACs",
-    )
+def _wrapped(text: str, most: int) -> str:
+    """Return text in lines of at most so many characters, and no wider than the terminal."""
+    width = min(most, console().width) if draws_results() else most
+    return textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+
+
+def _show_layers(layers: list[dict[str, Any]]) -> None:
+    header = ("#", "table", "operation", "input", "output", "BN", "drop", "nonlinearity", "bias", "params", "MACs")
     rows = [
         (
             str(layer["number"]),
@@ -149,7 +191,7 @@ def _layers(layers: list[dict[str, Any]]) -> str:
         )
         for layer in layers
     ]
-    return columns(rows, header=header, right=(0, 9, 10))
+    show_table(rows, header=header, right=(0, 9, 10), fold=(2, 6, 7), drop=(8, 1, 6, 5, 10, 9))
 
 
 def _dropout(layer: dict[str, Any]) -> str:
@@ -163,8 +205,8 @@ def _data(card: dict[str, Any]) -> str:
     return f"x is {shape}, {card['support']} support{levels}; {_labels(card)}"
 
 
-def _facts(facts: dict[str, Any]) -> list[str]:
-    """Return lines on a prepared data set: counts, images, source, files and steps by hand; empty for others."""
+def _facts(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return rows on a prepared data set: counts, images, source, files and steps by hand; empty for others."""
     if not facts:
         return []
     rows = [(split, f"{count:,} images") for split, count in facts["rows"].items()]
@@ -173,7 +215,7 @@ def _facts(facts: dict[str, Any]) -> list[str]:
         rows.append((file["file"], f"MD5 {file['md5']}"))
         rows += [("", url) for url in file["urls"]]
     rows += [(f"{number}.", step) for number, step in enumerate(facts["by_hand"], start=1)]
-    return columns(rows).splitlines()
+    return rows
 
 
 def _labels(card: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from genzoo.cli import options
+from genzoo.cli.data import provide_data
 from genzoo.cli.output import result, result_json, show_main_scores, status
 from genzoo.cli.progress import Bar, choose_callback
 from genzoo.errors import Interrupted, InterruptedRun
@@ -16,6 +17,7 @@ from genzoo.runs.callbacks import Callback
 from genzoo.runs.collapse import failures_of
 from genzoo.runs.request import ExecutionName, TrainingRequest
 from genzoo.runs.signals import stop_on_signals
+from genzoo.runs.threads import use_threads
 from genzoo.storage.run_folder import Run
 from genzoo.text import duration
 from genzoo.training import torchrun
@@ -27,6 +29,12 @@ _execution = click.option(
     default="auto",
     show_default=True,
     help="How steps are run: as written, as one CUDA graph, or compiled.",
+)
+_threads = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="CPU threads; by default OMP_NUM_THREADS, or those of the run, or as many as the machine has idle.",
 )
 _quiet = click.option("--quiet", is_flag=True, help="Print no progress while training.")
 
@@ -46,19 +54,33 @@ _quiet = click.option("--quiet", is_flag=True, help="Print no progress while tra
     help="Arithmetic.",
 )
 @_execution
+@_threads
 @click.option("--run", type=click.Path(), metavar="DIR", help="Run folder; one that exists is continued.")
 @click.option("--from", "from_run", type=options.RunFolder(), metavar="RUN", help="Run to inherit networks from.")
 @options.data
+@click.option("--fetch", is_flag=True, help="Get, check and prepare the data set first, if it is missing.")
 @options.as_json
 @_quiet
-def train_command(assignments: tuple[str, ...], as_json: bool, quiet: bool, **options_of_request: Any) -> None:
+def train_command(
+    assignments: tuple[str, ...],
+    threads: int | None,
+    fetch: bool,
+    as_json: bool,
+    quiet: bool,
+    **options_of_request: Any,
+) -> None:
     """Train MODEL on a recipe, in a new folder below runs/.
+
+    In a terminal, you are asked whether to get a data set that is missing and that a program may get.
 
     \b
     genzoo train MODEL
     genzoo train MODEL --recipe R --seed 1 --set training.learning_rate=2e-4
     """
     request = TrainingRequest(overrides=options.parse_settings(assignments), **options_of_request)
+    use_threads(threads, None if request.run is None else Run.at(request.run))
+    if fetch or (options.can_ask() and not quiet and not as_json):
+        provide_data(request, without_asking=fetch)
     _train_and_show(lambda callback: session.train_request(request, callback), as_json=as_json, quiet=quiet)
 
 
@@ -67,6 +89,7 @@ def train_command(assignments: tuple[str, ...], as_json: bool, quiet: bool, **op
 @_steps
 @options.device
 @_execution
+@_threads
 @options.data
 @options.as_json
 @_quiet
@@ -75,11 +98,13 @@ def resume_command(
     steps: int | None,
     device: str,
     execution: ExecutionName,
+    threads: int | None,
     data: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Continue RUN from its newest whole checkpoint, exactly as if it had never stopped."""
+    use_threads(threads, Run.at(run))
     _train_and_show(
         lambda callback: session.resume_run(
             run, steps=steps, device=device, execution=execution, data=data, callback=callback

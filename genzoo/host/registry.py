@@ -21,6 +21,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 SINGULAR = {str(kind): kind[:-1] for kind in KINDS} | {"studies": "study"}
 """What one entry of a kind is called in messages."""
 
+_LISTED_NAMES = 40
+"""So many names are listed in an error."""
+
 _Kind = TypeVar("_Kind", bound=Component)
 
 
@@ -152,6 +155,8 @@ class Registry:
             return SettingsError(
                 message, "if it is a class in a file of yours, import that first: genzoo --code FILE.py …"
             )
+        if len(names) > _LISTED_NAMES:
+            return SettingsError(message, "all names are listed by: genzoo list")
         return SettingsError(message, f"there are: {', '.join(names)}" if names else "no plugin offers any")
 
     def load(self, kind: Kind, name: str) -> Any:

@@ -85,6 +85,7 @@ class Job:
             execution=execution,
             **gradients_record(per_player_reason),
             ranks=torchrun.size(),
+            threads=torch.get_num_threads(),
             versions={
                 "genzoo": __version__,
                 "torch": torch.__version__,

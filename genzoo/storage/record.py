@@ -73,6 +73,8 @@ class RunRecord:
     """`one-backward` or `per-player`; None in records from before this was stored."""
     per_player_reason: str | None = None
     """Why each player has a backward pass of its own; None where one of the critic serves both."""
+    threads: int | None = None
+    """CPU threads of the process that last trained it, on which the last bits of its numbers depend."""
 
     @property
     def steps(self) -> int:
@@ -117,7 +119,7 @@ _RUN_KEYS: _Kinds = {
     "plugins": dict,
     "created": str,
 }
-_LATER_KEYS: _Kinds = {"gradients": str | None, "per_player_reason": str | None}
+_LATER_KEYS: _Kinds = {"gradients": str | None, "per_player_reason": str | None, "threads": int | None}
 """Keys that older records lack."""
 
 

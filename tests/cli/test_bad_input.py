@@ -107,6 +107,11 @@ def truncate(path):
         (["trian", "ali"], "train"),
         (["list", "modles"], None),
         (["train", "ali", "--recip", "digits"], "--recipe"),
+        (["train", "ali", "--set", "training.lr=3"], "training.learning_rate"),
+        (["train", "ali", "--set", "training.bs=3"], "training.batch_size"),
+        (["train", "ali", "--set", "training.objective=hinge"], "game.objective"),
+        (["train", "ali", "--set", "steps=3"], "training.steps"),
+        (["reproduce", "ali/figure8", "--set", "study.step=3"], "study.steps"),
     ],
     ids=lambda value: " ".join(value[:5]) if isinstance(value, list) else None,
 )
@@ -115,6 +120,24 @@ def test_a_wrong_name_is_refused_with_the_nearest_right_one(refuse, arguments, n
     if near is not None:
         assert "id you mean" in said
         assert near in said.partition("id you mean")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["train", "ali", "--lr", "3"], "--set training.learning_rate="),
+        (["train", "ali", "--batch-size", "3"], "--set training.batch_size="),
+        (["compare", "ali", "--averaging=0.9"], "--set training.averaging="),
+        (["reproduce", "ali/figure8", "--set", "study.foo=3"], "study has: budget, steps"),
+        (["show", "gaussian"], "--set game.posterior=gaussian"),
+        (["show", "zoo"], "genzoo list"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_name_from_elsewhere_is_refused_with_where_it_belongs(refuse, arguments, hint):
+    said = refuse(2, *arguments)
+    assert hint in said
+    assert "id you mean" not in said
 
 
 def test_a_wrong_metric_is_refused_with_the_nearest_right_one(refuse, ali):

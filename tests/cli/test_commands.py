@@ -18,7 +18,7 @@ from toy import TOY
 
 import genzoo
 from genzoo.host.discovery import registry
-from genzoo.host.registry import KINDS
+from genzoo.host.registry import KINDS, SINGULAR
 from genzoo.storage import files
 
 COMMANDS = ("train", "resume", "sample", "reconstruct", "interpolate", "evaluate", "list", "show", "runs")
@@ -256,14 +256,26 @@ def test_a_name_of_a_recipe_and_of_a_data_set_shows_both_and_a_kind_selects(say)
 SHOWN = [entry for entry in registry().entries if entry.kind != "commands"]
 
 
-@pytest.mark.parametrize("entry", SHOWN, ids=lambda entry: f"{entry.kind[:-1]}-{entry.name}")
+@pytest.mark.parametrize("entry", SHOWN, ids=lambda entry: f"{SINGULAR[entry.kind]}-{entry.name}")
 def test_everything_that_is_listed_can_be_shown(say, entry):
-    name = f"{entry.kind[:-1]}:{entry.name}"
+    name = f"{SINGULAR[entry.kind]}:{entry.name}"
     card = say("show", name, "--json").document
-    assert (card["kind"], card["name"]) == (entry.kind[:-1], entry.name)
+    assert (card["kind"], card["name"]) == (SINGULAR[entry.kind], entry.name)
     said = say("show", name)
     assert said.code == 0
     assert entry.name in said.out.splitlines()[0]
+
+
+@pytest.mark.parametrize("name", ["genzoo_ali", "genzoo"])
+def test_a_plugin_or_distribution_is_shown_with_what_it_offers(say, name):
+    plugins = {plugin.name for plugin in registry().plugins if name in (plugin.name, plugin.distribution)}
+    offers = {entry.name: entry.summary for entry in registry().entries if entry.plugin.name in plugins}
+    card = say("show", name, "--json").document
+    assert (card["kind"], card["distribution"]) == ("plugin", "genzoo")
+    assert {each: text for names in card["offers"].values() for each, text in names.items()} == offers
+    shown = say("show", name).out
+    assert shown.startswith(f"plugin {name} (genzoo ")
+    assert all(f"\n  {each} " in shown for each in offers)
 
 
 # train and resume
