@@ -10,6 +10,7 @@ from . import training as training
 from . import types as types
 from .api import evaluate as evaluate
 from .api import load as load
+from .api import load_data as load_data
 from .api import resume as resume
 from .api import train as train
 from .comparison import compare as compare

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genzoo.errors import SettingsError
+from genzoo.errors import SettingsError, warn
 from genzoo.host.discovery import registry
 from genzoo.runs import session
 from genzoo.runs.callbacks import Callback, Callbacks
@@ -119,9 +119,9 @@ def evaluate(
 ) -> list[dict[str, Any]]:
     """Measure a run's model, add the scores to its evaluation.json and return them.
 
-    Each score is `{metric, value, step, protocol}`, its value None where it is not finite. Without `metrics`, every
-    installed metric that can measure this model and is measured by default is used; a named one that cannot raises
-    `SettingsError`.
+    Each score is `{metric, value, step, protocol, data}`, its value None where it is not finite. Scores on other data,
+    of which a warning tells, are kept beside the run's own. Without `metrics`, every installed metric that can
+    measure this model and is measured by default is used; a named one that cannot raises `SettingsError`.
     """
     target = Run.at(run)
     for name in metrics:
@@ -133,16 +133,20 @@ def evaluate(
     for metric in selected:
         if obstacle := metric.obstacle(model):
             raise SettingsError(f"metric '{metric.name}' cannot measure {target.record.model}: {obstacle}")
-    splits = load_data(target, data=data)
-    return measure(target, model, splits, selected, split=split, seed=seed, strict=bool(metrics))
+    from genzoo.runs.opening import data_of
+
+    splits, fingerprint = data_of(target, data)
+    if fingerprint != target.record.data:
+        warn(["the scores are kept apart from those on the run's data"])
+    return measure(target, model, splits, selected, data=fingerprint, split=split, seed=seed, strict=bool(metrics))
 
 
 def load_data(run: str | Path | Run, *, data: str | Path | None = None) -> Splits:
     """Return the data that a run was trained on: the three splits as they are stored.
 
-    Where `training.labels` is set, the labels that it may not use are −1.
+    They are read from the folder `data`, GENZOO_DATA, or where its training read them; a warning tells of other data
+    there. Where `training.labels` is set, the labels that it may not use are −1.
     """
-    record = Run.at(run).record
     from genzoo.runs.opening import data_of
 
-    return data_of(record, data)
+    return data_of(Run.at(run), data).splits

@@ -39,12 +39,14 @@ _COMMANDS = {
     "nearest": "genzoo.cli.encode",
     "classify": "genzoo.cli.classify",
     "evaluate": "genzoo.cli.evaluate",
+    "export": "genzoo.cli.export",
     "compare": "genzoo.cli.compare",
     "reproduce": "genzoo.cli.reproduce",
     "data": "genzoo.cli.data",
     "list": "genzoo.cli.list",
     "show": "genzoo.cli.show",
-    "runs": "genzoo.cli.list",
+    "runs": "genzoo.cli.runs",
+    "note": "genzoo.cli.runs",
 }
 
 

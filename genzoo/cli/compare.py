@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("compare", short_help="Train models on the same data and budget, and report.")
-@click.argument("models", nargs=-1, required=True, type=options.Name("models"), metavar="MODEL|RUN...")
+@click.argument("models", nargs=-1, required=True, type=options.Name("models", or_run=True), metavar="MODEL|RUN...")
 @options.recipe
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="How many.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Updates of every model.")
@@ -46,8 +46,8 @@ def compare_command(
 ) -> None:
     """Train models on the same data, and report on them side by side: what they share, and in what they differ.
 
-    Write NAME=MODEL to compare a model with itself under other settings. A run that exists is named by its path.
-    Trainings that are done already are not repeated.
+    Write NAME=MODEL to compare a model with itself under other settings. A run that exists is named by its path or
+    number. Trainings that are done already are not repeated.
 
     \b
     genzoo compare MODEL1 MODEL2 MODEL3
@@ -111,7 +111,7 @@ def _entry_text(entry: "TableEntry", column: "Column") -> str:
 def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) -> "dict[str, Contestant]":
     """Return the contestants by label; each of `models` is MODEL, LABEL=MODEL, or the folder of a run."""
     contestants: dict[str, Contestant] = {}
-    for name in models:
+    for name in map(options.run_folder, models):
         contestant: Contestant
         if os.sep in name or Path(name, "run.json").is_file():
             contestant = Run(Path(name))

@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 from genzoo.errors import SettingsError
 from genzoo.host.discovery import registry
 from genzoo.host.registry import Kind
+from genzoo.storage.runs_root import all_runs
 
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
@@ -44,14 +45,34 @@ class _Recipe(click.Option):
         return super().get_help_record(ctx)
 
 
-run = click.argument("run", metavar="RUN", callback=lambda context, parameter, value: _by_number(value))
-
-
-def _by_number(text: str) -> str:
+def run_folder(text: str) -> str:
     """Return the run folder below runs/ with this number, or the text itself if it is no number."""
     if not text.isdecimal() or Path(text).exists():
         return text
     return next((str(path) for path in sorted(Path("runs").glob(f"{int(text):04}-*"))), text)
+
+
+def _complete_runs(incomplete: str) -> list[CompletionItem]:
+    """Return the runs below runs/ whose path or number begins with `incomplete`."""
+    runs = {str(run.path): run.name.partition("-")[0].lstrip("0") for run in all_runs(Path("runs"))}
+    return [CompletionItem(path) for path, number in runs.items() if incomplete in (path[: len(incomplete)], number)]
+
+
+class RunFolder(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3 only
+    """The folder of a run, or its number below runs/."""
+
+    name = "run"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the folder."""
+        return run_folder(str(value))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the runs below runs/ whose path or number begins with `incomplete`, and files."""
+        return _complete_runs(incomplete) or [CompletionItem(incomplete, type="dir")]
+
+
+run = click.argument("run", metavar="RUN", type=RunFolder())
 
 
 def split(default: str) -> Callable[[CommandFunction], CommandFunction]:
@@ -65,15 +86,17 @@ class Name(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.
 
     name = "name"
 
-    def __init__(self, *kinds: Kind) -> None:
+    def __init__(self, *kinds: Kind, or_run: bool = False) -> None:
         self._kinds = kinds
+        self._or_run = or_run
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the names that begin with `incomplete`."""
         entries = [entry for kind in self._kinds for entry in registry().of(kind)]
-        return [
+        names = [
             CompletionItem(entry.name, help=entry.summary) for entry in entries if entry.name.startswith(incomplete)
         ]
+        return names + (_complete_runs(incomplete) if self._or_run and incomplete else [])
 
 
 def train_command_for(recipe: str | None = None) -> str:

@@ -30,6 +30,11 @@ def draws(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def draws_results() -> bool:
+    """Return whether results go to a terminal."""
+    return draws(sys.stdout)
+
+
 @cache
 def console(*, stderr: bool = False) -> "Console":
     """Return the console of stdout or stderr; what is written to a live bar's console appears above the bar."""
@@ -160,9 +165,15 @@ def show_scores(scores: Sequence[dict[str, Any]]) -> None:
     if not scores:
         status("no installed metric can measure this model")
         return
-    rows = [(*_score_cells(score), _protocol_text(score["protocol"])) for score in scores]
+    protocols = [score["protocol"] for score in scores]
+    shared = protocols[0].items() if len(protocols) > 1 else ()
+    alike = {key: value for key, value in shared if all(other.get(key) == value for other in protocols)}
+    rest = [{key: value for key, value in protocol.items() if key not in alike} for protocol in protocols]
+    rows = [(*_score_cells(score), _protocol_text(of_it)) for score, of_it in zip(scores, rest, strict=True)]
     header = ("score", "", "value", "how it was measured")
     show_table(rows, header=header, right=(2,), fold=(3,), styles=_score_styles(scores))
+    if common := _protocol_text(alike):
+        status(f"all of them: {common}")
 
 
 def show_main_scores(scores: Sequence[dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """`genzoo show`."""
 
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,20 +11,26 @@ from genzoo.cli.output import columns, gradients_text, result, result_json
 from genzoo.errors import PluginError, SettingsError
 from genzoo.host.discovery import registry
 from genzoo.host.registry import KINDS, Entry
+from genzoo.storage.run_folder import Run
 
 _SHOWN = tuple(kind for kind in KINDS if kind != "commands")
 
 
-@click.command("show", short_help="Show a recipe, data set, model or plugin in full.")
-@click.argument("name", type=options.Name(*_SHOWN))
+@click.command("show", short_help="Show a run, recipe, data set, model or plugin in full.")
+@click.argument("name", type=options.Name(*_SHOWN, or_run=True), metavar="NAME|RUN")
 @click.option("--model", type=options.Name("models"), metavar="M", help="The model whose networks to show.")
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")
 @options.as_json
 def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_json: bool) -> None:
     """Show NAME in full: a recipe's layer tables, a data card, or a component's settings.
 
+    RUN, a run's path or number, is shown with its settings, curves, scores and files.
     A recipe and the data set of the same name are shown together; dataset:NAME, model:NAME and so on select.
     """
+    run = Run(Path(options.run_folder(name)))
+    if run.exists:
+        _show_run(run, as_json=as_json)
+        return
     entries = _find(name)
     if model is not None and entries[0].kind != "recipes":
         raise SettingsError(f"--model shows a recipe's networks, and '{name}' is no recipe")
@@ -32,6 +39,15 @@ def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_
         result_json(cards[0])
         return
     result("\n\n".join(_render(card) for card in cards))
+
+
+def _show_run(run: Run, *, as_json: bool) -> None:
+    from genzoo.cli.runs import run_card, show_run
+
+    if as_json:
+        result_json(run_card(run))
+    else:
+        show_run(run)
 
 
 def _find(name: str) -> list[Entry]:

@@ -47,7 +47,7 @@ _quiet = click.option("--quiet", is_flag=True, help="Print no progress while tra
 )
 @_execution
 @click.option("--run", type=click.Path(), metavar="DIR", help="Run folder; one that exists is continued.")
-@click.option("--from", "from_run", type=click.Path(), metavar="RUN", help="Run to inherit networks from.")
+@click.option("--from", "from_run", type=options.RunFolder(), metavar="RUN", help="Run to inherit networks from.")
 @options.data
 @options.as_json
 @_quiet

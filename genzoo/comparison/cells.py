@@ -39,7 +39,7 @@ class Cell:
     @property
     def is_done(self) -> bool:
         """Whether it has been trained and evaluated."""
-        measured = self.run.exists and any(score["step"] == self.run.step for score in self.run.scores)
+        measured = self.run.exists and any(score["step"] == self.run.step for score in self.run.scores_on_its_data)
         return measured and self.run.step >= self.settings.training.steps
 
 

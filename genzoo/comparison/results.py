@@ -213,7 +213,7 @@ def row_of(cells: Sequence[Cell], results: Sequence[CellResult], obstacles: Sequ
 def cell_result(cell: Cell, outcome: Outcome, folder: Path) -> CellResult:
     """Return a cell's result for the report in `folder`: the scores of its run that were measured with its seed."""
     exists = cell.run.path.is_dir()
-    log, scores = (cell.run.read_log(), cell.run.scores) if exists else ([], [])
+    log, scores = (cell.run.read_log(), cell.run.scores_on_its_data) if exists else ([], [])
     best_step, best_by = _best_step(_with_seed(scores, selection_seed(cell.job.seed)))
     return CellResult(
         label=cell.label,

@@ -60,7 +60,7 @@ class Lab:
 
     def data(self, run: Run) -> Splits:
         """Return the data that a run was trained on."""
-        return data_of(run.record, self._data)
+        return data_of(run, self._data).splits
 
     def write(self, document: Mapping[str, Any]) -> None:
         """Write results.json, with versions and machine added."""

@@ -73,7 +73,10 @@ class PreparedDataset(Dataset):
         """Return the card of the prepared data set; raise `UnreadableError` with the command that prepares it."""
         place = root / self.place
         if not (place / CARD).is_file():
-            raise UnreadableError(f"data set '{self.name}' is not prepared: {place} has no card", self.remedy())
+            raise UnreadableError(
+                f"data set '{self.name}' is not prepared: {place} has no card (--data names another folder)",
+                self.remedy(),
+            )
         card = read_card(place)
         if tuple(card["shape"]) != self.spec.shape:
             raise UnreadableError(

@@ -4,6 +4,14 @@ import os
 from pathlib import Path
 
 
-def data_root(data: str | Path | None = None) -> Path:
-    """Return the folder of data sets: `data`, or the environment's GENZOO_DATA, or the user's cache."""
-    return Path(data or os.environ.get("GENZOO_DATA") or Path.home() / ".cache" / "genzoo" / "data")
+def data_root(data: str | Path | None = None, remembered: Path | None = None) -> Path:
+    """Return the folder of data sets: `data`, the environment's GENZOO_DATA, the one that a run remembers, or default.
+
+    The default is in the user's cache.
+    """
+    return Path(data or os.environ.get("GENZOO_DATA") or remembered or default_root())
+
+
+def default_root() -> Path:
+    """Return the folder of data sets in the user's cache."""
+    return Path.home() / ".cache" / "genzoo" / "data"

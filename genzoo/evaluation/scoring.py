@@ -21,15 +21,24 @@ def measure(
     splits: Splits,
     metrics: Sequence[Metric],
     *,
+    data: str | None,
     split: SplitName,
     seed: int,
     strict: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return the scores and add them to the run's evaluation.json; a value that is not finite is stored as None."""
+    """Return the scores and add them to the run's evaluation.json; a value that is not finite is stored as None.
+
+    `data` is the fingerprint of the splits' data set.
+    """
     with preserved():
         scores = evaluate_model(model, splits, metrics, split_name=split, seed=seed, strict=strict)
     stored = [
-        {"step": model.step, **to_json(score), "value": score.value if math.isfinite(score.value) else None}
+        {
+            "step": model.step,
+            **to_json(score),
+            "value": score.value if math.isfinite(score.value) else None,
+            "data": data,
+        }
         for score in scores
     ]
     run.write_scores(stored)
@@ -37,7 +46,14 @@ def measure(
 
 
 def measure_for_selection(
-    run: Run, model: Model, splits: Splits, metrics: Sequence[Metric], scores: Sequence[dict[str, Any]], *, seed: int
+    run: Run,
+    model: Model,
+    splits: Splits,
+    metrics: Sequence[Metric],
+    scores: Sequence[dict[str, Any]],
+    *,
+    data: str | None,
+    seed: int,
 ) -> None:
     """Measure the metric of the first headline among `scores` on the validation split, with draws of its own.
 
@@ -46,7 +62,7 @@ def measure_for_selection(
     headline = next((score["metric"] for score in scores if score["headline"]), None)
     chosen = [metric for metric in metrics if headline is not None and metric.name == headline.partition("/")[0]]
     if chosen:
-        measure(run, model, splits, chosen, split="validation", seed=selection_seed(seed))
+        measure(run, model, splits, chosen, data=data, split="validation", seed=selection_seed(seed))
 
 
 def selection_seed(seed: int) -> int:

@@ -22,7 +22,7 @@ class MaxoutLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, C/pieces, …) for `x` (N, C, …)."""
         # max, because the gradient of amax, which is shared among equal pieces, takes several times as long
-        return x.reshape(len(x), -1, self.pieces, *x.shape[2:]).max(2).values
+        return x.reshape(x.shape[0], -1, self.pieces, *x.shape[2:]).max(2).values
 
 
 @row_wise

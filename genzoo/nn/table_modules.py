@@ -102,4 +102,5 @@ class Stack(nn.Module):
         return [*values, x]
 
     def _as_given(self, x: Tensor) -> Tensor:
-        return x if x.shape[1:] == self.given else x.reshape(len(x), *self.given)
+        # len(x) would be a constant in an exported program, which takes any number of rows
+        return x if x.shape[1:] == self.given else x.reshape(x.shape[0], *self.given)

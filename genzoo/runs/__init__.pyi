@@ -1,4 +1,5 @@
 from .callbacks import Callback as Callback
+from .exporting import export_run as export_run
 from .job import default_recipe as default_recipe
 from .opening import new_trainer as new_trainer
 from .request import ExecutionName as ExecutionName

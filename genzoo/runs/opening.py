@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genzoo.data.dataset import random_split
-from genzoo.data.root import data_root
+from genzoo.data.root import data_root, default_root
 from genzoo.errors import SettingsError, warn
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.scoring import applicable_metrics, measure, measure_for_selection
@@ -37,6 +37,14 @@ class Prepared(NamedTuple):
     splits: Splits
     fingerprint: str | None
     execution: Execution
+    data_root: Path
+
+
+class DataOfRun(NamedTuple):
+    """The data that a run's model is looked at on, with their fingerprint, which may be another than the run's."""
+
+    splits: Splits
+    fingerprint: str | None
 
 
 @contextmanager
@@ -58,7 +66,7 @@ def prepared(job: Job, device: str, execution: str, data: str | Path | None) -> 
             inherited=inherited,
             ranks=ranks,
         )
-        yield Prepared(trainer, splits, fingerprint, execution_mode)
+        yield Prepared(trainer, splits, fingerprint, execution_mode, root)
 
 
 def engine_of(
@@ -69,7 +77,7 @@ def engine_of(
     callback: Callback | None,
 ) -> Engine:
     """Return the engine of a run that this process has locked, at `checkpoint` if there is one."""
-    trainer, splits, fingerprint, execution = ready
+    trainer, splits, fingerprint, execution, root = ready
     if run.exists and run.record.data != fingerprint:
         raise SettingsError(
             f"{run.path} was trained on other images of '{job.settings.dataset.name}' than are prepared now",
@@ -90,6 +98,8 @@ def engine_of(
             created=run.record.created if run.exists else now(),
         )
     )
+    is_default = fingerprint is None or root == default_root()
+    run.write_data_place(None if is_default else root)
 
     def evaluate_now(model: Model) -> None:
         # These need labels, and some test splits come without.
@@ -97,9 +107,9 @@ def engine_of(
         unlabelled = needs_labels and splits.test.labels is None
         split: SplitName = "validation" if unlabelled else "test"
         metrics = applicable_metrics(model)
-        scores = measure(run, model, splits, metrics, split=split, seed=job.seed)
+        scores = measure(run, model, splits, metrics, data=fingerprint, split=split, seed=job.seed)
         if job.settings.training.evaluate_every is not None and split == "test":
-            measure_for_selection(run, model, splits, metrics, scores, seed=job.seed)
+            measure_for_selection(run, model, splits, metrics, scores, data=fingerprint, seed=job.seed)
 
     engine = Engine(trainer, run, splits, callback or Callback(), evaluate_now)
     if checkpoint is not None:
@@ -174,9 +184,30 @@ def model_of(record: RunRecord, checkpoint: Checkpoint, *, device: str, raw: boo
     )
 
 
-def data_of(record: RunRecord, data: str | Path | None) -> Splits:
-    """Return the data that a run was trained on, without the labels that it may not use."""
-    return settings_of(registry(), record).load(data_root(data))
+def data_of(run: Run, data: str | Path | None) -> DataOfRun:
+    """Return the data that a run was trained on, without the labels that it may not use.
+
+    Other data, of which a warning tells, may have no other classes than the run's.
+    """
+    record = run.record
+    settings, root = settings_of(registry(), record), data_root(data, run.data_place)
+    dataset = settings.dataset
+    fingerprint = dataset.fingerprint(root)
+    if fingerprint != record.data:
+        warn(
+            [
+                f"{root} holds other data of '{dataset.name}' (SHA-256 {_in_short(fingerprint)}) than "
+                f"{run.path} was trained on ({_in_short(record.data)})"
+            ]
+        )
+        classes = dataset.with_found_classes(root).spec.class_names
+        if dataset.spec.class_names and classes != dataset.spec.class_names:
+            raise SettingsError(
+                f"the classes of '{dataset.name}' in {root} are {', '.join(classes) or 'none'}, "
+                f"those of {run.path} are {', '.join(dataset.spec.class_names)}",
+                "name the folder of the run's data with --data",
+            )
+    return DataOfRun(settings.load(root), fingerprint)
 
 
 def _set_aside_newer(run: Run, checkpoint: Checkpoint) -> None:
@@ -184,3 +215,8 @@ def _set_aside_newer(run: Run, checkpoint: Checkpoint) -> None:
     for step in checkpoints.steps(run.checkpoints):
         if step > checkpoint.step:
             checkpoints.set_aside(run.checkpoints, step)
+
+
+def _in_short(fingerprint: str | None) -> str:
+    """Return the beginning of a fingerprint, which tells it from others."""
+    return "none" if fingerprint is None else f"{fingerprint[:12]}…"

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 def train_request(request: TrainingRequest, callback: Callback | None = None) -> Run:
     """Train a request, evaluate the model and return the run; under torchrun, as one rank of several."""
+    if request.run is not None:
+        request = replace(request, data=data_root(request.data, Run.at(request.run).data_place))
     if torchrun.rank():
         from genzoo.runs.job import find_game
         from genzoo.runs.opening import assist
@@ -49,12 +51,14 @@ def resume_run(
     callback: Callback | None = None,
 ) -> Run:
     """Continue a run from its newest intact checkpoint, up to `steps` steps in total, and return it."""
+    target = Run.at(run)
+    data = data_root(data, target.data_place)
     if torchrun.rank():
         from genzoo.runs.opening import assist
 
         return assist(device, execution, data, callback)
-    target = Run.at(run)
     record = target.record
+    _refuse_exported(target)
     if record.ranks != torchrun.size():
         raise SettingsError(
             f"{target.path} was started with ranks: {record.ranks}, and now there are: {torchrun.size()}",
@@ -116,6 +120,7 @@ def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[En
     source = None if request.from_run is None else Run.at(request.from_run).as_source()
     target = None if request.run is None else Run.at(request.run)
     if target is not None and target.exists:
+        _refuse_exported(target)
         with target.hold():
             record, checkpoint = target.record, _newest_or_none(target)
             from genzoo.runs.job import continued, resolve_job
@@ -140,6 +145,14 @@ def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[En
                     f"another process has started {target.path} in the meantime", "type the same command again"
                 )
             yield engine_of(job, target, ready, None, callback)
+
+
+def _refuse_exported(run: Run) -> None:
+    if run.is_exported:
+        raise SettingsError(
+            f"{run.path} is an exported model: it has weights alone, and no optimizers to go on with",
+            "go on with the run that it was exported from, or choose another --run",
+        )
 
 
 def _newest_or_none(run: Run) -> tuple[Checkpoint, list[str]] | None:

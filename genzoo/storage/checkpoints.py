@@ -20,6 +20,7 @@ from genzoo.storage.files import (
     sha256_of,
     storage,
     sync_folder,
+    write,
     write_synced,
 )
 
@@ -136,17 +137,32 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[UnreadableError]]:
 
 def verify(path: Path) -> Checkpoint:
     """Return the checkpoint at `path` after reading all of it; raise `UnreadableError` naming the damaged file."""
-    manifest = read_json(path / MANIFEST, "a checkpoint's manifest")
-    step, files = manifest.get("step"), manifest.get("files")
+    checkpoint = verify_weights(path)
     named = _NAME.fullmatch(path.name)
-    if type(step) is not int or named is None or int(named[1]) != step or not isinstance(files, dict):
+    if named is None or int(named[1]) != checkpoint.step:
         raise UnreadableError(f"{path / MANIFEST} does not describe the checkpoint {path.name}")
     for name in ("networks.safetensors", "optimizers.safetensors", "state.json"):
-        if name not in files:
+        if name not in checkpoint.names:
             raise UnreadableError(f"{path / MANIFEST} lists no {name}")
+    return checkpoint
+
+
+def verify_weights(path: Path) -> Checkpoint:
+    """Return what the manifest in the folder `path` lists, after reading all of it, such as weights alone."""
+    manifest = read_json(path / MANIFEST, "a checkpoint's manifest")
+    step, files = manifest.get("step"), manifest.get("files")
+    if type(step) is not int or not isinstance(files, dict):
+        raise UnreadableError(f"{path / MANIFEST} does not describe the checkpoint {path.name}")
     for name, entry in files.items():
         _verify_file(path, name, entry)
     return Checkpoint(path=path, step=step, sha256=sha256_of(path / MANIFEST), names=frozenset(files))
+
+
+def write_weights(path: Path, *, step: int, files: dict[str, bytes]) -> None:
+    """Write files and, last, the manifest that lists them into the folder `path`, which then is an exported model."""
+    for name, content in files.items():
+        write(path / name, content)
+    write(path / MANIFEST, json_bytes(_manifest(step, files)))
 
 
 def _verify_file(path: Path, name: str, entry: Any) -> None:

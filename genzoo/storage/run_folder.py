@@ -17,8 +17,9 @@ from genzoo.storage.record import RunRecord, SourceRecord, wrong_key
 from genzoo.storage.run_html import run_html
 
 RECORD = "run.json"
+_DATA_PLACE = "data.json"
 _LOG_LIMIT = 2**31
-_OURS = re.compile(r"\.(run\.json|metrics\.jsonl|holder\.json)\.[0-9a-f]+\.tmp")
+_OURS = re.compile(r"\.(run\.json|data\.json|metrics\.jsonl|holder\.json)\.[0-9a-f]+\.tmp")
 """The temporary files of a holder that was killed while it wrote."""
 
 
@@ -63,8 +64,15 @@ class Run:
         return self.path / "checkpoints"
 
     @property
+    def is_exported(self) -> bool:
+        """Whether the folder is an exported model: weights alone, which can be looked at and not trained on."""
+        return (self.path / checkpoints.MANIFEST).is_file()
+
+    @property
     def step(self) -> int:
         """The step of the newest checkpoint, unverified; 0 without one."""
+        if self.is_exported:
+            return checkpoints.verify_weights(self.path).step
         return max(checkpoints.steps(self.checkpoints), default=0)
 
     @property
@@ -83,7 +91,36 @@ class Run:
     def final_scores(self) -> list[dict[str, Any]]:
         """The scores of the newest step that were measured with the run's own seed, as its training measures them."""
         step, seed = self.step, self.record.seed
-        return [score for score in self.scores if score["step"] == step and score["protocol"].get("seed") == seed]
+        scores = self.scores_on_its_data
+        return [score for score in scores if score["step"] == step and score["protocol"].get("seed") == seed]
+
+    @property
+    def scores_on_its_data(self) -> list[dict[str, Any]]:
+        """The scores that were measured on the data it was trained on, or do not say on which."""
+        data = self.record.data
+        return [score for score in self.scores if score.get("data", data) == data]
+
+    @property
+    def data_place(self) -> Path | None:
+        """The folder of data sets that its training read; None for the user's default, and where it read no file."""
+        path = self.path / _DATA_PLACE
+        if not path.exists():
+            return None
+        remedy = f"go on without it, and name the folder with --data: {shlex.join(['rm', str(path)])}"
+        place = files.read_json(path, "the place of a run's data", remedy=remedy).get("place")
+        if not isinstance(place, str) or not place:
+            raise UnreadableError(f"{path} is not the place of a run's data", remedy)
+        return Path(os.path.normpath(self.path.resolve() / place))
+
+    def write_data_place(self, place: Path | None) -> None:
+        """Remember the folder of data sets, relative to the run; None: the user's default."""
+        path = self.path / _DATA_PLACE
+        if place is not None:
+            relative = os.path.relpath(place.resolve(), self.path.resolve())
+            files.write_json(path, {"schema_version": files.SCHEMA_VERSION, "place": relative})
+        elif path.exists():
+            with files.storage(path):
+                path.unlink()
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: what the run is, its main scores and its newest pictures."""
@@ -99,6 +136,8 @@ class Run:
 
     def newest_checkpoint(self) -> tuple[Checkpoint, list[str]]:
         """Return the newest whole checkpoint and a warning per damaged newer one; raise `UnreadableError`."""
+        if self.is_exported:
+            return checkpoints.verify_weights(self.path), []
         checkpoint, faults = checkpoints.newest(self.checkpoints)
         if checkpoint is None and faults:
             raise UnreadableError(
@@ -136,8 +175,10 @@ class Run:
         files.write_sealed(self.path / RECORD, {"schema_version": files.SCHEMA_VERSION, **record.to_json()})
 
     def write_scores(self, scores: list[dict[str, Any]]) -> None:
-        """Write the scores, and keep earlier ones of other metrics, protocols or steps."""
-        earlier = [old for old in self.scores if all(_identity_of(old) != _identity_of(new) for new in scores)]
+        """Write the scores, and keep earlier ones of other metrics, protocols, steps or data."""
+        data = self.record.data
+        written = {_identity_of(score, data) for score in scores}
+        earlier = [score for score in self.scores if _identity_of(score, data) not in written]
         document = {"schema_version": files.SCHEMA_VERSION, "run": self.name, "scores": earlier + scores}
         files.write_sealed(self.path / "evaluation.json", document)
 
@@ -201,8 +242,11 @@ def _is_score(score: Any) -> bool:
         and isinstance(score.get("headline", False), bool)
         and isinstance(score.get("better"), str | None)
         and isinstance(score.get("failure"), str | None)
+        and isinstance(score.get("data"), str | None)
     )
 
 
-def _identity_of(score: dict[str, Any]) -> tuple[Any, ...]:
-    return score.get("metric"), score.get("step"), json.dumps(score.get("protocol"), sort_keys=True)
+def _identity_of(score: dict[str, Any], data: str | None) -> tuple[Any, ...]:
+    """Return what no two scores share; a score that does not say on which data it was measured has `data`."""
+    protocol = json.dumps(score.get("protocol"), sort_keys=True)
+    return score.get("metric"), score.get("step"), score.get("data", data), protocol

@@ -47,6 +47,11 @@ def all_runs(root: Path) -> list[Run]:
     return [Run(path) for path in sorted(root.iterdir()) if _may_be_a_run(path)]
 
 
+def runs_within(root: Path) -> list[Run]:
+    """Return the runs at any depth below `root`, by path, as comparisons and studies keep theirs."""
+    return [Run(path.parent) for path in sorted(root.rglob(RECORD))]
+
+
 def _may_be_a_run(path: Path) -> bool:
     try:
         return (path / RECORD).exists()

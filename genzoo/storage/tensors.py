@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from genzoo.errors import UnreadableError
+from genzoo.errors import SettingsError, UnreadableError
 from genzoo.storage.checkpoints import Checkpoint
 
 _OTHER = "it was made by another version of the model: install that one (run.json names it), or train again"
@@ -35,6 +35,8 @@ def weights_of(checkpoint: Checkpoint, *, raw: bool = False) -> tuple[dict[str, 
     """Return a checkpoint's weights and their kind: `averaged` if it has these and not `raw`, else `raw`."""
     if "averaged.safetensors" in checkpoint.names and not raw:
         return unpack(checkpoint.file("averaged.safetensors")), "averaged"
+    if "networks.safetensors" not in checkpoint.names:
+        raise SettingsError(f"{checkpoint.path} holds averaged weights alone", "leave out --raw")
     return unpack(checkpoint.file("networks.safetensors")), "raw"
 
 

@@ -1,6 +1,7 @@
 """The commands about data: what a person prepares from a folder of images, is told of it, and trains on."""
 
 import errno
+import json
 import os
 import shlex
 from pathlib import Path
@@ -11,6 +12,7 @@ from photographs import write_pngs
 from PIL import Image
 from preparations import fail, flip, tensors
 
+import genzoo
 from genzoo.data import decoding
 from genzoo.data.prepared_card import IMAGES
 
@@ -186,7 +188,7 @@ def test_what_cannot_be_meant_is_told(source, data, arguments, code, text):
 @pytest.fixture
 def unseen(monkeypatch):
     """Leave out pictures and scores, which take most of the time of a short training."""
-    for name in ("pictures.save_samples", "pictures.save_reconstructions", "metrics.evaluate_model"):
+    for name in ("pictures.save_samples", "pictures.save_reconstructions", "scoring.evaluate_model"):
         monkeypatch.setattr(f"genzoo.evaluation.{name}", lambda *arguments, **more: [])
 
 
@@ -230,3 +232,82 @@ def test_a_run_does_not_go_on_with_other_images(say, source, data):
     said = say("resume", "run", "--steps", 4, "--data", root, "--quiet")
     assert said.code == 2
     assert "was trained on other images of 'folder' than are prepared now" in said.err
+
+
+# A run and its data
+
+
+@pytest.fixture
+def two_places(say, tmp_path):
+    """Return two folders in which other images are prepared, and their hashes; a run `run` was trained on the first."""
+    for name in ("first", "second"):
+        for part in ("cats", "dogs"):
+            write_pngs(tmp_path / name / "images" / part, 20, size=(20, 16))
+        said = say("data", "prepare", "folder32", "--source", tmp_path / name / "images", "--data", tmp_path / name)
+        assert said.code == 0
+    trained = say("train", "ali", "--recipe", "folder32", "--data", "first", "--run", "runs/run", *SHORT)
+    assert trained.code == 0
+    cards = [json.loads((tmp_path / name / "folder-32-rgb" / "card.json").read_text()) for name in ("first", "second")]
+    return [card["files"][IMAGES]["sha256"] for card in cards]
+
+
+@pytest.mark.usefixtures("unseen", "two_places")
+def test_a_run_finds_the_data_that_it_was_trained_on(say, tmp_path, monkeypatch):
+    for command in (("evaluate",), ("reconstruct", "-n", 2), ("resume", "--steps", 3, "--quiet")):
+        said = say(command[0], "runs/run", *command[1:])
+        assert (said.code, "other data" in said.err) == (0, False)
+    again = say("train", "ali", "--recipe", "folder32", "--run", "runs/run", *SHORT[2:], "--steps", 3)
+    assert again.code == 0
+    os.rename(tmp_path, tmp_path.with_name("moved"))  # all of it, so that both are where they were from each other
+    monkeypatch.chdir(tmp_path.with_name("moved"))
+    try:
+        assert say("evaluate", "runs/run").code == 0
+    finally:
+        monkeypatch.chdir(tmp_path.parent)
+        os.rename(tmp_path.with_name("moved"), tmp_path)
+
+
+@pytest.mark.usefixtures("two_places")
+def test_what_is_given_goes_before_what_is_remembered(say, monkeypatch):
+    assert "other data" in say("reconstruct", "runs/run", "-n", 2, "--data", "second").err
+    monkeypatch.setenv("GENZOO_DATA", "second")
+    assert "other data" in say("reconstruct", "runs/run", "-n", 2).err
+    assert "other data" not in say("reconstruct", "runs/run", "-n", 2, "--data", "first").err
+
+
+def test_scores_on_other_data_are_told_and_kept_apart(say, two_places):
+    first, second = two_places
+    own = say("evaluate", "runs/run", "--metric", "reconstruction", "--json").document["scores"]
+    assert {score["data"] for score in own} == {first}
+    said = say("evaluate", "runs/run", "--metric", "reconstruction", "--data", "second", "--json")
+    others = said.document["scores"]
+    assert {score["data"] for score in others} == {second}
+    for part in ("second", second[:12], first[:12], "runs/run", "kept apart"):
+        assert part in said.err
+    run = genzoo.Run.at("runs/run")
+    assert [score for score in run.scores if score["metric"] == "reconstruction"] == [own[0], others[0]]
+    assert {score["data"] for score in run.final_scores} == {first}
+    assert say("runs", "--json").document["runs"][0]["scores"] == run.scores_on_its_data
+    for command in ("reconstruct", "interpolate"):
+        assert "second holds other data of 'folder'" in say(command, "runs/run", "--data", "second").err
+
+
+@pytest.mark.usefixtures("unseen", "two_places")
+def test_other_classes_than_the_runs_are_refused(say, tmp_path):
+    os.rename(tmp_path / "second" / "images" / "cats", tmp_path / "second" / "images" / "birds")
+    prepared = ("data", "prepare", "folder32", "--source", "second/images", "--data", "second", "--replace")
+    assert say(*prepared).code == 0
+    said = say("evaluate", "runs/run", "--data", "second")
+    assert said.code == 2
+    assert "the classes of 'folder' in second are birds, dogs, those of runs/run are cats, dogs" in said.err
+
+
+@pytest.mark.usefixtures("unseen", "two_places")
+def test_a_run_whose_data_are_gone_says_where_they_were(say, tmp_path):
+    os.rename(tmp_path / "first", tmp_path / "elsewhere")
+    for command in ("evaluate", "reconstruct", "resume"):
+        said = say(command, "runs/run")
+        assert said.code == 3
+        assert f"{tmp_path / 'first' / 'folder-32-rgb'} has no card (--data names another folder)" in said.err
+    assert say("resume", "runs/run", "--data", "elsewhere", "--quiet").code == 0
+    assert say("evaluate", "runs/run").code == 0

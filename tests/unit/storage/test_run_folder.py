@@ -461,3 +461,34 @@ def test_scores_that_are_damaged_are_unreadable_and_not_overwritten(run, content
     with pytest.raises(UnreadableError):
         run.write_scores([score(1.0)])
     assert (run.path / "evaluation.json").read_text() == content
+
+
+# Data
+
+
+def test_scores_on_other_data_replace_none_and_are_not_the_runs(run):
+    run.write_record(record(data="a"))
+    old = score(1.0)  # from before scores stored their data
+    run.write_scores([old])
+    run.write_scores([score(2.0) | {"data": "b"}])
+    assert run.scores == [old, score(2.0) | {"data": "b"}]
+    run.write_scores([score(3.0) | {"data": "a"}])
+    assert run.scores == [score(2.0) | {"data": "b"}, score(3.0) | {"data": "a"}]
+    assert run.scores_on_its_data == [score(3.0) | {"data": "a"}]
+
+
+def test_the_place_of_the_data_is_remembered_relative_to_the_run(run, tmp_path):
+    assert run.data_place is None
+    run.write_data_place(tmp_path / "data")
+    assert run.data_place == tmp_path / "data"
+    assert str(tmp_path) not in (run.path / "data.json").read_text()
+    run.write_data_place(None)
+    assert run.data_place is None
+
+
+@pytest.mark.parametrize("content", ["no JSON", '{"schema_version": 1}', '{"schema_version": 1, "place": 5}'])
+def test_a_damaged_place_of_the_data_says_what_to_do(run, content):
+    (run.path / "data.json").write_text(content)
+    with pytest.raises(UnreadableError, match=r"data\.json") as refused:
+        _ = run.data_place
+    assert refused.value.remedy.endswith(f"rm {run.path / 'data.json'}")

@@ -1,0 +1,110 @@
+"""Exporting: a run's weights alone, with its record, scores, pictures and a card, as a folder to give away."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from genzoo.components import to_json
+from genzoo.errors import SettingsError, warn
+from genzoo.evaluation import pictures, programs
+from genzoo.evaluation.model import Model
+from genzoo.evaluation.programs import Program, ProgramFormat
+from genzoo.runs.session import load_run
+from genzoo.storage import checkpoints, files
+from genzoo.storage.record import RunRecord
+from genzoo.storage.run_folder import Run
+from genzoo.storage.tensors import pack
+
+_SAMPLES, _RECONSTRUCTIONS, _CARD = "samples.png", "reconstructions.png", "README.md"
+
+
+def export_run(
+    run: str | Path | Run, out: str | Path, *, formats: Sequence[ProgramFormat] = (), raw: bool = False
+) -> list[Program]:
+    """Write a run's model into the new folder `out`, and return the programs written there, as `formats` asks for.
+
+    The folder has weights (averaged ones if the run keeps these, unless `raw`), run.json, evaluation.json, pictures and
+    a card, README.md; `genzoo.load` and whatever looks at a run take it. It has no optimizer, and names no folder of
+    this machine but where a warning says so.
+    """
+    source, target = Run.at(run), Run.at(out)
+    for format in formats:
+        programs.require_packages(format)
+    model = load_run(source, device="cpu", raw=raw)
+    if target.path.exists() and (not target.path.is_dir() or any(target.path.iterdir())):
+        raise SettingsError(f"{target.path} exists and is not empty", "choose another --out")
+    with files.storage(target.path):
+        files.make_folder(target.path)
+    record, scores = source.record, source.final_scores
+    warn(f"run.json names a folder of this machine: {place}" for place in _absolute_paths(record.to_json()))
+    target.write_record(record)
+    if scores:
+        target.write_scores(scores)
+    written = [program for format in formats for program in programs.write_programs(target.path, model, format)]
+    _draw_pictures(source, target, model)
+    files.write(target.path / _CARD, _model_card(target, record, model, scores, written).encode())
+    name = "averaged.safetensors" if model.weights == "averaged" else "networks.safetensors"
+    weights = pack({key: value.contiguous() for key, value in model.networks.state_dict().items()})
+    checkpoints.write_weights(target.path, step=model.step, files={name: weights})
+    return written
+
+
+def _draw_pictures(source: Run, target: Run, model: Model) -> None:
+    """Draw samples, and take the run's newest picture of reconstructions."""
+    if model.networks.decoder is not None:
+        count = 64 if model.data.is_image else 2500
+        pictures.save_samples(target.path / _SAMPLES, model, count=count, seed=0)
+    drawn = sorted((source.path / "reconstructions").glob("*.png"))
+    if drawn:
+        with files.readable(drawn[-1]), files.storage(target.path):
+            shutil.copyfile(drawn[-1], target.path / _RECONSTRUCTIONS)
+
+
+def _model_card(
+    target: Run, record: RunRecord, model: Model, scores: Sequence[dict[str, Any]], written: Sequence[Program]
+) -> str:
+    """Return the model's card as Markdown."""
+    shape = " × ".join(map(str, model.data.shape))
+    parameters = sum(parameter.numel() for parameter in model.networks.parameters())
+    facts = {
+        "model": record.model,
+        "recipe": record.recipe,
+        "data set": f"{record.settings['dataset'].get('name')}"
+        + ("" if record.data is None else f" (SHA-256 {record.data})"),
+        "x": f"{shape}, {'in [0, 1]' if model.data.support == 'unit' else 'unbounded'}",
+        "z": f"{model.latent} numbers, prior {to_json(model.prior).get('name')}",
+        "classes": ", ".join(model.data.class_names) if model.networks.is_conditional else None,
+        "parameters": f"{parameters:,}",
+        "weights": f"{model.weights}, after {model.step:,} steps with seed {record.seed}",
+        "made with": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
+    }
+    titles = {_SAMPLES: "Samples", _RECONSTRUCTIONS: "Data and their reconstructions"}
+    lines = [f"# {record.model} on {record.recipe}", ""]
+    lines += [f"![{title}]({name})\n" for name, title in titles.items() if (target.path / name).exists()]
+    lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items() if value), ""]
+    lines += ["```python", "import genzoo", "", 'model = genzoo.load("this folder")', "x = model.sample(16)", "```", ""]
+    if scores:
+        lines += ["## Scores", "", "| score | value | how it was measured |", "|---|---|---|"]
+        lines += [_score_line(score) for score in scores] + [""]
+    if written:
+        lines += ["## Programs", "", "| file | largest difference from the model |", "|---|---|"]
+        lines += [f"| {program.name} | {program.error:.2g} |" for program in written] + [""]
+        lines += ["An encoder takes x, noise (zeros: z is its mean) and, if conditional, y; a decoder takes z and y."]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _score_line(score: dict[str, Any]) -> str:
+    value = "not finite" if score["value"] is None else f"{score['value']:.6g}"
+    protocol = ", ".join(f"{key} {value}" for key, value in score["protocol"].items() if value is not None)
+    return f"| {score['metric']} | {value} | {protocol} |"
+
+
+def _absolute_paths(document: Any, key: str = "") -> Iterator[str]:
+    """Yield `key: value` for every text in JSON data that is an absolute path."""
+    if isinstance(document, str) and Path(document).is_absolute():
+        yield f"{key}: {document}"
+    if isinstance(document, list):
+        document = dict(enumerate(document))
+    for name, part in document.items() if isinstance(document, dict) else ():
+        yield from _absolute_paths(part, f"{key}.{name}".lstrip("."))
