@@ -154,7 +154,8 @@ _RULE = (
 
 def _notes(results: Results, seeds: int) -> list[str]:
     """Return sentences that say what was compared, and what the numbers of the table are."""
-    notes = [f"Compared on {results.data}: {results.settings.sentence()}."] if results.settings else []
+    shared = f": {results.settings.sentence()}" if results.settings and len(results.rows) > 1 else ""
+    notes = [f"Compared on {results.data}{shared}."]
     notes += [
         f"Final scores: mean ± standard deviation over {seeds} seed{'' if seeds == 1 else 's'} (and their range)."
     ]

@@ -1,5 +1,6 @@
 """Comparisons: the same batches and z for everyone, statistics, what is not trained twice, and the report."""
 
+import html
 import json
 import re
 import signal
@@ -347,6 +348,15 @@ def test_a_baseline_says_how_many_rows_it_has(compared):
     samples = {label: rows[label]["scores"][0]["protocol"]["samples"] for label in ("held-out samples", "noise")}
     assert rows["noise"]["scores"][0]["metric"] == "modes/high-quality"
     assert samples == {"held-out samples": 2200, "noise": 10_000}
+
+
+def test_every_score_is_said_to_be_something_in_one_sentence(compared):
+    document = results_of(compared)
+    names = {score["metric"] for cell in document["cells"] for score in cell["scores"]}
+    assert document["about"].keys() == names
+    assert all(re.fullmatch(r"[A-Z][^\n]*\.", text) for text in document["about"].values())
+    page = html.unescape((compared / "report.html").read_text())
+    assert all(text in page for text in document["about"].values())
 
 
 def test_costs_are_counted_from_the_tables(compared):

@@ -10,6 +10,7 @@ from genzoo.comparison import (
     Baseline,
     BaselineScore,
     CellResult,
+    ComparedSettings,
     Difference,
     ResultRow,
     Results,
@@ -189,6 +190,15 @@ def test_a_score_of_fewer_seeds_than_were_trained_says_of_how_many():
     row = replace(table_of({"a": (score,)}).rows[0], seeds=(0, 1, 2))
     (entries,) = report.ScoreTable(replace(table_of({}), rows=(row,))).rows
     assert entries[0].detail == "3 to 5, n = 2"
+
+
+def test_the_heading_claims_nothing_of_one_contestant_or_of_results_that_do_not_say_it():
+    settings = ComparedSettings(same=("data", "steps"))
+    (score,) = results.row_scores([cell(3.0)])
+    two, one = table_of({"a": (score,), "b": (score,)}, settings=settings), table_of({"a": (score,)}, settings=settings)
+    assert report.ScoreTable(two).notes[0] == "Compared on d: the same data and steps."
+    assert report.ScoreTable(one).notes[0] == "Compared on d."
+    assert report.ScoreTable(replace(two, settings=None)).notes[0] == "Compared on d."
 
 
 def test_the_summary_of_nothing_is_nothing():
