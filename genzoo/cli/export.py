@@ -32,7 +32,7 @@ def export_command(run: str, out: str, formats: "tuple[ProgramFormat, ...]", raw
 
     programs = export_run(run, out, formats=formats, raw=raw)
     if as_json:
-        result_json({"run": run, "folder": out, "programs": [program._asdict() for program in programs]})
+        result_json({"run": run, "path": out, "programs": [program._asdict() for program in programs]})
         return
     for program in programs:
         status(f"{program.name}: at most {program.error:.2g} from the model's numbers")

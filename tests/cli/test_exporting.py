@@ -35,7 +35,7 @@ def exported(run, tmp_path):
 
 def test_a_folder_to_give_away_has_weights_settings_scores_pictures_and_a_card(say, run, tmp_path):
     said = say("export", run, "--out", "model", "--json").document
-    assert (said["folder"], said["programs"]) == ("model", [])
+    assert (said["path"], said["programs"]) == ("model", [])
     names = ["MANIFEST.json", "README.md", "averaged.safetensors", "evaluation.json", "reconstructions.png"]
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [*names, "run.json", "samples.png"]
     stored = load_file(tmp_path / "model" / "averaged.safetensors")
