@@ -14,6 +14,7 @@ from genzoo.evaluation.metrics import evaluate_model
 from genzoo.types import Mixture, Split
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25
+from genzoo_metrics.memorization import NearestNeighbour
 from genzoo_metrics.modes import Modes, relative_width
 from genzoo_metrics.reconstruction import Reconstruction
 
@@ -291,3 +292,17 @@ def test_digits_are_split_by_class_and_keep_their_grey_values():
     assert all((share - shares[0]).abs().max() < 0.01 for share in shares)
     assert splits.train.x.shape[1:] == (1, 8, 8)
     assert set(splits.train.x.unique().tolist()) == {round(value * 255 / 16) for value in range(17)}
+
+
+def test_distances_far_below_the_size_of_x_are_exact():
+    source = torch.Generator().manual_seed(0)
+    training = 4 + torch.rand(200, 2, generator=source)
+    apart = 1e-4 * torch.arange(1, 102) / 51  # the median is that of the 51st: 1e-4
+    rows = training[:101] + torch.stack([apart, torch.zeros(101)], dim=1)
+    expected = torch.cdist(rows.double(), training.double(), compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    split, model = Split(rows, None), identity_model(DATA.spec)
+    by_name = {
+        score.metric: score.value
+        for score in NearestNeighbour().measure(model, split, train=Split(training, None), seed=0)
+    }
+    assert by_name["nearest-neighbour/held-out"] == pytest.approx(expected.median().item(), rel=1e-4)
