@@ -63,9 +63,10 @@ def test_ali_on_every_recipe_is_trained_and_looked_at_by_commands(say, root, tmp
     assert say("sample", run, "-n", 4).code == 0
     assert say("reconstruct", run, "-n", 2, "--data", root).code == 0
     assert say("interpolate", run, "--pairs", 1, "--data", root).code == 0
-    # Images are 64 pixels wide, small ones magnified, 12 apart; a pair and what lies between are 2 apart.
+    # Images are 64 pixels wide, small ones magnified, 12 apart; decodings of a walk are 2 apart.
     assert Image.open(run / "samples.png").size == (2 * 64 + 3 * 12, 2 * 64 + 3 * 12)
-    assert Image.open(run / "interpolations.png").size == (14 * 64 + 13 * 2, 64)  # a single row has no frame
+    # Between the ends, which stand apart, are 12 decodings.
+    assert Image.open(run / "interpolations.png").size == (14 * 64 + 11 * 2 + 4 * 12, 64 + 2 * 12)
     assert json.loads((run / "run.json").read_text())["data"]
 
 
