@@ -97,6 +97,7 @@ def prepare_command(
         "rows": rows,
         "class_names": card["class_names"],
         "left_out": card["left_out"]["count"],
+        "notes": card.get("notes", []),
         "bytes": sum(entry["bytes"] for entry in card["files"].values()),
         "seconds": round(time.monotonic() - began, 3),
     }
@@ -107,6 +108,8 @@ def prepare_command(
     counts = ", ".join(f"{split} {count:,}" for split, count in rows.items())
     left_out = f"; {facts['left_out']:,} unreadable ones left out" if facts["left_out"] else ""
     status(f"{counts} images{left_out}")
+    for note in facts["notes"]:
+        status(note)
     at = "" if data is None else f" --data {shlex.quote(str(data))}"
     at += "".join(f" --set {shlex.quote(assignment)}" for assignment in assignments)
     next_step = f"next, type: {options.train_command_for(name)}{at}"

@@ -162,7 +162,9 @@ def nearest_command(
     images = model.rows(Split(others.x[nearest.indices.flatten().cpu()]))[0]
     images = images.view(*nearest.indices.shape, *model.data.shape)
     x = model.rows(Split(part.x))[0]
-    pictures.save_grid(path, torch.cat([x[:, None], images], dim=1).flatten(0, 1), columns=1 + images.shape[1])
+    neighbours = images.shape[1]
+    shown = torch.cat([x[:, None], images], dim=1).flatten(0, 1)
+    pictures.save_grid(path, shown, columns=1 + neighbours, group=(1, neighbours))
     table = [
         {"file": name, "nearest": [_neighbour(other_names, *pair) for pair in zip(rows, lengths, strict=True)]}
         for name, rows, lengths in zip(names, nearest.indices.tolist(), nearest.values.tolist(), strict=True)

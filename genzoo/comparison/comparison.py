@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from html import escape
 from pathlib import Path
 
 from genzoo.comparison.baselines import baselines_of
@@ -59,8 +60,9 @@ class Comparison:
         """The scores and costs as Markdown."""
         return ScoreTable(self.results).markdown()
 
-    def _repr_markdown_(self) -> str:
-        return self.table
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: what was compared, the main scores, and where the report is."""
+        return f"{ScoreTable(self.results).html()}<p>{escape(str(self.report))}</p>"
 
 
 def compare(

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -114,6 +114,19 @@ class ScoreTable:
         """Return a contestant's or baseline's entries of a group of metrics, given the number of its column."""
         return [self.rows[number][column] for number in group.numbers]
 
+    def html(self) -> str:
+        """Return what was compared, and the first group of scores as an HTML table, the best in bold."""
+        group = self.groups[0] if self.groups else MetricGroup("", ())
+        header = ["", *(f"{self.metrics[number].name} {self.metrics[number].arrow}" for number in group.numbers)]
+        rows = [_html_row(Markup("<th>{}</th>").format(name) for name in header)]
+        for place, column in enumerate(self.columns):
+            entries = self.entries(group, place)
+            cells = [
+                Markup("<td><b>{}</b></td>" if entry.best else "<td>{}</td>").format(entry.text) for entry in entries
+            ]
+            rows.append(_html_row([Markup("<td>{}</td>").format(column.label), *cells]))
+        return Markup("<p>{}</p><table>{}</table>").format(self.notes[0], Markup("").join(rows))
+
     def markdown(self) -> str:
         """Return the scores, the baselines and the costs as Markdown."""
         header = ["score", *(f"{each.label} ({each.note})" if each.note else each.label for each in self.columns)]
@@ -129,6 +142,10 @@ class ScoreTable:
         return "\n".join(lines)
 
 
+def _html_row(cells: Iterable[Markup]) -> Markup:
+    return Markup("<tr>{}</tr>").format(Markup("").join(cells))
+
+
 _RULE = (
     "A score is marked as the best if the interval of its paired difference to every other contestant excludes 0, and "
     "it is better than that of noise and of untrained networks."
@@ -137,7 +154,8 @@ _RULE = (
 
 def _notes(results: Results, seeds: int) -> list[str]:
     """Return sentences that say what was compared, and what the numbers of the table are."""
-    notes = [f"Compared on {results.data}: {results.settings.sentence()}."] if results.settings else []
+    shared = f": {results.settings.sentence()}" if results.settings and len(results.rows) > 1 else ""
+    notes = [f"Compared on {results.data}{shared}."]
     notes += [
         f"Final scores: mean ± standard deviation over {seeds} seed{'' if seeds == 1 else 's'} (and their range)."
     ]

@@ -212,7 +212,7 @@ def row_of(cells: Sequence[Cell], results: Sequence[CellResult], obstacles: Sequ
 
 def cell_result(cell: Cell, outcome: Outcome, folder: Path) -> CellResult:
     """Return a cell's result for the report in `folder`: the scores of its run that were measured with its seed."""
-    exists = cell.run.path.is_dir()
+    exists = cell.run.exists
     log, scores = (cell.run.read_log(), cell.run.scores_on_its_data) if exists else ([], [])
     best_step, best_by = _best_step(_with_seed(scores, selection_seed(cell.job.seed)))
     return CellResult(
@@ -225,7 +225,7 @@ def cell_result(cell: Cell, outcome: Outcome, folder: Path) -> CellResult:
         scores=tuple(_with_seed(scores, cell.job.seed)),
         best_step=best_step,
         best_by=best_by,
-        created=cell.run.record.created if cell.run.exists else "",
+        created=cell.run.record.created if exists else "",
         reused=cell.request is not None and cell.run.path != cell.request.run,
         losses=_losses(log),
     )

@@ -25,11 +25,6 @@ class Picture(NamedTuple):
     title: str
     content: bytes
 
-    @property
-    def width(self) -> int:
-        """The number of pixels from left to right, as the file's header says."""
-        return int.from_bytes(self.content[16:20], "big")
-
 
 class Section(NamedTuple):
     """Pictures to place side by side: one per model, and before them one of the data."""

@@ -7,8 +7,10 @@ from .decoding import ImageFault as ImageFault
 from .decoding import ImageSource as ImageSource
 from .decoding import ImageTransform as ImageTransform
 from .decoding import Pixels as Pixels
+from .decoding import animations as animations
 from .decoding import image_names as image_names
 from .decoding import in_blocks as in_blocks
+from .decoding import left_out as left_out
 from .decoding import listing as listing
 from .downloads import Download as Download
 from .labels import condition as condition

@@ -23,5 +23,7 @@ class Contents:
     """For every row; a class index is −1 where it is unknown."""
     class_names: tuple[str, ...] = ()
     """One name per class, in the order of the indices; empty without classes."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of it, a line each: what is left out, and where classes are from."""
     identity: str
     """A hash of the files at the source; an interrupted preparation is continued only where it is the same."""

@@ -54,8 +54,9 @@ class Dataset(Component):
     def read(self, pictures: Sequence[ImageSource]) -> Tensor:
         """Return images as rows (N, C, H, W) uint8, made as those of the data set are.
 
-        Where those are stored as given, an image of another size is cut and resized. Raises `UnreadableError` for the
-        first image that cannot be read.
+        Where those are stored as given, an image of another size is cut and resized. Large JPEG files are decoded at a
+        fraction of their size, as in preparing, and images that Pillow has opened are not: the two differ by some grey
+        levels. Raises `UnreadableError` for the first image that cannot be read.
         """
         transform = self.transform
         if transform.fit == "given":

@@ -9,7 +9,9 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -26,6 +28,9 @@ ImageSource = str | Path | Image.Image
 """The path of an image file, or an image of Pillow's."""
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+_HEIC_ENDINGS = (".heic", ".heif", ".hif")
+"""Photographs of telephones, which are images where pillow-heif is installed."""
+_ANIMATED_ENDINGS = (".gif", ".webp")
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """The formats that Pillow may read. Others are left out: EPS, for one, runs Ghostscript on the file."""
 _FILE_LIMIT = 2**28
@@ -74,7 +79,7 @@ class ImageTransform:
 
     def __call__(self, content: bytes) -> Pixels:
         """Return the pixels (C, H, W) of an image file's content; for a damaged one, raise the error of Pillow."""
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
             if self.fit == "crop":
                 # JPEG decodes at a fraction of its size cheaply; three times the target keeps what the filter sees.
                 image.draft(None, (3 * self.size[0], 3 * self.size[1]))
@@ -131,7 +136,7 @@ class ImageFiles(Block):
                 try:
                     out[row] = self.transform(_content(self.place, name))
                 except Exception as error:  # Pillow's readers raise errors of any type
-                    faults.append(ImageFault(row, _printable(name), _cause_of(error)))
+                    faults.append(ImageFault(row, _printable(name), _cause_of(error, name)))
         return faults
 
 
@@ -160,7 +165,7 @@ def _read_picture(picture: ImageSource, transform: ImageTransform, out: Pixels) 
         try:
             out[0] = transform.pixels(picture)
         except Exception as error:  # Pillow's readers raise errors of any type
-            return ImageFault(0, "the image", _cause_of(error))
+            return ImageFault(0, "the image", _cause_of(error, ""))
         return None
     with readable(Path(picture)):
         os.stat(picture)
@@ -169,13 +174,52 @@ def _read_picture(picture: ImageSource, transform: ImageTransform, out: Pixels) 
 
 def image_names(folder: Path, part: str = "") -> list[str]:
     """Return the names of all image files below `folder`/`part`, relative to `folder`, sorted, without hidden ones."""
-    images = []
+    return [name for name in _file_names(folder, part) if _is_image(name)]
+
+
+def left_out(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the names below `folder` of photographs that pillow-heif would read, and of other files than images."""
+    others = [name for name in _file_names(folder, "") if not _is_image(name)]
+    heic = [name for name in others if name.lower().endswith(_HEIC_ENDINGS)]
+    return heic, [name for name in others if name not in set(heic)]
+
+
+def animations(folder: Path, names: Sequence[str]) -> list[str]:
+    """Return those of the GIF and WebP files among `names` below `folder` that hold several pictures."""
+    return [name for name in names if name.lower().endswith(_ANIMATED_ENDINGS) and _is_animated(folder, name)]
+
+
+def _is_image(name: str) -> bool:
+    endings = _ENDINGS if _formats() == _FORMATS else (*_ENDINGS, *_HEIC_ENDINGS)
+    return name.lower().endswith(endings)
+
+
+def _is_animated(folder: Path, name: str) -> bool:
+    try:
+        with Image.open(io.BytesIO(_content(folder, name)), formats=_formats()) as image:
+            return bool(getattr(image, "is_animated", False))
+    except Exception:  # Pillow's readers raise errors of any type; the file is a fault where it is decoded
+        return False
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return the formats that Pillow may read, with HEIF where pillow-heif is installed."""
+    if find_spec("pillow_heif") is None:
+        return _FORMATS
+    import_module("pillow_heif").register_heif_opener()
+    return (*_FORMATS, "HEIF")
+
+
+def _file_names(folder: Path, part: str) -> list[str]:
+    """Return the names of all files below `folder`/`part`, relative to `folder`, sorted, without hidden ones."""
+    files = []
     for path, folders, names in os.walk(folder / part, onerror=_cannot_be_listed):
         folders[:] = [name for name in folders if not name.startswith(".")]
         below = Path(path).relative_to(folder).as_posix()
         prefix = "" if below == "." else f"{below}/"
-        images += [prefix + name for name in names if name[0] != "." and name.lower().endswith(_ENDINGS)]
-    return sorted(images)
+        files += [prefix + name for name in names if name[0] != "."]
+    return sorted(files)
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
@@ -248,7 +292,9 @@ def _in_mode(image: Image.Image, channels: int) -> Image.Image:
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def _cause_of(error: Exception) -> str:
+def _cause_of(error: Exception, name: str) -> str:
+    if isinstance(error, UnidentifiedImageError) and name.lower().endswith(_HEIC_ENDINGS) and _formats() == _FORMATS:
+        return "HEIC is read where pillow-heif is installed: pip install pillow-heif"
     if isinstance(error, UnidentifiedImageError):
         return "not an image that Pillow can read"
     text = str(error).strip().partition("\n")[0]

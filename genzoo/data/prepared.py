@@ -30,6 +30,8 @@ class PreparedDataset(Dataset):
     """The files that `genzoo data fetch` gets, or that a person puts into `downloads/NAME`."""
     by_hand: ClassVar[tuple[str, ...]] = ()
     """The steps a person takes to get what cannot be fetched, one line each."""
+    beside: ClassVar[str] = ""
+    """How a set from another source is prepared beside the first, in words for a message; empty where it cannot be."""
     rows: ClassVar[dict[str, int]] = {}
     """The number of images in each split of the whole data set, if it is known."""
 
@@ -197,6 +199,7 @@ def prepare_dataset(
         jobs=jobs,
         skip_corrupt=skip_corrupt,
         replace=replace,
+        beside=dataset.beside,
         report=report,
     )
 

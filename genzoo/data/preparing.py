@@ -36,13 +36,15 @@ def prepare(
     jobs: int | None = None,
     skip_corrupt: bool = False,
     replace: bool = False,
+    beside: str = "",
     report: ImageProgress = lambda done, total: None,
 ) -> dict[str, Any]:
     """Decode all blocks into the folder `place`, and return its card.
 
-    `about` goes into the card. Raises `UnreadableError` for rows that cannot be read unless `skip_corrupt`, which
-    leaves them out and counts them on the card; `SettingsError` for a folder that was made from something else, unless
-    `replace`; `ResourceError` if the disk is full.
+    `about` goes into the card; `beside` says in a message how a second set is kept beside the first. Raises
+    `UnreadableError` for rows that cannot be read unless `skip_corrupt`, which leaves them out and counts them on the
+    card; `SettingsError` for a folder that was made from something else, unless `replace`; `ResourceError` if the disk
+    is full.
     """
     fingerprint = hashlib.sha256(files.json_bytes([about, contents.splits, contents.identity])).hexdigest()
     lock = FileLock(place.with_name(f".{place.name}.lock"))
@@ -50,7 +52,7 @@ def prepare(
         place.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:
-        if place.exists() and (card := _reusable(place, fingerprint, replace=replace)):
+        if place.exists() and (card := _reusable(place, fingerprint, replace=replace, beside=beside)):
             return card
         staging = Staging(place, contents, shape, fingerprint)
         with files.storage(staging.path, needed=staging.bytes):
@@ -66,7 +68,7 @@ def prepare(
     return card
 
 
-def _reusable(place: Path, fingerprint: str, *, replace: bool) -> dict[str, Any] | None:
+def _reusable(place: Path, fingerprint: str, *, replace: bool, beside: str) -> dict[str, Any] | None:
     """Return the card at `place` if it has this fingerprint, None if the folder is to be replaced."""
     try:
         card = read_card(place)
@@ -81,7 +83,8 @@ def _reusable(place: Path, fingerprint: str, *, replace: bool) -> dict[str, Any]
     if card["fingerprint"] == fingerprint:
         return card
     if not replace:
-        raise SettingsError(f"{place} was prepared from something else", "to replace it, add: --replace")
+        remedy = f"to replace it, add: --replace{'; ' if beside else ''}{beside}"
+        raise SettingsError(f"{place} was prepared from something else", remedy)
     return None
 
 

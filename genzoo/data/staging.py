@@ -118,6 +118,7 @@ class Staging:
             "splits": _split_ranges(contents.splits, keep),
             "class_names": list(contents.class_names),
             "left_out": {"count": len(faults), "names": [fault.name for fault in faults[:_NAMED]]},
+            "notes": list(contents.notes),
             "fingerprint": self.fingerprint,
             "prepared": now(),
             "files": {

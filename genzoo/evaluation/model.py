@@ -20,6 +20,7 @@ from genzoo.games.game import Game
 from genzoo.games.priors import Prior
 from genzoo.nn.interfaces import Networks
 from genzoo.randomness import generator
+from genzoo.training.execution import arithmetic
 from genzoo.training.settings import Settings
 from genzoo.types import Batch, Code, DataSpec, Split
 
@@ -294,7 +295,8 @@ class Model:
         before = self.networks.training
         self.networks.eval()
         try:
-            yield
+            with arithmetic(self.device):
+                yield
         finally:
             self.networks.train(before)
 

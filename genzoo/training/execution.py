@@ -7,8 +7,9 @@ eagerly, with one warning that says why.
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal, NamedTuple, TypeVar, TypeVarTuple
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -46,24 +47,75 @@ _Answer = TypeVar("_Answer")
 _Values = TypeVarTuple("_Values")
 
 
+def current_device(device: torch.device) -> AbstractContextManager[object]:
+    """Return a `with` block in which `device` is torch's current one.
+
+    Streams, captures, events and draws from the default generator belong to the current device, not to their tensors'.
+    """
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
 @contextmanager
-def arithmetic(device: torch.device) -> Iterator[None]:
+def arithmetic(device: torch.device, *, benchmark: bool = False) -> Iterator[None]:
     """Set torch's arithmetic to that of training inside the `with` block, and back afterwards.
 
     On CUDA, fp32 means IEEE float32 and never TF32, so that a GPU's results equal a CPU's to rounding; tensor cores are
-    for bf16. Convolutions choose their algorithm by timing several.
+    for bf16. With `benchmark`, convolutions choose their algorithm by timing several.
     """
     if device.type != "cuda":
         yield
         return
-    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = products.fp32_precision, convolutions.fp32_precision, torch.backends.cudnn.benchmark
-    products.fp32_precision = convolutions.fp32_precision = "ieee"
-    torch.backends.cudnn.benchmark = True
+    before = _arithmetic_now()
+    # By the older names as well: torch refuses to read those, as its kernels may, where the newer say otherwise.
+    _set_arithmetic(_Arithmetic("highest", False, ("ieee",) * len(before.precisions), benchmark))
     try:
         yield
     finally:
-        products.fp32_precision, convolutions.fp32_precision, torch.backends.cudnn.benchmark = before
+        _set_arithmetic(before)
+
+
+class _Arithmetic(NamedTuple):
+    """How torch computes with float32, by its older and its newer settings."""
+
+    products: str | None
+    """None: torch cannot say, as the newer settings say otherwise."""
+    convolutions_tf32: bool | None
+    precisions: tuple[str, ...]
+    benchmark: bool
+
+
+def _arithmetic_now() -> _Arithmetic:
+    return _Arithmetic(
+        _setting_or_none(torch.get_float32_matmul_precision),
+        _setting_or_none(lambda: torch.backends.cudnn.allow_tf32),
+        tuple(place.fp32_precision for place in _precision_places()),
+        torch.backends.cudnn.benchmark,
+    )
+
+
+def _set_arithmetic(chosen: _Arithmetic) -> None:
+    # The older settings overwrite newer ones, so these come last.
+    if chosen.products is not None:
+        torch.set_float32_matmul_precision(chosen.products)
+    if chosen.convolutions_tf32 is not None:
+        torch.backends.cudnn.allow_tf32 = chosen.convolutions_tf32
+    for place, precision in zip(_precision_places(), chosen.precisions, strict=True):
+        place.fp32_precision = precision
+    torch.backends.cudnn.benchmark = chosen.benchmark
+
+
+def _precision_places() -> tuple[Any, ...]:
+    """Return where torch keeps the newer settings that the older ones overwrite."""
+    backends = torch.backends
+    return backends.cuda.matmul, backends.mkldnn.matmul, backends.cudnn.conv, backends.cudnn.rnn  # type: ignore[attr-defined]
+
+
+def _setting_or_none(setting: Callable[[], _Answer]) -> _Answer | None:
+    """Return an older setting, or None where torch refuses to read it because newer ones say otherwise."""
+    try:
+        return setting()
+    except RuntimeError:
+        return None
 
 
 class Step:
@@ -90,15 +142,20 @@ class Step:
         self._update = update
         self._autocast = autocast
         self._device = device
-        self._run: StepRule = Captured(self._as_written, name=name) if captured else self._as_written
+        self._captured = Captured(self._as_written, name=name, device=device) if captured else None
 
     def __call__(self, batch: Batch, movers: Movers) -> Losses:
         """Take the step and return its losses."""
-        return self._run(batch, movers)
+        return (self._captured or self._as_written)(batch, movers)
+
+    def forget_captures(self) -> None:
+        """Capture the step anew, because its parameters or moments lie elsewhere in memory now."""
+        if self._captured is not None:
+            self._captured.forget()
 
     def gradients(self, networks: GameNetworks, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
         """Return the losses and gradients of the step with `networks`, and update nothing."""
-        with arithmetic(self._device), self._autocast:
+        with arithmetic(self._device, benchmark=True), self._autocast:
             return self._gradients(networks, batch, {name: self._players[name] for name in movers})
 
     def _as_written(self, batch: Batch, movers: Movers) -> Losses:
@@ -144,13 +201,20 @@ class Captured:
     the seeds that the generators were given before the step.
     """
 
-    def __init__(self, step: StepRule, *, name: str) -> None:
+    def __init__(self, step: StepRule, *, name: str, device: torch.device) -> None:
         self._step = step
         self._name = name
+        self._device = device
         self._seen: Counter[tuple[Any, ...]] = Counter()
         self._graphs: dict[tuple[Any, ...], _Graph] = {}
         self._gave_up = False
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        _ALL_CAPTURED.add(self)
+
+    def forget(self) -> None:
+        """Drop all graphs; the next steps are warmed up and captured anew."""
+        self._graphs.clear()
+        self._seen.clear()
 
     def __call__(self, batch: Batch, movers: Movers) -> Losses:
         """Take the step; later steps do not overwrite the losses returned."""
@@ -162,7 +226,7 @@ class Captured:
             return self._warm_up(batch, movers)
         if kind not in self._graphs:
             try:
-                with preserved():
+                with preserved(), _undone_if_it_fails(self._device):
                     self._graphs[kind] = _capture(self._step, batch, movers)
             except Exception as cause:  # a third party's module may do things on the host that a graph cannot record
                 self._gave_up = True
@@ -179,6 +243,28 @@ class Captured:
             losses = self._step(batch, movers)
         torch.cuda.current_stream().wait_stream(self._stream)
         return losses
+
+
+_ALL_CAPTURED: WeakSet[Captured] = WeakSet()
+
+
+@contextmanager
+def _undone_if_it_fails(device: torch.device) -> Iterator[None]:
+    """Set back what some versions of torch leave behind when a capture fails.
+
+    In torch 2.10 and 2.11 the capture's stream stays the current one, and the default generator takes itself for
+    capturing. No draw is possible in that state, nor a replay of any graph that draws from it.
+    """
+    stream = torch.cuda.current_stream(device)
+    try:
+        yield
+    except Exception:
+        torch.cuda.set_stream(stream)
+        state = torch.Generator(device).graphsafe_get_state()
+        torch.cuda.default_generators[torch.cuda.current_device()].graphsafe_set_state(state)
+        for captured in _ALL_CAPTURED:
+            captured.forget()
+        raise
 
 
 class _Graph(NamedTuple):

@@ -29,6 +29,7 @@ from genzoo.training.execution import (
     StepRule,
     arithmetic,
     compiled_or_not,
+    current_device,
 )
 from genzoo.training.initialization import initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
@@ -84,8 +85,6 @@ class Trainer:
             message = f"a batch holds all {len(split.x):,} training rows, fewer than training.batch_size"
             warnings.warn(message, GenzooWarning, stacklevel=2)
         self._guard = NonFiniteGuard(list(self.players), device=device)
-        self.optimizers: dict[str, torch.optim.Adam] = {}
-        self.build_optimizers()
         decay = settings.training.decay
         averaged = [parameter for _, _, parameter in self._averaged()]
         self._ema = None if decay is None else EMA(averaged, decay=decay)
@@ -101,6 +100,8 @@ class Trainer:
             name=settings.game.name,
             captured=device.type == "cuda" and execution != "eager" and self.ranks.size == 1,
         )
+        self.optimizers: dict[str, torch.optim.Adam] = {}
+        self.build_optimizers()
         self._to_compile = execution == "compiled"
         self._rehearsed: set[tuple[Movers, tuple[str, ...]]] = set()
 
@@ -111,7 +112,8 @@ class Trainer:
         return game.shared_gradients if self.per_player_reason is None else game.gradients
 
     def build_optimizers(self) -> None:
-        """Build the optimizers anew for the parameters' current memory layout, and keep the moments' values."""
+        """Build the optimizers anew for the parameters' current place in memory, and keep the moments' values."""
+        self._step.forget_captures()
         moments = self._moments()
         self._strides = {
             name: [parameter.stride() for parameter in parameters] for name, parameters in self.players.items()
@@ -227,8 +229,8 @@ class Trainer:
 
     def _play_for_statistics(self, number: int) -> None:
         """Compute the losses of a training step's rows, so that batch norms see them; `number` counts from 0."""
-        reseed(self.seed, "statistics", number)
-        with arithmetic(self.device), self.autocast:
+        with current_device(self.device), arithmetic(self.device), self.autocast:
+            reseed(self.seed, "statistics", number)
             self.settings.game.losses(self.networks, self.batch_at(number), tuple(self.players))
 
     def _averaged(self) -> list[tuple[str, str, Tensor]]:
@@ -270,18 +272,18 @@ class Trainer:
     def _optimizer(self, name: str) -> torch.optim.Adam:
         training = self.settings.training
         settings = training.of(name)
-        rate: float | Tensor = settings.learning_rate
-        if settings.learning_rate_schedule != Constant():
-            # a captured step reads the rate from this tensor, which `set_learning_rates` fills
-            rate = torch.full((), settings.learning_rate, device=self.device)
         optimizer = torch.optim.Adam(
             self.players[name],
-            lr=rate,
+            lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
             eps=training.epsilon,
             fused=True,
             capturable=self.device.type == "cuda",
         )
+        if settings.learning_rate_schedule != Constant():
+            # A captured step reads the rate from this tensor, which `set_learning_rates` fills. Adam's constructor
+            # would fetch it from the device to check it.
+            optimizer.param_groups[0]["lr"] = torch.full((), settings.learning_rate, device=self.device)
         optimizer.found_inf = self._guard.flag  # type: ignore[attr-defined]
         for parameter in self.players[name]:
             optimizer.state[parameter] = {
@@ -398,12 +400,14 @@ class Trainer:
 
 def take_step(trainers: Sequence[Trainer], step: StepRule, batch: Batch) -> Losses:
     """Take the coming step of trainers that `step` updates together, with random draws seeded by the first one."""
-    for trainer in trainers:
-        trainer.set_learning_rates()
-    trainers[0].reseed()
-    losses = step(batch, trainers[0].movers())
-    for trainer in trainers:
-        trainer.count_step()
+    first = trainers[0]
+    with current_device(first.device):
+        for trainer in trainers:
+            trainer.set_learning_rates()
+        first.reseed()
+        losses = step(batch, first.movers())
+        for trainer in trainers:
+            trainer.count_step()
     return losses
 
 

@@ -1,6 +1,9 @@
 """Any folder of images."""
 
 import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -8,7 +11,16 @@ from typing import Any, ClassVar, Literal
 import numpy
 
 from genzoo import UnreadableError
-from genzoo.data import Contents, ImageTransform, PreparedDataset, image_names, in_blocks, listing
+from genzoo.data import (
+    Contents,
+    ImageTransform,
+    PreparedDataset,
+    animations,
+    image_names,
+    in_blocks,
+    left_out,
+    listing,
+)
 from genzoo.types import DataSpec
 
 _LEAST = 10
@@ -23,21 +35,26 @@ class Folder(PreparedDataset):
 
     name: ClassVar[str] = "folder"
     origin: ClassVar[str] = "the folder given as --source, with all its sub-folders"
+    beside: ClassVar[str] = "to keep both, name the second: --set dataset.set=NAME"
     size: int = 64
     """Side of the square, in pixels."""
     channels: Literal[1, 3] = 3
     """1: grey, 3: RGB."""
     classes: tuple[str, ...] = ()
     """The sub-folders that are classes; filled in from the prepared data."""
+    set: str = ""
+    """A name for one of several folders that are prepared beside each other."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= 1024:
             raise ValueError(f"size is {self.size}, expected 1 ≤ size ≤ 1024")
+        if not re.fullmatch(r"[\w-]*", self.set):
+            raise ValueError(f"set is '{self.set}', expected letters, digits, - and _")
 
     @property
     def place(self) -> str:
-        """Return a name per size and number of channels."""
-        return f"folder-{self.size}-{'grey' if self.channels == 1 else 'rgb'}"
+        """Return a name per size, number of channels and set."""
+        return f"folder-{self.size}-{'grey' if self.channels == 1 else 'rgb'}{'-' if self.set else ''}{self.set}"
 
     @property
     def spec(self) -> DataSpec:
@@ -51,8 +68,12 @@ class Folder(PreparedDataset):
         return ImageTransform(size=(self.size, self.size), channels=self.channels, fit="crop", upright=True)
 
     def about(self) -> dict[str, Any]:
-        """Return the settings that determine the pixels, which the classes do not."""
-        return replace(self, classes=()).about() if self.classes else super().about()
+        """Return the settings that determine the pixels, which classes and the name of the set do not."""
+        if self.classes:
+            return replace(self, classes=()).about()
+        about = super().about()
+        del about["fields"]["set"]
+        return about
 
     def with_found_classes(self, root: Path) -> "Folder":
         """Return the data set with the classes of the prepared data."""
@@ -68,12 +89,40 @@ class Folder(PreparedDataset):
             )
         names.sort(key=lambda name: hashlib.sha256(name.encode(errors="surrogateescape")).digest())
         tenth = max(1, len(names) // 10)
-        classes = sorted({name.split("/")[0] for name in names}) if all("/" in name for name in names) else []
+        sizes = Counter(name.partition("/")[0] for name in names if "/" in name)
+        classes = sorted(sizes) if sizes.total() == len(names) and len(sizes) > 1 else []
         number = {name: index for index, name in enumerate(classes)}
         return Contents(
             blocks=in_blocks(source, names, self.transform),
             splits={"train": len(names) - 2 * tenth, "validation": tenth, "test": tenth},
-            labels=numpy.array([number[name.split("/")[0]] for name in names]) if len(classes) > 1 else None,
-            class_names=tuple(classes) if len(classes) > 1 else (),
+            labels=numpy.array([number[name.partition("/")[0]] for name in names]) if classes else None,
+            class_names=tuple(classes),
+            notes=(_note_of_classes(classes, sizes, names), *_notes_of_files(source, names)),
             identity=listing(source, names),
         )
+
+
+def _note_of_classes(classes: Sequence[str], sizes: Counter[str], names: Sequence[str]) -> str:
+    """Return which classes there are, or why there are none; `sizes` counts the images per sub-folder."""
+    if classes:
+        return f"classes, by sub-folder: {', '.join(f'{name} {sizes[name]:,}' for name in classes)}"
+    if not sizes:
+        return "no classes: there are no sub-folders"
+    if sizes.total() == len(names):
+        return f"no classes: all images are in one sub-folder, {next(iter(sizes))}"
+    return f"no classes: {_counted([name for name in names if '/' not in name], 'image')} in no sub-folder"
+
+
+def _notes_of_files(source: Path, names: Sequence[str]) -> list[str]:
+    """Return what was left out of a folder, with the first names."""
+    heic, others = left_out(source)
+    animated = animations(source, names)
+    notes = [f"left out: {_counted(heic, 'HEIC file')}; to read them: pip install pillow-heif"] if heic else []
+    notes += [f"left out: {_counted(others, 'file')}, no image by name"] if others else []
+    return notes + ([f"of {_counted(animated, 'animation')}, the first picture alone"] if animated else [])
+
+
+def _counted(names: Sequence[str], what: str) -> str:
+    """Return the number of files and the first three names, such as `2 files (a, b)`."""
+    shown = ", ".join([*sorted(names)[:3], *(["…"] if len(names) > 3 else [])])
+    return f"{len(names):,} {what}{'' if len(names) == 1 else 's'} ({shown})"

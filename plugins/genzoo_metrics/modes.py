@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log
 from typing import ClassVar
 
 import torch
@@ -20,9 +19,11 @@ class Modes(Metric):
     """How samples are spread over the components of the true mixture.
 
     A sample is of high quality if it lies within 3 standard deviations of a mean, as in papers on 2-D grids.
-    `modes/high-quality` is their share. `modes/counted` is the number of components with at least 20 of them per 10,000
-    samples, `modes/least` the smallest number on any component, and `modes/divergence` the Jensen–Shannon divergence in
-    nats of their histogram over components from the uniform one (ln 2 without any). `modes` is the count of the ALI
+    `modes/divergence` is the Jensen–Shannon divergence, in nats, of the histogram of samples from that of the true
+    mixture, over the components' high-quality samples and one more place for all others; neither noise nor a collapsed
+    model comes near 0. `modes/high-quality` is the share of high-quality samples, of which a model that has collapsed
+    to a mean has all. `modes/counted` is the number of components with at least 20 of them per 10,000 samples, and
+    `modes/least` the smallest number on any component. `modes` is the count of the ALI
     paper, section 4.5: components that any sample is nearest to. A stray point counts, so uniform noise scores all.
     `modes/strict` is the number of components with any high-quality sample. `modes/width` is the root mean square
     distance of high-quality samples from their mean over that of the true mixture: 1 if they are as wide, 0 if every
@@ -31,9 +32,9 @@ class Modes(Metric):
 
     name: ClassVar[str] = "modes"
     about: ClassVar[Mapping[str, str]] = {
+        "modes/divergence": "How far samples are from the true shares on modes and elsewhere, in nats: 0 if equal.",
         "modes/high-quality": "Share of samples within three standard deviations of a mode of the true mixture.",
         "modes/counted": "Modes with at least 20 such samples per 10,000.",
-        "modes/divergence": "How unevenly such samples fall on the modes, in nats (Jensen–Shannon): 0 if evenly.",
         "modes": "Modes that any sample is nearest to, as the ALI paper counts; noise has all of them.",
         "modes/strict": "Modes with any sample within three standard deviations; noise has all of them.",
         "modes/least": "The smallest number of such samples on any mode.",
@@ -60,11 +61,13 @@ class Modes(Metric):
         over = quality | {"over": "high-quality samples"}
         nearest = protocol | {"covered": "any sample whose nearest mean it is"}
         strict = protocol | {"covered": "any sample within 3 standard deviations"}
-        divergence = divergence_from_uniform(close)
+        counts = torch.cat([close, len(x) - close.sum(0, keepdim=True)]).double()
+        divergence = jensen_shannon(counts / len(x), true_shares(model.data.mixture))
+        places = quality | {"over": "high-quality samples of every mode, and all others"}
         return [
+            Score(metric="modes/divergence", value=divergence, protocol=places, better="lower", headline=True),
             Score(metric="modes/high-quality", value=share, protocol=quality, better="higher", headline=True),
             Score(metric="modes/counted", value=counted, protocol=counting, better="higher", headline=True),
-            Score(metric="modes/divergence", value=divergence, protocol=over, better="lower", headline=True),
             Score(metric="modes", value=float((near > 0).sum()), protocol=nearest, better="higher"),
             Score(metric="modes/strict", value=float((close > 0).sum()), protocol=strict, better="higher"),
             Score(metric="modes/least", value=float(close.min()), protocol=over, better="higher"),
@@ -80,10 +83,25 @@ def relative_width(x: Tensor, mixture: Mixture) -> float:
     """
     distance = torch.cdist(x[x.isfinite().all(dim=1)], torch.tensor(mixture.means, dtype=torch.float64)).amin(1)
     close = distance[distance <= 3 * mixture.std]
-    size, half = float(x.shape[1]), torch.tensor(4.5, dtype=torch.float64)
-    below = [torch.special.gammainc(torch.tensor(degrees / 2).double(), half) for degrees in (size + 2, size)]
-    true = mixture.std**2 * size * below[0] / below[1]
+    size = x.shape[1]
+    true = mixture.std**2 * size * _within_three(size + 2) / _within_three(size)
     return float((close.square().mean() / true).sqrt())
+
+
+def _within_three(degrees: int) -> Tensor:
+    """Return the probability () that chi-squared with so many degrees of freedom is below 9."""
+    below: Tensor = torch.special.gammainc(torch.tensor(degrees / 2).double(), torch.tensor(4.5).double())
+    return below
+
+
+def true_shares(mixture: Mixture) -> Tensor:
+    """Return the shares (K + 1,) of a mixture's draws within 3 standard deviations of every mean, and elsewhere.
+
+    The components are equally likely, and far from each other.
+    """
+    means = torch.tensor(mixture.means)
+    close = _within_three(means.shape[1])
+    return torch.cat([(close / len(means)).expand(len(means)), (1 - close)[None]])
 
 
 def component_counts(x: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:
@@ -94,11 +112,7 @@ def component_counts(x: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:
     return torch.bincount(nearest, minlength=len(means)), torch.bincount(close, minlength=len(means))
 
 
-def divergence_from_uniform(counts: Tensor) -> float:
-    """Return the Jensen–Shannon divergence in nats of a histogram (K,) from the uniform one; ln 2 if it is empty."""
-    if not counts.any():
-        return log(2)
-    share = counts.double() / counts.sum()
-    uniform = torch.full_like(share, 1 / len(share))
-    middle = (share + uniform) / 2
-    return float((torch.xlogy(share, share / middle) + torch.xlogy(uniform, uniform / middle)).sum() / 2)
+def jensen_shannon(p: Tensor, q: Tensor) -> float:
+    """Return the Jensen–Shannon divergence in nats, at most ln 2, of two distributions (K,)."""
+    middle = (p + q) / 2
+    return float((torch.xlogy(p, p / middle) + torch.xlogy(q, q / middle)).nansum() / 2)

@@ -1,5 +1,6 @@
 """Comparisons: the same batches and z for everyone, statistics, what is not trained twice, and the report."""
 
+import html
 import json
 import re
 import signal
@@ -349,6 +350,15 @@ def test_a_baseline_says_how_many_rows_it_has(compared):
     assert samples == {"held-out samples": 2200, "noise": 10_000}
 
 
+def test_every_score_is_said_to_be_something_in_one_sentence(compared):
+    document = results_of(compared)
+    names = {score["metric"] for cell in document["cells"] for score in cell["scores"]}
+    assert document["about"].keys() == names
+    assert all(re.fullmatch(r"[A-Z][^\n]*\.", text) for text in document["about"].values())
+    page = html.unescape((compared / "report.html").read_text())
+    assert all(text in page for text in document["about"].values())
+
+
 def test_costs_are_counted_from_the_tables(compared):
     ali = results_of(compared)["rows"][0]
     encoder, decoder = (4 + 128 + 128) * 128 + 128 * 2, (2 + 128 + 128) * 128 + 128 * 2
@@ -450,7 +460,8 @@ def test_a_comparison_is_a_value_with_rows_scores_protocols_and_paths(compared, 
     score = next(score for score in comparison.rows[0].scores if score.metric == "modes")
     assert (score.n, score.better, score.protocol["samples"]) == (1, "higher", 10_000)
     assert comparison.report.is_file()
-    assert comparison.table == (tmp_path / "table.md").read_text().rstrip("\n") == comparison._repr_markdown_()
+    assert comparison.table == (tmp_path / "table.md").read_text().rstrip("\n")
+    assert str(comparison.report) in comparison._repr_html_()
     assert comparison.runs["hinge"][0].record.settings["game"]["objective"]["name"] == "hinge"
     assert Results.read(tmp_path) == comparison.results
 

@@ -65,7 +65,7 @@ def test_ali_on_every_recipe_is_trained_and_looked_at_by_commands(say, root, tmp
     assert say("interpolate", run, "--pairs", 1, "--data", root).code == 0
     # Images are 64 pixels wide, small ones magnified, 12 apart; a pair and what lies between are 2 apart.
     assert Image.open(run / "samples.png").size == (2 * 64 + 3 * 12, 2 * 64 + 3 * 12)
-    assert Image.open(run / "interpolations.png").size == (14 * 64 + 13 * 2, 64)  # a single row has no frame
+    assert Image.open(run / "interpolations.png").size == (14 * 64 + 11 * 2 + 4 * 12, 64 + 2 * 12)  # the ends are apart
     assert json.loads((run / "run.json").read_text())["data"]
 
 

@@ -1,6 +1,7 @@
 """The commands about data: what a person prepares from a folder of images, is told of it, and trains on."""
 
 import errno
+import importlib.util
 import json
 import os
 import shlex
@@ -13,6 +14,7 @@ from PIL import Image
 from preparations import fail, flip, tensors
 
 import genzoo
+from genzoo.api import load_data
 from genzoo.data import decoding
 from genzoo.data.prepared_card import IMAGES
 
@@ -232,6 +234,97 @@ def test_a_run_does_not_go_on_with_other_images(say, source, data):
     said = say("resume", "run", "--steps", 4, "--data", root, "--quiet")
     assert said.code == 2
     assert "was trained on other images of 'folder' than are prepared now" in said.err
+
+
+# What is left out, classes, and sets beside each other
+
+
+def prepared_notes(prepare, source):
+    found = prepare("folder64", "--source", source, "--json").document["notes"]
+    assert found == json.loads((source.parent / "data" / "folder-64-rgb" / "card.json").read_text())["notes"]
+    return found
+
+
+@pytest.fixture
+def heic(monkeypatch):
+    """Return a function that says whether pillow-heif is installed."""
+
+    def installed(answer):
+        monkeypatch.setattr(decoding, "find_spec", lambda name: importlib.util.find_spec(name) if answer else None)
+        decoding._formats.cache_clear()
+
+    yield installed
+    decoding._formats.cache_clear()
+
+
+def test_what_is_left_out_is_counted_and_named(source, data, heic):
+    heic(False)
+    for name in ("b.txt", "a.pdf", "d.mov", "c.docx", ".hidden"):
+        (source / name).write_text("not an image")
+    (source / "IMG_1.HEIC").write_bytes(b"a photograph")
+    first, *others = (Image.new("RGB", (20, 16), colour) for colour in ("red", "blue"))
+    first.save(source / "moving.gif", save_all=True, append_images=others)
+    first.save(source / "still.gif")
+    assert prepared_notes(data[1], source) == [
+        "no classes: there are no sub-folders",
+        "left out: 1 HEIC file (IMG_1.HEIC); to read them: pip install pillow-heif",
+        "left out: 4 files (a.pdf, b.txt, c.docx, …), no image by name",
+        "of 1 animation (moving.gif), the first picture alone",
+    ]
+    said = data[1]("folder64", "--source", source)
+    assert "left out: 4 files (a.pdf, b.txt, c.docx, …), no image by name\n" in said.err
+
+
+def test_heic_is_read_where_pillow_heif_is_installed(source, data, heic, say):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    heic(True)
+    pixels = numpy.full((16, 20, 3), 200, dtype=numpy.uint8)
+    pillow_heif.from_bytes(mode="RGB", size=(20, 16), data=pixels.tobytes()).save(source / "a.heic")
+    found = data[1]("folder64", "--source", source, "--json").document
+    assert sum(found["rows"].values()) == 21
+    assert found["notes"] == ["no classes: there are no sub-folders"]
+    images = tensors(Path(found["path"]))[0]
+    assert (numpy.abs(numpy.asarray(images, dtype=int) - 200).max(axis=(1, 2, 3)) <= 3).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("folders", "note"),
+    [
+        (("cats", "dogs"), "classes, by sub-folder: cats 10, dogs 10"),
+        (("cats", "."), "no classes: 10 images (0000.png, 0001.png, 0002.png, …) in no sub-folder"),
+        (("cats",), "no classes: all images are in one sub-folder, cats"),
+    ],
+)
+def test_what_became_of_sub_folders_is_told(data, tmp_path, folders, note):
+    for folder in folders:
+        write_pngs(tmp_path / "images" / folder, 10)
+    assert prepared_notes(data[1], tmp_path / "images") == [note]
+
+
+@pytest.mark.usefixtures("unseen")
+def test_one_folder_of_images_is_prepared_beside_another(say, source, data, tmp_path):
+    root, prepare = data
+    assert prepare("folder32", "--source", source).code == 0
+    write_pngs(tmp_path / "others", 10)
+    said = prepare("folder32", "--source", tmp_path / "others")
+    assert (said.code, said.err.splitlines()[-1]) == (
+        2,
+        "to replace it, add: --replace; to keep both, name the second: --set dataset.set=NAME",
+    )
+    said = prepare("folder32", "--source", tmp_path / "others", "--set", "dataset.set=cats")
+    assert said.out == f"{root / 'folder-32-rgb-cats'}\n"
+    assert [row["rows"] for row in status(say, root)] == [20, 10]
+    assert say(*told(said.err, "genzoo train"), "--run", "run", *SHORT).code == 0
+    assert len(load_data("run").train.x) == 8
+    refused = say("train", "ali", "--recipe", "folder32", "--data", root, "--set", "dataset.set=../up", *SHORT)
+    assert (refused.code, "expected letters, digits, - and _" in refused.err) == (2, True)
+
+
+def test_a_set_that_was_prepared_before_sets_had_names_is_still_the_same(source, data):
+    root, prepare = data
+    assert prepare("folder32", "--source", source).code == 0
+    card = json.loads((root / "folder-32-rgb" / "card.json").read_text())
+    assert card["fields"] == {"name": "folder", "size": 32, "channels": 3, "classes": []}
 
 
 # A run and its data

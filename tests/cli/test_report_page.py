@@ -115,7 +115,7 @@ def results_of_four():
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """Return a report with wide pictures."""
-    pictures = tuple(Picture(label, png(684, 320)) for label in LABELS)
+    pictures = tuple(Picture(label, png(702, 320)) for label in LABELS)
     folder = tmp_path_factory.mktemp("page")
     report.write_report(folder, results_of_four(), [Section("Samples", "The same draws for every model.", pictures)])
     return folder / "report.html"

@@ -88,9 +88,9 @@ def test_a_training_ends_with_three_scores_and_their_directions(say):
     header, *rows = said.out.splitlines()[:4]
     assert header.split() == ["score", "value"]
     assert [row.split()[:2] for row in rows] == [
+        ["modes/divergence", "↓"],
         ["modes/high-quality", "↑"],
         ["modes/counted", "↑"],
-        ["modes/divergence", "↓"],
     ]
     others = len(Run(Path("runs/0001-ali-mixture25-s0")).final_scores) - 3
     assert f"↑ higher is better, ↓ lower; {others} more are shown by: genzoo show RUN" in said.err

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from toy import record
 from toy_components import RECIPE, WithEncoder, toy_registry
 
 from genzoo.comparison import results
@@ -28,6 +29,7 @@ def score(step, value, *, seed, metric="quality", better="higher", headline=True
 
 def cell_result(tmp_path, scores):
     run = Run(tmp_path)
+    run.write_record(record())
     run.write_scores(scores)
     job = resolve_job(toy_registry(), TrainingRequest(model=WithEncoder(), recipe=RECIPE, seed=3))
     return results.cell_result(Cell(label="a", job=job, run=run, request=None), Outcome(), tmp_path)
@@ -80,3 +82,10 @@ def test_the_losses_of_a_log_are_thinned_and_those_that_are_not_finite_left_out(
         run.log({"step": step, "seconds": 1.0, "losses": {"critic": "nan" if step == 1 else step / 2}})
     found = cell_result(tmp_path, []).losses["critic"]
     assert found == tuple((step, step / 2) for step in range(4, 451, 3))  # every third of 450; the first has no loss
+
+
+def test_a_training_that_left_a_folder_and_no_run_has_a_result_without_scores(tmp_path):
+    job = resolve_job(toy_registry(), TrainingRequest(model=WithEncoder(), recipe=RECIPE))
+    failed = Outcome(code=6, found="no room")
+    found = results.cell_result(Cell(label="a", job=job, run=Run(tmp_path), request=None), failed, tmp_path)
+    assert (found.failure, found.scores, found.created) == ("exit 6: no room", (), "")

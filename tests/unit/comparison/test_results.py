@@ -10,6 +10,7 @@ from genzoo.comparison import (
     Baseline,
     BaselineScore,
     CellResult,
+    ComparedSettings,
     Difference,
     ResultRow,
     Results,
@@ -99,6 +100,14 @@ def test_the_best_is_marked_where_its_differences_to_all_others_are_beyond_chanc
     assert best_of(ranked(course_of(a=[1.0, 2.0, 3.0], b=[2.0, 1.9, 3.2]))) == []
 
 
+def test_a_notebook_shows_the_main_scores_with_the_best_in_bold_and_nothing_unescaped():
+    clear = course_of(**{"<i>a": [1.0, 2.0, 3.0], "b": [2.0, 3.1, 3.9]})
+    shown = report.ScoreTable(ranked(clear)).html()
+    assert "<td>&lt;i&gt;a</td><td><b>2 ± 1</b></td>" in shown
+    assert shown.count("<b>") == 1
+    assert shown.count("<tr>") == 1 + 2 + 1  # names, two contestants and their difference
+
+
 def test_the_best_is_not_marked_for_one_seed_or_seeds_that_do_not_pair():
     assert best_of(ranked(course_of(a=[1.0], b=[9.0]))) == []
     unpaired = [cell(1.0, seed=0, label="a"), cell(1.0, seed=1, label="a"), cell(9.0, seed=2, label="b")]
@@ -181,6 +190,15 @@ def test_a_score_of_fewer_seeds_than_were_trained_says_of_how_many():
     row = replace(table_of({"a": (score,)}).rows[0], seeds=(0, 1, 2))
     (entries,) = report.ScoreTable(replace(table_of({}), rows=(row,))).rows
     assert entries[0].detail == "3 to 5, n = 2"
+
+
+def test_the_heading_claims_nothing_of_one_contestant_or_of_results_that_do_not_say_it():
+    settings = ComparedSettings(same=("data", "steps"))
+    (score,) = results.row_scores([cell(3.0)])
+    two, one = table_of({"a": (score,), "b": (score,)}, settings=settings), table_of({"a": (score,)}, settings=settings)
+    assert report.ScoreTable(two).notes[0] == "Compared on d: the same data and steps."
+    assert report.ScoreTable(one).notes[0] == "Compared on d."
+    assert report.ScoreTable(replace(two, settings=None)).notes[0] == "Compared on d."
 
 
 def test_the_summary_of_nothing_is_nothing():

@@ -1,7 +1,10 @@
 """The pictures of a report: which there are, and that data and prior are drawn once for all models."""
 
+import io
+
 import pytest
 from models import identity_model
+from PIL import Image
 from toy_components import ToyImages, ToyMixture
 
 from genzoo.comparison.sections import sections_of
@@ -42,7 +45,13 @@ def test_models_without_encoders_have_samples_alone(dataset):
     assert sections_of({}, dataset.load(None)) == []
 
 
-def test_a_picture_of_small_images_has_eight_pixels_per_number_of_which_half_are_shown_at_least():
-    (samples, *_) = sections_of(models_of(IMAGES), IMAGES.load(None))
-    side, columns, gap = 8, 8, 12
-    assert {picture.width for picture in samples.pictures[1:]} == {columns * side * 8 + (columns + 1) * gap}
+def test_digits_are_magnified_so_that_half_a_picture_shows_a_number_with_four_pixels():
+    sections = sections_of(models_of(IMAGES), IMAGES.load(None))
+    widths = {section.title: Image.open(io.BytesIO(section.pictures[-1].content)).width for section in sections}
+    tile, gap, seam = 8 * 8, 12, 2
+    assert widths == {
+        "Samples": 8 * (tile + gap) + gap,
+        "Reconstructions": 4 * (2 * tile + seam + gap) + gap,
+        "Interpolations": 10 * tile + 7 * seam + 4 * gap,
+    }
+    assert max(widths.values()) == 702  # the page shows half of it at every width: tests/cli/test_report_page.py

@@ -1,5 +1,6 @@
 """A trained model to look at: what its four functions return, from which draws, and what they leave alone."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -169,6 +170,26 @@ def test_a_model_in_training_mode_answers_as_in_inference_mode():
     model.networks.train()
     assert torch.equal(model.sample(5), still[0])
     assert torch.equal(model.reconstruct(x), still[1])
+
+
+def test_networks_answer_in_the_arithmetic_of_training(monkeypatch):
+    entered, during = [], []
+
+    @contextmanager
+    def arithmetic(device):
+        entered.append(device)
+        yield
+        entered.clear()
+
+    monkeypatch.setattr(genzoo.evaluation.model, "arithmetic", arithmetic)
+    model = MODELS["images"]()
+    for part in (model.networks.encoder, model.networks.decoder):
+        part.register_forward_hook(lambda *call: during.append([*entered]))
+    x = torch.rand(2, 1, 8, 8)
+    model.sample(2)
+    model.reconstruct(x)
+    assert during == [[model.device]] * 3
+    assert entered == []
 
 
 def test_the_mode_returns_even_if_a_network_fails():

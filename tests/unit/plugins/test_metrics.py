@@ -52,8 +52,9 @@ def quality(points, **settings):
     """Return the three headline scores and the smallest number of high-quality samples on a component."""
     scores = modes_scores(points, **settings)
     headlines = [name for name, score in scores.items() if score.headline]
-    assert headlines == ["modes/high-quality", "modes/counted", "modes/divergence"]
-    return tuple(scores[name].value for name in (*headlines, "modes/least"))
+    assert headlines == ["modes/divergence", "modes/high-quality", "modes/counted"]
+    names = ["modes/high-quality", "modes/counted", "modes/divergence", "modes/least"]
+    return tuple(scores[name].value for name in names)
 
 
 def test_all_25_modes_are_covered_by_true_samples():
@@ -108,7 +109,11 @@ def test_modes_knows_any_mixture():
 def test_samples_that_are_no_numbers_cover_nothing():
     nothing = [[float("nan"), float("nan")]] * 4
     assert modes(nothing) == (0.0, 0.0)
-    assert quality(nothing) == (0.0, 0.0, math.log(2), 0.0)
+    # all elsewhere, where the mixture has e = exp(−9/2): with m = (1 + e)/2, ½(ln(1/m) + e·ln(e/m) + (1 − e)·ln 2)
+    e = math.exp(-4.5)
+    m = (1 + e) / 2
+    expected = (math.log(1 / m) + e * math.log(e / m) + (1 - e) * math.log(2)) / 2
+    assert quality(nothing) == (0.0, 0.0, pytest.approx(expected, rel=1e-12), 0.0)
     assert quality([*nothing, [0.0, 0.0]])[0] == 1 / 5
 
 
@@ -117,8 +122,8 @@ def test_true_samples_are_of_high_quality_and_spread_evenly():
     # the squared distance over σ² has two degrees of freedom: within 3 σ with probability 1 − exp(−9/2)
     assert share == pytest.approx(1 - math.exp(-4.5), abs=5 * (0.011 / 10_000) ** 0.5)
     assert counted == 25
-    # to second order the divergence is χ²/(8·samples), and χ² has 24 degrees of freedom: five standard deviations
-    assert divergence < (24 + 5 * 48**0.5) / (8 * 0.98 * 10_000)
+    # to second order the divergence is χ²/(8·samples), and χ² has 25 degrees of freedom: five standard deviations
+    assert divergence < (25 + 5 * 50**0.5) / (8 * 10_000)
     assert least == pytest.approx(10_000 * share / 25, abs=5 * (10_000 / 25) ** 0.5)
 
 
@@ -131,7 +136,7 @@ def test_uniform_noise_has_all_modes_of_the_lenient_count_and_loses_by_every_hea
     assert share == pytest.approx(expected, abs=5 * (expected / 10_000) ** 0.5)
     assert share < real[0] / 40
     assert counted == 0 < real[1]  # about 7 samples on each, of 20
-    assert divergence > 10 * real[2]
+    assert divergence > 0.6 > 1000 * real[2]
     assert least < 20 < real[3]
 
 
@@ -144,15 +149,29 @@ def test_a_mode_is_counted_from_20_samples_of_10_000_on():
     assert quality(points(1), samples=500)[1] == 1
 
 
-def test_the_divergence_of_a_histogram_from_the_uniform_one():
-    # all on one of 25: ½·ln(1/0.52) + ½·(ln(0.04/0.52)/25 + 24·ln(2)/25)
-    expected = (math.log(1 / 0.52) + math.log(0.04 / 0.52) / 25 + 24 * math.log(2) / 25) / 2
+def test_the_divergence_is_that_from_the_shares_of_the_true_mixture():
+    inside = 1 - math.exp(-4.5)
+
+    def term(p, q):
+        return sum(part * math.log(2 * part / (p + q)) for part in (p, q) if part) / 2
+
+    # all on one of 25
+    expected = term(1, inside / 25) + 24 * term(0, inside / 25) + term(0, 1 - inside)
     assert quality([[0.0, 0.0]] * 30) == (1.0, 1.0, pytest.approx(expected, rel=1e-12), 0.0)
-    assert quality([[x, y] for x in GRID for y in GRID] * 3) == (1.0, 25.0, pytest.approx(0, abs=1e-15), 3.0)
-    # samples of low quality change the share alone
+    # evenly on all, and none elsewhere
+    expected = 25 * term(1 / 25, inside / 25) + term(0, 1 - inside)
+    assert quality([[x, y] for x in GRID for y in GRID] * 3) == (1.0, 25.0, pytest.approx(expected, rel=1e-9), 3.0)
+    # a quarter elsewhere
     smeared = [[x, y] for x in GRID for y in GRID] * 3 + [[1.0, 1.0]] * 25
-    assert quality(smeared) == (0.75, 25.0, pytest.approx(0, abs=1e-15), 3.0)
-    assert quality([[1.0, 1.0]])[2] == math.log(2)
+    expected = 25 * term(0.03, inside / 25) + term(0.25, 1 - inside)
+    assert quality(smeared) == (0.75, 25.0, pytest.approx(expected, rel=1e-12), 3.0)
+
+
+def test_a_model_that_collapsed_to_a_mean_and_noise_are_far_from_the_mixture():
+    noise = torch.rand(10_000, 2, generator=torch.Generator().manual_seed(0)) * 10 - 5
+    collapsed = 0.05 * torch.randn(10_000, 2, generator=torch.Generator().manual_seed(0))
+    assert quality(collapsed)[0] > 0.98
+    assert min(quality(collapsed)[2], quality(noise)[2]) > 0.5
 
 
 def test_an_identity_reconstructs_without_error():
@@ -220,7 +239,8 @@ def test_scores_carry_their_protocol():
         "high quality": "within 3 standard deviations of a mean",
         "counted": "at least 20 high-quality samples per 10,000",
     }
-    assert by_name["modes/divergence"]["over"] == by_name["modes/least"]["over"] == "high-quality samples"
+    assert by_name["modes/least"]["over"] == "high-quality samples"
+    assert by_name["modes/divergence"]["over"] == "high-quality samples of every mode, and all others"
 
 
 def test_the_width_of_samples_is_that_over_the_true_ones():

@@ -3,6 +3,7 @@
 import shutil
 import warnings
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -300,8 +301,16 @@ class FakeCuda:
     """What `Captured` asks of torch.cuda, without a device."""
 
     def __init__(self, monkeypatch, fails=None):
-        self.captured, self.replayed, self.fails = [], [], fails
-        monkeypatch.setattr(torch.cuda, "Stream", lambda: None)
+        self.captured, self.replayed, self.fails, self.streams, self.states = [], [], fails, [], []
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: None)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: "the stream before")
+        monkeypatch.setattr(torch.cuda, "set_stream", self.streams.append)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+        monkeypatch.setattr(
+            torch.cuda, "default_generators", (SimpleNamespace(graphsafe_set_state=self.states.append),)
+        )
+        fresh = SimpleNamespace(graphsafe_get_state=lambda: "a fresh state")
+        monkeypatch.setattr(torch, "Generator", lambda device: fresh)
         monkeypatch.setattr(Captured, "_warm_up", lambda self, batch, movers: self._step(batch, movers))
         monkeypatch.setattr(execution, "_capture", self.capture)
 
@@ -323,7 +332,7 @@ def batch_of(rows):
 def test_every_kind_of_step_is_warmed_up_three_times_captured_once_and_then_replayed(monkeypatch):
     taken = []
     cuda = FakeCuda(monkeypatch)
-    captured = Captured(lambda batch, movers: taken.append((movers, len(batch.x))), name="toy")
+    captured = Captured(lambda batch, movers: taken.append((movers, len(batch.x))), name="toy", device=CUDA)
     both, one = ("critic", "generator"), ("critic",)
     kinds = [(both, 8)] * 5 + [(both, 4), (one, 8), (both, 8), (both, 4)] + [(one, 8)] * 3 + [(both, 4)] * 2
     for movers, rows in kinds:
@@ -336,7 +345,7 @@ def test_every_kind_of_step_is_warmed_up_three_times_captured_once_and_then_repl
 def test_a_step_that_cannot_be_captured_runs_as_written_with_one_warning(monkeypatch):
     taken = []
     FakeCuda(monkeypatch, fails=RuntimeError("operation not permitted when stream is capturing\nmore"))
-    captured = Captured(lambda batch, movers: taken.append(len(batch.x)), name="toy")
+    captured = Captured(lambda batch, movers: taken.append(len(batch.x)), name="toy", device=CUDA)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         for rows in (8, 8, 8, 8, 8, 4, 4, 4, 4):
@@ -348,6 +357,37 @@ def test_a_step_that_cannot_be_captured_runs_as_written_with_one_warning(monkeyp
     ]
 
 
+def test_a_failed_capture_sets_the_stream_and_the_default_generator_back(monkeypatch):
+    # torch 2.10 and 2.11 leave the capture's stream the current one, and a generator that no longer draws
+    cuda = FakeCuda(monkeypatch)
+    others = Captured(lambda batch, movers: None, name="others", device=CUDA)
+    for _ in range(4):
+        others(batch_of(8), ("critic",))
+    cuda.fails = RuntimeError("no")
+    captured = Captured(lambda batch, movers: None, name="toy", device=CUDA)
+    for _ in range(3):
+        captured(batch_of(8), ("critic",))
+    with pytest.warns(GenzooWarning, match="cannot be captured"):
+        captured(batch_of(8), ("critic",))
+    assert cuda.streams == ["the stream before"]
+    assert cuda.states == ["a fresh state"]
+    assert not others._graphs  # they draw from the state that was given up
+
+
+def test_a_capture_is_dropped_when_parameters_move(monkeypatch):
+    trainer, other = trainer_of("ali"), trainer_of("ali", seed=1)
+    cuda = FakeCuda(monkeypatch)
+    captured = trainer._step._captured = Captured(lambda batch, movers: None, name="toy", device=CUDA)
+    for _ in range(4):
+        captured(batch_of(8), ("critic",))
+    assert len(cuda.captured) == 1
+    Population([trainer, other])
+    assert not captured._graphs
+    for _ in range(4):
+        captured(batch_of(8), ("critic",))
+    assert len(cuda.captured) == 2
+
+
 def test_on_a_cpu_arithmetic_changes_nothing():
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn.conv
     before = products.fp32_precision, convolutions.fp32_precision, torch.backends.cudnn.benchmark
@@ -355,24 +395,90 @@ def test_on_a_cpu_arithmetic_changes_nothing():
         assert (products.fp32_precision, convolutions.fp32_precision, torch.backends.cudnn.benchmark) == before
 
 
-def test_arithmetic_on_cuda_is_ieee_inside_and_the_callers_outside(monkeypatch):
-    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+def readings():
+    """Return what every setting of float32's precision says, None where torch refuses to tell."""
+    backends = torch.backends
+    readable = {
+        "products": torch.get_float32_matmul_precision,
+        "products.allow_tf32": lambda: backends.cuda.matmul.allow_tf32,
+        "convolutions.allow_tf32": lambda: backends.cudnn.allow_tf32,
+    }
+    places = {
+        "matmul": backends.cuda.matmul,
+        "conv": backends.cudnn.conv,
+        "rnn": backends.cudnn.rnn,
+        "host": backends.mkldnn.matmul,
+    }
+    told = {name: place.fp32_precision for name, place in places.items()} | {"benchmark": backends.cudnn.benchmark}
+    for name, setting in readable.items():
+        try:
+            told[name] = setting()
+        except RuntimeError:
+            told[name] = None
+    return told
 
-    def now():
-        return products.fp32_precision, convolutions.fp32_precision, torch.backends.cudnn.benchmark
 
-    before = now()
-    try:
-        products.fp32_precision, convolutions.fp32_precision = "tf32", "tf32"
-        torch.backends.cudnn.benchmark = False
+def set_inheriting():
+    torch.backends.fp32_precision = "tf32"
+
+
+def set_products():
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+
+
+def set_convolutions():
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
+
+
+def forbid_convolutions():
+    torch.backends.cudnn.allow_tf32 = False
+
+
+@pytest.fixture
+def settings_of_torch():
+    """Set torch's float32 precision back to what a new process has."""
+    before = torch.backends.fp32_precision
+    yield
+    torch.backends.fp32_precision = before
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = True
+    for place in (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul):
+        place.fp32_precision = "none"
+
+
+@pytest.mark.parametrize(
+    "set_by_caller",
+    [
+        lambda: None,
+        lambda: torch.set_float32_matmul_precision("high"),
+        lambda: torch.set_float32_matmul_precision("medium"),
+        set_inheriting,
+        set_products,
+        set_convolutions,
+        forbid_convolutions,
+    ],
+    ids=["nothing", "high", "medium", "everything", "products", "convolutions", "no-tf32-convolutions"],
+)
+@pytest.mark.usefixtures("settings_of_torch")
+def test_arithmetic_on_cuda_is_ieee_by_every_setting_inside_and_the_callers_outside(set_by_caller):
+    set_by_caller()
+    before = readings()
+    expected = dict.fromkeys(("matmul", "conv", "rnn", "host"), "ieee") | {
+        "benchmark": True,
+        "products": "highest",
+        "products.allow_tf32": False,
+        "convolutions.allow_tf32": False,
+    }
+    with arithmetic(CUDA, benchmark=True):
+        assert readings() == expected
+        torch.set_float32_matmul_precision("high")  # as a callback may do
         with arithmetic(CUDA):
-            assert now() == ("ieee", "ieee", True)
-        assert now() == ("tf32", "tf32", False)
-        with pytest.raises(ValueError, match="inside"), arithmetic(CUDA):
-            raise ValueError("inside")
-        assert now() == ("tf32", "tf32", False)
-    finally:
-        products.fp32_precision, convolutions.fp32_precision, torch.backends.cudnn.benchmark = before
+            assert readings() == expected | {"benchmark": False}
+        torch.set_float32_matmul_precision("highest")
+    assert readings() == before
+    with pytest.raises(ValueError, match="inside"), arithmetic(CUDA):
+        raise ValueError("inside")
+    assert readings() == before
 
 
 # On a GPU
@@ -412,7 +518,7 @@ def test_a_captured_step_is_the_eager_one_masks_and_partial_batches_included(mod
     captured, eager = (on_gpu(model, recipe, overrides, how=how) for how in ("captured", "eager"))
     found, expected = advanced(captured, STEPS), advanced(eager, STEPS)
     kinds = 1 if captured.settings.game.movers(0, ("a", "b")) == ("a", "b") else 2
-    assert graphs_of(captured._step._run) == 2 * kinds
+    assert graphs_of(captured._step._captured) == 2 * kinds
     # the same kernels: what differs is the algorithm that cuDNN chose, and the order in which atomics added
     assert found == [pytest.approx(losses, rel=1e-4, abs=1e-4) for losses in expected]
     assert apart(captured, eager) <= 1e-4
@@ -486,7 +592,7 @@ def test_a_captured_population_is_its_trainings_alone(model, recipe):
     assert population.obstacle() is None
     for _ in range(STEPS):
         losses = population.take_step()
-    assert graphs_of(population._step._run) == 2
+    assert graphs_of(population._step._captured) == 2
     for ours, one, other in zip(losses, together, alone, strict=True):
         assert advanced(other, STEPS)[-1] == pytest.approx(
             {name: value.item() for name, value in ours.players.items()}, rel=1e-3, abs=1e-3
@@ -508,8 +614,12 @@ class Asking(ALI):
 
 
 @gpu
-def test_a_game_that_waits_for_the_device_is_not_captured_and_has_the_eager_numbers():
-    captured, eager = (trainer_of("ali", how=how, device="cuda", game=Asking()) for how in ("captured", "eager"))
+@pytest.mark.parametrize("recipe", ["mixture25-paper", "digits"], ids=["without-dropout", "with-dropout"])
+def test_a_game_that_waits_for_the_device_is_not_captured_and_has_the_eager_numbers(recipe):
+    captured, eager = (
+        trainer_of("ali", how=how, device="cuda", game=Asking(), recipe=recipe) for how in ("captured", "eager")
+    )
+    stream = torch.cuda.current_stream()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         found = advanced(captured, 8)
@@ -517,6 +627,7 @@ def test_a_game_that_waits_for_the_device_is_not_captured_and_has_the_eager_numb
     assert one.startswith("the step of asking cannot be captured as a CUDA graph and runs as it is written (")
     assert found == [pytest.approx(losses, rel=1e-4, abs=1e-4) for losses in advanced(eager, 8)]
     assert captured.fault() is None
+    assert torch.cuda.current_stream() == stream
 
 
 @gpu

@@ -1,0 +1,34 @@
+"""Fake CUDA tensors for the tests of this folder."""
+
+import pytest
+from fake_cuda import FakeCuda, obstacle
+
+
+@pytest.fixture(scope="module")
+def cuda(tmp_path_factory):
+    """Yield the program that takes steps on fake CUDA tensors; skip the test where there can be none."""
+    if why := obstacle():
+        pytest.skip(why)
+    program = FakeCuda(tmp_path_factory.mktemp("driver"))
+    yield program
+    program.close()
+
+
+@pytest.fixture
+def clean_step(cuda):
+    """Return a function that takes a step and asserts what every step on a GPU must keep; it returns what was seen."""
+
+    def take(model, recipe, precision, *, device=0):
+        seen = cuda.step(model, recipe, precision, device=f"cuda:{device}", source="gan")
+        if "refused" in seen:
+            assert model.startswith("conditional-")
+            assert "needs labels, and these data have none" in seen["refused"]
+            return seen
+        assert seen["faults"] == []
+        assert seen["devices"] == [f"cuda:{device}"]
+        assert seen["current"] == seen["seeded"] == [device]
+        assert seen["parameters"] > seen["strides_unlike"] == 0
+        assert seen["capturable"]
+        return seen
+
+    return take
