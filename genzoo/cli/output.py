@@ -170,8 +170,9 @@ def show_scores(scores: Sequence[dict[str, Any]]) -> None:
     alike = {key: value for key, value in shared if all(other.get(key) == value for other in protocols)}
     rest = [{key: value for key, value in protocol.items() if key not in alike} for protocol in protocols]
     rows = [(*_score_cells(score), _protocol_text(of_it)) for score, of_it in zip(scores, rest, strict=True)]
-    header = ("score", "", "value", "how it was measured")
-    show_table(rows, header=header, right=(2,), fold=(3,), styles=_score_styles(scores))
+    width = 4 if any(rest) else 3
+    header = ("score", "", "value", "how it was measured")[:width]
+    show_table([row[:width] for row in rows], header=header, right=(2,), fold=(3,), styles=_score_styles(scores))
     if common := _protocol_text(alike):
         status(f"all of them: {common}")
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from genzoo.cli import options
-from genzoo.cli.output import columns, result, result_json, status
+from genzoo.cli.output import result, result_json, show_table, status
 from genzoo.cli.progress import watching
 from genzoo.data.root import data_root
 from genzoo.errors import PluginError, UnreadableError
@@ -63,7 +63,8 @@ def _list_studies(root: Path, as_json: bool) -> None:
         missing = ", ".join(card["missing_data"])
         data = f"data missing: {missing}" if missing else "its data is here"
         rows = [(card["name"], card["summary"]), ("", card["published"]), ("", card["cost"]), ("", data)]
-        result(columns(rows) + "\n")
+        show_table(rows, fold=(1,))
+        result("")
 
 
 def _is_here(name: str, root: Path) -> bool:

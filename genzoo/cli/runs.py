@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,12 @@ def runs_command(root: str | None, order: str, tag: str | None, as_json: bool) -
     if not summaries:
         status(f"no runs below {root or 'runs'}; begin one with: {options.train_command_for()}")
         return
+    apart = draws_results() and order == "name"  # the long paths of comparisons take no room from the others
+    for _, group in groupby(summaries, key=lambda item: apart and Path(item["run"]).parts[0]):
+        _show_list(list(group))
+
+
+def _show_list(summaries: Sequence[dict[str, Any]]) -> None:
     header = ("run", "model", "recipe", "started", "step", "status", "score", "note")
     width = len(header) if any(item["note"] or item["tag"] for item in summaries) else len(header) - 1
     styles = {(row, 5): _STYLES.get(item["status"], "red") for row, item in enumerate(summaries)}

@@ -211,7 +211,7 @@ def test_every_command_works_with_what_the_plugin_offers(zoo):
     assert "my-metric" in zoo("evaluate", "1", "--metric", "my-metric", "--seed", "5")
     assert zoo("sample", "1", "--out", "samples.npy") == "samples.npy\n"
     assert "my-points" in zoo("data", "status")
-    assert re.search(r"4/4 +done +[-0-9]+ [:0-9]+ +my-metric ", zoo("runs"))
+    assert re.search(r"4/4 +done +my-metric ", zoo("runs"))
 
 
 @pytest.mark.usefixtures("trained")
