@@ -1,5 +1,6 @@
 """`genzoo export`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -28,9 +29,11 @@ def export_command(run: str, out: str, formats: "tuple[ProgramFormat, ...]", raw
 
     genzoo.load and all commands that look at a run take the folder. Programs are checked against the model.
     """
-    from genzoo.runs.exporting import export_run
+    from genzoo.runs.exporting import RECONSTRUCTIONS, export_run
 
     programs = export_run(run, out, formats=formats, raw=raw)
+    if (Path(out) / RECONSTRUCTIONS).exists():
+        status(f"{RECONSTRUCTIONS} shows rows of the validation data; if they are private, remove it")
     if as_json:
         result_json({"run": run, "path": out, "programs": [program._asdict() for program in programs]})
         return

@@ -16,7 +16,7 @@ from genzoo.storage.record import RunRecord
 from genzoo.storage.run_folder import Run
 from genzoo.storage.tensors import pack
 
-_SAMPLES, _RECONSTRUCTIONS, _CARD = "samples.png", "reconstructions.png", "README.md"
+_SAMPLES, RECONSTRUCTIONS, _CARD = "samples.png", "reconstructions.png", "README.md"
 
 
 def export_run(
@@ -58,7 +58,7 @@ def _draw_pictures(source: Run, target: Run, model: Model) -> None:
     drawn = sorted((source.path / "reconstructions").glob("*.png"))
     if drawn:
         with files.readable(drawn[-1]), files.storage(target.path):
-            shutil.copyfile(drawn[-1], target.path / _RECONSTRUCTIONS)
+            shutil.copyfile(drawn[-1], target.path / RECONSTRUCTIONS)
 
 
 def _model_card(
@@ -79,7 +79,7 @@ def _model_card(
         "weights": f"{model.weights}, after {model.step:,} steps with seed {record.seed}",
         "made with": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
     }
-    titles = {_SAMPLES: "Samples", _RECONSTRUCTIONS: "Data and their reconstructions"}
+    titles = {_SAMPLES: "Samples", RECONSTRUCTIONS: "Data and their reconstructions"}
     lines = [f"# {record.model} on {record.recipe}", ""]
     lines += [f"![{title}]({name})\n" for name, title in titles.items() if (target.path / name).exists()]
     lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items() if value), ""]
