@@ -187,7 +187,8 @@ class _ComparisonLines(_PlainLines):
             self._written = time.monotonic()
             begun = [f"{self._labels[number]} {done:,}/{of:,}" for number, (done, of) in steps.items() if 0 < done < of]
             done = sum(taken >= of for taken, of in steps.values())
-            status(f"{done} of {len(steps)} trained; under way: {', '.join(begun) or 'starting or measuring'}")
+            under_way = "" if done == len(steps) else f"; under way: {', '.join(begun) or 'starting or measuring'}"
+            status(f"{done} of {len(steps)} trained{under_way}")
 
 
 class _ComparisonBars(_Drawing):

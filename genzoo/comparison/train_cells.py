@@ -70,7 +70,12 @@ def run_cells(
     logs = {number: LogTail(cell.run) for number, cell in enumerate(cells) if number not in outcomes}
     steps = {number: cell.settings.training.steps for number, cell in enumerate(cells)}
     running: dict[Future[int], tuple[Task, tuple[int, ...]]] = {}
+
+    def report() -> None:
+        progress({number: (_step(number, logs, outcomes, steps), steps[number]) for number in range(len(cells))})
+
     try:
+        report()
         for team in teams(cells, list(logs), together):
             task = Task(tasks / f"{cells[team[0]].run.name}-{os.getpid()}")  # two comparisons may share a cell
             task.write([request for number in team if (request := cells[number].request) is not None])
@@ -80,7 +85,7 @@ def run_cells(
             for future in ended:
                 task, team = running.pop(future)
                 outcomes |= zip(team, task.outcomes(future, len(team)), strict=True)
-            progress({number: (_step(number, logs, outcomes, steps), steps[number]) for number in range(len(cells))})
+            report()
     finally:
         for future in running:
             future.cancel()
