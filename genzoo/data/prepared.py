@@ -114,8 +114,9 @@ class PreparedDataset(Dataset):
             if isinstance(value := getattr(self, field.name), int | float | str) and value != field.default
         )
         fetch = f"genzoo data fetch {self.name}, then: " if self.downloads or self.by_hand else ""
+        at_once = "; or train with --fetch" if self.downloads and not self.by_hand else ""
         return (
-            f"type: {fetch}genzoo data prepare {self.name}{from_where}{settings}\n"
+            f"type: {fetch}genzoo data prepare {self.name}{from_where}{settings}{at_once}\n"
             "data sets that need no files are listed by: genzoo data status"
         )
 
