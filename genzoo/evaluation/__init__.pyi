@@ -1,4 +1,4 @@
-from .costs import forward_macs as forward_macs
+from .costs import step_flops as step_flops
 from .metrics import Metric as Metric
 from .metrics import Score as Score
 from .model import Model as Model

@@ -1,11 +1,8 @@
-"""What a step costs: multiply-accumulates and memory."""
+"""What a step costs: operations and memory."""
 
-from collections.abc import Callable
-from functools import partial
 from math import prod
 
-import torch
-from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from genzoo.nn.interfaces import Networks
 from genzoo.nn.table_modules import Stack
@@ -32,57 +29,12 @@ def memory_estimate(networks: Networks, rows: int) -> tuple[int, int | None]:
     return stored, 12 * values * rows or None
 
 
-def forward_macs(trainer: Trainer) -> int | None:
-    """Return the multiply-accumulates of a step's forward passes; None if some layer is in no layer table.
+def step_flops(trainer: Trainer) -> int:
+    """Return the FLOPs of a step's products and convolutions, two per multiply-accumulate, backward passes included.
 
-    They are counted in a rehearsal of the step, which does not change the trainer.
+    They are counted in a rehearsal of the step as it is written, which does not change the trainer.
     """
-    networks, batch = trainer.networks, trainer.stream.batch(trainer.step)
-    costs = _costs(networks)
-    if costs is None:
-        return None
-    counted: list[int] = []
-
-    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        counted.append(costs[module](output))
-
-    hooks = [module.register_forward_hook(count) for module in costs]
-    try:
-        with preserved(), buffers_kept(networks):
-            trainer.settings.game.losses(networks, batch, trainer.movers())
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return sum(counted)
-
-
-def _costs(networks: nn.Module) -> dict[nn.Module, Callable[[torch.Tensor], int]] | None:
-    """Return a function from output to multiply-accumulates per linear map or convolution.
-
-    None if some parameter belongs to neither a layer table nor an `nn.Linear`.
-    """
-    stacks = [module for module in networks.modules() if isinstance(module, Stack)]
-    loose = [module for module in networks.modules() if isinstance(module, nn.Linear)]
-    in_layers = {id(parameter) for module in [*stacks, *loose] for parameter in module.parameters()}
-    if any(id(parameter) not in in_layers for parameter in networks.parameters()):
-        return None
-    costs: dict[nn.Module, Callable[[torch.Tensor], int]] = {
-        module: partial(_dense, module.in_features) for module in loose
-    }
-    return costs | {
-        module: partial(_rows, card.macs)
-        for stack in stacks
-        for layer, card in zip(stack.layers, stack.cards, strict=True)
-        for module in layer.children()
-        if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
-    }
-
-
-def _dense(inputs: int, output: torch.Tensor) -> int:
-    """Return the cost of an output (…, outputs) of a linear map with `inputs` inputs."""
-    return inputs * output.numel()
-
-
-def _rows(macs: int, output: torch.Tensor) -> int:
-    """Return the cost of an output (N, …) of a layer with `macs` per row."""
-    return macs * len(output)
+    movers = {name: trainer.players[name] for name in trainer.movers()}
+    with preserved(), buffers_kept(trainer.networks), trainer.autocast, FlopCounterMode(display=False) as counted:
+        trainer.gradient_rule(trainer.networks, trainer.batch(), movers)
+    return int(counted.get_total_flops())

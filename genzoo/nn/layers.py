@@ -22,7 +22,12 @@ class MaxoutLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, C/pieces, …) for `x` (N, C, …)."""
         # max, because the gradient of amax, which is shared among equal pieces, takes several times as long
-        return x.reshape(x.shape[0], -1, self.pieces, *x.shape[2:]).max(2).values
+        if not (x.is_cuda and x.stride(1) == 1):
+            return x.reshape(x.shape[0], -1, self.pieces, *x.shape[2:]).max(2).values
+        # Channels last in memory have to be last for max, too, or it answers in another format, which each convolution
+        # then copies. Not on CPUs: dropout's masks follow the format, and runs of before would go on differently.
+        last = x.movedim(1, -1)
+        return last.reshape(*last.shape[:-1], -1, self.pieces).max(-1).values.movedim(-1, 1)
 
 
 @row_wise

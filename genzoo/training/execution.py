@@ -41,7 +41,7 @@ def gradients_record(per_player_reason: str | None) -> dict[str, str | None]:
     return {"gradients": way, "per_player_reason": per_player_reason}
 
 
-_WARM_UP = 3
+WARM_UP = 3
 """Eager steps before a capture."""
 _Answer = TypeVar("_Answer")
 _Values = TypeVarTuple("_Values")
@@ -222,7 +222,7 @@ class Captured:
             return self._step(batch, movers)
         kind = (movers, batch.due, batch.x.shape)
         self._seen[kind] += 1
-        if self._seen[kind] <= _WARM_UP:
+        if self._seen[kind] <= WARM_UP:
             return self._warm_up(batch, movers)
         if kind not in self._graphs:
             try:

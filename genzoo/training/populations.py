@@ -15,7 +15,7 @@ from genzoo.randomness import preserved
 from genzoo.training.batches import map_tensors
 from genzoo.training.execution import Step
 from genzoo.training.settings import apart_from_optimizers, differences
-from genzoo.training.trainer import Trainer, take_step
+from genzoo.training.trainer import Trainer, laid_out, take_step
 from genzoo.types import Batch, Losses
 
 _Answer = TypeVar("_Answer")
@@ -49,7 +49,7 @@ class Population:
         self._parameters = _stacked([dict(trainer.networks.named_parameters()) for trainer in trainers])
         self._buffers = _stacked([dict(trainer.networks.named_buffers()) for trainer in trainers])
         names = {id(parameter): f"networks.{name}" for name, parameter in first.networks.named_parameters()}
-        players: Players = {
+        self._players: Players = {
             player: [self._parameters[names[id(parameter)]] for parameter in parameters]
             for player, parameters in first.players.items()
         }
@@ -58,7 +58,7 @@ class Population:
         self._rule = _Rule(copy.deepcopy(first.networks).to("meta"))
         self._step = Step(
             self,
-            players,
+            self._players,
             gradients=first.gradient_rule,
             update=self._update,
             autocast=first.autocast,
@@ -107,13 +107,19 @@ class Population:
 
     def _update(self, losses: Losses, gradients: Gradients) -> Losses:
         """Have every replica apply its slice of losses (R,) and of gradients (R, *shape of the parameter)."""
+        # Products under vmap leave gradients transposed: one copy for all replicas, where each would make its own.
         of_replicas = {
-            name: list(zip(*(tensor.unbind() for tensor in part), strict=True)) for name, part in gradients.items()
+            name: list(zip(*(tensor.unbind() for tensor in map(_as_stacked, part, self._players[name])), strict=True))
+            for name, part in gradients.items()
         }
         losses_of_replicas = _of_each_replica(losses, len(self.trainers))
         for number, (trainer, replica_losses) in enumerate(zip(self.trainers, losses_of_replicas, strict=True)):
             trainer.apply_gradients(replica_losses, {name: slices[number] for name, slices in of_replicas.items()})
         return losses
+
+
+def _as_stacked(gradient: Tensor, stack: Tensor) -> Tensor:
+    return laid_out(gradient, stack, stack.stride())
 
 
 class _Rule(nn.Module):

@@ -261,10 +261,7 @@ class Trainer:
     def _assign(self, gradients: Gradients) -> None:
         for name, values in gradients.items():
             for parameter, stride, gradient in zip(self.players[name], self._strides[name], values, strict=True):
-                # The fused optimizers read memory linearly, so a gradient needs the memory layout of its parameter.
-                if gradient.stride() != stride:
-                    gradient = torch.empty_like(parameter).copy_(gradient)
-                parameter.grad = gradient
+                parameter.grad = laid_out(gradient, parameter, stride)
 
     def _gradients_of(self, name: str) -> list[Tensor]:
         return [parameter.grad for parameter in self.players[name] if parameter.grad is not None]
@@ -396,6 +393,14 @@ class Trainer:
                 f"the players {' and '.join(pair)} of {game.name} move in the same step and share: {shared:.200}",
                 "give each player its own parameters, or choose a schedule by which these two take turns",
             )
+
+
+def laid_out(gradient: Tensor, parameter: Tensor, stride: tuple[int, ...]) -> Tensor:
+    """Return a gradient in its parameter's memory layout, whose stride is `stride`.
+
+    The fused optimizers read memory linearly.
+    """
+    return gradient if gradient.stride() == stride else torch.empty_like(parameter).copy_(gradient)
 
 
 def take_step(trainers: Sequence[Trainer], step: StepRule, batch: Batch) -> Losses:

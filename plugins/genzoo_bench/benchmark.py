@@ -7,7 +7,7 @@ from typing import TypedDict, final
 import torch
 
 from genzoo.data import condition
-from genzoo.evaluation import forward_macs
+from genzoo.evaluation import step_flops
 from genzoo.runs import ExecutionName, PrecisionName, TrainingRequest, default_recipe, new_trainer
 from genzoo.training import Trainer
 from genzoo_bench.eager_alternating import EagerAlternating
@@ -49,13 +49,14 @@ class Benchmark(TypedDict):
     batch_size: int
     steps_per_second: float
     images_per_second: float
-    flops_per_step: int | None
-    """None: some layers are in no layer table."""
-    flops_per_second: float | None
+    flops_per_step: int
+    """Two per multiply-accumulate of the products and convolutions that a step takes, its backward passes included."""
+    flops_per_second: float
     peak_flops_per_second: float
-    utilisation: float | None
+    utilisation: float
     """The share of the peak, in 0…1."""
     memory_bytes: int
+    """The peak of the device up to the engine's replays, the loops' copies of networks included; or of the process."""
     syncs_per_step: float
     baselines: dict[str, Baseline | Obstacle]
     blocks: int
@@ -95,16 +96,16 @@ def benchmark(
             contestants[name] = LOOPS[name](_start(engine))
     how_long = f"for about {_SECONDS:g} seconds each" if steps is None else f"over {steps:,} steps each"
     say(f"timing {', '.join(contestants)} {how_long}, after a warm-up")
-    macs = forward_macs(engine)
+    flops = step_flops(engine)
+    rates = Rates(contestants, engine.device)
+    engine_alone = Rates({"engine": engine}, engine.device)
+    engine_alone.warm_up(0.0)  # takes more steps than are warmed up before a capture
     waits = synchronisations(engine, engine.device, steps=2)
     memory = peak_memory(engine.device)
-    rates = Rates(contestants, engine.device)
     step_seconds = rates.warm_up(1.0)
     blocks = 10 if steps is None else min(10, steps)
     block_steps = max(1, int(_SECONDS / 10 / step_seconds)) if steps is None else -(-steps // blocks)
     rates.measure(blocks=blocks, steps=block_steps)
-    # Two FLOPs per multiply-accumulate; forward, and as much again for the gradients by inputs and by weights.
-    flops = None if macs is None else 2 * 3 * macs
     peak = peak_flops(engine.device, torch.bfloat16 if engine.precision == "bf16" else torch.float32)
     measured: Benchmark = {
         "model": model,
@@ -113,9 +114,9 @@ def benchmark(
         "steps_per_second": rates.median("engine"),
         "images_per_second": rates.median("engine") * batch,
         "flops_per_step": flops,
-        "flops_per_second": None if flops is None else flops * rates.median("engine"),
+        "flops_per_second": flops * rates.median("engine"),
         "peak_flops_per_second": peak,
-        "utilisation": None if flops is None else flops * rates.median("engine") / peak,
+        "utilisation": flops * rates.median("engine") / peak,
         "memory_bytes": memory,
         "syncs_per_step": waits,
         "baselines": {},

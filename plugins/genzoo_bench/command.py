@@ -100,8 +100,6 @@ def _rate(value: float) -> str:
 
 
 def _arithmetic(result: "Benchmark") -> str:
-    if result["flops_per_step"] is None or result["flops_per_second"] is None or result["utilisation"] is None:
-        return "FLOPs per step: unknown, as some layers are in no layer table"
     return (
         f"FLOPs per step: {result['flops_per_step']:.3g}; {result['flops_per_second'] / 1e9:,.4g} GFLOP/s, "
         f"{result['utilisation']:.1%} of the {result['peak_flops_per_second'] / 1e9:,.4g} that matrix products "

@@ -62,12 +62,13 @@ class Rates:
             for _ in range(steps):
                 contestant.take_step()
             return time.perf_counter() - start
-        began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
-        began.record()
-        for _ in range(steps):
-            contestant.take_step()
-        ended.record()
-        ended.synchronize()
+        with torch.cuda.device(self._device):  # whose stream the events are recorded on
+            began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+            began.record()
+            for _ in range(steps):
+                contestant.take_step()
+            ended.record()
+            ended.synchronize()
         milliseconds: float = began.elapsed_time(ended)
         return milliseconds / 1000
 

@@ -172,13 +172,14 @@ def ceilings(device):
     size = 2**31 if device == "cuda" else 2**20
     source = torch.empty(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    square = torch.randn(8192 if device == "cuda" else 64, device=device, dtype=torch.bfloat16).diag()
+    side = 8192 if device == "cuda" else 256
+    square = torch.randn(side, side, device=device, dtype=torch.bfloat16)
     small = torch.zeros(1000, device=device)
     found = {
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "copy_TB_per_s": round(2 * size / _seconds(lambda: target.copy_(source), 10, device)[0] / 1e12, 3),
-        "bf16_TFLOP_per_s": round(2 * len(square) ** 3 / _seconds(lambda: square @ square, 10, device)[0] / 1e12, 3),
+        "bf16_TFLOP_per_s": round(2 * side**3 / _seconds(lambda: square @ square, 10, device)[0] / 1e12, 3),
         "launch_us_of_host": round(_seconds(lambda: small.add_(1), 2000, device)[1] * 1e6, 2),
     }
     if device == "cuda":

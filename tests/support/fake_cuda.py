@@ -186,10 +186,7 @@ def pretend(driver):
     for module in (torch.amp.autocast_mode, torch.cuda.amp.common):
         module.amp_definitely_not_available = lambda: False
     # cuDNN takes every convolution, in the layout that ATen suggests for its input and weight
-    kinds = torch._C._ConvBackend
-    torch._C._select_conv_backend = lambda x, weight, bias, stride, padding, dilation, transposed, *more, **named: (
-        kinds.CudnnTranspose if transposed else kinds.Cudnn
-    )
+    torch._C._select_conv_backend = convolution_by_cudnn
     torch._C._conv_determine_backend_memory_format = lambda x, weight, backend: layout_of(x, weight)
 
 
@@ -205,6 +202,15 @@ def replace_tensors(module, change, recurse=True):
             if buffer is not None:
                 part._buffers[name] = change(buffer)
     return module
+
+
+def convolution_by_cudnn(*values, **named):
+    """Return which of cuDNN's convolutions is taken for arguments given by place or, in older versions, by name."""
+    import torch
+
+    kinds = torch._C._ConvBackend
+    transposed = named["transposed"] if "transposed" in named else values[6]
+    return kinds.CudnnTranspose if transposed else kinds.Cudnn
 
 
 def layout_of(x, weight):

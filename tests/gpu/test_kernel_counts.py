@@ -1,0 +1,29 @@
+"""How many kernels a step of ali launches, and how many copies cuDNN makes because a tensor lies in another layout.
+
+Small kernels are what a captured step's time is made of. The bounds leave a few for another version of torch.
+"""
+
+import pytest
+
+KERNELS = {
+    ("mixture25-paper", "fp32"): 130,
+    ("digits", "fp32"): 290,
+    ("cifar10", "bf16"): 330,
+    ("imagenet64", "bf16"): 415,
+}
+TRANSPOSES = {"digits": 2}
+"""Images of one channel lie in both layouts at once."""
+
+
+@pytest.mark.parametrize(("recipe", "precision"), KERNELS)
+def test_a_step_launches_no_more_kernels_and_transposes_no_image(clean_step, recipe, precision):
+    seen = clean_step("ali", recipe, precision)
+    assert seen["kernels"] <= KERNELS[recipe, precision]
+    assert sum(seen["transposes"].values()) <= TRANSPOSES.get(recipe, 0)
+
+
+def test_gradients_of_replicas_are_copied_together_into_the_layout_of_parameters(cuda):
+    two, four = (cuda.step("ali", "mixture25-paper", "fp32", replicas=count) for count in (2, 4))
+    assert two["strides_unlike"] == four["strides_unlike"] == 0
+    for copy in ("copy_", "clone"):
+        assert two["operations"].get(copy, 0) == four["operations"].get(copy, 0)
