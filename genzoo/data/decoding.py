@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -207,7 +206,9 @@ def _formats() -> tuple[str, ...]:
     """Return the formats that Pillow may read, with HEIF where pillow-heif is installed."""
     if find_spec("pillow_heif") is None:
         return _FORMATS
-    import_module("pillow_heif").register_heif_opener()
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
     return (*_FORMATS, "HEIF")
 
 

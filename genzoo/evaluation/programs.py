@@ -1,7 +1,6 @@
 """Programs: a model's encoder and decoder as files that run without genzoo, checked against the model."""
 
 from collections.abc import Callable
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -104,7 +103,9 @@ def _write(
         torch.onnx.export(
             exported, (), path, input_names=names, output_names=outputs, external_data=False, verbose=False
         )
-        session = import_module("onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:  # both exporters raise errors of many types
         raise GenzooError(f"{path.stem} cannot be exported: {text_of(error).strip().partition(chr(10))[0]}") from error
     return lambda values: [

@@ -7,7 +7,6 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from html import escape
-from importlib import import_module
 from time import monotonic
 from typing import Any
 
@@ -144,10 +143,11 @@ class NotebookBar(TrainingBar):
     def close(self) -> None:
         """Draw the bar as it is now."""
         self._drawn = monotonic()
-        ipython = import_module("IPython.display")
-        page = ipython.HTML(self._html())
+        from IPython.display import HTML, display
+
+        page = HTML(self._html())
         if self._handle is None:
-            self._handle = ipython.display(page, display_id=True)
+            self._handle = display(page, display_id=True)
         else:
             self._handle.update(page)
 
@@ -161,7 +161,7 @@ class NotebookBar(TrainingBar):
 
 def bar_here() -> TrainingBar | None:
     """Return a bar for the notebook or terminal that this process writes to, or None where there is neither."""
-    shell = import_module("IPython").get_ipython() if "IPython" in sys.modules else None
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None and "IPKernelApp" in shell.config:
         return NotebookBar()
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)

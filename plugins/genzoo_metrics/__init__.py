@@ -35,7 +35,7 @@ def genzoo_metrics() -> list[lazy]:
         lazy(
             "coverage",
             "genzoo_metrics.classified:Coverage",
-            "share of training data near samples, and of samples near training data, in a small classifier's features",
+            "share of training data near samples, and the reverse, in a small classifier's features",
         ),
         lazy(
             "classification",

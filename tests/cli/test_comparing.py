@@ -312,24 +312,24 @@ def test_baselines_are_held_out_samples_noise_and_untrained_networks(compared):
 
 def test_the_best_step_is_chosen_by_the_first_headline_on_the_validation_split(compared):
     document = results_of(compared)
-    assert {cell["best_by"] for cell in document["cells"]} == {"modes/high-quality"}
+    assert {cell["best_by"] for cell in document["cells"]} == {"modes/divergence"}
     for cell in document["cells"]:
         scores = Run(compared / cell["run"]).scores
         chosen = [score for score in scores if score["protocol"]["seed"] == selection_seed(cell["seed"])]
         assert {score["metric"].partition("/")[0] for score in chosen} == {"modes"}
-        course = {score["step"]: score["value"] for score in chosen if score["metric"] == "modes/high-quality"}
+        course = {score["step"]: score["value"] for score in chosen if score["metric"] == "modes/divergence"}
         assert sorted(course) == [2, 4, 6, 8, 10]
-        assert cell["best_step"] == max(course, key=lambda step: (course[step], -step))
+        assert cell["best_step"] == min(course, key=lambda step: (course[step], step))
     row, own = document["rows"][0], [cell for cell in document["cells"] if cell["label"] == "ali"]
-    quality = next(score for score in row["scores"] if score["metric"] == "modes/high-quality")
+    divergence = next(score for score in row["scores"] if score["metric"] == "modes/divergence")
     tests = [
         score["value"]
         for cell in own
         for score in cell["scores"]
-        if score["step"] == cell["best_step"] and score["metric"] == "modes/high-quality"
+        if score["step"] == cell["best_step"] and score["metric"] == "modes/divergence"
     ]
     assert len(tests) == 2
-    assert quality["best"]["mean"] == sum(tests) / 2
+    assert divergence["best"]["mean"] == sum(tests) / 2
 
 
 def test_a_run_that_is_evaluated_at_its_end_alone_chooses_nothing(say, tmp_path):
@@ -346,7 +346,7 @@ def test_a_run_that_is_evaluated_at_its_end_alone_chooses_nothing(say, tmp_path)
 def test_a_baseline_says_how_many_rows_it_has(compared):
     rows = {row["label"]: row for row in results_of(compared)["baselines"]}
     samples = {label: rows[label]["scores"][0]["protocol"]["samples"] for label in ("held-out samples", "noise")}
-    assert rows["noise"]["scores"][0]["metric"] == "modes/high-quality"
+    assert rows["noise"]["scores"][0]["metric"] == "modes/divergence"
     assert samples == {"held-out samples": 2200, "noise": 10_000}
 
 
