@@ -104,8 +104,9 @@ class Run:
     def data_place(self) -> Path | None:
         """The folder of data sets that its training read; None for the user's default, and where it read no file."""
         path = self.path / _DATA_PLACE
-        if not path.exists():
-            return None
+        with files.readable(path):
+            if not path.exists():
+                return None
         remedy = f"go on without it, and name the folder with --data: {shlex.join(['rm', str(path)])}"
         place = files.read_json(path, "the place of a run's data", remedy=remedy).get("place")
         if not isinstance(place, str) or not place:
