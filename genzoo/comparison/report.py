@@ -147,8 +147,8 @@ def _html_row(cells: Iterable[Markup]) -> Markup:
 
 
 _RULE = (
-    "A score is marked as the best if the interval of its paired difference to every other contestant excludes 0, and "
-    "it is better than that of noise and of untrained networks."
+    "A score is marked as the best if the interval of its paired difference to every other contestant has a width and "
+    "excludes 0, and it is better than that of noise, a fitted Gaussian and untrained networks."
 )
 
 
@@ -165,6 +165,9 @@ def _notes(results: Results, seeds: int) -> list[str]:
     reused = [f"{cell.label} seed {cell.seed} ({cell.run})" for cell in results.cells if cell.reused]
     if reused:
         notes.append(f"Trained before, and not again: {', '.join(reused)}.")
+    unseen = [f"{cell.label} seed {cell.seed}" for cell in results.cells if cell.reused and cell.best_step is None]
+    if unseen:
+        notes.append(f"Not evaluated on its way, so without curve and best step: {', '.join(unseen)}.")
     if results.differences:
         interval = "with the 95 % interval of their mean by Student's t" if seeds > 1 else "n = 1: without an interval"
         notes.append(f"Differences are of final scores, paired by seed, {interval}.")
@@ -216,8 +219,8 @@ def _best(metric: MetricLine, results: Results) -> str | None:
         difference = _difference_by(metric, differences_between(results.cells, leader, other))
         if difference is None or difference.low is None or difference.high is None:
             return None
-        if difference.low <= 0 <= difference.high:
-            return None
+        if difference.low <= 0 <= difference.high or difference.low == difference.high:
+            return None  # differences that are all alike, such as of counts, have no interval
     return leader
 
 

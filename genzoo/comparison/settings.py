@@ -6,6 +6,7 @@ from typing import Any
 
 _MAIN_SETTINGS = ("data", "recipe", "architecture", "batch size", "steps", "latent size", "seeds", "precision")
 """The settings that a reader takes for equal unless told otherwise."""
+_NAMED_SETTINGS = 3
 _ABSENT = "–"
 
 
@@ -21,13 +22,14 @@ class ComparedSettings:
     def sentence(self) -> str:
         """Return what is shared and what is not, such as `the same data and steps; different batch size: a 10, b 20`.
 
-        Of settings beyond the main ones, which are a table of their own, only the number is said.
+        Settings beyond the main ones, which are a table of their own, are named up to three of them, or else counted.
         """
         parts = [f"the same {_in_words(self.same)}"] if self.same else []
         main = [name for name in self.different if _is_main(name)]
         parts += [f"different {name}: {self._values(name)}" for name in main]
-        others = len(self.different) - len(main)
-        parts += [f"different in {others} more setting{'' if others == 1 else 's'}"] if others else []
+        others = tuple(name for name in self.different if not _is_main(name))
+        named = _in_words(others) if len(others) <= _NAMED_SETTINGS else f"{len(others)} more settings"
+        parts += [f"different in {named}"] if others else []
         return "; ".join(parts)
 
     def of(self, label: str) -> str:

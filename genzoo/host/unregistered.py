@@ -15,6 +15,7 @@ from typing import Any
 from genzoo.components import Component
 from genzoo.errors import PluginError, SettingsError, UnreadableError
 from genzoo.host.isolation import plugin_errors
+from genzoo.text import nearest
 
 
 def is_code_name(name: str) -> bool:
@@ -26,7 +27,14 @@ def is_code_name(name: str) -> bool:
 def import_named(name: str) -> str:
     """Import the code of FILE.py:CLASS or MODULE:CLASS, as a user types it, and return MODULE:CLASS."""
     where, _, class_name = name.rpartition(":")
-    return f"{import_code(where)}:{class_name}"
+    module = import_code(where)
+    if class_called(f"{module}:{class_name}") is None:
+        names = [key for key in vars(sys.modules[module]) if class_called(f"{module}:{key}") is not None]
+        remedy = (
+            f"it has: {', '.join(names)}" if names else "a component is a subclass of Game, Dataset, Architecture, …"
+        )
+        raise SettingsError(f"{where} has no component '{class_name}'{nearest(class_name, names)}", remedy)
+    return f"{module}:{class_name}"
 
 
 def import_code(where: str) -> str:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from genzoo.types import DataSpec
 
 _FEW, _FEW_FOR_LONG, _OFTEN = 1000, 10_000, 500
+_MAY_BE_LEARNED = 2
+"""How often rows are seen that may be learned by heart."""
 _STEPS_UNTIMED = 5
 _STEPS_TIMED = 20
 _LEAST_SECONDS, _MOST_SECONDS = 1.0, 10.0
@@ -70,7 +72,8 @@ def note_of_few_rows(rows: int, spec: "DataSpec", game: "Game", *, shown: int) -
     if rows >= _FEW and (rows >= _FEW_FOR_LONG or times < _OFTEN):
         return None
     what = f"only {rows:,} training {'images' if spec.is_image else 'rows'}"
-    text = f"{what}, each seen about {times:,} times: the model may learn them by heart"
+    text = f"{what}, each seen about {times:,} times"
+    text += ": the model may learn them by heart" if times >= _MAY_BE_LEARNED else ""
     may_augment = any(field.name == "augment" and getattr(game, field.name) is None for field in fields(game))
     return f"{text}; consider: --set game.augment=diffaugment" if spec.is_image and may_augment else text
 

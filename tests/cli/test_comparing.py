@@ -222,7 +222,7 @@ def test_the_report_says_in_what_its_contestants_differ(say, tmp_path):
         "seeds",
         "precision",
     ]
-    sentence = "different steps: gan 2, longer 4; different in 1 more setting."
+    sentence = "different steps: gan 2, longer 4; different in training.beta1."
     for name in ("report.html", "table.md"):
         assert sentence in (tmp_path / "two" / name).read_text()
     assert "| score | gan (steps 2) | longer (steps 4) |" in (tmp_path / "two" / "table.md").read_text()

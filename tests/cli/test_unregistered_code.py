@@ -111,8 +111,7 @@ def test_a_class_inside_a_function_is_refused_before_training(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_what_cannot_be_imported_is_said(registry_of_all, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_what_cannot_be_imported_is_said(registry_of_all, half, tmp_path):
     (tmp_path / "wrong.py").write_text("1 / 0", encoding="utf-8")
     (tmp_path / "json.py").write_text("", encoding="utf-8")
     for name, message in {
@@ -120,7 +119,8 @@ def test_what_cannot_be_imported_is_said(registry_of_all, tmp_path, monkeypatch)
         "no_such_module:Half": "no module is named 'no_such_module'",
         "wrong.py:Half": "wrong.py cannot be imported: ZeroDivisionError",
         "json.py:Half": "there is another module 'json'",
-        "json:JSONDecoder": "no model named 'json:JSONDecoder'",
+        "json:JSONDecoder": "json has no component 'JSONDecoder'",
+        f"{half.name}:Hlf": "my_half.py has no component 'Hlf'; did you mean 'Half'?",
         "genzoo-fish:half": "no model named 'genzoo-fish:half'",
     }.items():
         with pytest.raises(genzoo.GenzooError) as refused:

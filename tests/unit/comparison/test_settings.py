@@ -35,7 +35,9 @@ def test_further_settings_are_counted_in_the_sentence_and_listed_after_the_main_
     found = compared_settings({"a": COMMON | others, "b": COMMON | changed})
     assert list(found.different) == ["seeds", "architecture.width", "training.learning_rate"]
     assert "architecture" not in found.same
-    assert found.sentence().endswith("different seeds: a 0 1, b 2; different in 2 more settings")
+    assert found.sentence().endswith(
+        "different seeds: a 0 1, b 2; different in architecture.width and training.learning_rate"
+    )
     assert found.lines()[-1] == "training.learning_rate differs: a 0.1, b 0.2"
 
 
