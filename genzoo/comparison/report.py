@@ -147,8 +147,8 @@ def _html_row(cells: Iterable[Markup]) -> Markup:
 
 
 _RULE = (
-    "A score is marked as the best if the interval of its paired difference to every other contestant has a width and "
-    "excludes 0, and it is better than that of noise, a fitted Gaussian and untrained networks."
+    "A score is marked as the best if the interval of its paired difference to every other contestant excludes 0, and "
+    "it is better than that of noise, a fitted Gaussian and untrained networks."
 )
 
 
@@ -219,8 +219,8 @@ def _best(metric: MetricLine, results: Results) -> str | None:
         difference = _difference_by(metric, differences_between(results.cells, leader, other))
         if difference is None or difference.low is None or difference.high is None:
             return None
-        if difference.low <= 0 <= difference.high or difference.low == difference.high:
-            return None  # differences that are all alike, such as of counts, have no interval
+        if difference.low <= 0 <= difference.high:
+            return None
     return leader
 
 

@@ -28,8 +28,9 @@ class ComparedSettings:
         main = [name for name in self.different if _is_main(name)]
         parts += [f"different {name}: {self._values(name)}" for name in main]
         others = tuple(name for name in self.different if not _is_main(name))
-        named = _in_words(others) if len(others) <= _NAMED_SETTINGS else f"{len(others)} more settings"
-        parts += [f"different in {named}"] if others else []
+        if others:
+            named = _in_words(others) if len(others) <= _NAMED_SETTINGS else f"{len(others)} more settings"
+            parts.append(f"different in {named}")
         return "; ".join(parts)
 
     def of(self, label: str) -> str:

@@ -143,11 +143,12 @@ class NotebookBar(TrainingBar):
     def close(self) -> None:
         """Draw the bar as it is now."""
         self._drawn = monotonic()
-        from IPython.display import HTML, display
+        import IPython.display  # noqa: F401 - it has no annotations, and so is used as Any
 
-        page = HTML(self._html())
+        ipython: Any = sys.modules["IPython.display"]
+        page = ipython.HTML(self._html())
         if self._handle is None:
-            self._handle = display(page, display_id=True)
+            self._handle = ipython.display(page, display_id=True)
         else:
             self._handle.update(page)
 

@@ -1,9 +1,11 @@
 """The program for a machine with a GPU ends within its minutes, keeps what it has, and needs nothing installed."""
 
 import json
+import os
 import sys
 from importlib.metadata import distributions, entry_points
 from pathlib import Path
+from runpy import run_path
 from subprocess import run
 from time import monotonic
 
@@ -41,11 +43,19 @@ def test_a_part_is_measured_and_shown_beside_what_was_predicted(tmp_path):
     assert "predicted" in lines[1]
 
 
-def test_a_part_that_fails_is_said_and_the_next_is_taken(tmp_path):
-    results, lines = rehearse(tmp_path, "--minutes", "0.4", "--only", "study", "failed capture")
-    assert "not done within" in results["study"]["failed"]
-    assert "left out" in results["failed capture"]
-    assert len(lines) == 4
+@pytest.mark.parametrize(
+    ("script", "seconds", "said"),
+    [
+        ("import time; time.sleep(60)", 1, "not done within 1 seconds"),
+        ("raise SystemExit('no such device')", 60, "no such device"),
+    ],
+)
+def test_a_part_that_fails_or_takes_too_long_is_said(script, seconds, said):
+    program = run_path(str(PROGRAM))
+    part = {"command": ["-c", script]}
+    began = monotonic()
+    assert program["take"](part, device="cuda", seconds=seconds, environment=dict(os.environ)) == {"failed": said}
+    assert monotonic() - began < 50
 
 
 def test_what_stands_in_for_an_installation_names_the_same_plugins(tmp_path):
