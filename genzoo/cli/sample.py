@@ -107,8 +107,8 @@ def reconstruct_command(
         import torch
 
         x, y = model.rows(part, count)
-        pairs = torch.stack([x, model.reconstruct(x, y=y, seed=seed)], dim=1)
-        write_arrays(path, {"pairs": pairs, "z": model.encode(x, y=y, seed=seed).z})
+        z = model.encode(x, y=y, seed=seed).z
+        write_arrays(path, {"pairs": torch.stack([x, model.decode(z, y)], dim=1), "z": z})
     where: dict[str, object] = {"files": names[:count]} if names else {"split": split}
     show_file(run, path, {"count": count, "seed": seed, **where, "step": model.step}, as_json)
 

@@ -55,10 +55,9 @@ def _draw_pictures(source: Run, target: Run, model: Model) -> None:
     if model.networks.decoder is not None:
         count = 64 if model.data.is_image else 2500
         pictures.save_samples(target.path / _SAMPLES, model, count=count, seed=0)
-    drawn = sorted((source.path / "reconstructions").glob("*.png"))
-    if drawn:
-        with files.readable(drawn[-1]), files.storage(target.path):
-            shutil.copyfile(drawn[-1], target.path / RECONSTRUCTIONS)
+    if (drawn := source.newest_picture("reconstructions")) is not None:
+        with files.readable(drawn), files.storage(target.path):
+            shutil.copyfile(drawn, target.path / RECONSTRUCTIONS)
 
 
 def _model_card(

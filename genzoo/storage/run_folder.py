@@ -123,12 +123,17 @@ class Run:
             with files.storage(path):
                 path.unlink()
 
+    def newest_picture(self, kind: str) -> Path | None:
+        """Return the last picture of `samples` or `reconstructions` that was drawn during training, if any."""
+        return max((self.path / kind).glob("*.png"), default=None)
+
     def _repr_html_(self) -> str:
         """Return what a notebook shows: what the run is, its main scores and its newest pictures."""
         record = self.record
         facts = {"model": record.model, "recipe": record.recipe, "seed": str(record.seed)}
         facts |= {"steps": f"{self.step:,} of {record.steps:,}"}
-        return run_html(str(self.path), facts, self.final_scores, self.path)
+        pictures = [self.newest_picture(kind) for kind in ("samples", "reconstructions")]
+        return run_html(str(self.path), facts, self.final_scores, pictures)
 
     @property
     def is_running(self) -> bool:

@@ -12,12 +12,13 @@ _LARGEST_PICTURE = 2 * 2**20
 """Bytes of a picture that is shown."""
 
 
-def run_html(title: str, facts: Mapping[str, str], scores: Sequence[dict[str, Any]], folder: Path) -> str:
-    """Return a title, facts by name, the main of `scores`, and the newest pictures of the run in `folder`."""
+def run_html(
+    title: str, facts: Mapping[str, str], scores: Sequence[dict[str, Any]], pictures: Sequence[Path | None]
+) -> str:
+    """Return a title, facts by name, the main of `scores`, and the `pictures` that there are."""
     rows = [*facts.items(), *(_row(score) for score in main_scores(scores))]
     cells = "".join(f"<tr><td>{escape(name)}</td><td>{escape(text)}</td></tr>" for name, text in rows)
-    newest = (max(folder.glob(f"{kind}/*.png"), default=None) for kind in ("samples", "reconstructions"))
-    images = "".join(_image(path) for path in newest if path is not None)
+    images = "".join(_image(path) for path in pictures if path is not None)
     return f"<b>{escape(title)}</b><table>{cells}</table>{images}"
 
 
