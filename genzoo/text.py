@@ -1,6 +1,6 @@
 """Text for messages and records: errors in one line, printable text, suggestions, and times."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 
@@ -22,6 +22,12 @@ def text_of(cause: object) -> str:
         return str(cause)
     except Exception:  # __str__ of a plugin's error may raise; its type is reported without a message
         return ""
+
+
+def in_words(words: Sequence[str], conjunction: str = "and") -> str:
+    """Return words as a list in a sentence, such as `a, b and c`; there is at least one."""
+    *others, last = words
+    return f"{', '.join(others)} {conjunction} {last}" if others else last
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,7 @@ from genzoo.cli.output import result, result_json
 from genzoo.errors import SettingsError
 from genzoo.storage import files
 from genzoo.storage.run_folder import Run
+from genzoo.text import in_words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +25,7 @@ def out_option(
     default: str, endings: Sequence[str] = PICTURE_OR_ARRAYS
 ) -> Callable[[options.CommandFunction], options.CommandFunction]:
     """Return the option that names the file to write; its default lies in RUN's folder, numbered where it exists."""
-    text = f"A {_endings_text(endings)} file.  [default: RUN/{default}, or with the next number]"
+    text = f"A {in_words(endings, 'or')} file.  [default: RUN/{default}, or with the next number]"
     return click.option("--out", metavar="FILE", help=text)
 
 
@@ -64,7 +65,3 @@ def _not_taken(path: Path) -> Path:
     """Return `path`, or the first of name-2, name-3, … that does not exist."""
     numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
     return path if not path.exists() else next(other for other in numbered if not other.exists())
-
-
-def _endings_text(endings: Sequence[str]) -> str:
-    return f"{', '.join(endings[:-1])} or {endings[-1]}" if len(endings) > 1 else endings[0]

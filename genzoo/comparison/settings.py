@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from genzoo.text import in_words
+
 _MAIN_SETTINGS = ("data", "recipe", "architecture", "batch size", "steps", "latent size", "seeds", "precision")
 """The settings that a reader takes for equal unless told otherwise."""
 _NAMED_SETTINGS = 3
@@ -24,12 +26,12 @@ class ComparedSettings:
 
         Settings beyond the main ones, which are a table of their own, are named up to three of them, or else counted.
         """
-        parts = [f"the same {_in_words(self.same)}"] if self.same else []
+        parts = [f"the same {in_words(self.same)}"] if self.same else []
         main = [name for name in self.different if _is_main(name)]
         parts += [f"different {name}: {self._values(name)}" for name in main]
         others = tuple(name for name in self.different if not _is_main(name))
         if others:
-            named = _in_words(others) if len(others) <= _NAMED_SETTINGS else f"{len(others)} more settings"
+            named = in_words(others) if len(others) <= _NAMED_SETTINGS else f"{len(others)} more settings"
             parts.append(f"different in {named}")
         return "; ".join(parts)
 
@@ -85,11 +87,6 @@ def _main_first(item: tuple[str, object]) -> tuple[int, str]:
 
 def _is_main(name: str) -> bool:
     return name in _MAIN_SETTINGS
-
-
-def _in_words(names: tuple[str, ...]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _text(value: Any) -> str:
