@@ -148,7 +148,8 @@ def _html_row(cells: Iterable[Markup]) -> Markup:
 
 _RULE = (
     "A score is marked as the best if the interval of its paired difference to every other contestant excludes 0, and "
-    "it is better than that of noise, a fitted Gaussian and untrained networks."
+    "it is better than that of noise, a fitted Gaussian and untrained networks. Differences that are the same for all "
+    "seeds have no spread, so no interval, and mark nothing."
 )
 
 

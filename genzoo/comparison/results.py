@@ -27,6 +27,8 @@ HELD_OUT = "held-out samples"
 """The label of the baseline of real rows, which no model is expected to beat."""
 
 _MOST_LOSSES = 200
+_ROUNDING = 1e-12
+"""The spread of differences, over the size of the scores, that rounding alone may make."""
 
 Better = Literal["higher", "lower"] | None
 
@@ -149,7 +151,10 @@ class Difference:
     n: int
     mean: float
     low: float | None
-    """The limits of the 95 % interval of the mean, by Student's t with n − 1 degrees of freedom; None for n = 1."""
+    """The limits of the 95 % interval of the mean, by Student's t with n − 1 degrees of freedom.
+
+    None for n = 1, and where all differences are equal up to rounding and so have no spread to estimate it from.
+    """
     high: float | None
 
 
@@ -347,24 +352,32 @@ def _best_step(scores: Sequence[StoredScore]) -> tuple[int | None, str | None]:
 
 def _difference(minuend: str, subtrahend: str, pairs: Sequence[tuple[StoredScore, StoredScore]]) -> Difference | None:
     """Return the mean difference of pairs of scores with its interval; None if no pair is finite."""
-    values = [a.value - b.value for a, b in pairs if a.value is not None and b.value is not None]
-    if not values:
+    finite = [(a.value, b.value) for a, b in pairs if a.value is not None and b.value is not None]
+    if not finite:
         return None
-    from scipy.stats import t
-
-    n, mean = len(values), statistics.fmean(values)
-    half = None if n == 1 else float(t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
+    values = [a - b for a, b in finite]
+    mean = statistics.fmean(values)
+    largest = max(abs(value) for pair in finite for value in pair)
+    half = _half_interval(values) if max(values) - min(values) > _ROUNDING * largest else None
     first = pairs[0][0]
     return Difference(
         minuend=minuend,
         subtrahend=subtrahend,
         metric=first.metric,
         protocol=_without_seed(first.protocol),
-        n=n,
+        n=len(values),
         mean=mean,
         low=None if half is None else mean - half,
         high=None if half is None else mean + half,
     )
+
+
+def _half_interval(values: Sequence[float]) -> float:
+    """Return half the width of the 95 % interval of the mean, by Student's t."""
+    from scipy.stats import t
+
+    n = len(values)
+    return float(t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
 
 
 def _row_score(metric: str, courses: Sequence[_Course]) -> RowScore:
