@@ -377,7 +377,7 @@ def _half_interval(values: Sequence[float]) -> float:
     from scipy.stats import t
 
     n = len(values)
-    return float(t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
+    return float(t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5)
 
 
 def _row_score(metric: str, courses: Sequence[_Course]) -> RowScore:

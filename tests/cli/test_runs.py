@@ -66,6 +66,21 @@ def test_runs_of_comparisons_and_studies_are_listed_unless_a_folder_is_named(say
     assert len(say("runs", "--root", "runs", "--json").document["runs"]) == 3
 
 
+def test_a_run_that_has_failed_says_so_in_the_list_and_why_in_json(say, three, monkeypatch):
+    why = "its critic is always right"
+    three[1].write_scores([{"metric": "m", "value": 1.0, "step": 0, "protocol": {"seed": 0}, "failure": why}])
+    said = say("runs")
+    assert ["failed" in line for line in said.out.splitlines()] == [False, False, True, False]
+    assert "stopped, failed" in said.out
+    assert said.err == "1 run failed; why is said by: genzoo show RUN\n"
+    listed = say("runs", "--json").document["runs"]
+    assert [item["failures"] for item in listed] == [[], [why], []]
+    assert {item["status"] for item in listed} == {"stopped"}
+    assert f"failed: {why}" in say("show", "2").err
+    monkeypatch.setattr(Run, "is_running", True)  # what goes on has not failed yet
+    assert [item["failures"] for item in say("runs", "--json").document["runs"]] == [[], [], []]
+
+
 def test_a_note_and_a_tag_are_kept_beside_the_record_and_found_again(say, three):
     before = (three[1].path / "run.json").read_bytes()
     assert say("note", "2", "too narrow", "--tag", "tries").out == "[tries]  too narrow\n"
