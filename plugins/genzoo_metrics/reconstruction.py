@@ -54,8 +54,16 @@ class Reconstruction(Metric):
         ]
         if shuffled > 0:
             failure = _failure(x, reconstructions, error=error, shuffled=shuffled)
-            name, ratio = "reconstruction/ratio", error / shuffled
-            errors.append(Score(metric=name, value=ratio, protocol=protocol, better="lower", failure=failure))
+            errors.append(
+                Score(
+                    metric="reconstruction/ratio",
+                    value=error / shuffled,
+                    protocol=protocol,
+                    better="lower",
+                    headline=True,
+                    failure=failure,
+                )
+            )
         return errors + self._same_class(model, reconstructions, split, train)
 
     def _same_class(self, model: Model, reconstructions: Tensor, split: Split, train: Split) -> list[Score]:

@@ -9,11 +9,14 @@ import torch
 from models import Identity, Same, identity_model
 
 from genzoo import Networks
+from genzoo.components import to_json
 from genzoo.evaluation import Model, Score
 from genzoo.evaluation.metrics import evaluate_model
-from genzoo.types import Mixture, Split
+from genzoo.storage.scores import main_scores
+from genzoo.types import DataSpec, Mixture, Split, Splits
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25
+from genzoo_metrics.latent import Cycle
 from genzoo_metrics.memorization import NearestNeighbour
 from genzoo_metrics.modes import Modes, relative_width
 from genzoo_metrics.reconstruction import Reconstruction
@@ -254,6 +257,15 @@ def test_a_noisy_identity_is_off_by_the_noise():
     other = Reconstruction().measure(identity_model(DATA.spec, blur=0.5), split, train=split, seed=4)
     assert again == scores
     assert other[0].value != error
+
+
+def test_of_images_without_classes_the_first_score_is_one_that_can_be_compared_with_1():
+    split = Split(torch.rand(20, 3, 4, 4, generator=torch.Generator().manual_seed(0)))
+    model = identity_model(DataSpec(shape=(3, 4, 4), support="unit"), blur=0.1)
+    splits = Splits(train=split, validation=split, test=split)
+    metrics = [Cycle(), NearestNeighbour(), Reconstruction()]
+    scores = [to_json(score) for score in evaluate_model(model, splits, metrics, split_name="test", seed=0)]
+    assert [score["metric"] for score in main_scores(scores)] == ["reconstruction/ratio", "cycle", "reconstruction"]
 
 
 def test_rows_that_are_all_alike_are_measured_without_a_crash():
