@@ -3,4 +3,5 @@ from .decodings import Decodings as Decodings
 from .metrics import Metric as Metric
 from .metrics import Score as Score
 from .model import Model as Model
+from .model import Neighbours as Neighbours
 from .model import Rows as Rows

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from numpy.typing import NDArray
@@ -29,6 +29,15 @@ Rows = Tensor | NDArray[Any] | ImageSource | Sequence[ImageSource]
 """N rows of data: a tensor or array (N, *shape), or images and paths of image files."""
 
 _ROWS_AT_ONCE = 500
+
+
+class Neighbours(NamedTuple):
+    """For N rows, the rows whose codes are nearest, the nearest first."""
+
+    rows: Tensor
+    """(N, count) int64."""
+    distances: Tensor
+    """(N, count): Euclidean, between codes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +238,21 @@ class Model:
         conditions = None if y_a is None or y_b is None else _between(y_a.to(z), y_b.to(z), along)
         x = self.decode(z, conditions).reshape(len(a), steps + 1, *self.data.shape)
         return Decodings.of(x, self.data, a, b)
+
+    def nearest(
+        self, x: Rows, among: Rows, *, count: int = 8, y: tuple[Tensor, Tensor] | None = None, seed: int = 0
+    ) -> Neighbours:
+        """Return, for every row of `x`, the `count` rows of `among` with the nearest codes: all if there are fewer.
+
+        Codes are means, or where the encoder gives none, draws. `y` holds the conditions of x and of among.
+        """
+        if count < 1:
+            raise SettingsError(f"count is {count}, expected at least 1")
+        y_x, y_among = (None, None) if y is None else y
+        codes, others = self.encode(x, y=y_x, seed=seed).centre, self.encode(among, y=y_among, seed=seed).centre
+        distances = torch.cdist(codes, others, compute_mode="donot_use_mm_for_euclid_dist")
+        nearest = distances.topk(min(count, len(others)), largest=False)
+        return Neighbours(nearest.indices, nearest.values)
 
     def rows(self, split: Split, count: int | None = None) -> tuple[Tensor, Tensor | None]:
         """Return the first `count` rows (None: all) of a split: x (N, *shape), and y if the model takes one."""
