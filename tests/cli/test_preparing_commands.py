@@ -269,10 +269,38 @@ def test_what_is_left_out_is_counted_and_named(source, data, heic):
         "no classes: there are no sub-folders",
         "left out: 1 HEIC file (IMG_1.HEIC); to read them: pip install pillow-heif",
         "left out: 4 files (a.pdf, b.txt, c.docx, …), no image by name",
-        "of 1 animation (moving.gif), the first picture alone",
+        "left out: all but the first picture of 1 file (moving.gif)",
     ]
     said = data[1]("folder64", "--source", source)
     assert "left out: 4 files (a.pdf, b.txt, c.docx, …), no image by name\n" in said.err
+
+
+def test_animations_and_pages_of_every_format_are_counted_and_named(source, data):
+    first, *others = (Image.new("RGB", (20, 16), colour) for colour in ("red", "blue", "green"))
+    names = ["moving.gif", "moving.png", "moving.webp", "named-otherwise.jpg", "pages.tiff"]
+    formats = ["gif", "png", "webp", "png", "tiff"]
+    for name, format in zip(names, formats, strict=True):
+        first.save(source / name, format=format, save_all=True, append_images=others)
+        first.save(source / f"still-{name}", format=format)
+    first.save(source / "two-eyes.jpg", format="MPO", save_all=True, append_images=others)
+    (source / "broken.png").write_bytes((source / "moving.png").read_bytes()[:30])
+    os.mkfifo(source / "pipe.png")
+    assert decoding.animations(source, decoding.image_names(source)) == names
+    os.unlink(source / "pipe.png")
+    os.unlink(source / "broken.png")
+    *_, note = prepared_notes(data[1], source)
+    assert note == "left out: all but the first picture of 5 files (moving.gif, moving.png, moving.webp, …)"
+    images = tensors(source.parent / "data" / "folder-64-rgb")[0]
+    reds = (numpy.asarray(images)[:, 0] > 240).all(axis=(1, 2)) & (numpy.asarray(images)[:, 2] < 20).all(axis=(1, 2))
+    assert reds.sum() == 11  # of every file the first picture, and never another
+
+
+def test_a_format_that_is_not_allowed_is_not_opened_to_look_for_pages(source, monkeypatch):
+    first, other = (Image.new("RGB", (20, 16), colour) for colour in ("red", "blue"))
+    for name in ("moving.gif", "moving.png"):
+        first.save(source / name, save_all=True, append_images=[other])
+    monkeypatch.setattr(decoding, "_formats", lambda: ("PNG",))
+    assert decoding.animations(source, ["moving.gif", "moving.png"]) == ["moving.png"]
 
 
 def test_heic_is_read_where_pillow_heif_is_installed(source, data, heic, say):
