@@ -17,6 +17,7 @@ import genzoo
 from genzoo.api import load_data
 from genzoo.data import decoding
 from genzoo.data.prepared_card import IMAGES
+from genzoo.runs import TrainingRequest, train_together
 
 SHORT = ("--steps", 2, "--set", "training.batch_size=4", "--quiet")
 
@@ -386,6 +387,14 @@ def test_a_run_finds_the_data_that_it_was_trained_on(say, tmp_path, monkeypatch)
     finally:
         monkeypatch.chdir(tmp_path.parent)
         os.rename(tmp_path.with_name("moved"), tmp_path)
+
+
+@pytest.mark.usefixtures("unseen", "two_places")
+def test_runs_that_go_on_together_find_the_data_that_they_were_trained_on(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # where the user's default folder is, with no data in it
+    settings = {"training.steps": 3, "training.batch_size": 4}
+    (again,) = train_together([TrainingRequest(model="ali", recipe="folder32", overrides=settings, run="runs/run")])
+    assert genzoo.Run.at(again).step == 3
 
 
 @pytest.mark.usefixtures("two_places")
