@@ -145,6 +145,11 @@ class Code(NamedTuple):
     log_density: "Tensor | None" = None
     """(N,) ln q(z|x) of the z drawn; None where mean and log σ say it already, or where it is not known."""
 
+    @property
+    def centre(self) -> "Tensor":
+        """The mean (N, latent), or where there is none, z."""
+        return self.z if self.mean is None else self.mean
+
 
 class Verdict(NamedTuple):
     """A critic's output for N rows."""

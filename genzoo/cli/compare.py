@@ -115,7 +115,7 @@ def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) ->
     for name in map(options.run_folder, models):
         contestant: Contestant
         if os.sep in name or Path(name, "run.json").is_file():
-            contestant = Run(Path(name))
+            contestant = Run.at(name)
             label = contestant.name
         else:
             label, _, model = name.rpartition("=")

@@ -156,18 +156,14 @@ def nearest_command(
     model.require("encoder")
     part, names = choose_rows(run, model, files, split=split, data=data, condition=condition)
     others, other_names = choose_rows(run, model, among, split=split, data=data, condition=condition if among else None)
-    own, theirs = (_codes(model, rows, draw=False, seed=seed)[0] for rows in (part, others))
-    distances = torch.cdist(own, theirs, compute_mode="donot_use_mm_for_euclid_dist")
-    nearest = distances.topk(min(count, len(theirs)), largest=False)
-    images = model.rows(Split(others.x[nearest.indices.flatten().cpu()]))[0]
-    images = images.view(*nearest.indices.shape, *model.data.shape)
-    x = model.rows(Split(part.x))[0]
-    neighbours = images.shape[1]
-    shown = torch.cat([x[:, None], images], dim=1).flatten(0, 1)
-    pictures.save_grid(path, shown, columns=1 + neighbours, group=(1, neighbours))
+    (x, y), (other_x, other_y) = model.rows(part), model.rows(others)
+    conditions = None if y is None or other_y is None else (y, other_y)
+    nearest = model.nearest(x, other_x, count=count, y=conditions, seed=seed)
+    shown = torch.cat([x[:, None], other_x[nearest.rows]], dim=1)
+    pictures.save_grid(path, shown.flatten(0, 1), columns=shown.shape[1], group=(1, shown.shape[1] - 1))
     table = [
         {"file": name, "nearest": [_neighbour(other_names, *pair) for pair in zip(rows, lengths, strict=True)]}
-        for name, rows, lengths in zip(names, nearest.indices.tolist(), nearest.values.tolist(), strict=True)
+        for name, rows, lengths in zip(names, nearest.rows.tolist(), nearest.distances.tolist(), strict=True)
     ]
     if not as_json:
         status(_neighbours_table(table))
@@ -179,7 +175,7 @@ def _codes(model: "Model", split: Split, *, draw: bool, seed: int) -> "tuple[Ten
     """Return codes (N, latent) of a split, and which they are: means, or draws if `draw` or where there are none."""
     x, y = model.rows(split)
     code = model.encode(x, y=y, seed=seed)
-    return (code.z, "drawn") if draw or code.mean is None else (code.mean, "mean")
+    return code.z if draw else code.centre, "drawn" if draw or code.mean is None else "mean"
 
 
 def _csv(z: "Tensor", names: Sequence[str]) -> bytes:

@@ -80,7 +80,7 @@ def note_command(run: str, text: str | None, tag: str | None, as_json: bool) -> 
 
     It is kept in RUN/note.json and changes nothing else.
     """
-    target = Run(Path(run))
+    target = Run.at(run)
     _ = target.record  # it is a run
     before = RunNote.of(target) if text is None or tag is None else RunNote()
     note = RunNote(text=before.text if text is None else text, tag=before.tag if tag is None else tag)

@@ -25,8 +25,8 @@ def export_run(
     """Write a run's model into the new folder `out`, and return the programs written there, as `formats` asks for.
 
     The folder has weights (averaged ones if the run keeps these, unless `raw`), run.json, evaluation.json, pictures and
-    a card, README.md; `genzoo.load` and whatever looks at a run take it. It has no optimizer, and names no folder of
-    this machine but where a warning says so.
+    a card, README.md; `genzoo.load` and whatever looks at a run take it, or any file in it. It has no optimizer, and
+    names no folder of this machine but where a warning says so.
     """
     source, target = Run.at(run), Run.at(out)
     for format in formats:

@@ -31,8 +31,13 @@ class Run:
 
     @classmethod
     def at(cls, run: "str | Path | Run") -> "Run":
-        """Return `run` itself, or the run in the folder `run`."""
-        return run if isinstance(run, Run) else cls(Path(run))
+        """Return `run` itself, or the run in the folder `run`; a file of an exported model stands for its folder."""
+        if isinstance(run, Run):
+            return run
+        path = Path(run)
+        with files.readable(path):
+            beside = cls(path.parent)
+            return beside if path.is_file() and beside.exists and beside.is_exported else cls(path)
 
     @property
     def name(self) -> str:
@@ -48,6 +53,11 @@ class Run:
     @property
     def record(self) -> RunRecord:
         """The content of run.json; raises `UnreadableError` if it is missing or damaged."""
+        if self.path.is_file():
+            raise UnreadableError(
+                f"{self.path} is a file of no exported model: {RECORD} and {checkpoints.MANIFEST} are not beside it",
+                "name a run's folder, or write an exported model: genzoo export RUN --out DIR",
+            )
         if not self.path.is_dir():
             raise UnreadableError(f"there is no run folder {self.path}", "runs are listed by: genzoo runs")
         if not self.exists:

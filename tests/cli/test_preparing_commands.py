@@ -17,6 +17,7 @@ import genzoo
 from genzoo.api import load_data
 from genzoo.data import decoding
 from genzoo.data.prepared_card import IMAGES
+from genzoo.runs import TrainingRequest, train_together
 
 SHORT = ("--steps", 2, "--set", "training.batch_size=4", "--quiet")
 
@@ -269,10 +270,38 @@ def test_what_is_left_out_is_counted_and_named(source, data, heic):
         "no classes: there are no sub-folders",
         "left out: 1 HEIC file (IMG_1.HEIC); to read them: pip install pillow-heif",
         "left out: 4 files (a.pdf, b.txt, c.docx, …), no image by name",
-        "of 1 animation (moving.gif), the first picture alone",
+        "left out: all but the first picture of 1 file (moving.gif)",
     ]
     said = data[1]("folder64", "--source", source)
     assert "left out: 4 files (a.pdf, b.txt, c.docx, …), no image by name\n" in said.err
+
+
+def test_animations_and_pages_of_every_format_are_counted_and_named(source, data):
+    first, *others = (Image.new("RGB", (20, 16), colour) for colour in ("red", "blue", "green"))
+    names = ["moving.gif", "moving.png", "moving.webp", "named-otherwise.jpg", "pages.tiff"]
+    formats = ["gif", "png", "webp", "png", "tiff"]
+    for name, format in zip(names, formats, strict=True):
+        first.save(source / name, format=format, save_all=True, append_images=others)
+        first.save(source / f"still-{name}", format=format)
+    first.save(source / "two-eyes.jpg", format="MPO", save_all=True, append_images=others)
+    (source / "broken.png").write_bytes((source / "moving.png").read_bytes()[:30])
+    os.mkfifo(source / "pipe.png")
+    assert decoding.animations(source, decoding.image_names(source)) == names
+    os.unlink(source / "pipe.png")
+    os.unlink(source / "broken.png")
+    *_, note = prepared_notes(data[1], source)
+    assert note == "left out: all but the first picture of 5 files (moving.gif, moving.png, moving.webp, …)"
+    images = tensors(source.parent / "data" / "folder-64-rgb")[0]
+    reds = (numpy.asarray(images)[:, 0] > 240).all(axis=(1, 2)) & (numpy.asarray(images)[:, 2] < 20).all(axis=(1, 2))
+    assert reds.sum() == 11  # of every file the first picture, and never another
+
+
+def test_a_format_that_is_not_allowed_is_not_opened_to_look_for_pages(source, monkeypatch):
+    first, other = (Image.new("RGB", (20, 16), colour) for colour in ("red", "blue"))
+    for name in ("moving.gif", "moving.png"):
+        first.save(source / name, save_all=True, append_images=[other])
+    monkeypatch.setattr(decoding, "_formats", lambda: ("PNG",))
+    assert decoding.animations(source, ["moving.gif", "moving.png"]) == ["moving.png"]
 
 
 def test_heic_is_read_where_pillow_heif_is_installed(source, data, heic, say):
@@ -358,6 +387,14 @@ def test_a_run_finds_the_data_that_it_was_trained_on(say, tmp_path, monkeypatch)
     finally:
         monkeypatch.chdir(tmp_path.parent)
         os.rename(tmp_path.with_name("moved"), tmp_path)
+
+
+@pytest.mark.usefixtures("unseen", "two_places")
+def test_runs_that_go_on_together_find_the_data_that_they_were_trained_on(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # where the user's default folder is, with no data in it
+    settings = {"training.steps": 3, "training.batch_size": 4}
+    (again,) = train_together([TrainingRequest(model="ali", recipe="folder32", overrides=settings, run="runs/run")])
+    assert genzoo.Run.at(again).step == 3
 
 
 @pytest.mark.usefixtures("two_places")

@@ -6,7 +6,8 @@ from contents import pixels
 from matplotlib.axes import Axes
 from models import identity_model
 
-from genzoo.evaluation.pictures import Panel, save_grid, save_interpolations, save_panels
+from genzoo.evaluation.drawing import Panel
+from genzoo.evaluation.pictures import save_grid, save_interpolations, save_panels
 from genzoo.types import DataSpec
 
 SIDE, GAP, SEAM, GREY = 64, 12, 2, 128

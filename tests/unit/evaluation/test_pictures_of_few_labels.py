@@ -4,7 +4,8 @@ import numpy
 import torch
 from PIL import Image
 
-from genzoo.evaluation.pictures import Panel, save_panels
+from genzoo.evaluation.drawing import Panel
+from genzoo.evaluation.pictures import save_panels
 
 POINTS = torch.tensor([[-1.0, 0], [1.0, 0], [0, 1.0], [0, -1.0]])
 

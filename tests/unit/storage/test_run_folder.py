@@ -261,7 +261,7 @@ def test_what_is_no_run_is_told_apart_from_what_is_not_there(tmp_path):
     with pytest.raises(UnreadableError, match=r"is not a run: it has no run.json"):
         _ = Run(tmp_path).record
     (tmp_path / "file").write_text("")
-    with pytest.raises(UnreadableError, match="there is no run folder"):
+    with pytest.raises(UnreadableError, match="is a file of no exported model"):
         _ = Run(tmp_path / "file").record
 
 
