@@ -16,7 +16,17 @@ import pytest
 import torch
 
 import genzoo
-from genzoo.comparison import ComparisonCallback, LocalProcesses, Results, baselines, cells, report, reuse, train_cells
+from genzoo.comparison import (
+    ComparisonCallback,
+    LocalProcesses,
+    Results,
+    baselines,
+    cells,
+    comparison,
+    report,
+    reuse,
+    train_cells,
+)
 from genzoo.comparison.sections import Picture, Section
 from genzoo.components import to_json
 from genzoo.errors import SettingsError
@@ -269,7 +279,22 @@ def test_a_model_that_diverges_has_its_row_and_the_others_finish(say, tmp_path):
     assert found["wild"]["failed"][0].startswith("exit 5: ")
     assert found["ali"]["failed"] == []
     assert found["ali"]["scores"]
+    assert [cell["exit_code"] for cell in results_of(tmp_path / "wild")["cells"]] == [0, 5]
     assert "wild failed" in (tmp_path / "wild" / "table.md").read_text()
+
+
+@pytest.mark.parametrize(("codes", "expected"), [((5, 0), 5), ((5, 6), 6), ((7, 5), 7), ((0, 3), 3), ((0, 0), 0)])
+def test_a_comparison_ends_with_the_code_of_a_failure_that_is_no_divergence(
+    compared, say, monkeypatch, codes, expected
+):
+    """A full disk or a run in use is no finding: it must not look as if a training had diverged."""
+    results = Results.read(compared)
+    pairs = list(zip(results.cells, codes, strict=False))
+    rows = tuple(replace(row, failed=("why",) if any(codes) else ()) for row in results.rows)
+    failed = replace(results, rows=rows, cells=tuple(replace(cell, exit_code=code) for cell, code in pairs))
+    ended = comparison.Comparison(folder=compared, results=failed, runs={})
+    monkeypatch.setattr(comparison, "compare", lambda *_, **__: ended)
+    assert say("compare", "gan", "ali").code == expected
 
 
 def test_two_cells_with_the_same_seed_see_the_same_batches_and_z_and_start_from_the_same_decoder():
