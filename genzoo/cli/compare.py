@@ -12,7 +12,7 @@ import click
 from genzoo.cli import options
 from genzoo.cli.output import draws, result, result_json, show_table
 from genzoo.cli.progress import watching
-from genzoo.errors import DivergedError, SettingsError
+from genzoo.errors import SettingsError, of_exit_code
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
 from genzoo.text import counted
@@ -71,7 +71,8 @@ def compare_command(
     failures = comparison.results.failures
     if failures:
         count = f"{len(failures)} of {counted(len(comparison.results.cells), 'training')}"
-        raise DivergedError(f"{count} failed: {'; '.join(failures)}")
+        problem = f"{count} failed: {'; '.join(failures)}"
+        raise of_exit_code(comparison.results.exit_code, problem, "type the same again: what is done is not repeated")
 
 
 def _show_in_terminal(comparison: "Comparison") -> None:

@@ -17,6 +17,7 @@ from genzoo.comparison.report_folder import RESULTS
 from genzoo.comparison.settings import ComparedSettings
 from genzoo.comparison.worker import Outcome
 from genzoo.components import from_json, to_json
+from genzoo.errors import DivergedError
 from genzoo.evaluation.cards import networks_card, networks_of
 from genzoo.evaluation.scoring import selection_seed
 from genzoo.host.discovery import registry
@@ -137,6 +138,8 @@ class CellResult:
     """Whether it was trained before for something else, so that its evaluations along the way may be missing."""
     losses: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
     """Pairs (step, loss) by player from the run's log, at most 200 per player."""
+    exit_code: int = 0
+    """The exit code that `genzoo train` would have ended with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +187,12 @@ class Results:
     def failures(self) -> list[str]:
         """One line per failed training, with its reason."""
         return [f"{row.label}: {failure}" for row in self.rows for failure in row.failed]
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the first failure that is no divergence, else that of a divergence; 0 without failures."""
+        codes = [cell.exit_code for cell in self.cells if cell.exit_code]
+        return next((code for code in codes if code != DivergedError.exit_code), codes[0] if codes else 0)
 
     def write(self, folder: Path) -> None:
         """Write results.json."""
@@ -233,6 +242,7 @@ def cell_result(cell: Cell, outcome: Outcome, folder: Path) -> CellResult:
         created=cell.run.record.created if exists else "",
         reused=cell.request is not None and cell.run.path != cell.request.run,
         losses=_losses(log),
+        exit_code=outcome.code,
     )
 
 

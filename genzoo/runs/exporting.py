@@ -14,6 +14,7 @@ from genzoo.runs.session import load_run
 from genzoo.storage import checkpoints, files
 from genzoo.storage.record import RunRecord
 from genzoo.storage.run_folder import Run
+from genzoo.storage.run_lock import SCORES_LOCK
 from genzoo.storage.tensors import pack
 
 _SAMPLES, RECONSTRUCTIONS, _CARD = "samples.png", "reconstructions.png", "README.md"
@@ -41,6 +42,7 @@ def export_run(
     target.write_record(record)
     if scores:
         target.write_scores(scores)
+        (target.path / SCORES_LOCK).unlink()  # nobody else writes to a new folder
     written = [program for format in formats for program in programs.write_programs(target.path, model, format)]
     _draw_pictures(source, target, model)
     files.write(target.path / _CARD, _model_card(target, record, model, scores, written).encode())

@@ -25,7 +25,7 @@ _OURS = re.compile(r"\.(run\.json|data\.json|metrics\.jsonl|holder\.json)\.[0-9a
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder. Its properties read files; only inside `hold()` may it be written."""
+    """A run folder. Its properties read files; only inside `hold()` may it be written, but for its scores."""
 
     path: Path
 
@@ -191,12 +191,16 @@ class Run:
         files.write_sealed(self.path / RECORD, {"schema_version": files.SCHEMA_VERSION, **record.to_json()})
 
     def write_scores(self, scores: list[dict[str, Any]]) -> None:
-        """Write the scores, and keep earlier ones of other metrics, protocols, steps or data."""
+        """Write the scores, and keep earlier ones of other metrics, protocols, steps or data.
+
+        Any process may do so, whoever holds the run: a lock of the scores' own keeps one from undoing another.
+        """
         data = self.record.data
         written = {_identity_of(score, data) for score in scores}
-        earlier = [score for score in self.scores if _identity_of(score, data) not in written]
-        document = {"schema_version": files.SCHEMA_VERSION, "run": self.name, "scores": earlier + scores}
-        files.write_sealed(self.path / "evaluation.json", document)
+        with run_lock.scores(self.path):
+            earlier = [score for score in self.scores if _identity_of(score, data) not in written]
+            document = {"schema_version": files.SCHEMA_VERSION, "run": self.name, "scores": earlier + scores}
+            files.write_sealed(self.path / "evaluation.json", document)
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
