@@ -120,6 +120,8 @@ class Batch(NamedTuple):
     """() float32: the steps taken so far over `Training.horizon`; schedules of numbers read it."""
     due: tuple[str, ...] = ()
     """What this step does beyond the work of every step, as `Game.due` names it."""
+    labelled_rows: int = 0
+    """The number of first rows that were drawn from those with a label; 0 where rows are as they fall."""
 
 
 class Joint(NamedTuple):

@@ -33,6 +33,8 @@ class Game(Component):
     """Networks taken from the run given as `--from`, frozen and kept in inference mode."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Settings by path that this game uses in place of the recipe's, unless overridden: `{"training.beta1": 0.0}`."""
+    takes_few_labels: ClassVar[bool] = False
+    """Whether y enters nothing in rows that are not `Batch.labelled`, without which a conditional game needs all."""
     priors: ClassVar[tuple[type[Prior], ...]] = (Prior,)
     """The classes of priors that the game can be played with: any, unless its loss assumes one."""
 

@@ -9,7 +9,7 @@ from genzoo.data.dataset import random_split
 from genzoo.data.root import data_root, default_root
 from genzoo.errors import SettingsError, warn
 from genzoo.evaluation.model import Model
-from genzoo.evaluation.scoring import applicable_metrics, measure, measure_for_selection
+from genzoo.evaluation.scoring import applicable_metrics, measure, measure_for_selection, metric_called
 from genzoo.host.discovery import registry
 from genzoo.randomness import preserved
 from genzoo.runs.callbacks import Callback
@@ -75,8 +75,12 @@ def engine_of(
     ready: Prepared,
     checkpoint: tuple[Checkpoint, list[str]] | None,
     callback: Callback | None,
+    request: TrainingRequest | None = None,
 ) -> Engine:
-    """Return the engine of a run that this process has locked, at `checkpoint` if there is one."""
+    """Return the engine of a run that this process has locked, at `checkpoint` if there is one.
+
+    `request` says what is measured and on which split; without one, all metrics are measured on the test split.
+    """
     trainer, splits, fingerprint, execution, root = ready
     if run.exists and run.record.data != fingerprint:
         raise SettingsError(
@@ -105,8 +109,9 @@ def engine_of(
         # These need labels, and some test splits come without.
         needs_labels = model.networks.is_conditional or model.predicts_classes
         unlabelled = needs_labels and splits.test.labels is None
-        split: SplitName = "validation" if unlabelled else "test"
-        metrics = applicable_metrics(model)
+        split: SplitName = "validation" if unlabelled else "test" if request is None else request.split
+        named = None if request is None else request.metrics
+        metrics = applicable_metrics(model) if named is None else [metric_called(name) for name in named]
         scores = measure(run, model, splits, metrics, data=fingerprint, split=split, seed=job.seed)
         if job.settings.training.evaluate_every is not None and split == "test":
             measure_for_selection(run, model, splits, metrics, scores, data=fingerprint, seed=job.seed)

@@ -136,7 +136,7 @@ def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[En
             job = resolve_job(registry(), request, source).with_found_classes(data_root(request.data))
             job = continued(target, record, job, registry())
             with prepared(job, request.device, request.execution, request.data) as ready:
-                yield engine_of(job, target, ready, checkpoint, callback)
+                yield engine_of(job, target, ready, checkpoint, callback, request)
         return
     from genzoo.runs.job import resolve_job
     from genzoo.runs.opening import engine_of, prepared
@@ -149,7 +149,7 @@ def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[En
                 raise BusyError(
                     f"another process has started {target.path} in the meantime", "type the same command again"
                 )
-            yield engine_of(job, target, ready, None, callback)
+            yield engine_of(job, target, ready, None, callback, request)
 
 
 def _refuse_exported(run: Run) -> None:

@@ -357,7 +357,8 @@ class Trainer:
     def _check(self) -> None:
         if not self.players:
             raise SettingsError(f"{self.settings.game.name} trains no parameter")
-        if self.settings.training.labels is not None and self.networks.is_conditional:
+        needs_labels = self.networks.is_conditional and not self.settings.game.takes_few_labels
+        if self.settings.training.labels is not None and needs_labels:
             raise SettingsError(
                 f"{self.settings.game.name} is given y in every row, and training.labels hides some",
                 "leave out training.labels: a conditional model needs all labels",
