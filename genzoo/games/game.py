@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from genzoo.components import Component
-from genzoo.errors import PluginError
 from genzoo.games.priors import Prior
 from genzoo.nn.architecture import Architecture
 from genzoo.nn.interfaces import GameNetworks, Networks
@@ -101,8 +100,6 @@ class Game(Component):
         which may compile it or apply it to many replicas at once.
         """
         losses = networks.call(self.losses, batch, tuple(movers))
-        if not isinstance(losses, Losses):
-            raise PluginError(f"{self.name}.losses returned a {type(losses).__name__}, expected genzoo.Losses")
         return losses, per_player(losses, movers)
 
     def per_player_reason(self, networks: Networks) -> str | None:

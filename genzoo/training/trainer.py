@@ -18,6 +18,7 @@ from genzoo.storage.tensors import fill
 from genzoo.text import nearest
 from genzoo.training.batch_statistics import StatisticsOfAverages
 from genzoo.training.batches import Stream
+from genzoo.training.contract import Checked, check_before_the_first_step
 from genzoo.training.distributed import Ranks, SingleProcess
 from genzoo.training.ema import EMA
 from genzoo.training.execution import (
@@ -81,6 +82,7 @@ class Trainer:
         self.networks.train()
         self.players = settings.game.players(self.networks)
         self._check()
+        check_before_the_first_step(settings, split, self.networks, self.players)
         if self.stream.order.batch_size > len(split.x):
             message = f"a batch holds all {len(split.x):,} training rows, fewer than training.batch_size"
             warnings.warn(message, GenzooWarning, stacklevel=2)
@@ -93,7 +95,7 @@ class Trainer:
         self._step = Step(
             self.networks,
             self.players,
-            gradients=self.gradient_rule,
+            gradients=self.checked_rule,
             update=self.apply_gradients,
             autocast=self.autocast,
             device=device,
@@ -110,6 +112,12 @@ class Trainer:
         """The game's method that takes the gradients: the one-backward one if `per_player_reason` is None."""
         game = self.settings.game
         return game.shared_gradients if self.per_player_reason is None else game.gradients
+
+    @property
+    def checked_rule(self) -> GradientRule:
+        """The `gradient_rule`, with what it answers checked where players move together for the first time."""
+        shared = self.per_player_reason is None
+        return Checked(self.gradient_rule, self.settings.game, self.networks, self.players, shared=shared)
 
     def build_optimizers(self) -> None:
         """Build the optimizers anew for the parameters' current place in memory, and keep the moments' values."""
