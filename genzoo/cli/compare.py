@@ -82,11 +82,11 @@ def _show_in_terminal(comparison: "Comparison") -> None:
     scores = ScoreTable(comparison.results)
     result(scores.notes[0], fold=True)
     show_contestants(scores)
-    for line in scores.reasons:
+    for line in (legend(scores), *scores.reasons):
         result(line, fold=True)
     others = len(scores.metrics) - len(scores.groups[0].numbers) if scores.groups else 0
     more = f"{others} more scores: " if others else ""
-    result(f"{more}{comparison.folder / 'table.md'}\n{comparison.report}")
+    result(f"{more}{comparison.folder / 'table.md'}\n{comparison.report}", fold=True)
 
 
 def show_contestants(scores: "ScoreTable") -> None:
@@ -102,6 +102,18 @@ def show_contestants(scores: "ScoreTable") -> None:
         styles |= {(place, across): "bold green" for across, entry in enumerate(entries, start=1) if entry.best}
     columns = range(len(header))
     show_table(rows, header=header, right=columns[1:], fold=columns, drop=columns[:1:-1], styles=styles)
+
+
+def legend(scores: "ScoreTable") -> str:
+    """Return what the marks in the table mean, and of how many seeds its numbers are."""
+    parts = [f"mean ± standard deviation of n = {scores.seeds} seeds", "★ the best beyond chance"]
+    if scores.seeds == 1:
+        parts = ["n = 1 seed: no deviation, no interval, and no ★ for the best"]
+    elif any(" − " in column.label for column in scores.columns):
+        parts.insert(1, "of paired differences, the 95 % interval of the mean")
+    if any("†" in entry.text for row in scores.rows for entry in row):
+        parts.append("† measured differently, not ranked")
+    return "; ".join([*parts, "↑ higher is better, ↓ lower"])
 
 
 def _entry_text(entry: "TableEntry", column: "Column") -> str:

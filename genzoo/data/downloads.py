@@ -37,6 +37,8 @@ class Download:
     """Mirrors in the order in which they are tried; empty if a person has to fetch the file."""
     md5: str | None = None
     """The published MD5. If None, the hash of the first download is recorded, and later ones are checked against it."""
+    size: int | None = None
+    """Its size in bytes, if it is known before it is fetched; it is shown, and not checked."""
 
 
 class _Fault(Exception):

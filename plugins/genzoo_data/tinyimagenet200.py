@@ -30,6 +30,7 @@ class TinyImageNet200(PreparedDataset):
                 "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
                 "https://cs231n.stanford.edu/tiny-imagenet-200.zip",
             ),
+            size=248_100_043,
         ),
     )
     rows: ClassVar[dict[str, int]] = {"train": 100_000, "validation": 10_000, "test": 10_000}

@@ -60,7 +60,8 @@ def test_a_folder_is_prepared_and_its_state_is_told(say, source, data):
     assert tensors(Path(row["path"]))[0].shape == (20, 3, 64, 64)
     said = say("data", "status", "--data", root)
     assert said.code == 0
-    assert str(found["path"]) in said.out
+    listed = [line.split()[:4] for line in said.out.splitlines()]
+    assert ["folder", Path(found["path"]).name, "prepared", "20"] in listed
 
 
 def test_a_second_time_it_takes_no_decoding(source, data, monkeypatch):
@@ -343,6 +344,14 @@ def test_one_folder_of_images_is_prepared_beside_another(say, source, data, tmp_
     said = prepare("folder32", "--source", tmp_path / "others", "--set", "dataset.set=cats")
     assert said.out == f"{root / 'folder-32-rgb-cats'}\n"
     assert [row["rows"] for row in status(say, root)] == [20, 10]
+    named = [line.split()[:2] for line in say("data", "status", "--data", root).out.splitlines() if "prepared" in line]
+    assert named == [["folder", "folder-32-rgb"], ["folder", "folder-32-rgb-cats"]]
+    asked = ("--set", "dataset.size=32", "--set", "dataset.set=cats")
+    said_again = prepare("folder", "--source", tmp_path / "others", *asked)  # by the name of the data set
+    hint = f"genzoo train ali --recipe folder32 --data {root} --set dataset.size=32 --set dataset.set=cats"
+    assert f"next, type: {hint}\n" in said_again.err
+    said_again = prepare("folder", "--source", tmp_path / "others", "--set", "dataset.size=16")
+    assert "ready for a recipe that uses folder dataset.size=16\n" in said_again.err
     assert say(*told(said.err, "genzoo train"), "--run", "run", *SHORT).code == 0
     assert len(load_data("run").train.x) == 8
     refused = say("train", "ali", "--recipe", "folder32", "--data", root, "--set", "dataset.set=../up", *SHORT)
