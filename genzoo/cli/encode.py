@@ -58,7 +58,8 @@ def encode_command(
     """Write the codes z of image files, or without any of rows of RUN's data.
 
     An image goes through the transform of the data set. A code is the mean that the encoder gives, or where it gives
-    none a draw; --seed is that of draws. Names of files are a column of .csv and the metadata `files` of .safetensors.
+    none a draw; --seed is that of draws. reconstruct and interpolate decode draws: what --draw writes with that --seed.
+    Names of files are a column of .csv and the metadata `files` of .safetensors.
     """
     path = out_path(run, out, "codes.safetensors", _CODES)
     model = api.load(run, device=device, raw=raw)
@@ -88,7 +89,8 @@ def decode_command(
 ) -> None:
     """Decode CODES: a .safetensors, .npy or .csv file of z, such as encode writes.
 
-    A conditional model takes y from a .safetensors file that holds it, or --condition.
+    What encode writes are means, unless with --draw, and reconstruct decodes draws: the pictures differ. A conditional
+    model takes y from a .safetensors file that holds it, or --condition.
     """
     path = out_path(run, out, "decodings.png")
     model = api.load(run, device=device, raw=raw)
