@@ -1,5 +1,6 @@
 """Prepared data sets: images read from the memory-mapped file that `genzoo data prepare` wrote."""
 
+import json
 from abc import abstractmethod
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,9 +16,13 @@ from genzoo.data.contents import Contents
 from genzoo.data.dataset import Dataset
 from genzoo.data.decoding import ImageTransform
 from genzoo.data.downloads import Download
-from genzoo.data.prepared_card import AGAIN, CARD, IMAGES, LABELS, SPLITS, read_card
+from genzoo.data.prepared_card import AGAIN, CARD, IMAGES, LABELS, NAMES, SPLITS, read_card
 from genzoo.errors import UnreadableError
-from genzoo.types import Split, Splits
+from genzoo.storage import files
+from genzoo.types import Split, SplitName, Splits
+
+_NAMES_LIMIT = 2**32
+"""The largest file of names, in bytes, that is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +109,20 @@ class PreparedDataset(Dataset):
         if not self.spec.condition_size:
             labels = None
         return Splits(*(_split(images, labels, slice(*card["splits"][name])) for name in SPLITS))
+
+    def file_names(self, root: Path, split: SplitName) -> list[str]:
+        """Return the name of every row's file at the source; empty where rows were no files, or names were not kept."""
+        card, path = self.card(root), root / self.place / NAMES
+        if NAMES not in card["files"]:
+            return []
+        lines = files.read_bytes(path, "names of files", limit=_NAMES_LIMIT, remedy=AGAIN).splitlines()
+        try:
+            names = [json.loads(line) for line in lines[slice(*card["splits"][split])]]
+        except ValueError as error:
+            raise UnreadableError(f"{path} is not readable as names of files: {error}", AGAIN) from error
+        if len(lines) != card["splits"][SPLITS[-1]][1] or not all(isinstance(name, str) for name in names):
+            raise UnreadableError(f"{path} does not hold a name for each image", AGAIN)
+        return names
 
     def remedy(self) -> str:
         """Return the commands that fetch and prepare the data set."""

@@ -11,6 +11,8 @@ SPLITS = ("train", "validation", "test")
 AGAIN = "prepare the data set again: --replace"
 """The remedy for a damaged one."""
 CARD, IMAGES, LABELS = "card.json", "images.safetensors", "labels.safetensors"
+NAMES = "names.jsonl"
+"""The names of the files that the rows are from, a JSON string per line; older sets have none."""
 
 
 def read_card(place: Path) -> dict[str, Any]:
@@ -28,7 +30,7 @@ def read_card(place: Path) -> dict[str, Any]:
 def _wrong_in_card(card: dict[str, Any]) -> str | None:
     """Return the first key of a card that is missing, of another type or impossible; None for a good card."""
     entries = card.get("files")
-    if not isinstance(entries, dict) or not {IMAGES} <= entries.keys() <= {IMAGES, LABELS}:
+    if not isinstance(entries, dict) or not {IMAGES} <= entries.keys() <= {IMAGES, LABELS, NAMES}:
         return "files"
     if not all(isinstance(entry, dict) and _are(int, [entry.get("bytes")]) for entry in entries.values()):
         return "files"

@@ -1,6 +1,6 @@
 """Preparing: a data set decoded by all cores into one memory-mapped file of uint8 rows. Needs no torch.
 
-A prepared data set is a folder with `images.safetensors` (images (N, C, H, W)), `labels.safetensors` and
+A prepared data set is a folder with `images.safetensors` (images (N, C, H, W)), `labels.safetensors`, `names.jsonl` and
 `card.json`, which says what it was made from and holds sizes and SHA-256s. It is written to a staging folder and
 renamed, so that it exists whole or not at all. An interrupted preparation is continued where it stopped.
 """

@@ -16,7 +16,7 @@ from safetensors.numpy import save
 
 from genzoo.data.contents import Contents
 from genzoo.data.decoding import ImageFault
-from genzoo.data.prepared_card import CARD, IMAGES, LABELS
+from genzoo.data.prepared_card import CARD, IMAGES, LABELS, NAMES
 from genzoo.machine import reserve
 from genzoo.storage import files
 from genzoo.text import now
@@ -102,7 +102,7 @@ class Staging:
         self._synced = time.monotonic()
 
     def finish(self, faults: list[ImageFault], about: dict[str, Any]) -> dict[str, Any]:
-        """Leave out the faulty rows, write labels and card, and return the card."""
+        """Leave out the faulty rows, write labels, names and card, and return the card."""
         keep = numpy.ones(self.rows, dtype=bool)
         keep[[fault.row for fault in faults]] = False
         images = self._leave_out(keep) if faults else self.path / IMAGES
@@ -110,7 +110,10 @@ class Staging:
         if contents.labels is not None:
             labels = {"labels": numpy.ascontiguousarray(contents.labels[keep])}
             files.write(self.path / LABELS, save(labels))
-        made = {IMAGES: images, LABELS: self.path / LABELS}
+        if contents.names:
+            lines = (json.dumps(name) for name, is_there in zip(contents.names, keep, strict=True) if is_there)
+            files.write(self.path / NAMES, "".join(f"{line}\n" for line in lines).encode())
+        made = {IMAGES: images, LABELS: self.path / LABELS, NAMES: self.path / NAMES}
         card = {
             "schema_version": files.SCHEMA_VERSION,
             **about,

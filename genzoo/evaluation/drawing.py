@@ -1,9 +1,10 @@
 """Drawing: images as grids, vectors as scatter plots, both as the bytes of PNG files."""
 
+import colorsys
 import io
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -11,8 +12,8 @@ from torch import Tensor
 
 from genzoo.types import DataSpec
 
-_LEAST_TILE = 64
-"""Pixels to which the width of a small image is magnified, by whole factors."""
+_WIDE, _LARGEST_FACTOR = 128, 8
+"""Pixels to which the width of a small image is magnified, by a whole factor that is not larger."""
 _GAP, _SEAM = 12, 2
 """Pixels between groups of images, and between the images of a group."""
 _HEADING = 22
@@ -20,8 +21,12 @@ _HEADING = 22
 _GREY = 0.5
 """The value between images, into which neither a black nor a white image runs."""
 
-_POINT = 8
-"""The area of a point of a scatter plot, in square points."""
+_POINT, _LARGEST_POINT, _INK = 8, 40, 8000
+"""The least and the largest area of a point of a scatter plot, and that of all points where they are few, in square
+points."""
+
+_LIGHT_GREY = (0.827, 0.827, 0.827)
+"""Of points whose class may not be used."""
 
 
 class Panel(NamedTuple):
@@ -31,9 +36,11 @@ class Panel(NamedTuple):
     points: Tensor
     """(N, D), of which the first two columns are drawn."""
     labels: Tensor | None
-    """(N,) classes for the colours, of which −1 draws grey; None draws black."""
+    """(N,) classes for the colours, of which −1 draws light grey; None draws black."""
     limit: float
     """Both axes run from −limit to limit."""
+    path: int = 0
+    """Lines join every so many points that follow each other; 0: none."""
 
 
 def pairs_png(x: Tensor, reconstructions: Tensor) -> bytes:
@@ -49,11 +56,11 @@ def walks_png(a: Tensor, between: Tensor, b: Tensor) -> bytes:
 
 def walk_panels(a: Tensor, between: Tensor, b: Tensor, data: DataSpec) -> list[Panel]:
     """Return the plots of vectors `a` (N, D) and `b` (N, D), and of `between` (N, steps + 1, D), coloured by pair."""
-    ends, pair = torch.cat([a, b]).to(between), torch.arange(len(a))
-    limit, pairs = data_limit(ends, data), pair.repeat_interleave(between.shape[1])
+    ends, pair = torch.stack([a, b], dim=1).to(between), torch.arange(len(a))
+    limit = data_limit(ends, data)
     return [
-        Panel("ends", ends, torch.cat([pair, pair]), limit),
-        Panel("decodings between them", between.flatten(0, 1), pairs, limit),
+        Panel(title, walks.flatten(0, 1), pair.repeat_interleave(walks.shape[1]), limit, walks.shape[1])
+        for title, walks in (("ends", ends), ("decodings between them", between))
     ]
 
 
@@ -63,7 +70,7 @@ def grid_png(images: Tensor, *, columns: int, group: int | Sequence[int] = 1, he
     `group` is how many images of a row lie close together, or the size of every group of a row. `headings` stand above
     the columns, shortened to their width.
     """
-    factor = max(1, -(-_LEAST_TILE // images.shape[-1]))
+    factor = max(1, min(_LARGEST_FACTOR, -(-_WIDE // images.shape[-1])))
     tiles = images.float().cpu().repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
     used = min(columns, len(tiles))
     groups = [group] * max(1, used // group) if isinstance(group, int) else list(group)
@@ -98,7 +105,7 @@ def _write_heading(picture: Image.Image, text: str, across: int, width: int) -> 
 
 
 def panels_png(panels: Sequence[Panel]) -> bytes:
-    """Draw scatter plots of the first two coordinates side by side, coloured blue to red by class."""
+    """Draw scatter plots of the first two coordinates side by side, every class in a colour of its own."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -107,8 +114,12 @@ def panels_png(panels: Sequence[Panel]) -> bytes:
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         points = panel.points.float().cpu()
         across, up = points[:, 0], points[:, min(1, points.shape[1] - 1)]
-        for rows, colours in _coloured(panel):
-            axes.scatter(across[rows], up[rows], s=_POINT, linewidths=0, alpha=0.7, rasterized=True, **colours)
+        area = min(_LARGEST_POINT, max(_POINT, _INK / max(1, len(points))))
+        order, colours = _coloured(panel.labels, len(points))
+        axes.scatter(across[order], up[order], s=area, c=colours[order], linewidths=0, alpha=0.7, rasterized=True)
+        for start in range(0, len(points), panel.path) if panel.path else ():
+            path = slice(start, start + panel.path)
+            axes.plot(across[path], up[path], color=colours[start].tolist(), linewidth=1, alpha=0.5)
         outside = (panel.points[:, :2].abs() > panel.limit).any(1).float().mean().item()
         title = f"{panel.title} ({outside:.0%} outside)" if outside >= 0.005 else panel.title
         axes.set(title=title, xlim=(-panel.limit, panel.limit), ylim=(-panel.limit, panel.limit))
@@ -118,15 +129,18 @@ def panels_png(panels: Sequence[Panel]) -> bytes:
     return content.getvalue()
 
 
-def _coloured(panel: Panel) -> list[tuple[Tensor | slice, dict[str, Any]]]:
-    """Return rows of the panel with how they are coloured, those to be drawn first in front."""
-    if panel.labels is None:
-        return [(slice(None), {"color": "black"})]
-    labels = panel.labels.cpu()
-    unlabelled = labels < 0
-    if not unlabelled.any():
-        return [(slice(None), {"c": labels, "cmap": "jet"})]
-    return [(unlabelled, {"color": "lightgrey"}), (~unlabelled, {"c": labels[~unlabelled], "cmap": "jet"})]
+def _coloured(labels: Tensor | None, count: int) -> tuple[Tensor, Tensor]:
+    """Return the order in which `count` points are drawn, those without a class first, and their colours (count, 3).
+
+    Hues are in the order of the classes, and every second one is darker, so that neighbours differ.
+    """
+    if labels is None:
+        return torch.arange(count), torch.zeros(count, 3)
+    labels = labels.cpu()
+    classes = 1 + max(labels.tolist(), default=0)
+    hues = [colorsys.hls_to_rgb(0.9 * each / classes, 0.25 if each % 2 else 0.42, 0.9) for each in range(classes)]
+    colours = torch.tensor([*hues, _LIGHT_GREY])  # the last is that of −1
+    return (labels >= 0).int().argsort(stable=True), colours[labels]
 
 
 def _png(image: Image.Image) -> bytes:

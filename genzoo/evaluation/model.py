@@ -154,7 +154,10 @@ class Model:
         return x
 
     def encode(self, x: Rows, *, y: Tensor | None = None, seed: int = 0) -> Code:
-        """Return the codes of `x` (N, *shape), with z sampled."""
+        """Return the codes of `x` (N, *shape), whose z is drawn.
+
+        Beside it is the mean, where the encoder gives one, which `genzoo encode` writes; `reconstruct` decodes z.
+        """
         self.require("encoder")
         x, noise = self._inputs(x, seed)
         self._check_condition(y, len(x))
@@ -195,7 +198,10 @@ class Model:
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def reconstruct(self, x: Rows, *, y: Tensor | None = None, seed: int = 0) -> Decodings:
-        """Return the decoder's x (N, *shape) for sampled codes of `x` (N, *shape)."""
+        """Return the decoder's x (N, *shape) for codes of `x` (N, *shape), which are drawn.
+
+        What `genzoo encode` writes are means; the decodings of these are `decode(encode(x, y=y).centre, y)`.
+        """
         self.require("decoder")
         self.require("encoder")
         x = self.inputs(x)
@@ -221,7 +227,7 @@ class Model:
         y: tuple[Tensor, Tensor] | None = None,
         seed: int = 0,
     ) -> Decodings:
-        """Return (N, steps + 1, *shape): decodings along the straight lines between sampled codes of a and b.
+        """Return (N, steps + 1, *shape): decodings along the straight lines between codes of a and b, which are drawn.
 
         `y` holds the conditions of a and of b, between which a conditional model interpolates as well.
         """

@@ -97,6 +97,7 @@ class Folder(PreparedDataset):
             splits={"train": len(names) - 2 * tenth, "validation": tenth, "test": tenth},
             labels=numpy.array([number[name.partition("/")[0]] for name in names]) if classes else None,
             class_names=tuple(classes),
+            names=names,
             notes=(_note_of_classes(classes, sizes, names), *_notes_of_files(source, names)),
             identity=listing(source, names),
         )

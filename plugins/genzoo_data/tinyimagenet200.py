@@ -78,6 +78,7 @@ class TinyImageNet200(PreparedDataset):
             splits={split: len(part) for split, part in parts.items()},
             labels=numpy.array(labels, dtype=numpy.int64),
             class_names=tuple(classes),
+            names=everything,
             identity=listing(path, everything),
         )
 

@@ -18,6 +18,7 @@ from genzoo.api import load_data
 from genzoo.data import decoding
 from genzoo.data.prepared_card import IMAGES
 from genzoo.runs import TrainingRequest, train_together
+from genzoo.storage import files
 
 SHORT = ("--steps", 2, "--set", "training.batch_size=4", "--quiet")
 
@@ -54,9 +55,8 @@ def test_a_folder_is_prepared_and_its_state_is_told(say, source, data):
     (row,) = status(say, root)
     assert (row["dataset"], row["state"], row["rows"]) == ("folder", "prepared", 20)
     assert row["path"] == found["path"]
-    assert (
-        row["bytes"] == found["bytes"] == sum(path.stat().st_size for path in Path(row["path"]).glob("*.safetensors"))
-    )
+    made = [path.stat().st_size for path in Path(row["path"]).iterdir() if path.name != "card.json"]
+    assert row["bytes"] == found["bytes"] == sum(made)
     assert tensors(Path(row["path"]))[0].shape == (20, 3, 64, 64)
     said = say("data", "status", "--data", root)
     assert said.code == 0
@@ -396,6 +396,23 @@ def test_a_run_finds_the_data_that_it_was_trained_on(say, tmp_path, monkeypatch)
     finally:
         monkeypatch.chdir(tmp_path.parent)
         os.rename(tmp_path.with_name("moved"), tmp_path)
+
+
+@pytest.mark.usefixtures("unseen", "two_places")
+def test_the_nearest_rows_are_told_by_the_files_that_they_were_prepared_from(say, tmp_path):
+    images, place = tmp_path / "first" / "images", tmp_path / "first" / "folder-32-rgb"
+    names = genzoo.load("runs/run").dataset.file_names(tmp_path / "first", "train")
+    nearest = ("nearest", "runs/run", images / names[5], "-n", 2, "--json")
+    (entry,) = say(*nearest).document["files"]
+    first, second = entry["nearest"]
+    assert (first["file"], first["row"]) == (names[5], 5)  # the very picture, and its codes are those of its row
+    assert second["file"] == names[second["row"]]
+    assert names[5] in say(*nearest[:-1]).err
+    card = files.read_sealed(place / "card.json", "a card")
+    del card["files"]["names.jsonl"]  # as sets were prepared before names were stored
+    files.write_sealed(place / "card.json", card)
+    (entry,) = say(*nearest).document["files"]
+    assert [other.keys() for other in entry["nearest"]] == [{"row", "distance"}] * 2
 
 
 @pytest.mark.usefixtures("unseen", "two_places")
