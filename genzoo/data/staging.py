@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from safetensors.numpy import save
 
 from genzoo.data.contents import Contents
 from genzoo.data.decoding import ImageFault
-from genzoo.data.prepared_card import CARD, IMAGES, LABELS
+from genzoo.data.prepared_card import CARD, IMAGES, LABELS, hash_rows
 from genzoo.machine import reserve
 from genzoo.storage import files
 from genzoo.text import now
@@ -110,7 +111,10 @@ class Staging:
         if contents.labels is not None:
             labels = {"labels": numpy.ascontiguousarray(contents.labels[keep])}
             files.write(self.path / LABELS, save(labels))
-        made = {IMAGES: images, LABELS: self.path / LABELS}
+        images_hash, blocks = hash_rows(images, rows=int(keep.sum()), row_bytes=math.prod(self.shape))
+        entries = {IMAGES: {"bytes": images.stat().st_size, "sha256": images_hash}}
+        if (labels_path := self.path / LABELS).exists():
+            entries[LABELS] = {"bytes": labels_path.stat().st_size, "sha256": files.sha256_of(labels_path)}
         card = {
             "schema_version": files.SCHEMA_VERSION,
             **about,
@@ -121,11 +125,8 @@ class Staging:
             "notes": list(contents.notes),
             "fingerprint": self.fingerprint,
             "prepared": now(),
-            "files": {
-                name: {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}
-                for name, path in made.items()
-                if path.exists()
-            },
+            "files": entries,
+            "blocks": asdict(blocks),
         }
         _sync(images)
         files.write_sealed(self.path / CARD, card)
