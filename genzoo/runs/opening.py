@@ -14,6 +14,7 @@ from genzoo.host.discovery import registry
 from genzoo.randomness import preserved
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine
+from genzoo.runs.environment import session_of
 from genzoo.runs.job import Job, job_of, resolve_job, settings_of
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage import checkpoints
@@ -87,17 +88,16 @@ def engine_of(
     if checkpoint is not None and checkpoint[0].step > steps:
         raise SettingsError(f"{run.path} has taken {checkpoint[0].step:,} steps already, more than {steps:,}")
     _ = run.scores  # raises for unreadable scores before the first step instead of after the last
-    run.write_record(
-        job.record(
-            registry(),
-            splits=splits,
-            data=fingerprint,
-            device=trainer.device,
-            execution=execution,
-            per_player_reason=trainer.per_player_reason,
-            created=run.record.created if run.exists else now(),
-        )
+    record = job.record(
+        registry(),
+        splits=splits,
+        data=fingerprint,
+        device=trainer.device,
+        execution=execution,
+        per_player_reason=trainer.per_player_reason,
+        created=run.record.created if run.exists else now(),
     )
+    run.begin_session(record, session_of(record, job.settings, step=checkpoint[0].step if checkpoint else 0))
     is_default = fingerprint is None or root == default_root()
     run.write_data_place(None if is_default else root)
 
