@@ -1,9 +1,11 @@
 """Opening a run: builds its trainer and engine, and restores its newest checkpoint."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
 
 from genzoo.data.dataset import random_split
 from genzoo.data.root import data_root, default_root
@@ -21,7 +23,7 @@ from genzoo.storage import checkpoints
 from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.record import RunRecord
 from genzoo.storage.run_folder import Run
-from genzoo.storage.tensors import fill, weights_of
+from genzoo.storage.tensors import check_fit, fill, weights_of
 from genzoo.text import now
 from genzoo.training.devices import choose_device, choose_execution
 from genzoo.training.distributed import joined
@@ -170,6 +172,8 @@ def model_of(record: RunRecord, checkpoint: Checkpoint, *, device: str, raw: boo
     """Return the model of a run's checkpoint in inference mode; averaged weights are preferred unless `raw`."""
     settings = settings_of(registry(), record)
     tensors, kind = weights_of(checkpoint, raw=raw)
+    with suppress(NotImplementedError), torch.device("meta"):  # what a plugin builds may need real numbers
+        check_fit(assemble(settings).state_dict(), tensors)  # a record may ask for more memory than there is
     with preserved():
         networks = assemble(settings)
     fill(networks.state_dict(), tensors)
