@@ -12,11 +12,12 @@ from torch import Tensor
 
 from genzoo.components import to_json
 from genzoo.data import downloads, preparing
+from genzoo.data.checked_rows import BlockCheck, CheckedRows
 from genzoo.data.contents import Contents
 from genzoo.data.dataset import Dataset
 from genzoo.data.decoding import ImageTransform
 from genzoo.data.downloads import Download
-from genzoo.data.prepared_card import AGAIN, CARD, IMAGES, LABELS, NAMES, SPLITS, read_card
+from genzoo.data.prepared_card import AGAIN, CARD, IMAGES, LABELS, NAMES, SPLITS, blocks_of, read_card
 from genzoo.errors import UnreadableError
 from genzoo.storage import files
 from genzoo.types import Split, SplitName, Splits
@@ -97,10 +98,12 @@ class PreparedDataset(Dataset):
         return str(self.card(root)["files"][IMAGES]["sha256"])
 
     def load(self, root: Path) -> Splits:
-        """Return the three splits, memory-mapped: rows are read from disk when they are used."""
+        """Return the three splits, memory-mapped: rows are read from disk, and checked, when they are first used."""
         card, place = self.card(root), root / self.place
         images = _mapped(place / IMAGES, "images")
         labels = _mapped(place / LABELS, "labels") if LABELS in card["files"] else None
+        if labels is not None and files.sha256_of(place / LABELS) != card["files"][LABELS]["sha256"]:
+            raise UnreadableError(f"{place / LABELS} is damaged: its SHA-256 is not the one on its card", AGAIN)
         rows = card["splits"][SPLITS[-1]][1]
         if (images.dtype, images.shape) != (torch.uint8, (rows, *self.spec.shape)):
             raise UnreadableError(f"{place / IMAGES} does not hold the images of its card", AGAIN)
@@ -108,6 +111,8 @@ class PreparedDataset(Dataset):
             raise UnreadableError(f"{place / LABELS} does not hold a label for each image", AGAIN)
         if not self.spec.condition_size:
             labels = None
+        if (blocks := blocks_of(card)) is not None:
+            images = CheckedRows.of(images, BlockCheck(place / IMAGES, images, blocks))
         return Splits(*(_split(images, labels, slice(*card["splits"][name])) for name in SPLITS))
 
     def file_names(self, root: Path, split: SplitName) -> list[str]:

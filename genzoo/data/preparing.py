@@ -17,7 +17,7 @@ from filelock import FileLock
 from genzoo.data.contents import Contents
 from genzoo.data.decode_pool import read_blocks
 from genzoo.data.decoding import ImageFault
-from genzoo.data.prepared_card import CARD, read_card, verify_prepared
+from genzoo.data.prepared_card import CARD, blocks_of, read_card, verify_prepared
 from genzoo.data.staging import Staging
 from genzoo.errors import ResourceError, SettingsError, UnreadableError
 from genzoo.machine import usable_cores
@@ -69,11 +69,16 @@ def prepare(
 
 
 def _reusable(place: Path, fingerprint: str, *, replace: bool, beside: str) -> dict[str, Any] | None:
-    """Return the card at `place` if it has this fingerprint, None if the folder is to be replaced."""
+    """Return the card at `place` if it has this fingerprint, None if the folder is to be replaced.
+
+    With `replace`, that is also a folder of an earlier version, whose card has no hashes of blocks.
+    """
     try:
         card = read_card(place)
         if replace:
             verify_prepared(place)
+            if blocks_of(card) is None:
+                return None
     except UnreadableError as error:
         if not (place / CARD).exists():
             raise UnreadableError(error.found, "move that folder away, or name another --data") from error

@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from safetensors.numpy import save
 
 from genzoo.data.contents import Contents
 from genzoo.data.decoding import ImageFault
-from genzoo.data.prepared_card import CARD, IMAGES, LABELS, NAMES
+from genzoo.data.prepared_card import CARD, IMAGES, LABELS, NAMES, hash_rows
 from genzoo.machine import reserve
 from genzoo.storage import files
 from genzoo.text import now
@@ -113,7 +114,11 @@ class Staging:
         if contents.names:
             lines = (json.dumps(name) for name, is_there in zip(contents.names, keep, strict=True) if is_there)
             files.write(self.path / NAMES, "".join(f"{line}\n" for line in lines).encode())
-        made = {IMAGES: images, LABELS: self.path / LABELS, NAMES: self.path / NAMES}
+        images_hash, blocks = hash_rows(images, rows=int(keep.sum()), row_bytes=math.prod(self.shape))
+        entries = {IMAGES: {"bytes": images.stat().st_size, "sha256": images_hash}}
+        for path in (self.path / LABELS, self.path / NAMES):
+            if path.exists():
+                entries[path.name] = {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}
         card = {
             "schema_version": files.SCHEMA_VERSION,
             **about,
@@ -124,11 +129,8 @@ class Staging:
             "notes": list(contents.notes),
             "fingerprint": self.fingerprint,
             "prepared": now(),
-            "files": {
-                name: {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}
-                for name, path in made.items()
-                if path.exists()
-            },
+            "files": entries,
+            "blocks": asdict(blocks),
         }
         _sync(images)
         files.write_sealed(self.path / CARD, card)

@@ -6,15 +6,16 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genzoo.errors import UnreadableError
+from genzoo.errors import UnreadableError, warn
 from genzoo.storage import checkpoints, files, run_lock
 from genzoo.storage.checkpoints import Checkpoint
-from genzoo.storage.record import RunRecord, SourceRecord, wrong_key
+from genzoo.storage.record import RunRecord, Session, SourceRecord, wrong_key
 from genzoo.storage.run_html import run_html
+from genzoo.text import in_words
 
 RECORD = "run.json"
 _DATA_PLACE = "data.json"
@@ -189,6 +190,19 @@ class Run:
     def write_record(self, record: RunRecord) -> None:
         """Write the run's record."""
         files.write_sealed(self.path / RECORD, {"schema_version": files.SCHEMA_VERSION, **record.to_json()})
+
+    def begin_session(self, record: RunRecord, session: Session) -> None:
+        """Write the record of a run that is begun or continued, with its former sessions; warn of what changed."""
+        former = self.record if self.exists else None
+        if former is not None and (changes := session.changes_since(former.last_session)):
+            warn(
+                [
+                    f"{self.path} goes on with {in_words(changes)}: its numbers may be others than those of a run "
+                    "that is not interrupted; run.json (sessions) says what each part was trained with"
+                ]
+            )
+        earlier = () if former is None else former.sessions or (former.last_session,)
+        self.write_record(replace(record, sessions=(*earlier, session)))
 
     def write_scores(self, scores: list[dict[str, Any]]) -> None:
         """Write the scores, and keep earlier ones of other metrics, protocols, steps or data.

@@ -42,18 +42,21 @@ def weights_of(checkpoint: Checkpoint, *, raw: bool = False) -> tuple[dict[str, 
 
 def fill(targets: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
     """Copy stored tensors into `targets`; raise `UnreadableError` unless names, shapes and types are the same."""
-    for name in sorted(targets.keys() ^ stored.keys()):
-        where = "not expected" if name in stored else "missing"
-        raise UnreadableError(f"the checkpoint does not fit the run's settings: {name} is {where}", _OTHER)
+    check_fit(targets, stored)
     with torch.no_grad():
         for name, tensor in targets.items():
-            stored_kind, expected = _kind(stored[name]), _kind(tensor)
-            if stored_kind != expected:
-                raise UnreadableError(
-                    f"the checkpoint does not fit the run's settings: {name} is {stored_kind}, expected {expected}",
-                    _OTHER,
-                )
             tensor.copy_(stored[name])
+
+
+def check_fit(targets: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
+    """Raise `UnreadableError` unless names, shapes and types are the same; `targets` may be on the meta device."""
+    problem = "the checkpoint does not fit the run's settings"
+    for name in sorted(targets.keys() ^ stored.keys()):
+        raise UnreadableError(f"{problem}: {name} is {'not expected' if name in stored else 'missing'}", _OTHER)
+    for name, tensor in targets.items():
+        stored_kind, expected = _kind(stored[name]), _kind(tensor)
+        if stored_kind != expected:
+            raise UnreadableError(f"{problem}: {name} is {stored_kind}, expected {expected}", _OTHER)
 
 
 def _kind(tensor: Tensor) -> str:

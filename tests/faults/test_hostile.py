@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save
 from toy import TOY
 
 import genzoo
+from genzoo.runs import opening
 from genzoo.storage import files
 from genzoo_data.cifar10 import CIFAR10
 from genzoo_data.folder import Folder
@@ -314,6 +315,23 @@ def changed_record(run, change):
 def test_a_record_whose_names_are_importable_code(refused, run, part, name):
     changed_record(run, lambda record: record["settings"].update({part: {"name": name}}))
     refused("a record that names importable code", "sample", run, codes=(3, 4))
+
+
+@pytest.mark.parametrize("latent", [3, 2_000_000, 2**40])
+def test_a_record_that_asks_for_huge_networks_takes_no_memory(refused, run, monkeypatch, latent):
+    """20 KB of run.json took gigabytes before the first shape was compared with the checkpoint's."""
+    devices = []
+    assemble = opening.assemble
+    monkeypatch.setattr(opening, "assemble", lambda of: devices.append(torch.get_default_device().type) or assemble(of))
+    changed_record(run, lambda record: record["settings"]["architecture"].update(latent=latent))
+    said = refused("a record that asks for networks of another size", "sample", run)
+    assert "does not fit the run's settings" in said.err
+    assert devices == ["meta"]
+
+
+def test_a_record_that_asks_for_billions_of_rows_is_refused(refused, run):
+    changed_record(run, lambda record: record["settings"]["dataset"].update(rows=2 * 10**8))
+    assert "at most 10,000,000" in refused("a record that asks for billions of rows", "resume", run).err
 
 
 @pytest.mark.parametrize("key", ["_target_", "__class__", "_instantiator", "__reduce__", "py/object", "!!python/name"])
