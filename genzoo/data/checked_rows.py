@@ -13,7 +13,7 @@ from torch import Tensor
 from genzoo.data.prepared_card import AGAIN, HASH_LENGTH, Blocks
 from genzoo.errors import UnreadableError
 
-Rows = NDArray[numpy.int64]
+Numbers = NDArray[numpy.int64]
 """Numbers of rows, (N,)."""
 
 _LOOKS = frozenset(
@@ -32,7 +32,7 @@ class BlockCheck:
         self._blocks = blocks
         self._unread = set(range(-(-len(stored) // blocks.rows)))
 
-    def check(self, rows: Rows) -> None:
+    def check(self, rows: Numbers) -> None:
         """Raise `UnreadableError` unless the blocks with these rows are as they were written."""
         if not self._unread:
             return
@@ -66,7 +66,7 @@ class CheckedRows(Tensor):
         cls, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        plain = tuple(_plain(argument) for argument in args)
+        plain = tuple(_as_plain(argument) for argument in args)
         if func in _LOOKS:
             return func(*plain, **kwargs)
         rows = args[0]
@@ -75,31 +75,31 @@ class CheckedRows(Tensor):
                 return rows
             if func is Tensor.__getitem__ and isinstance(args[1], slice) and args[1].step in (None, 1):
                 return cls.of(func(*plain), rows._block_check, rows._first + args[1].indices(len(plain[0]))[0])
-        for argument in (part for given in (*args, *kwargs.values()) for part in _parts(given)):
+        for argument in (part for given in (*args, *kwargs.values()) for part in _checked_in(given)):
             argument._block_check.check(_rows_read(func, args, argument))
-        return func(*plain, **{name: _plain(value) for name, value in kwargs.items()})
+        return func(*plain, **{name: _as_plain(value) for name, value in kwargs.items()})
 
 
-def _rows_read(func: Callable[..., Any], args: Sequence[Any], rows: CheckedRows) -> Rows:
+def _rows_read(func: Callable[..., Any], args: Sequence[Any], rows: CheckedRows) -> Numbers:
     """Return the numbers in the file of the rows that a call reads: those selected, or else all of `rows`."""
     if func is Tensor.index_select and len(args) == 3 and args[1] == 0:
-        selected: Rows = args[2].cpu().numpy()
+        selected: Numbers = args[2].cpu().numpy()
         return selected + rows._first
-    count = len(_plain(rows))
+    count = len(_as_plain(rows))
     if func is Tensor.__getitem__ and isinstance(args[1], int):
         return numpy.array([rows._first + args[1] % max(count, 1)])
     return numpy.arange(rows._first, rows._first + count)
 
 
-def _parts(value: Any) -> Sequence[CheckedRows]:
+def _checked_in(value: Any) -> Sequence[CheckedRows]:
     """Return the checked rows in an argument, which may be a list of tensors."""
     if isinstance(value, list | tuple):
-        return [part for each in value for part in _parts(each)]
+        return [part for each in value for part in _checked_in(each)]
     return [value] if isinstance(value, CheckedRows) else []
 
 
-def _plain(value: Any) -> Any:
+def _as_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
-        return type(value)(_plain(each) for each in value)
+        return type(value)(_as_plain(each) for each in value)
     with torch._C.DisableTorchFunctionSubclass():
         return value.as_subclass(Tensor) if isinstance(value, CheckedRows) else value

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genzoo.types import DataSpec
 
-_WIDE, _LARGEST_FACTOR = 128, 8
+_WIDE_PICTURE, _LARGEST_FACTOR = 128, 8
 """Pixels to which the width of a small image is magnified, by a whole factor that is not larger."""
 _GAP, _SEAM = 12, 2
 """Pixels between groups of images, and between the images of a group."""
@@ -70,7 +70,7 @@ def grid_png(images: Tensor, *, columns: int, group: int | Sequence[int] = 1, he
     `group` is how many images of a row lie close together, or the size of every group of a row. `headings` stand above
     the columns, shortened to their width.
     """
-    factor = max(1, min(_LARGEST_FACTOR, -(-_WIDE // images.shape[-1])))
+    factor = max(1, min(_LARGEST_FACTOR, -(-_WIDE_PICTURE // images.shape[-1])))
     tiles = images.float().cpu().repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
     used = min(columns, len(tiles))
     groups = [group] * max(1, used // group) if isinstance(group, int) else list(group)

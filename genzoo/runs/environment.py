@@ -25,11 +25,11 @@ def session_of(record: RunRecord, settings: Settings, *, step: int) -> Session:
         processor=_processor(record.device),
         versions=record.versions,
         plugins=record.plugins,
-        code=code_of(settings),
+        code=hashes_of_code(settings),
     )
 
 
-def code_of(settings: Settings) -> dict[str, str]:
+def hashes_of_code(settings: Settings) -> dict[str, str]:
     """Return the SHA-256 of the source files of every package that a class of the settings' components is from."""
     classes = {base for component in _components(settings) for base in type(component).__mro__}
     modules = {base.__module__.partition(".")[0] for base in classes} - sys.stdlib_module_names
