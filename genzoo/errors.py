@@ -88,6 +88,7 @@ _OUT_OF_MEMORY = (
     "not enough memory",
     "bad_alloc",
     "alloc_failed",
+    "can't start new thread",
 )
 
 

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import shutil
-import struct
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from genzoo.data.decoding import ImageFault
 from genzoo.data.prepared_card import CARD, IMAGES, LABELS, NAMES, hash_rows
 from genzoo.machine import reserve
 from genzoo.storage import files
+from genzoo.storage.safetensors_header import TensorEntry, header
 from genzoo.text import now
 
 _PLAN, _JOURNAL = "plan.json", "done.jsonl"
@@ -186,10 +186,7 @@ def map_rows(path: Path, offset: int, start: int, shape: tuple[int, ...]) -> num
 
 def _header(shape: tuple[int, ...]) -> bytes:
     """Return the beginning of a safetensors file that holds `images` of this shape and nothing else."""
-    entry = {"images": {"dtype": "U8", "shape": list(shape), "data_offsets": [0, math.prod(shape)]}}
-    text = json.dumps(entry, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text
+    return header({"images": TensorEntry("U8", shape, math.prod(shape))})
 
 
 def _sync(path: Path) -> None:

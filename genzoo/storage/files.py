@@ -20,11 +20,14 @@ SCHEMA_VERSION = 1
 JSON_LIMIT = 4 * 2**20
 """The largest JSON file, in bytes, that genzoo reads."""
 
+Content = bytes | memoryview
+"""What a file is to hold."""
+
 _RESTORE = "restore it from a copy"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: Content) -> None:
     """Write `content` to `path` in one step: to a temporary file, synchronised, then renamed."""
     with storage(path, needed=len(content)):
         beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -106,7 +109,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_synced(path: Path, content: bytes) -> None:
+def write_synced(path: Path, content: Content) -> None:
     """Write a new file and wait until it is on disk."""
     with path.open("xb") as file:
         file.write(content)

@@ -1,9 +1,10 @@
 """One training in memory: its networks, players and batches, and the step that updates them."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,8 @@ from genzoo.training.initialization import initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
 from genzoo.training.settings import Settings
 from genzoo.types import Batch, Losses, Split
+
+_Copy = TypeVar("_Copy")
 
 
 class Trainer:
@@ -199,11 +202,15 @@ class Trainer:
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return all tensors that a checkpoint needs, by file: networks, optimizers, averaged."""
-        tensors = {"networks": _on_host(self.networks.state_dict()), "optimizers": _on_host(self._moments())}
+        return self.copied_state(_on_host)
+
+    def copied_state(self, copy: Callable[[dict[str, Tensor]], _Copy]) -> dict[str, _Copy]:
+        """Return what `copy` makes of the tensors of every file, which change when it has returned."""
+        copies = {"networks": copy(self.networks.state_dict()), "optimizers": copy(self._moments())}
         if self._ema is not None:
             with self.weights_to_show() as networks:
-                tensors["averaged"] = _on_host(networks.state_dict())
-        return tensors
+                copies["averaged"] = copy(networks.state_dict())
+        return copies
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], *, step: int) -> None:
         """Continue from a `state` taken after `step` steps; raise `UnreadableError` if it does not fit."""

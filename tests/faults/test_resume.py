@@ -22,7 +22,7 @@ from genzoo.runs.job import settings_of
 from genzoo.storage import files
 from genzoo.storage.run_folder import Run
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "every_save")
 
 
 class Case(NamedTuple):
@@ -197,6 +197,7 @@ NEWER = {
     "game": ("penalty", "augment"),
     "training": (
         "learning_rate_schedule",
+        "checkpoint_minutes",
         "horizon",
         "labels",
         "label_seed",
