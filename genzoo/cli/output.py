@@ -24,6 +24,8 @@ TextRows = Sequence[Sequence[str]]
 
 _MARKS = {"error": "bold red", "warning": "bold yellow", "failed": "bold red"}
 """The style of a status line's first word."""
+_MOST_LISTED = 5
+"""The largest number of items of a setting, such as classes, that are all shown."""
 
 
 def draws(stream: TextIO | None) -> bool:
@@ -232,6 +234,8 @@ def _field_text(item: Any) -> str:
     if isinstance(item, dict) and "name" in item:
         inner = ", ".join(settings_texts(item))
         return f"{item['name']}({inner})" if inner else str(item["name"])
+    if isinstance(item, list) and len(item) > _MOST_LISTED:
+        return f"[{', '.join(map(str, item[:_MOST_LISTED]))}, … {len(item):,} in all]"
     return str(item)
 
 

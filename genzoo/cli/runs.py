@@ -234,7 +234,9 @@ def _series(log: Sequence[dict[str, Any]], run: Run) -> dict[str, list[tuple[int
 
 
 def _sparkline(points: Sequence[tuple[int, float]], width: int) -> str:
-    """Return a row of blocks, each as high as the mean of the values in its share of the points."""
+    """Return a row of blocks, each as high as the mean of the values in its share of the points; a point has none."""
+    if len(points) == 1:
+        return f"step {points[0][0]:,} alone"
     count = min(width, len(points))
     shares = [points[len(points) * part // count : len(points) * (part + 1) // count] for part in range(count)]
     means = [sum(value for _, value in share) / len(share) for share in shares]
@@ -243,7 +245,8 @@ def _sparkline(points: Sequence[tuple[int, float]], width: int) -> str:
 
 
 def _span(points: Sequence[tuple[int, float]]) -> str:
-    return f"{points[0][1]:.4g}, {points[-1][1]:.4g}"
+    first, last = (value_text(value) for _, value in (points[0], points[-1]))
+    return f"{first}, {last}" if len(points) > 1 else last
 
 
 def _files(run: Run) -> dict[str, Path]:

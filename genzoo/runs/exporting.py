@@ -15,6 +15,7 @@ from genzoo.storage import checkpoints, files
 from genzoo.storage.record import RunRecord
 from genzoo.storage.run_folder import Run
 from genzoo.storage.run_lock import SCORES_LOCK
+from genzoo.storage.scores import value_text
 from genzoo.storage.tensors import pack
 
 _SAMPLES, RECONSTRUCTIONS, _CARD = "samples.png", "reconstructions.png", "README.md"
@@ -96,7 +97,7 @@ def _model_card(
 
 
 def _score_line(score: dict[str, Any]) -> str:
-    value = "not finite" if score["value"] is None else f"{score['value']:.6g}"
+    value = value_text(score["value"])
     protocol = ", ".join(f"{key} {value}" for key, value in score["protocol"].items() if value is not None)
     return f"| {score['metric']} | {value} | {protocol} |"
 
