@@ -12,8 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from genzoo.data.contents import Contents
 from genzoo.data.decode_pool import read_blocks
 from genzoo.data.decoding import ImageFault
@@ -47,11 +45,11 @@ def prepare(
     is full.
     """
     fingerprint = hashlib.sha256(files.json_bytes([about, contents.splits, contents.identity])).hexdigest()
-    lock = FileLock(place.with_name(f".{place.name}.lock"))
+    rows, lock_path = sum(block.rows for block in contents.blocks), place.with_name(f".{place.name}.lock")
     with files.storage(place):
         place.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
+    busy = f"another process is preparing {place}; waiting for it"
+    with files.alone(lock_path, busy=busy, wait=lambda: report(0, rows)):
         if place.exists() and (card := _reusable(place, fingerprint, replace=replace, beside=beside)):
             return card
         staging = Staging(place, contents, shape, fingerprint)
@@ -63,8 +61,6 @@ def prepare(
                 raise _unreadable(faults, staging.rows)
             card = staging.finish(faults, about)
             _publish(staging.path, place)
-    finally:
-        lock.release()
     return card
 
 

@@ -7,12 +7,12 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from genzoo.errors import ResourceError, UnreadableError
+from genzoo.errors import ResourceError, UnreadableError, warn
 
 SCHEMA_VERSION = 1
 """The version of every JSON format that genzoo writes; a reader refuses a newer one."""
@@ -20,9 +20,14 @@ SCHEMA_VERSION = 1
 JSON_LIMIT = 4 * 2**20
 """The largest JSON file, in bytes, that genzoo reads."""
 
+<<<<<<< HEAD
 Content = bytes | memoryview
 """What a file is to hold."""
 
+=======
+_POLL = 0.2
+"""Seconds between two looks at a lock that another process holds."""
+>>>>>>> w8
 _RESTORE = "restore it from a copy"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -151,6 +156,28 @@ def storage(path: Path, *, needed: int | None = None) -> Iterator[None]:
             f"cannot write {path}: {error.strerror or error}",
             "choose a folder that you may write to, or repair this one",
         ) from error
+
+
+@contextmanager
+def alone(lock_path: Path, *, busy: str, wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock inside the `with` block.
+
+    While another process holds it, warn of that with the text `busy`, and call `wait`, which may raise, now and then.
+    """
+    from filelock import FileLock, Timeout  # imported here to keep `genzoo --help` fast
+
+    lock, is_told = FileLock(lock_path), False
+    while not lock.is_locked:
+        with storage(lock_path), suppress(Timeout):
+            lock.acquire(timeout=_POLL)
+        if not lock.is_locked:
+            warn([] if is_told else [busy])
+            is_told = True
+            wait()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -436,7 +436,15 @@ def test_even_with_the_published_hash_only_a_small_file_is_opened(refused, tmp_p
 def tiny_archive(folder, *extra):
     folder.mkdir(parents=True)
     formats.write_tinyimagenet(folder, extra=extra)
-    return folder / "tiny-imagenet-200.zip"
+    # Under the published name, its hash would have to be the published one.
+    return (folder / "tiny-imagenet-200.zip").rename(folder / "tiny.zip")
+
+
+def test_an_archive_under_the_published_name_has_the_published_hash(refused, tmp_path):
+    path = tiny_archive(tmp_path / "source")
+    path = path.rename(path.with_name("tiny-imagenet-200.zip"))
+    said = refused("another archive of Tiny ImageNet", "data", "prepare", "tinyimagenet200", "--source", path)
+    assert "its hash is" in said.err
 
 
 def test_members_of_a_zip_that_lead_elsewhere_lead_nowhere(say, tmp_path, canary, tally):
@@ -491,7 +499,7 @@ def peak_of(*arguments):
 
 
 def test_a_list_of_classes_that_is_a_bomb_takes_no_memory(tmp_path):
-    path = tmp_path / "tiny-imagenet-200.zip"
+    path = tmp_path / "tiny.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("tiny-imagenet-200/wnids.txt", b"\n" * (300 * 2**20))
         archive.writestr("tiny-imagenet-200/val/val_annotations.txt", "")
