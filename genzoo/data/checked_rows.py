@@ -51,14 +51,14 @@ class CheckedRows(Tensor):
     A slice of them is checked when it is read.
     """
 
-    _block_check: BlockCheck
-    _first: int
+    block_check: BlockCheck
+    first: int
 
     @classmethod
     def of(cls, rows: Tensor, block_check: BlockCheck, first: int = 0) -> "CheckedRows":
         """Return `rows`, whose first one is row `first` of the file."""
         checked = rows.as_subclass(cls)
-        checked._block_check, checked._first = block_check, first
+        checked.block_check, checked.first = block_check, first
         return checked
 
     @classmethod
@@ -74,9 +74,9 @@ class CheckedRows(Tensor):
             if func is Tensor.to and func(*plain, **kwargs) is plain[0]:
                 return rows
             if func is Tensor.__getitem__ and isinstance(args[1], slice) and args[1].step in (None, 1):
-                return cls.of(func(*plain), rows._block_check, rows._first + args[1].indices(len(plain[0]))[0])
+                return cls.of(func(*plain), rows.block_check, rows.first + args[1].indices(len(plain[0]))[0])
         for argument in (part for given in (*args, *kwargs.values()) for part in _checked_in(given)):
-            argument._block_check.check(_rows_read(func, args, argument))
+            argument.block_check.check(_rows_read(func, args, argument))
         return func(*plain, **{name: _as_plain(value) for name, value in kwargs.items()})
 
 
@@ -84,11 +84,11 @@ def _rows_read(func: Callable[..., Any], args: Sequence[Any], rows: CheckedRows)
     """Return the numbers in the file of the rows that a call reads: those selected, or else all of `rows`."""
     if func is Tensor.index_select and len(args) == 3 and args[1] == 0:
         selected: Numbers = args[2].cpu().numpy()
-        return selected + rows._first
+        return selected + rows.first
     count = len(_as_plain(rows))
     if func is Tensor.__getitem__ and isinstance(args[1], int):
-        return numpy.array([rows._first + args[1] % max(count, 1)])
-    return numpy.arange(rows._first, rows._first + count)
+        return numpy.array([rows.first + args[1] % max(count, 1)])
+    return numpy.arange(rows.first, rows.first + count)
 
 
 def _checked_in(value: Any) -> Sequence[CheckedRows]:

@@ -33,6 +33,8 @@ _TICK = 0.2
 """Seconds between two reports while nothing comes, so that a signal is soon heard."""
 _PIECE = 2**18
 _RECORDS = "hashes.json"
+_MOST_BYTES = 2**36
+"""The largest answer that is taken for a file of which no size is published."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +47,8 @@ class Download:
     """Mirrors in the order in which they are tried; empty if a person has to fetch the file."""
     md5: str | None = None
     """The published MD5. If None, the hash of the first download is recorded, and later ones are checked against it."""
-<<<<<<< HEAD
     size: int | None = None
-    """Its size in bytes, if it is known before it is fetched; it is shown, and not checked."""
-=======
-    most_bytes: int = 2**36
-    """Bytes beyond which an answer is not the file, and is given up."""
->>>>>>> w8
+    """Its size in bytes, if it is published; an answer beyond it is not the file, and is given up."""
 
 
 class _Fault(Exception):
@@ -278,9 +275,10 @@ def _copy(
 
 
 def _check_size(download: Download, part: Path, size: int) -> None:
-    if size > download.most_bytes:
+    most = _MOST_BYTES if download.size is None else download.size
+    if size > most:
         part.unlink(missing_ok=True)
-        raise _Fault(f"{size:,} bytes or more, the file has at most {download.most_bytes:,}", passing=False)
+        raise _Fault(f"{size:,} bytes or more, the file has at most {most:,}", passing=False)
 
 
 def _piece(transfer: _Transfer, wait: Callable[[], None]) -> bytes:

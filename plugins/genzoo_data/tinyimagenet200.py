@@ -30,12 +30,8 @@ class TinyImageNet200(PreparedDataset):
                 "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
                 "https://cs231n.stanford.edu/tiny-imagenet-200.zip",
             ),
-<<<<<<< HEAD
-            size=248_100_043,
-=======
             md5="90528d7ca1a48142e341f4ef8d21d0de",
-            most_bytes=2**28,
->>>>>>> w8
+            size=248_100_043,
         ),
     )
     rows: ClassVar[dict[str, int]] = {"train": 100_000, "validation": 10_000, "test": 10_000}

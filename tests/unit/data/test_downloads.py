@@ -552,10 +552,10 @@ def test_more_bytes_than_the_file_may_have_are_not_written(trickling, server, fo
     endless = Trickle(b"HTTP/1.1 200 OK\r\n\r\n", bytes(2**16), seconds=0)
     server.pages["/data.bin"] = Page()
     url = server.url() if announced else trickling(endless)
-    wanted = replace((known if published else unknown)(url), most_bytes=len(CONTENT) - 1)
+    wanted = replace((known if published else unknown)(url), size=len(CONTENT) - 1)
     assert f"the file has at most {len(CONTENT) - 1:,}" in refused(wanted, folder).found
     assert not list(folder.glob("*.part"))
-    fetch(replace(known(server.url()), most_bytes=len(CONTENT)), folder)
+    fetch(replace(known(server.url()), size=len(CONTENT)), folder)
 
 
 def test_what_a_server_says_holds_no_control_codes(trickling, folder):
