@@ -51,6 +51,7 @@ def status(text: str, *, fold: bool = True) -> None:
     """Write a line of status to stderr, if it is open; a command to copy is not to `fold`."""
     if sys.stderr is None:  # print would write to stdout instead
         return
+    text = "\n".join(map(printable, text.split("\n")))  # a name in it may hold commands for the terminal
     try:
         if draws(sys.stderr):
             from rich.text import Text
