@@ -88,7 +88,7 @@ class Population:
         saved = {name: buffer.clone() for name, buffer in self._buffers.items()}
         try:
             with preserved():
-                self._step.gradients(self, self._batch(), self.trainers[0].movers())
+                self._step.gradients(self._batch(), self.trainers[0].movers())
         except Exception as cause:  # vmap raises many types; the caller warns and trains each replica alone
             return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]:.200}"
         finally:

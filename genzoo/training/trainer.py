@@ -28,7 +28,6 @@ from genzoo.training.execution import (
     Step,
     StepRule,
     arithmetic,
-    compiled_or_not,
     current_device,
 )
 from genzoo.training.initialization import initial_networks
@@ -99,11 +98,10 @@ class Trainer:
             device=device,
             name=settings.game.name,
             captured=device.type == "cuda" and execution != "eager" and self.ranks.size == 1,
+            to_compile=self.networks if execution == "compiled" else None,
         )
         self.optimizers: dict[str, torch.optim.Adam] = {}
         self.build_optimizers()
-        self._to_compile = execution == "compiled"
-        self._rehearsed: set[tuple[Movers, tuple[str, ...]]] = set()
 
     @property
     def gradient_rule(self) -> GradientRule:
@@ -125,10 +123,7 @@ class Trainer:
 
     def take_step(self) -> Losses:
         """Take one step: every mover's gradient at the old parameters, then every mover's update."""
-        batch = self.batch()
-        if self._to_compile and (self.movers(), batch.due) not in self._rehearsed:
-            self._compile(batch, self.movers())
-        return take_step([self], self._step, batch)
+        return take_step([self], self._step, self.batch())
 
     def batch(self) -> Batch:
         """Return the batch of the coming step."""
@@ -237,15 +232,6 @@ class Trainer:
         """Return player, name and tensor of every parameter that is averaged."""
         players = self.settings.training.averaged_players or tuple(self.players)
         return [entry for entry in self._trained() if entry[0] in players]
-
-    def _compile(self, batch: Batch, movers: Movers) -> None:
-        self._rehearsed.add((movers, batch.due))
-        self._step.networks = compiled_or_not(
-            self.networks,
-            lambda networks: self._step.gradients(networks, batch, movers),
-            name=self.settings.game.name,
-        )
-        self._to_compile = self._step.networks is not self.networks
 
     def _of_all_ranks(self, losses: Losses, gradients: Gradients) -> tuple[Losses, Gradients]:
         if self.ranks.size == 1:
