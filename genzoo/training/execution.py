@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
-from genzoo.errors import GenzooWarning
+from genzoo.errors import GenzooWarning, SettingsError
 from genzoo.games.game import Gradients, Players
 from genzoo.nn.interfaces import GameNetworks
 from genzoo.randomness import preserved
@@ -24,7 +24,7 @@ from genzoo.training.batches import map_tensors
 from genzoo.types import Batch, Losses
 
 Execution = Literal["eager", "captured", "compiled"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16"]
 Movers = tuple[str, ...]
 StepRule = Callable[[Batch, Movers], Losses]
 """A step on the device: gradients, guard and updates, with nothing copied to the host and no state kept there.
@@ -37,6 +37,15 @@ GradientsOfBatch = Callable[[Batch, Movers], tuple[Losses, Gradients]]
 """The losses and gradients of a step, without its updates."""
 UpdateRule = Callable[[Losses, Gradients], Losses]
 """Applies every mover's gradient to its parameters, and returns the losses to report."""
+
+
+def refuse_unless_possible(precision: Precision, device: torch.device) -> None:
+    """Raise `SettingsError` if the device does not compute in this precision."""
+    if precision == "tf32" and device.type != "cuda":
+        raise SettingsError(
+            f"precision tf32 is arithmetic of CUDA devices, and this training is on the {device.type}",
+            "type: --device cuda, or for a new run --precision fp32",
+        )
 
 
 def gradients_record(per_player_reason: str | None) -> dict[str, str | None]:
@@ -59,18 +68,19 @@ def current_device(device: torch.device) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def arithmetic(device: torch.device, *, benchmark: bool = False) -> Iterator[None]:
-    """Set torch's arithmetic to that of training inside the `with` block, and back afterwards.
+def arithmetic(device: torch.device, *, benchmark: bool = False, tf32: bool = False) -> Iterator[None]:
+    """Set torch's arithmetic to genzoo's inside the `with` block, and back afterwards.
 
-    On CUDA, fp32 means IEEE float32 and never TF32, so that a GPU's results equal a CPU's to rounding; tensor cores are
-    for bf16. With `benchmark`, convolutions choose their algorithm by timing several.
+    On CUDA, fp32 means IEEE float32, so that a GPU's results equal a CPU's to rounding; with `tf32`, its products
+    and convolutions are of TF32. With `benchmark`, convolutions choose their algorithm by timing several.
     """
     if device.type != "cuda":
         yield
         return
     before = _arithmetic_now()
+    products, precision = ("high", "tf32") if tf32 else ("highest", "ieee")
     # By the older names as well: torch refuses to read those, as its kernels may, where the newer say otherwise.
-    _set_arithmetic(_Arithmetic("highest", False, ("ieee",) * len(before.precisions), benchmark))
+    _set_arithmetic(_Arithmetic(products, tf32, (precision,) * len(before.precisions), benchmark))
     try:
         yield
     finally:
@@ -97,11 +107,9 @@ def _arithmetic_now() -> _Arithmetic:
 
 
 def _set_arithmetic(chosen: _Arithmetic) -> None:
-    # The older settings overwrite newer ones, so these come last.
-    if chosen.products is not None:
-        torch.set_float32_matmul_precision(chosen.products)
-    if chosen.convolutions_tf32 is not None:
-        torch.backends.cudnn.allow_tf32 = chosen.convolutions_tf32
+    # The older settings overwrite newer ones, so these come last. An older one that could not be read is left without TF32.
+    torch.set_float32_matmul_precision(chosen.products or "highest")
+    torch.backends.cudnn.allow_tf32 = bool(chosen.convolutions_tf32)
     for place, precision in zip(_precision_places(), chosen.precisions, strict=True):
         place.fp32_precision = precision
     torch.backends.cudnn.benchmark = chosen.benchmark
@@ -135,6 +143,7 @@ class Step:
         gradients: GradientRule,
         update: UpdateRule,
         autocast: torch.autocast,
+        tf32: bool,
         device: torch.device,
         name: str,
         captured: bool,
@@ -145,6 +154,7 @@ class Step:
         self._gradients = gradients
         self._update = update
         self._autocast = autocast
+        self._tf32 = tf32
         self._device = device
         self._compiled = (
             None if to_compile is None else Compiled(self._gradients_as_written, networks=to_compile, name=name)
@@ -162,7 +172,7 @@ class Step:
 
     def gradients(self, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
         """Return the losses and gradients of the step, and update nothing."""
-        with arithmetic(self._device, benchmark=True):
+        with arithmetic(self._device, benchmark=True, tf32=self._tf32):
             return (self._compiled or self._gradients_as_written)(batch, movers)
 
     def _gradients_as_written(self, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:

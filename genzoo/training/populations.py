@@ -62,6 +62,7 @@ class Population:
             gradients=first.gradient_rule,
             update=self._update,
             autocast=first.autocast,
+            tf32=first.precision == "tf32",
             device=first.device,
             name=first.settings.game.name,
             captured=first.execution != "eager" and first.device.type == "cuda",

@@ -29,6 +29,7 @@ from genzoo.training.execution import (
     StepRule,
     arithmetic,
     current_device,
+    refuse_unless_possible,
 )
 from genzoo.training.initialization import initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
@@ -51,6 +52,7 @@ class Trainer:
         inherited: dict[str, Tensor] | None = None,
         ranks: Ranks | None = None,
     ) -> None:
+        refuse_unless_possible(precision, device)
         self.settings = settings
         self.precision = precision
         self.execution = execution
@@ -95,6 +97,7 @@ class Trainer:
             gradients=self.gradient_rule,
             update=self.apply_gradients,
             autocast=self.autocast,
+            tf32=precision == "tf32",
             device=device,
             name=settings.game.name,
             captured=device.type == "cuda" and execution != "eager" and self.ranks.size == 1,

@@ -277,8 +277,21 @@ def test_a_gpu_takes_bf16_for_pictures_from_ampere_on(monkeypatch, capability, e
     assert choose_precision("auto", "cuda", DIGITS) == "fp32"
 
 
+def test_tf32_is_chosen_by_name_alone_and_refused_on_a_cpu(tmp_path):
+    for spec in (VECTORS, DIGITS, PICTURES):
+        assert choose_precision("tf32", "cpu", spec) == "tf32"
+        assert choose_precision("auto", "cpu", spec) != "tf32"
+    with pytest.raises(SettingsError) as refused:
+        genzoo.train("ali", overrides=TOY, precision="tf32", device="cpu", run=tmp_path / "run")
+    assert str(refused.value) == (
+        "precision tf32 is arithmetic of CUDA devices, and this training is on the cpu\n"
+        "type: --device cuda, or for a new run --precision fp32"
+    )
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_unknown_precision_is_refused():
-    with pytest.raises(SettingsError, match="no precision called 'fp16'\nprecisions: auto, fp32, bf16"):
+    with pytest.raises(SettingsError, match="no precision called 'fp16'\nprecisions: auto, fp32, tf32, bf16"):
         choose_precision("fp16", "cpu", PICTURES)
 
 
@@ -487,6 +500,14 @@ def test_arithmetic_on_cuda_is_ieee_by_every_setting_inside_and_the_callers_outs
         with arithmetic(CUDA):
             assert readings() == expected | {"benchmark": False}
         torch.set_float32_matmul_precision("highest")
+    assert readings() == before
+    tf32 = dict.fromkeys(("matmul", "conv", "rnn", "host"), "tf32")
+    tf32 |= {"products": "high", "products.allow_tf32": True, "convolutions.allow_tf32": True}
+    with arithmetic(CUDA, benchmark=True, tf32=True):
+        assert readings() == expected | tf32
+        with arithmetic(CUDA):
+            assert readings() == expected | {"benchmark": False}
+        assert readings() == expected | tf32
     assert readings() == before
     with pytest.raises(ValueError, match="inside"), arithmetic(CUDA):
         raise ValueError("inside")
