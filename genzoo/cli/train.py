@@ -48,10 +48,10 @@ _quiet = click.option("--quiet", is_flag=True, help="Print no progress while tra
 @options.device
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
+    type=click.Choice(["auto", "fp32", "tf32", "bf16"]),
     default="auto",
     show_default=True,
-    help="Arithmetic.",
+    help="Arithmetic; tf32 needs a GPU.",
 )
 @_execution
 @_threads

@@ -97,7 +97,7 @@ class Game(Component):
         """Return the losses and every mover's gradient at the current parameters, from one backward pass per mover.
 
         A game with a faster exact method overrides this. Code that reads the networks must go through `networks.call`,
-        which may compile it or apply it to many replicas at once.
+        which may apply it to many replicas at once.
         """
         losses = networks.call(self.losses, batch, tuple(movers))
         return losses, per_player(losses, movers)

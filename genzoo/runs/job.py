@@ -20,7 +20,7 @@ from genzoo.storage.record import RunRecord, SourceRecord
 from genzoo.storage.run_folder import Run
 from genzoo.text import short_repr
 from genzoo.training import torchrun
-from genzoo.training.devices import choose_precision
+from genzoo.training.devices import choose_precision, precision_called
 from genzoo.training.execution import Execution, Precision, gradients_record
 from genzoo.training.settings import (
     MAY_CHANGE,
@@ -131,7 +131,7 @@ def job_of(registry: Registry, record: RunRecord) -> Job:
         model=record.model,
         recipe=record.recipe,
         seed=record.seed,
-        precision="bf16" if record.precision == "bf16" else "fp32",
+        precision=precision_called(record.precision),
         settings=settings_of(registry, record),
         overrides=record.overrides,
         source=record.source,

@@ -74,6 +74,7 @@ class Population:
             gradients=first.checked_rule,
             update=self._update,
             autocast=first.autocast,
+            tf32=first.precision == "tf32",
             device=first.device,
             name=first.settings.game.name,
             captured=first.execution != "eager" and first.device.type == "cuda",
@@ -100,7 +101,7 @@ class Population:
         saved = {name: buffer.clone() for name, buffer in self._buffers.items()}
         try:
             with preserved():
-                self._step.gradients(self, self._batch(), self.trainers[0].movers())
+                self._step.gradients(self._batch(), self.trainers[0].movers())
         except Exception as cause:  # vmap raises many types; the caller warns and trains each replica alone
             return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]:.200}"
         finally:

@@ -30,8 +30,8 @@ from genzoo.training.execution import (
     Step,
     StepRule,
     arithmetic,
-    compiled_or_not,
     current_device,
+    refuse_unless_possible,
 )
 from genzoo.training.initialization import initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
@@ -56,6 +56,7 @@ class Trainer:
         inherited: dict[str, Tensor] | None = None,
         ranks: Ranks | None = None,
     ) -> None:
+        refuse_unless_possible(precision, device)
         self.settings = settings
         self.precision = precision
         self.execution = execution
@@ -101,14 +102,14 @@ class Trainer:
             gradients=self.checked_rule,
             update=self.apply_gradients,
             autocast=self.autocast,
+            tf32=precision == "tf32",
             device=device,
             name=settings.game.name,
             captured=device.type == "cuda" and execution != "eager" and self.ranks.size == 1,
+            to_compile=self.networks if execution == "compiled" else None,
         )
         self.optimizers: dict[str, torch.optim.Adam] = {}
         self.build_optimizers()
-        self._to_compile = execution == "compiled"
-        self._rehearsed: set[tuple[Movers, tuple[str, ...]]] = set()
 
     @property
     def gradient_rule(self) -> GradientRule:
@@ -136,10 +137,7 @@ class Trainer:
 
     def take_step(self) -> Losses:
         """Take one step: every mover's gradient at the old parameters, then every mover's update."""
-        batch = self.batch()
-        if self._to_compile and (self.movers(), batch.due) not in self._rehearsed:
-            self._compile(batch, self.movers())
-        return take_step([self], self._step, batch)
+        return take_step([self], self._step, self.batch())
 
     def batch(self) -> Batch:
         """Return the batch of the coming step."""
@@ -254,15 +252,6 @@ class Trainer:
         """Return player, name and tensor of every parameter that is averaged."""
         players = self.settings.training.averaged_players or tuple(self.players)
         return [entry for entry in self._trained() if entry[0] in players]
-
-    def _compile(self, batch: Batch, movers: Movers) -> None:
-        self._rehearsed.add((movers, batch.due))
-        self._step.networks = compiled_or_not(
-            self.networks,
-            lambda networks: self._step.gradients(networks, batch, movers),
-            name=self.settings.game.name,
-        )
-        self._to_compile = self._step.networks is not self.networks
 
     def _of_all_ranks(self, losses: Losses, gradients: Gradients) -> tuple[Losses, Gradients]:
         if self.ranks.size == 1:

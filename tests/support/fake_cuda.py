@@ -254,6 +254,7 @@ def observed(*, model, recipe, precision, device="cuda", source=None, overrides=
             "operations": dict(step.count),
             "kernels": step.count.total(),
             "transposes": dict(step.transposes),
+            "products": sorted(step.products),
             "batch_kernels": rows.count.total(),
             "faults": sorted({*rows.faults, *step.faults, *drawn.faults}),
             "seeded": [number for number, count in enumerate(seeded) if count],
@@ -308,6 +309,7 @@ def operations(*, numbers_on_host):
         def __init__(self):
             super().__init__()
             self.count, self.transposes, self.faults, self.current = Counter(), Counter(), set(), set()
+            self.products = set()
 
         def __torch_dispatch__(self, operator, types, arguments=(), keywords=None):
             result = operator(*arguments, **(keywords or {}))
@@ -323,6 +325,8 @@ def operations(*, numbers_on_host):
             if name not in _NO_KERNEL and any(device.type == "cuda" for device in devices):
                 self.count[name] += launches(name, arguments)
                 self.current.add(torch.cuda.current_device())
+                if "convolution" in name:
+                    self.products.add(torch.backends.cudnn.conv.fp32_precision)
                 self.note_layout(name, arguments)
             return result
 
