@@ -16,6 +16,12 @@ def in_a_line(cause: object) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
+def short_repr(value: object) -> str:
+    """Return a value's repr in at most 60 printable characters."""
+    text = printable(repr(value))
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def text_of(cause: object) -> str:
     """Return the message of an error; an empty string if the error cannot produce it."""
     try:

@@ -1,6 +1,7 @@
 """The command line: it parses, calls one function of the library, and prints; errors become exit codes here."""
 
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -173,8 +174,8 @@ def _report_error(error: Exception) -> int:
     if "--debug" in sys.argv[1:] and not isinstance(error, InterruptedRun):
         traceback.print_exception(error)
     status(message if isinstance(error, InterruptedRun) else f"error: {message}")
-    if remedy:
-        status(remedy, fold=False)
+    for line in remedy.split("\n") if remedy else ():
+        status(line, fold=not re.search(r"genzoo |type: | --", line))  # commands are left whole, to be copied
     return code
 
 

@@ -12,7 +12,7 @@ import click
 from genzoo.cli import options
 from genzoo.cli.output import draws, result, result_json, show_table
 from genzoo.cli.progress import watching
-from genzoo.errors import DivergedError, SettingsError
+from genzoo.errors import SettingsError, of_exit_code
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
 from genzoo.text import counted
@@ -71,7 +71,8 @@ def compare_command(
     failures = comparison.results.failures
     if failures:
         count = f"{len(failures)} of {counted(len(comparison.results.cells), 'training')}"
-        raise DivergedError(f"{count} failed: {'; '.join(failures)}")
+        problem = f"{count} failed: {'; '.join(failures)}"
+        raise of_exit_code(comparison.results.exit_code, problem, "type the same again: what is done is not repeated")
 
 
 def _show_in_terminal(comparison: "Comparison") -> None:
@@ -81,11 +82,11 @@ def _show_in_terminal(comparison: "Comparison") -> None:
     scores = ScoreTable(comparison.results)
     result(scores.notes[0], fold=True)
     show_contestants(scores)
-    for line in scores.reasons:
+    for line in (legend(scores), *scores.reasons):
         result(line, fold=True)
     others = len(scores.metrics) - len(scores.groups[0].numbers) if scores.groups else 0
     more = f"{others} more scores: " if others else ""
-    result(f"{more}{comparison.folder / 'table.md'}\n{comparison.report}")
+    result(f"{more}{comparison.folder / 'table.md'}\n{comparison.report}", fold=True)
 
 
 def show_contestants(scores: "ScoreTable") -> None:
@@ -103,6 +104,18 @@ def show_contestants(scores: "ScoreTable") -> None:
     show_table(rows, header=header, right=columns[1:], fold=columns, drop=columns[:1:-1], styles=styles)
 
 
+def legend(scores: "ScoreTable") -> str:
+    """Return what the marks in the table mean, and of how many seeds its numbers are."""
+    parts = [f"mean ± standard deviation of n = {scores.seeds} seeds", "★ the best beyond chance"]
+    if scores.seeds == 1:
+        parts = ["n = 1 seed: no deviation, no interval, and no ★ for the best"]
+    elif any(" − " in column.label for column in scores.columns):
+        parts.insert(1, "of paired differences, the 95 % interval of the mean")
+    if any("†" in entry.text for row in scores.rows for entry in row):
+        parts.append("† measured differently, not ranked")
+    return "; ".join([*parts, "↑ higher is better, ↓ lower"])
+
+
 def _entry_text(entry: "TableEntry", column: "Column") -> str:
     """Return an entry as text: of a difference with its interval, as a word that does not fold."""
     interval = entry.detail.partition(", ")[0].replace(" to ", "…") if column.baseline else ""
@@ -115,7 +128,7 @@ def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) ->
     for name in map(options.run_folder, models):
         contestant: Contestant
         if os.sep in name or Path(name, "run.json").is_file():
-            contestant = Run(Path(name))
+            contestant = Run.at(name)
             label = contestant.name
         else:
             label, _, model = name.rpartition("=")

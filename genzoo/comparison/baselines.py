@@ -11,6 +11,7 @@ from genzoo.comparison.cells import Cell
 from genzoo.comparison.results import HELD_OUT, Baseline, BaselineScore, summary
 from genzoo.data.dataset import as_input
 from genzoo.data.labels import label_frequencies
+from genzoo.evaluation.decodings import Decodings
 from genzoo.evaluation.metrics import Metric, evaluate_model
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.scoring import applicable_metrics
@@ -62,9 +63,9 @@ class Sampler(Model):
 
     draw: Draw
 
-    def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
+    def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Decodings:
         """Return up to `count` samples (…, *shape)."""
-        return self.draw(count, generator("cpu", seed, "baseline")).to(self.device)
+        return Decodings.of(self.draw(count, generator("cpu", seed, "baseline")).to(self.device), self.data)
 
 
 def samplers_of(model: Model, splits: Splits) -> dict[str, Sampler]:

@@ -9,7 +9,15 @@ from html import escape
 from pathlib import Path
 
 from genzoo.comparison.baselines import baselines_of
-from genzoo.comparison.cells import Cell, cell_of, decisive_settings, existing_cell, name_of, refuse_unlike
+from genzoo.comparison.cells import (
+    Cell,
+    cell_of,
+    decisive_settings,
+    existing_cell,
+    name_of,
+    refuse_other_data,
+    refuse_unlike,
+)
 from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.report import ScoreTable, write_report
 from genzoo.comparison.report_folder import free_folder, refuse_other_report
@@ -113,6 +121,7 @@ def compare(
         if seed == 0 or not isinstance(contestant, Run)
     ]
     refuse_unlike(cells)
+    refuse_other_data(cells[0], data_root(data))
     for cell in cells:
         if cell.request is None and not cell.is_done:
             raise UnreadableError(f"{cell.run.path} is not finished", f"type: genzoo resume {cell.run.path}")

@@ -25,6 +25,7 @@ from genzoo.comparison.results import (
 from genzoo.comparison.sections import Section
 from genzoo.comparison.settings import ComparedSettings
 from genzoo.storage import files
+from genzoo.storage.scores import value_text
 
 NO_SCORE = "–"
 _WIDE = 30
@@ -148,7 +149,8 @@ def _html_row(cells: Iterable[Markup]) -> Markup:
 
 _RULE = (
     "A score is marked as the best if the interval of its paired difference to every other contestant excludes 0, and "
-    "it is better than that of noise, a fitted Gaussian and untrained networks."
+    "it is better than that of noise, a fitted Gaussian and untrained networks. Differences that are the same for all "
+    "seeds have no spread, so no interval, and mark nothing."
 )
 
 
@@ -315,13 +317,13 @@ def _in_markdown(entry: TableEntry) -> str:
 
 
 def _mean(final: Summary) -> str:
-    return f"{final.mean:.4g}" + (f" ± {final.std:.2g}" if final.std else "")
+    return value_text(final.mean) + (f" ± {final.std:.2g}" if final.std else "")
 
 
 def _detail(score: RowScore | BaselineScore, seeds: int) -> str:
     """Return the range over seeds, the scores at the best steps, and the number of seeds if it is not `seeds`."""
     final, best = score.final, score.best
-    details = [f"{final.min:.4g} to {final.max:.4g}"] if final and final.min < final.max else []
+    details = [f"{value_text(final.min)} to {value_text(final.max)}"] if final and final.min < final.max else []
     details += [f"best {_mean(best)}"] if best else []
     details += [f"n = {score.n}"] if isinstance(score, RowScore) and score.n != seeds else []
     return ", ".join(details)

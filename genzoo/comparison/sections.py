@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from genzoo.evaluation import pictures
+from genzoo.evaluation import drawing, pictures
+from genzoo.evaluation.drawing import Panel
 from genzoo.evaluation.model import Model
-from genzoo.evaluation.pictures import Panel
 from genzoo.types import Split, Splits
 
 _POINTS = 2500
@@ -87,8 +87,8 @@ def _of_images(models: Mapping[str, Model], autoencoders: Mapping[str, Model], s
 def _of_vectors(models: Mapping[str, Model], autoencoders: Mapping[str, Model], split: Split) -> list[Section]:
     first = next(iter(models.values()))
     labels = None if split.labels is None else split.labels[:_POINTS]
-    limit = pictures.data_limit(first.rows(split, _POINTS)[0], first.data)
-    latent_limit = max(pictures.latent_limit(model.draw_z(_POINTS)) for model in models.values())
+    limit = drawing.data_limit(first.rows(split, _POINTS)[0], first.data)
+    latent_limit = max(drawing.latent_limit(model.draw_z(_POINTS)) for model in models.values())
 
     def plot(path: Path, title: str, points: Tensor, limit: float, labels: Tensor | None = None) -> None:
         pictures.save_panels(path, [Panel(title, points, labels, limit)])

@@ -29,7 +29,6 @@ ImageSource = str | Path | Image.Image
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _HEIC_ENDINGS = (".heic", ".heif", ".hif")
 """Photographs of telephones, which are images where pillow-heif is installed."""
-_ANIMATED_ENDINGS = (".gif", ".webp")
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """The formats that Pillow may read. Others are left out: EPS, for one, runs Ghostscript on the file."""
 _FILE_LIMIT = 2**28
@@ -184,8 +183,10 @@ def left_out(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def animations(folder: Path, names: Sequence[str]) -> list[str]:
-    """Return those of the GIF and WebP files among `names` below `folder` that hold several pictures."""
-    return [name for name in names if name.lower().endswith(_ANIMATED_ENDINGS) and _is_animated(folder, name)]
+    """Return those of the image files among `names` below `folder` that hold several pictures, as pages or in time."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        return [name for name in names if _is_animated(folder / name)]
 
 
 def _is_image(name: str) -> bool:
@@ -193,10 +194,16 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(endings)
 
 
-def _is_animated(folder: Path, name: str) -> bool:
+def _is_animated(path: Path) -> bool:
+    """Return whether a file holds several pictures, of which Pillow reads no more than it must to say so.
+
+    A JPEG of several (MPO) does not count: a camera's previews and views for a second eye are no pictures of their own.
+    """
     try:
-        with Image.open(io.BytesIO(_content(folder, name)), formats=_formats()) as image:
-            return bool(getattr(image, "is_animated", False))
+        if not path.is_file():  # opening a pipe would wait
+            return False
+        with Image.open(path, formats=_formats()) as image:
+            return image.format in _formats() and bool(getattr(image, "is_animated", False))
     except Exception:  # Pillow's readers raise errors of any type; the file is a fault where it is decoded
         return False
 

@@ -5,8 +5,8 @@ import json
 import math
 import os
 import shutil
-import struct
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +16,10 @@ from safetensors.numpy import save
 
 from genzoo.data.contents import Contents
 from genzoo.data.decoding import ImageFault
-from genzoo.data.prepared_card import CARD, IMAGES, LABELS
+from genzoo.data.prepared_card import CARD, IMAGES, LABELS, NAMES, hash_rows
 from genzoo.machine import reserve
 from genzoo.storage import files
+from genzoo.storage.safetensors_header import TensorEntry, header
 from genzoo.text import now
 
 _PLAN, _JOURNAL = "plan.json", "done.jsonl"
@@ -102,7 +103,7 @@ class Staging:
         self._synced = time.monotonic()
 
     def finish(self, faults: list[ImageFault], about: dict[str, Any]) -> dict[str, Any]:
-        """Leave out the faulty rows, write labels and card, and return the card."""
+        """Leave out the faulty rows, write labels, names and card, and return the card."""
         keep = numpy.ones(self.rows, dtype=bool)
         keep[[fault.row for fault in faults]] = False
         images = self._leave_out(keep) if faults else self.path / IMAGES
@@ -110,7 +111,14 @@ class Staging:
         if contents.labels is not None:
             labels = {"labels": numpy.ascontiguousarray(contents.labels[keep])}
             files.write(self.path / LABELS, save(labels))
-        made = {IMAGES: images, LABELS: self.path / LABELS}
+        if contents.names:
+            lines = (json.dumps(name) for name, is_there in zip(contents.names, keep, strict=True) if is_there)
+            files.write(self.path / NAMES, "".join(f"{line}\n" for line in lines).encode())
+        images_hash, blocks = hash_rows(images, rows=int(keep.sum()), row_bytes=math.prod(self.shape))
+        entries = {IMAGES: {"bytes": images.stat().st_size, "sha256": images_hash}}
+        for path in (self.path / LABELS, self.path / NAMES):
+            if path.exists():
+                entries[path.name] = {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}
         card = {
             "schema_version": files.SCHEMA_VERSION,
             **about,
@@ -121,11 +129,8 @@ class Staging:
             "notes": list(contents.notes),
             "fingerprint": self.fingerprint,
             "prepared": now(),
-            "files": {
-                name: {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}
-                for name, path in made.items()
-                if path.exists()
-            },
+            "files": entries,
+            "blocks": asdict(blocks),
         }
         _sync(images)
         files.write_sealed(self.path / CARD, card)
@@ -181,10 +186,7 @@ def map_rows(path: Path, offset: int, start: int, shape: tuple[int, ...]) -> num
 
 def _header(shape: tuple[int, ...]) -> bytes:
     """Return the beginning of a safetensors file that holds `images` of this shape and nothing else."""
-    entry = {"images": {"dtype": "U8", "shape": list(shape), "data_offsets": [0, math.prod(shape)]}}
-    text = json.dumps(entry, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text
+    return header({"images": TensorEntry("U8", shape, math.prod(shape))})
 
 
 def _sync(path: Path) -> None:

@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from genzoo.components import Component
-from genzoo.errors import PluginError
 from genzoo.games.priors import Prior
 from genzoo.nn.architecture import Architecture
 from genzoo.nn.interfaces import GameNetworks, Networks
@@ -33,6 +32,8 @@ class Game(Component):
     """Networks taken from the run given as `--from`, frozen and kept in inference mode."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Settings by path that this game uses in place of the recipe's, unless overridden: `{"training.beta1": 0.0}`."""
+    takes_few_labels: ClassVar[bool] = False
+    """Whether y enters nothing in rows that are not `Batch.labelled`, without which a conditional game needs all."""
     priors: ClassVar[tuple[type[Prior], ...]] = (Prior,)
     """The classes of priors that the game can be played with: any, unless its loss assumes one."""
 
@@ -99,8 +100,6 @@ class Game(Component):
         which may compile it or apply it to many replicas at once.
         """
         losses = networks.call(self.losses, batch, tuple(movers))
-        if not isinstance(losses, Losses):
-            raise PluginError(f"{self.name}.losses returned a {type(losses).__name__}, expected genzoo.Losses")
         return losses, per_player(losses, movers)
 
     def per_player_reason(self, networks: Networks) -> str | None:

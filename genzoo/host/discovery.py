@@ -18,7 +18,7 @@ from genzoo.errors import Interrupted, PluginError
 from genzoo.host.hooks import lazy
 from genzoo.host.isolation import stdout_to_stderr
 from genzoo.host.registry import CORE, KINDS, SINGULAR, Entry, Kind, Plugin, Registry
-from genzoo.text import in_a_line, nearest, printable
+from genzoo.text import in_a_line, nearest, printable, short_repr
 
 GROUP = "genzoo"
 """The group of entry points that lead to plugins."""
@@ -128,7 +128,7 @@ def _entries_of(manager: pluggy.PluginManager, plugin: Plugin, module: object, k
 def _default_recipe_of(manager: pluggy.PluginManager, module: object) -> str | None:
     for answer in _answers(manager, module, "genzoo_default_recipe"):
         if not isinstance(answer, str):
-            raise PluginError(f"genzoo_default_recipe returned {answer!r}, expected the name of a recipe")
+            raise PluginError(f"genzoo_default_recipe returned {short_repr(answer)}, expected the name of a recipe")
         return printable(answer)
     return None
 
@@ -152,7 +152,7 @@ def _name_and_summary(offer: object, kind: Kind) -> tuple[str, str]:
     name, summary = getattr(offer, "name", None), getattr(offer, "summary", None)
     if kind == "recipes" and isinstance(name, str) and isinstance(summary, str):
         return name, summary
-    raise PluginError(f"genzoo_{kind} offers {offer!r}, expected lazy(…) or a {SINGULAR[kind]}")
+    raise PluginError(f"genzoo_{kind} offers {short_repr(offer)}, expected lazy(…) or a {SINGULAR[kind]}")
 
 
 def _warn_of_duplicates(result: Registry) -> None:

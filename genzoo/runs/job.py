@@ -18,6 +18,7 @@ from genzoo.host.unregistered import import_named, is_code_name
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.record import RunRecord, SourceRecord
 from genzoo.storage.run_folder import Run
+from genzoo.text import short_repr
 from genzoo.training import torchrun
 from genzoo.training.devices import choose_precision
 from genzoo.training.execution import Execution, Precision, gradients_record
@@ -94,6 +95,7 @@ class Job:
             },
             plugins={plugin.distribution: plugin.version for plugin in registry.plugins if not plugin.cause},
             created=created,
+            sessions=(),
         )
 
 
@@ -171,7 +173,7 @@ def find_recipe(registry: Registry, recipe: str | Recipe | None) -> Recipe:
     name = registry.recipe_or_default(recipe)
     loaded = registry.load("recipes", name)
     if not isinstance(loaded, Recipe):
-        raise PluginError(f"what is registered as the recipe '{name}' is not a Recipe: {loaded!r}")
+        raise PluginError(f"what is registered as the recipe '{name}' is not a Recipe: {short_repr(loaded)}")
     return loaded
 
 

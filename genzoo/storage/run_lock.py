@@ -12,6 +12,10 @@ from genzoo.errors import BusyError, UnreadableError
 from genzoo.storage import files
 from genzoo.text import now
 
+SCORES_LOCK = ".evaluation.lock"
+_WAIT = 60
+"""Seconds to wait for another process that adds scores, which takes milliseconds."""
+
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
@@ -34,6 +38,23 @@ def hold(folder: Path) -> Iterator[None]:
     finally:
         with suppress(OSError):
             _holder_path(folder).unlink()
+        lock.release()
+
+
+@contextmanager
+def scores(folder: Path) -> Iterator[None]:
+    """Wait for the lock of a run's scores, which every process takes that adds some, the holder of the run included."""
+    from filelock import FileLock, Timeout  # imported here to keep `genzoo --help` fast
+
+    lock = FileLock(folder / SCORES_LOCK)
+    with files.storage(folder), suppress(Timeout):
+        lock.acquire(timeout=_WAIT)
+    if not lock.is_locked:
+        problem = f"another process has been writing the scores of {folder} for {_WAIT} s"
+        raise BusyError(problem, "end it, then type the same again")
+    try:
+        yield
+    finally:
         lock.release()
 
 

@@ -71,7 +71,7 @@ class Population:
         self._step = Step(
             self,
             self._players,
-            gradients=first.gradient_rule,
+            gradients=first.checked_rule,
             update=self._update,
             autocast=first.autocast,
             device=first.device,

@@ -76,7 +76,10 @@ class Training:
     """Over which rows batch norm takes its statistics on several ranks: those of all ranks, or of each alone."""
     log_every: int = 100
     picture_every: int = 1000
-    checkpoint_every: int = 1000
+    checkpoint_minutes: float | None = 10.0
+    """Minutes between checkpoints; None or 0 saves none by time."""
+    checkpoint_every: int | None = None
+    """Steps between further checkpoints; None saves none by steps."""
     keep_checkpoints: int = 2
     evaluate_every: int | None = None
     """Steps between evaluations while training; None evaluates only at the end."""
@@ -84,6 +87,7 @@ class Training:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "log_every", "picture_every", "checkpoint_every", "evaluate_every"):
             _check(getattr(self, name), name, 1)
+        _check(self.checkpoint_minutes, "checkpoint_minutes", 0)
         _check(self.keep_checkpoints, "keep_checkpoints", 2)
         _check(self.labels, "labels", 1)
         _check(self.label_seed, "label_seed", 0)
@@ -133,6 +137,7 @@ MAY_CHANGE = (
     "training.steps",
     "training.log_every",
     "training.picture_every",
+    "training.checkpoint_minutes",
     "training.checkpoint_every",
     "training.keep_checkpoints",
     "training.evaluate_every",

@@ -1,9 +1,10 @@
 """One training in memory: its networks, players and batches, and the step that updates them."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from genzoo.storage.tensors import fill
 from genzoo.text import nearest
 from genzoo.training.batch_statistics import StatisticsOfAverages
 from genzoo.training.batches import Stream
+from genzoo.training.contract import Checked, check_before_the_first_step
 from genzoo.training.distributed import Ranks, SingleProcess
 from genzoo.training.ema import EMA, update_averages
 from genzoo.training.execution import (
@@ -35,6 +37,8 @@ from genzoo.training.initialization import initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
 from genzoo.training.settings import OptimizerSettings, Settings
 from genzoo.types import Batch, Losses, Split
+
+_Copy = TypeVar("_Copy")
 
 
 class Trainer:
@@ -81,6 +85,7 @@ class Trainer:
         self.networks.train()
         self.players = settings.game.players(self.networks)
         self._check()
+        check_before_the_first_step(settings, split, self.networks, self.players)
         if self.stream.order.batch_size > len(split.x):
             message = f"a batch holds all {len(split.x):,} training rows, fewer than training.batch_size"
             warnings.warn(message, GenzooWarning, stacklevel=2)
@@ -93,7 +98,7 @@ class Trainer:
         self._step = Step(
             self.networks,
             self.players,
-            gradients=self.gradient_rule,
+            gradients=self.checked_rule,
             update=self.apply_gradients,
             autocast=self.autocast,
             device=device,
@@ -110,6 +115,12 @@ class Trainer:
         """The game's method that takes the gradients: the one-backward one if `per_player_reason` is None."""
         game = self.settings.game
         return game.shared_gradients if self.per_player_reason is None else game.gradients
+
+    @property
+    def checked_rule(self) -> GradientRule:
+        """The `gradient_rule`, with what it answers checked where players move together for the first time."""
+        shared = self.per_player_reason is None
+        return Checked(self.gradient_rule, self.settings.game, self.networks, self.players, shared=shared)
 
     def build_optimizers(self) -> None:
         """Build the optimizers anew for the parameters' current place in memory, and keep the moments' values."""
@@ -193,11 +204,15 @@ class Trainer:
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return all tensors that a checkpoint needs, by file: networks, optimizers, averaged."""
-        tensors = {"networks": _on_host(self.networks.state_dict()), "optimizers": _on_host(self._moments())}
+        return self.copied_state(_on_host)
+
+    def copied_state(self, copy: Callable[[dict[str, Tensor]], _Copy]) -> dict[str, _Copy]:
+        """Return what `copy` makes of the tensors of every file, which change when it has returned."""
+        copies = {"networks": copy(self.networks.state_dict()), "optimizers": copy(self._moments())}
         if self._ema is not None:
             with self.weights_to_show() as networks:
-                tensors["averaged"] = _on_host(networks.state_dict())
-        return tensors
+                copies["averaged"] = copy(networks.state_dict())
+        return copies
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], *, step: int) -> None:
         """Continue from a `state` taken after `step` steps; raise `UnreadableError` if it does not fit."""
@@ -359,7 +374,8 @@ class Trainer:
     def _check(self) -> None:
         if not self.players:
             raise SettingsError(f"{self.settings.game.name} trains no parameter")
-        if self.settings.training.labels is not None and self.networks.is_conditional:
+        needs_labels = self.networks.is_conditional and not self.settings.game.takes_few_labels
+        if self.settings.training.labels is not None and needs_labels:
             raise SettingsError(
                 f"{self.settings.game.name} is given y in every row, and training.labels hides some",
                 "leave out training.labels: a conditional model needs all labels",

@@ -23,9 +23,9 @@ class SVHN(PreparedDataset):
     name: ClassVar[str] = "svhn"
     origin: ClassVar[str] = "Netzer et al., 2011; http://ufldl.stanford.edu/housenumbers, format 2 (cropped digits)"
     downloads: ClassVar[tuple[Download, ...]] = (
-        Download(file=_FILES[0], urls=(_BASE + _FILES[0],), md5="a93ce644f1a588dc4d68dda5feec44a7"),
-        Download(file=_FILES[1], urls=(_BASE + _FILES[1],), md5="e26dedcc434d2e4c54c9b2d4a06d8373"),
-        Download(file=_FILES[2], urls=(_BASE + _FILES[2],), md5="eb5a983be6a315427106f1b164d9cef3"),
+        Download(file=_FILES[0], urls=(_BASE + _FILES[0],), md5="a93ce644f1a588dc4d68dda5feec44a7", size=1_329_278_602),
+        Download(file=_FILES[1], urls=(_BASE + _FILES[1],), md5="e26dedcc434d2e4c54c9b2d4a06d8373", size=182_040_794),
+        Download(file=_FILES[2], urls=(_BASE + _FILES[2],), md5="eb5a983be6a315427106f1b164d9cef3", size=64_275_384),
     )
     rows: ClassVar[dict[str, int]] = {"train": 531_131, "validation": 73_257, "test": 26_032}
 

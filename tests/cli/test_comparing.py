@@ -16,7 +16,17 @@ import pytest
 import torch
 
 import genzoo
-from genzoo.comparison import ComparisonCallback, LocalProcesses, Results, baselines, cells, report, reuse, train_cells
+from genzoo.comparison import (
+    ComparisonCallback,
+    LocalProcesses,
+    Results,
+    baselines,
+    cells,
+    comparison,
+    report,
+    reuse,
+    train_cells,
+)
 from genzoo.comparison.sections import Picture, Section
 from genzoo.components import to_json
 from genzoo.errors import SettingsError
@@ -62,8 +72,9 @@ def results_of(folder):
 
 
 def test_what_decides_the_numbers_decides_the_folder_and_intervals_do_not():
-    same = cells.identity(job(**{"training.log_every": 7, "training.evaluate_every": 3}))
-    assert cells.identity(job()) == same
+    same = cells.identity(job(**{"training.log_every": 7, "training.evaluate_every": 3}), None)
+    assert cells.identity(job(), None) == same
+    assert len({cells.identity(job(), data) for data in (None, "a", "b")}) == 3
     others = [
         job(seed=1),
         job(steps=5),
@@ -71,7 +82,7 @@ def test_what_decides_the_numbers_decides_the_folder_and_intervals_do_not():
         job(**{"game.objective": "hinge"}),
         job(**{"architecture.latent": 3}),
     ]
-    assert len({cells.identity(other) for other in (job(), *others)}) == len(others) + 1
+    assert len({cells.identity(other, None) for other in (job(), *others)}) == len(others) + 1
 
 
 def test_the_same_model_twice_needs_different_settings(say):
@@ -185,6 +196,20 @@ def test_a_run_that_was_trained_alike_is_used_and_the_report_says_where_it_is(sa
     assert second["cells"][0]["run"] == "../first/" + first["cells"][0]["run"]
 
 
+def test_data_that_were_prepared_anew_are_trained_on_anew(monkeypatch):
+    """The same names and settings on other files are other trainings, and not on the data of a run of before."""
+    kind = type(job().settings.dataset)
+    before = cell("gan", "gan")
+    monkeypatch.setattr(kind, "fingerprint", lambda dataset, root: "other files")
+    after = cell("ali")
+    assert cell("gan", "gan").run != before.run
+    with pytest.raises(SettingsError, match="their files of 'mixture25' differ"):
+        cells.refuse_unlike([after, before])
+    with pytest.raises(SettingsError, match="other data of 'mixture25' than none/cells/gan"):
+        cells.refuse_other_data(before, Path("data"))
+    cells.refuse_other_data(after, Path("data"))
+
+
 @pytest.mark.parametrize("fault", ["seed", "steps", "setting", "checkpoint", "scores", "running", "data"])
 def test_a_run_that_is_not_the_same_or_not_whole_is_not_used(say, monkeypatch, fault):
     assert say("train", "gan", "--steps", 3, *SMALL, "--run", "runs/mine", "--quiet").code == 0
@@ -202,6 +227,7 @@ def test_a_run_that_is_not_the_same_or_not_whole_is_not_used(say, monkeypatch, f
         monkeypatch.setattr(Run, "is_running", True)
     elif fault == "data":
         monkeypatch.setattr(type(asked.settings.dataset), "fingerprint", lambda dataset, root: "other files")
+        asked = cells.cell_of("gan", request("gan", steps=3, **SMALL_OVERRIDES), Path("a"))
     assert reuse.with_earlier_run(asked) == asked
 
 
@@ -269,7 +295,22 @@ def test_a_model_that_diverges_has_its_row_and_the_others_finish(say, tmp_path):
     assert found["wild"]["failed"][0].startswith("exit 5: ")
     assert found["ali"]["failed"] == []
     assert found["ali"]["scores"]
+    assert [cell["exit_code"] for cell in results_of(tmp_path / "wild")["cells"]] == [0, 5]
     assert "wild failed" in (tmp_path / "wild" / "table.md").read_text()
+
+
+@pytest.mark.parametrize(("codes", "expected"), [((5, 0), 5), ((5, 6), 6), ((7, 5), 7), ((0, 3), 3), ((0, 0), 0)])
+def test_a_comparison_ends_with_the_code_of_a_failure_that_is_no_divergence(
+    compared, say, monkeypatch, codes, expected
+):
+    """A full disk or a run in use is no finding: it must not look as if a training had diverged."""
+    results = Results.read(compared)
+    pairs = list(zip(results.cells, codes, strict=False))
+    rows = tuple(replace(row, failed=("why",) if any(codes) else ()) for row in results.rows)
+    failed = replace(results, rows=rows, cells=tuple(replace(cell, exit_code=code) for cell, code in pairs))
+    ended = comparison.Comparison(folder=compared, results=failed, runs={})
+    monkeypatch.setattr(comparison, "compare", lambda *_, **__: ended)
+    assert say("compare", "gan", "ali").code == expected
 
 
 def test_two_cells_with_the_same_seed_see_the_same_batches_and_z_and_start_from_the_same_decoder():

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
 
 import numpy
@@ -15,7 +16,7 @@ from PIL import Image
 from terminal import typed
 
 from genzoo.cli import output
-from genzoo.cli.compare import show_contestants
+from genzoo.cli.compare import legend, show_contestants
 from genzoo.comparison import (
     Baseline,
     BaselineScore,
@@ -46,7 +47,7 @@ def score_of(metric, value, *, step=10, seed=0):
 
 def cell_of(number, label, seed):
     scores = tuple(
-        score_of(metric, (number + 1.5) * step / 7 + seed / 3, step=step, seed=seed)
+        score_of(metric, (number + 1.5) * step / 7 + seed / 3 + seed * number / 50, step=step, seed=seed)
         for step, metric in product((5, 10), METRICS + OTHERS)
     )
     return CellResult(
@@ -175,6 +176,16 @@ def test_what_a_terminal_shows_of_a_comparison_is_no_markdown(tmp_path):
     assert lines[-2:] == ["6 more scores: one/table.md", "one/report.html"]
     assert not [line for line in lines if line.startswith("|")]
     assert any(line.startswith("gan, untrained") for line in lines)
+    assert "n = 1 seed: no deviation, no interval, and no ★ for the best;" in " ".join(lines)
+
+
+def test_the_marks_of_the_table_in_a_terminal_are_explained():
+    of_two, differences = results_of_four(), "of paired differences, the 95 % interval of the mean"
+    parts = ["mean ± standard deviation of n = 2 seeds", differences, "★ the best beyond chance"]
+    parts += ["† measured differently, not ranked", "↑ higher is better, ↓ lower"]
+    assert legend(report.ScoreTable(of_two)).split("; ") == parts
+    alone = replace(of_two, rows=of_two.rows[:1], baselines=(), differences=())
+    assert legend(report.ScoreTable(alone)).split("; ") == [parts[0], *parts[2::2]]
 
 
 # In a browser

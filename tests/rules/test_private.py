@@ -28,6 +28,8 @@ TORCHS = {
     "_pytree",
     "_python_dispatch",
     "_ops",
+    "_C",
+    "_disabled_torch_function_impl",
 }
 """Torch's own, for what it offers in no other way."""
 

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import tempfile
 from dataclasses import replace
@@ -30,10 +31,26 @@ from preparations import (
 )
 from safetensors import safe_open
 
-from genzoo.data import decoding
-from genzoo.data.prepared_card import CARD, IMAGES, LABELS, read_card, verify_prepared
+from genzoo.data import PreparedDataset, decoding
+from genzoo.data.prepared_card import CARD, IMAGES, LABELS, NAMES, read_card, verify_prepared
 from genzoo.errors import ResourceError, SettingsError, UnreadableError
 from genzoo.storage import files
+from genzoo.types import DataSpec
+
+
+class Toy(PreparedDataset):
+    """The data set that is prepared as `toy`."""
+
+    name = "toy"
+    transform = None
+
+    @property
+    def spec(self):
+        return DataSpec(shape=SHAPE, support="unit")
+
+    def contents(self, source):
+        raise NotImplementedError
+
 
 # What is made
 
@@ -63,6 +80,39 @@ def test_the_card_says_what_is_there_and_where_it_came_from(tmp_path):
         assert card["files"][name] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     assert read_card(tmp_path / "toy") == card
     verify_prepared(tmp_path / "toy")
+
+
+def test_the_names_of_files_are_kept_in_the_order_of_the_rows_without_those_left_out(tmp_path):
+    wanted, _ = write_pngs(tmp_path / "source")
+    odd = os.fsdecode(b"\xff\n.png")
+    os.rename(tmp_path / "source" / wanted[2], tmp_path / "source" / odd)
+    wanted[2] = odd
+    (tmp_path / "source" / wanted[7]).write_bytes(b"broken")
+    contents = replace(image_contents(tmp_path / "source", wanted), names=wanted)
+    card = make(contents, tmp_path / "toy", skip_corrupt=True)
+    lines = (tmp_path / "toy" / NAMES).read_text(encoding="ascii").splitlines()
+    assert [json.loads(line) for line in lines] == [*wanted[:7], *wanted[8:]]
+    assert set(card["files"]) == {IMAGES, LABELS, NAMES}
+    verify_prepared(tmp_path / "toy")
+    parts = [Toy().file_names(tmp_path, split) for split in ("train", "validation", "test")]
+    assert parts == [wanted[:6], wanted[6:7], wanted[8:]]
+
+
+@pytest.mark.parametrize("content", [b'"a.png"\n', b"not JSON\n" * 10, b"3\n" * 10])
+def test_names_that_are_not_those_of_the_rows_are_refused(tmp_path, content):
+    wanted, _ = write_pngs(tmp_path / "source")
+    make(replace(image_contents(tmp_path / "source", wanted), names=wanted), tmp_path / "toy")
+    (tmp_path / "toy" / NAMES).write_bytes(content)
+    card = files.read_sealed(tmp_path / "toy" / CARD, "a card")
+    card["files"][NAMES]["bytes"] = len(content)
+    files.write_sealed(tmp_path / "toy" / CARD, card)
+    with pytest.raises(UnreadableError, match=NAMES):
+        Toy().file_names(tmp_path, "train")
+
+
+def test_a_set_without_names_has_none(tmp_path):
+    make(marked(tmp_path / "marks"), tmp_path / "toy")
+    assert Toy().file_names(tmp_path, "train") == []
 
 
 def test_without_labels_there_is_no_file_of_them(tmp_path):

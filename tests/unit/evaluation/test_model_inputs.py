@@ -35,6 +35,8 @@ def test_files_images_bytes_and_numbers_of_one_picture_have_one_code(model, tmp_
     assert torch.equal(model.reconstruct(image, seed=3), model.reconstruct(x, seed=3))
     both = model.interpolate([image], [tmp_path / name], seed=3, steps=2)
     assert torch.equal(both, model.interpolate(x, x, seed=3, steps=2))
+    others = torch.rand(9, 1, 8, 8)
+    assert torch.equal(model.nearest(image, others, seed=3).distances, model.nearest(x, others, seed=3).distances)
 
 
 def test_a_picture_of_any_size_and_colour_is_cut_around_its_centre(model, tmp_path):
@@ -62,6 +64,7 @@ def test_images_beyond_zero_to_one_are_refused_by_every_function(low, high, reme
         model.reconstruct,
         model.log_weights,
         lambda x: model.interpolate(good, x),
+        lambda x: model.nearest(good, x),
     ):
         with pytest.raises(SettingsError, match=re.escape(f"x runs from {low:g} to {high:g}")) as refused:
             ask(x)
