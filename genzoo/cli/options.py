@@ -34,7 +34,8 @@ raw = click.option("--raw", is_flag=True, help="Use the weights as trained, even
 together = click.option(
     "--together/--apart",
     default=None,
-    help="Run trainings that differ only in seed and optimizer as one program, or apart; by default together on GPUs.",
+    help="Run trainings that differ only in seed and optimizer as one program, or apart; by default together for "
+    "vectors on a GPU.",
 )
 
 

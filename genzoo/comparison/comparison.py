@@ -98,7 +98,7 @@ def compare(
     comparisons or in runs/ that was trained alike is used, and the report says where it is. A training that fails is
     listed in `results.failures`. `jobs` trainings run at a time in processes on this machine (None: as many as it has
     cores), or wherever `executor` runs them; `together` trains those that differ only in seed and optimizer as one
-    program (None: on a GPU).
+    program (None: on a GPU, if the data are vectors).
     Raises `SettingsError` for contestants that cannot be compared, and for a `report` on other trainings.
     """
     if isinstance(contestants, str):

@@ -545,7 +545,8 @@ def test_the_untrained_baseline_of_a_conditional_model_has_its_sample_scores(tmp
 
 def teams(*jobs, together=True, waiting=None):
     listed = [cells.Cell(label="x", job=job, run=Run(Path("none")), request=None) for job in jobs]
-    return list(train_cells.teams(listed, range(len(jobs)) if waiting is None else waiting, together))
+    are_together = train_cells._are_together(together, "auto")
+    return list(train_cells.teams(listed, range(len(jobs)) if waiting is None else waiting, are_together))
 
 
 def test_cells_that_differ_in_seed_and_optimizer_share_a_process():
@@ -577,6 +578,14 @@ def test_cells_that_differ_in_anything_else_do_not():
         job(**{"architecture.latent": 3}),
     ]
     assert teams(*others) == [(number,) for number in range(len(others))]
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cuda", [(0, 2), (1,), (3,)]), ("cpu", [(0,), (1,), (2,), (3,)])])
+def test_by_default_vectors_on_a_gpu_are_trained_together_and_nothing_else(monkeypatch, device, expected):
+    jobs = job(), job(recipe="digits"), job(seed=1), job(recipe="digits", seed=1)
+    monkeypatch.setattr(train_cells, "choose_device", lambda name: torch.device(device))
+    assert teams(*jobs, together=None) == expected
+    assert teams(*jobs, together=True) == [(0, 2), (1, 3)]
 
 
 def test_teams_stand_in_the_order_of_their_first_cells():
