@@ -16,7 +16,7 @@ from genzoo.data import as_input, labelled_part
 from genzoo.runs import TrainingRequest
 from genzoo.types import Split, Splits
 from genzoo_studies.coverage import Spread, spread
-from genzoo_studies.published import PUBLISHED, Published
+from genzoo_studies.published import PUBLISHED, Published, published_line
 
 Overrides = Mapping[str, object]
 Cell = tuple[str, int, int]
@@ -286,7 +286,7 @@ def _page(rows: Sequence[Row], published: Sequence[Published], notes: Sequence[s
             lines.append(f"| {row['model']} | {row['labels']:,} | {gap['mean']:+.1f} | {ends} | {every} |")
     if published:
         lines += ["", "| published | labels | error | bar | what the bar is |", "|---|---|---|---|---|"]
-        lines += [_published_line(entry) for entry in published]
+        lines += [published_line(entry) for entry in published]
     return "\n".join([*lines, "", *(f"* {note}" for note in notes)])
 
 
@@ -295,9 +295,3 @@ def _shown(row: Row) -> str:
     diverged = sum(error is None for error in row["errors"])
     text = "–" if of_row is None else f"{of_row['mean']:.1f} ± {of_row['std']:.1f} ({len(row['errors']) - diverged})"
     return f"{text}, {diverged} diverged" if diverged else text
-
-
-def _published_line(entry: Published) -> str:
-    bar = "–" if entry["bar"] is None else f"± {entry['bar']:g}"
-    name = f"{entry['model']} ({entry['source']})"
-    return f"| {name} | {entry['labels']:,} | {entry['error']:g} | {bar} | {entry['bar_is']} |"
