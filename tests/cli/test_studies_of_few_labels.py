@@ -78,6 +78,12 @@ def test_the_table_has_simple_classifiers_of_pixels_and_the_figure_is_drawn(digi
     assert "less on every draw" in table
 
 
+def test_a_model_that_needs_another_run_is_trained_from_it(tmp_path):
+    document = carried_out("ali/digits-semi", tmp_path, steps=3, draws=1, labels=20, models="classifier,m1+m2")
+    (name,) = next(row["runs"] for row in document["rows"] if row["model"] == "m1+m2")
+    assert cells(tmp_path, "ali/digits-semi")[name].record.source.run.startswith("vae-")
+
+
 def row(errors, draws=(1, 2, 3)):
     return few_labels.row_of("model", 10, draws, errors)
 
