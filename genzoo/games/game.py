@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from genzoo.components import Component
+from genzoo.errors import SettingsError
 from genzoo.games.priors import Prior
 from genzoo.nn.architecture import Architecture
 from genzoo.nn.interfaces import GameNetworks, Networks
@@ -60,6 +61,12 @@ class Game(Component):
     def likelihood(self, data: DataSpec) -> str | None:
         """Return what `log_weight` takes p(x|z) to be, for the protocol of scores: `Bernoulli on [0, 1]`."""
         return None
+
+    def check_prior(self, prior: Prior, data: DataSpec) -> None:
+        """Raise `SettingsError` if the game cannot be played with `prior`; by default, unless it is among `priors`."""
+        if not isinstance(prior, self.priors):
+            names = " or ".join(kind.name for kind in self.priors)
+            raise SettingsError(f"the loss of {self.name} assumes the prior {names}, and prior is {prior.name}")
 
     def latent(self, architecture: Architecture, data: DataSpec) -> int:
         """Return the length of z and of an encoder's noise, at least 1; by default, the architecture's."""

@@ -125,6 +125,15 @@ def resolve_job(registry: Registry, request: TrainingRequest, source: SourceReco
     )
 
 
+def with_labels(request: TrainingRequest, labels: int) -> TrainingRequest:
+    """Return the request with `labels` usable labels, from whose rows a third of every batch is drawn."""
+    registry = installed_registry()
+    size = request.overrides.get("training.batch_size", "")
+    default = find_recipe(registry, recipe_name(registry, request)).training.batch_size
+    rows = int(str(size)) if str(size).isdecimal() else default
+    return request.with_overrides({"training.labels": labels, "training.labelled_rows": max(1, rows // 3)})
+
+
 def job_of(registry: Registry, record: RunRecord) -> Job:
     """Return the job of a recorded run."""
     return Job(

@@ -107,7 +107,8 @@ def _arithmetic_now() -> _Arithmetic:
 
 
 def _set_arithmetic(chosen: _Arithmetic) -> None:
-    # The older settings overwrite newer ones, so these come last. An older one that could not be read is left without TF32.
+    # The older settings overwrite newer ones, so these come last. An older one that could not be read is left without
+    # TF32.
     torch.set_float32_matmul_precision(chosen.products or "highest")
     torch.backends.cudnn.allow_tf32 = bool(chosen.convolutions_tf32)
     for place, precision in zip(_precision_places(), chosen.precisions, strict=True):

@@ -363,6 +363,7 @@ class Trainer:
     def _check(self) -> None:
         if not self.players:
             raise SettingsError(f"{self.settings.game.name} trains no parameter")
+        self.settings.game.check_prior(self.settings.prior, self.settings.dataset.spec)
         needs_labels = self.networks.is_conditional and not self.settings.game.takes_few_labels
         if self.settings.training.labels is not None and needs_labels:
             raise SettingsError(
