@@ -6,6 +6,7 @@ from . import evaluation as evaluation
 from . import games as games
 from . import nn as nn
 from . import runs as runs
+from . import testing as testing
 from . import training as training
 from . import types as types
 from .api import evaluate as evaluate

@@ -168,6 +168,7 @@ ORDER = [
     "runs",
     "comparison",
     "api",
+    "testing",
     "cli",
     "__main__",
 ]
@@ -224,7 +225,11 @@ def test_the_trainer_touches_no_file():
 NEEDS_TORCH = {
     "genzoo.randomness",
     "genzoo.storage.tensors",
-    *(module for module in MODULES if module.startswith(("genzoo.nn.", "genzoo.games.", "genzoo.comparison."))),
+    *(
+        module
+        for module in MODULES
+        if module.startswith(("genzoo.nn.", "genzoo.games.", "genzoo.comparison.", "genzoo.testing."))
+    ),
     "genzoo.data.dataset",
     "genzoo.data.labels",
     "genzoo.data.condition_text",
