@@ -21,12 +21,12 @@ from genzoo.testing.checking import Check, check_of, expect
 from genzoo.testing.toys import ToyGame
 from genzoo.training.batches import map_tensors
 from genzoo.training.contract import check_losses, check_players, check_reached, check_row_wise
-from genzoo.training.execution import Precision, buffers_kept, compiled_or_not
+from genzoo.training.execution import Compiled, Movers, Precision, buffers_kept
 from genzoo.training.initialization import assemble
 from genzoo.training.populations import Population
 from genzoo.training.settings import Recipe, resolve_settings
 from genzoo.training.trainer import Trainer
-from genzoo.types import Batch
+from genzoo.types import Batch, Losses
 
 _CPU = torch.device("cpu")
 
@@ -209,14 +209,16 @@ def _bf16(game: Game, recipe: Recipe) -> None:
 
 def _compiled(game: Game, recipe: Recipe) -> None:
     trainer = toy_trainer(game, recipe)
-    batch, movers = trainer.batch(), trainer.players
+    batch = trainer.batch()
     expected = _gradients_of(trainer, batch)
-    networks = compiled_or_not(
-        trainer.networks, lambda networks: trainer.gradient_rule(networks, batch, movers), name=game.name
-    )
-    expect(networks is not trainer.networks, game, "losses q", "torch.compile cannot take its step", "see the warning")
+
+    def gradients(batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
+        return trainer.gradient_rule(trainer.networks, batch, {name: trainer.players[name] for name in movers})
+
+    compiled = Compiled(gradients, networks=trainer.networks, name=game.name)
     trainer.reseed()
-    _, taken = trainer.gradient_rule(networks, batch, movers)
+    _, taken = compiled(batch, tuple(trainer.players))
+    expect(not compiled.gave_up, game, "losses q", "torch.compile cannot take its step", "see the warning")
     for name, parts in expected.items():
         found = f"the compiled gradients of '{name}' are {_distance(taken[name], parts):.1e} off, relatively"
         expect(_distance(taken[name], parts) < 1e-3, game, "losses q", found, "compute on tensors alone")
