@@ -21,7 +21,7 @@ from genzoo.training.batch_statistics import StatisticsOfAverages
 from genzoo.training.batches import Stream
 from genzoo.training.contract import Checked, check_before_the_first_step
 from genzoo.training.distributed import Ranks, SingleProcess
-from genzoo.training.ema import EMA
+from genzoo.training.ema import EMA, update_averages
 from genzoo.training.execution import (
     Execution,
     GradientRule,
@@ -35,7 +35,7 @@ from genzoo.training.execution import (
 )
 from genzoo.training.initialization import initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
-from genzoo.training.settings import Settings
+from genzoo.training.settings import OptimizerSettings, Settings
 from genzoo.types import Batch, Losses, Split
 
 _Copy = TypeVar("_Copy")
@@ -89,7 +89,7 @@ class Trainer:
         if self.stream.order.batch_size > len(split.x):
             message = f"a batch holds all {len(split.x):,} training rows, fewer than training.batch_size"
             warnings.warn(message, GenzooWarning, stacklevel=2)
-        self._guard = NonFiniteGuard(list(self.players), device=device)
+        self.guard = NonFiniteGuard(list(self.players), device=device)
         decay = settings.training.decay
         averaged = [parameter for _, _, parameter in self._averaged()]
         self._ema = None if decay is None else EMA(averaged, decay=decay)
@@ -158,19 +158,19 @@ class Trainer:
         rank = (self.ranks.rank,) if self.ranks.size > 1 else ()
         reseed(self.seed, "step", self.step, *rank)
 
-    def set_learning_rates(self) -> None:
-        """Set the learning rates of the coming step where they follow a schedule."""
-        for name, optimizer in self.optimizers.items():
-            player = self.settings.training.of(name)
-            if player.learning_rate_schedule != Constant():
-                rate = player.learning_rate * player.learning_rate_schedule.factor(self._progress(self.step))
-                optimizer.param_groups[0]["lr"].copy_(rate)
+    def scheduled_rates(self) -> list[tuple[Tensor, OptimizerSettings]]:
+        """Return the learning rates () that follow a schedule, as optimizers read them, and the settings of each."""
+        return [
+            (optimizer.param_groups[0]["lr"], player)
+            for name, optimizer in self.optimizers.items()
+            if (player := self.settings.training.of(name)).learning_rate_schedule != Constant()
+        ]
 
     def apply_gradients(self, losses: Losses, gradients: Gradients) -> Losses:
         """Update every mover unless any gradient or loss is non-finite; return the losses (), averaged over ranks."""
         losses, gradients = self._of_all_ranks(losses, gradients)
         self._assign(gradients)
-        self._guard.inspect(losses.players, {name: self._gradients_of(name) for name in gradients})
+        self.guard.inspect(losses.players, {name: self._gradients_of(name) for name in gradients})
         for name in gradients:
             self.optimizers[name].step()
         return losses
@@ -180,11 +180,13 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
+    def averages(self) -> list[EMA]:
+        """Return the weights' average, or nothing if none is kept."""
+        return [] if self._ema is None else [self._ema]
+
     def count_step(self) -> None:
-        """Count the step just taken, and update the weights' average."""
+        """Count the step just taken."""
         self.step += 1
-        if self._ema is not None:
-            self._ema.update(self.step)
 
     def fault(self, *, to_show: bool = False) -> Fault | None:
         """Return the first fault in losses or gradients, else in weights and moments (synchronises with the device).
@@ -192,7 +194,7 @@ class Trainer:
         With `to_show`, faults in the batch statistics of averaged weights count too, unless there are several ranks,
         which must all reach the same verdict.
         """
-        fault = self._guard.fault(self.step) or self._overflow(self._named_state())
+        fault = self.guard.fault(self.step) or self._overflow(self._named_state())
         if fault is not None or not to_show or self._ema is None or self.ranks.size > 1:
             return fault
         with self.weights_to_show():
@@ -220,7 +222,7 @@ class Trainer:
             self._ema.restore(self._names(), tensors["averaged"])
         self._statistics_of_averages.forget()
         self.step = step
-        self._guard.restart()
+        self.guard.restart()
 
     def broadcast(self, step: int) -> None:
         """Have all ranks continue from the first rank's tensors, which are those after `step` steps."""
@@ -293,10 +295,10 @@ class Trainer:
             capturable=self.device.type == "cuda",
         )
         if settings.learning_rate_schedule != Constant():
-            # A captured step reads the rate from this tensor, which `set_learning_rates` fills. Adam's constructor
+            # A captured step reads the rate from this tensor, which `take_step` fills. Adam's constructor
             # would fetch it from the device to check it.
             optimizer.param_groups[0]["lr"] = torch.full((), settings.learning_rate, device=self.device)
-        optimizer.found_inf = self._guard.flag  # type: ignore[attr-defined]
+        optimizer.found_inf = self.guard.flag  # type: ignore[attr-defined]
         for parameter in self.players[name]:
             optimizer.state[parameter] = {
                 "step": torch.zeros((), device=parameter.device),
@@ -423,13 +425,26 @@ def take_step(trainers: Sequence[Trainer], step: StepRule, batch: Batch) -> Loss
     """Take the coming step of trainers that `step` updates together, with random draws seeded by the first one."""
     first = trainers[0]
     with current_device(first.device):
-        for trainer in trainers:
-            trainer.set_learning_rates()
+        _set_learning_rates(trainers, batch)
         first.reseed()
         losses = step(batch, first.movers())
         for trainer in trainers:
             trainer.count_step()
+        update_averages([average for trainer in trainers for average in trainer.averages()], first.step)
     return losses
+
+
+def _set_learning_rates(trainers: Sequence[Trainer], batch: Batch) -> None:
+    """Set the learning rates of the coming step where they follow a schedule."""
+    scheduled = [entry for trainer in trainers for entry in trainer.scheduled_rates()]
+    if scheduled and batch.progress is not None:
+        progress = batch.progress.view(-1)[0]  # trainers that are updated together are equally far
+        schedules = [player.learning_rate_schedule for _, player in scheduled]
+        factors = {schedule: schedule.factor(progress) for schedule in set(schedules)}
+        rates = torch._foreach_mul(
+            [factors[schedule] for schedule in schedules], [player.learning_rate for _, player in scheduled]
+        )
+        torch._foreach_copy_([rate for rate, _ in scheduled], rates)
 
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

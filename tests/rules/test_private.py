@@ -21,6 +21,7 @@ TORCHS = {
     "_functorch",
     "_foreach_lerp_",
     "_foreach_copy_",
+    "_foreach_mul",
     "_amp_foreach_non_finite_check_and_unscale_",
     "_is_avx512_bf16_supported",
     "_is_amx_tile_supported",
