@@ -30,6 +30,9 @@ seed = click.option(
     metavar="N",
     help="Seed of everything drawn.",
 )
+deterministic = click.option(
+    "--deterministic", is_flag=True, help="On a GPU, take only algorithms that repeat themselves to the bit."
+)
 raw = click.option("--raw", is_flag=True, help="Use the weights as trained, even if averages are kept.")
 together = click.option(
     "--together/--apart",

@@ -70,7 +70,8 @@ def identity(job: Job) -> str:
         if path != "training.steps":
             settings["training"].pop(path.removeprefix("training."))
     source = None if job.source is None else job.source.sha256
-    decisive = [job.model, settings, job.seed, job.precision, source]
+    # Named only where it is so, as cells from before there was a choice keep their identity.
+    decisive = [job.model, settings, job.seed, job.precision, source, *(["deterministic"] if job.deterministic else [])]
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
