@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     "--report", type=click.Path(path_type=Path), metavar="DIR", help="Where to; by default comparisons/RECIPE/MODELS."
 )
 @options.device
+@options.deterministic
 @options.data
 @options.as_json
 def compare_command(

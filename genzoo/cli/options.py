@@ -37,6 +37,9 @@ labels = click.option(
     metavar="N",
     help="Learn from N labels, equally many of every class; a third of every batch has one.",
 )
+deterministic = click.option(
+    "--deterministic", is_flag=True, help="On a GPU, take only algorithms that repeat themselves to the bit."
+)
 raw = click.option("--raw", is_flag=True, help="Use the weights as trained, even if averages are kept.")
 together = click.option(
     "--together/--apart",

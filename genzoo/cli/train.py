@@ -54,6 +54,7 @@ _quiet = click.option("--quiet", is_flag=True, help="Print no progress while tra
     show_default=True,
     help="Arithmetic; tf32 needs a GPU.",
 )
+@options.deterministic
 @_execution
 @_threads
 @click.option("--run", type=click.Path(), metavar="DIR", help="Run folder; one that exists is continued.")

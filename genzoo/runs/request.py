@@ -37,6 +37,8 @@ class TrainingRequest:
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:INDEX`."""
     precision: PrecisionName = "auto"
+    deterministic: bool = False
+    """Whether steps on CUDA take only algorithms that repeat themselves to the bit."""
     execution: ExecutionName = "auto"
     """How a step is run: as written, captured as a CUDA graph, or compiled."""
     run: str | Path | None = None

@@ -132,6 +132,7 @@ def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[En
             from genzoo.runs.opening import engine_of, prepared
             from genzoo.training.devices import precision_called
 
+            request = replace(request, deterministic=request.deterministic or record.deterministic)
             if request.precision == "auto":
                 request = replace(request, precision=precision_called(record.precision))
             job = resolve_job(registry(), request, source).with_found_classes(data_root(request.data))

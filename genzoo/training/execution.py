@@ -4,6 +4,7 @@ All three ways give the same numbers, the compiled one up to rounding. A step th
 eagerly, with one warning that says why.
 """
 
+import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -87,6 +88,46 @@ def arithmetic(device: torch.device, *, benchmark: bool = False, tf32: bool = Fa
         _set_arithmetic(before)
 
 
+@contextmanager
+def deterministic_algorithms(device: torch.device) -> Iterator[None]:
+    """Have torch take only algorithms that repeat themselves to the bit inside the `with` block, and raise without one.
+
+    CPUs repeat themselves anyway.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    convolutions = torch.backends.cudnn.deterministic
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.backends.cudnn.deterministic = convolutions
+
+
+def set_deterministic_products() -> None:
+    """Have cuBLAS repeat its products to the bit; raise `SettingsError` if CUDA has started without that.
+
+    cuBLAS reads from the environment how much memory it may work in. With less, streams share it in any order.
+    """
+    if os.environ.get(_WORKSPACE) in _DETERMINISTIC_WORKSPACES:
+        return
+    if _WORKSPACE in os.environ or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        raise SettingsError(
+            f"a deterministic training needs {_WORKSPACE} set before CUDA starts, and it is "
+            f"{os.environ.get(_WORKSPACE, 'not')!s}",
+            f"type: export {_WORKSPACE}={_DETERMINISTIC_WORKSPACES[0]}",
+        )
+    os.environ[_WORKSPACE] = _DETERMINISTIC_WORKSPACES[0]
+
+
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+_DETERMINISTIC_WORKSPACES = (":4096:8", ":16:8")
+
+
 class _Arithmetic(NamedTuple):
     """How torch computes with float32, by its older and its newer settings."""
 
@@ -107,8 +148,7 @@ def _arithmetic_now() -> _Arithmetic:
 
 
 def _set_arithmetic(chosen: _Arithmetic) -> None:
-    # The older settings overwrite newer ones, so these come last. An older one that could not be read is left without
-    # TF32.
+    # The older settings overwrite newer ones, so these come last. An older one that could not be read is left off TF32.
     torch.set_float32_matmul_precision(chosen.products or "highest")
     torch.backends.cudnn.allow_tf32 = bool(chosen.convolutions_tf32)
     for place, precision in zip(_precision_places(), chosen.precisions, strict=True):
@@ -145,6 +185,7 @@ class Step:
         update: UpdateRule,
         autocast: torch.autocast,
         tf32: bool,
+        deterministic: bool,
         device: torch.device,
         name: str,
         captured: bool,
@@ -156,6 +197,7 @@ class Step:
         self._update = update
         self._autocast = autocast
         self._tf32 = tf32
+        self._deterministic = deterministic
         self._device = device
         self._compiled = (
             None if to_compile is None else Compiled(self._gradients_as_written, networks=to_compile, name=name)
@@ -173,7 +215,8 @@ class Step:
 
     def gradients(self, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
         """Return the losses and gradients of the step, and update nothing."""
-        with arithmetic(self._device, benchmark=True, tf32=self._tf32):
+        algorithms = deterministic_algorithms(self._device) if self._deterministic else nullcontext()
+        with arithmetic(self._device, benchmark=not self._deterministic, tf32=self._tf32), algorithms:
             return (self._compiled or self._gradients_as_written)(batch, movers)
 
     def _gradients_as_written(self, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:

@@ -31,8 +31,8 @@ def difference(trainers: Sequence[Trainer]) -> str | None:
     for other in trainers[1:]:
         if other.step != first.step:
             return f"they are at different steps, {first.step:,} and {other.step:,}"
-        if (other.precision, other.device) != (first.precision, first.device):
-            return "they differ in precision or device"
+        if (other.precision, other.deterministic, other.device) != (first.precision, first.deterministic, first.device):
+            return "they differ in precision, determinism or device"
         unlike = differences(apart_from_optimizers(first.settings), apart_from_optimizers(other.settings))
         if unlike:
             return f"they differ in {unlike[0]}"
@@ -75,6 +75,7 @@ class Population:
             update=self._update,
             autocast=first.autocast,
             tf32=first.precision == "tf32",
+            deterministic=first.deterministic,
             device=first.device,
             name=first.settings.game.name,
             captured=first.execution != "eager" and first.device.type == "cuda",

@@ -32,6 +32,7 @@ from genzoo.training.execution import (
     arithmetic,
     current_device,
     refuse_unless_possible,
+    set_deterministic_products,
 )
 from genzoo.training.initialization import initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
@@ -52,13 +53,17 @@ class Trainer:
         seed: int,
         device: torch.device,
         precision: Precision = "fp32",
+        deterministic: bool = False,
         execution: Execution = "eager",
         inherited: dict[str, Tensor] | None = None,
         ranks: Ranks | None = None,
     ) -> None:
         refuse_unless_possible(precision, device)
+        if deterministic and device.type == "cuda":
+            set_deterministic_products()
         self.settings = settings
         self.precision = precision
+        self.deterministic = deterministic
         self.execution = execution
         self.ranks = ranks or SingleProcess()
         self.seed = seed
@@ -103,6 +108,7 @@ class Trainer:
             update=self.apply_gradients,
             autocast=self.autocast,
             tf32=precision == "tf32",
+            deterministic=deterministic,
             device=device,
             name=settings.game.name,
             captured=device.type == "cuda" and execution != "eager" and self.ranks.size == 1,

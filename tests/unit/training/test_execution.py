@@ -1,5 +1,6 @@
 """How a step is run: compiled and captured steps have the eager one's numbers, and what cannot be so says why."""
 
+import os
 import shutil
 import warnings
 from dataclasses import dataclass, replace
@@ -18,7 +19,12 @@ from genzoo.storage.run_folder import Run
 from genzoo.training import execution
 from genzoo.training.batches import map_tensors
 from genzoo.training.devices import choose_device, choose_execution, choose_precision
-from genzoo.training.execution import Captured, arithmetic
+from genzoo.training.execution import (
+    Captured,
+    arithmetic,
+    deterministic_algorithms,
+    set_deterministic_products,
+)
 from genzoo.training.populations import Population
 from genzoo.training.trainer import Trainer
 from genzoo.types import Batch, DataSpec, Losses
@@ -512,6 +518,71 @@ def test_arithmetic_on_cuda_is_ieee_by_every_setting_inside_and_the_callers_outs
     with pytest.raises(ValueError, match="inside"), arithmetic(CUDA):
         raise ValueError("inside")
     assert readings() == before
+
+
+def algorithms():
+    """Return how torch chooses among algorithms."""
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.backends.cudnn.deterministic,
+    )
+
+
+@pytest.mark.parametrize("warn_only", [None, False, True])
+def test_deterministic_algorithms_are_taken_inside_and_the_callers_outside(warn_only):
+    if warn_only is not None:
+        torch.use_deterministic_algorithms(True, warn_only=warn_only)
+    before = algorithms()
+    try:
+        with deterministic_algorithms(CPU):
+            assert algorithms() == before
+        with deterministic_algorithms(CUDA):
+            assert algorithms() == (True, False, True)
+        assert algorithms() == before
+        with pytest.raises(ValueError, match="inside"), deterministic_algorithms(CUDA):
+            raise ValueError("inside")
+        assert algorithms() == before
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize(
+    ("value", "has_started", "expected"),
+    [
+        (None, False, ":4096:8"),
+        (":16:8", True, ":16:8"),
+        (None, True, "and it is not"),
+        (":0:0", False, "and it is :0:0"),
+    ],
+)
+def test_products_are_deterministic_or_a_line_says_what_to_type(monkeypatch, value, has_started, expected):
+    name = "CUBLAS_WORKSPACE_CONFIG"
+    monkeypatch.setenv(name, value or "")
+    if value is None:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: has_started)
+    if expected.startswith(":"):
+        set_deterministic_products()
+        assert os.environ[name] == expected
+        return
+    with pytest.raises(SettingsError, match=f"{expected}\ntype: export {name}=:4096:8"):
+        set_deterministic_products()
+
+
+def test_a_run_remembers_that_it_is_deterministic_and_is_continued_so(tmp_path):
+    chosen = {"overrides": TOY | {"training.horizon": 8}, "device": "cpu"}
+    run = genzoo.train("ali", **chosen, deterministic=True, steps=4, run=tmp_path / "run")
+    assert run.record.deterministic
+    again = genzoo.train("ali", **chosen, steps=6, run=run.path)
+    assert again.step == 6
+    assert again.record.deterministic
+    assert genzoo.resume(run, steps=8, device="cpu").record.deterministic
+    plain = genzoo.train("ali", **chosen, steps=8, run=tmp_path / "plain")
+    assert not plain.record.deterministic
+    assert files_of(run.path, 8) == files_of(plain.path, 8)  # on a CPU it changes no number
+    with pytest.raises(SettingsError, match="was started with other settings: deterministic: "):
+        genzoo.train("ali", **chosen, deterministic=True, run=tmp_path / "plain")
 
 
 # On a GPU
