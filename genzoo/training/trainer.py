@@ -111,9 +111,10 @@ class Trainer:
             deterministic=deterministic,
             device=device,
             name=settings.game.name,
-            captured=device.type == "cuda" and execution != "eager" and self.ranks.size == 1,
+            captured=device.type == "cuda" and execution != "eager",
             to_compile=self.networks if execution == "compiled" else None,
         )
+        self.ranks.before_parting(self._step.forget_captures)
         self.optimizers: dict[str, torch.optim.Adam] = {}
         self.build_optimizers()
 
@@ -172,7 +173,7 @@ class Trainer:
 
     def apply_gradients(self, losses: Losses, gradients: Gradients) -> Losses:
         """Update every mover unless any gradient or loss is non-finite; return the losses (), averaged over ranks."""
-        losses, gradients = self._of_all_ranks(losses, gradients)
+        losses, gradients = self._of_all_ranks(losses, self._laid_out(gradients))
         self._assign(gradients)
         self.guard.inspect(losses.players, {name: self._gradients_of(name) for name in gradients})
         for name in gradients:
@@ -270,10 +271,17 @@ class Trainer:
             {name: tuple(next(mean) for _ in part) for name, part in gradients.items()},
         )
 
+    def _laid_out(self, gradients: Gradients) -> Gradients:
+        """Return the gradients in their parameters' memory layout, which all ranks share."""
+        return {
+            name: tuple(map(laid_out, values, self.players[name], self._strides[name]))
+            for name, values in gradients.items()
+        }
+
     def _assign(self, gradients: Gradients) -> None:
         for name, values in gradients.items():
-            for parameter, stride, gradient in zip(self.players[name], self._strides[name], values, strict=True):
-                parameter.grad = laid_out(gradient, parameter, stride)
+            for parameter, gradient in zip(self.players[name], values, strict=True):
+                parameter.grad = gradient
 
     def _gradients_of(self, name: str) -> list[Tensor]:
         return [parameter.grad for parameter in self.players[name] if parameter.grad is not None]

@@ -344,6 +344,21 @@ def test_ranks_average_spread_tell_and_agree(computed):
         assert found["signals"] == [None, None, 15, None]
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_train_by_captured_steps_as_by_written_ones(tmp_path):
+    weights = {}
+    for execution in ("captured", "eager"):
+        run = Run(tmp_path / execution)
+        chosen = ("--run", run.path, "--steps", 20, "--device", "cuda", "--execution", execution, *TOY_OPTIONS)
+        end = run_to_end(*genzoo_program("train", "ali", "--recipe", "mixture25-paper", *chosen))
+        assert end.code == 0, end.err
+        assert "cannot be captured" not in end.err
+        weights[execution] = load_file(run.newest_checkpoint()[0].path / "networks.safetensors")
+    for name, tensor in weights["eager"].items():
+        torch.testing.assert_close(weights["captured"][name], tensor, msg=name)
+
+
 # A run whose ranks are stopped, killed and begun again
 
 
