@@ -14,12 +14,12 @@ import pluggy
 import genzoo.host.builtin
 import genzoo.host.hooks
 from genzoo.components import Component
-from genzoo.errors import Interrupted, PluginError
+from genzoo.errors import Interrupted, PluginError, SettingsError
 from genzoo.host.hooks import lazy
 from genzoo.host.isolation import stdout_to_stderr
 from genzoo.host.registry import CORE, KINDS, SINGULAR, Entry, Kind, Plugin, Registry
 from genzoo.host.versions import cause_of, misfit
-from genzoo.text import in_a_line, nearest, printable
+from genzoo.text import in_a_line, in_words, nearest, printable
 
 GROUP = "genzoo"
 """The group of entry points that lead to plugins."""
@@ -32,6 +32,17 @@ def registry() -> Registry:
     installed_registry = discover(points, only=os.environ.get("GENZOO_PLUGINS"))
     installed_registry.warnings.extend(faults)
     return installed_registry
+
+
+def find(kind: str, name: str) -> Any:
+    """Return the class, recipe or command that a plugin registers, such as `find("recipe", "mine")`.
+
+    `kind` is model, recipe, dataset, architecture, metric, study, component or command.
+    """
+    for plural, singular in SINGULAR.items():
+        if kind == singular:
+            return registry().load(next(each for each in KINDS if each == plural), name)
+    raise SettingsError(f"there is no kind '{kind}'{nearest(kind, SINGULAR.values())}", in_words([*SINGULAR.values()]))
 
 
 def installed(candidates: Iterable[Distribution]) -> tuple[list[EntryPoint], list[str]]:
