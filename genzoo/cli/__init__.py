@@ -47,6 +47,7 @@ _COMMANDS = {
     "data": "genzoo.cli.data",
     "list": "genzoo.cli.list",
     "show": "genzoo.cli.show",
+    "plugin": "genzoo.cli.plugin",
     "runs": "genzoo.cli.runs",
     "note": "genzoo.cli.runs",
     "completion": "genzoo.cli.completion",

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import Field, dataclass, fields, is_dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +24,16 @@ STEPS_ASKED = 1000
 """For how many steps a game is asked who moves, where a rule must hold in all of them."""
 
 
+class Setup(NamedTuple):
+    """What a game is to be played with."""
+
+    architecture: Architecture
+    data: DataSpec
+    prior: Prior
+    latent: int
+    """The length of z."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Game(Component):
     """A generative model as rules: which networks, who plays, and what each player minimises."""
@@ -42,6 +52,13 @@ class Game(Component):
         """Return whether a recipe may choose the value of the field `name`: the game has it and has not chosen."""
         declared = [of_class[name] for of_class in map(_fields_by_name, type(self).__mro__) if name in of_class]
         return bool(declared) and getattr(self, name) == declared[-1].default
+
+    def needs(self, setup: Setup) -> str | None:
+        """Return what the game lacks to be played so, such as `a prior with categories`; None, the default: nothing.
+
+        It is asked before networks are built and a run folder is made.
+        """
+        return None
 
     @abstractmethod
     def build(self, architecture: Architecture, data: DataSpec) -> Networks:

@@ -1,6 +1,9 @@
 """The kit: the checks of anything that a plugin offers, for its tests, and a batch to look at."""
 
+import inspect
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +14,7 @@ from genzoo.data.root import data_root
 from genzoo.games.game import Game
 from genzoo.host.discovery import registry
 from genzoo.host.registry import KINDS, SINGULAR, Entry
-from genzoo.host.unregistered import class_called, import_named, is_code_name
+from genzoo.host.unregistered import class_called, import_code, import_named, is_code_name
 from genzoo.randomness import generator
 from genzoo.runs.job import find_recipe
 from genzoo.testing.checking import Check, check_of
@@ -113,6 +116,15 @@ def entries_of(name: str) -> list[Entry]:
         for entry in registry().of(kind)
         if name in (entry.plugin.name, entry.plugin.distribution)
     ]
+
+
+def components_of(module: str) -> list[type[Component]]:
+    """Return the components that a module, or a file whose name ends in .py, defines at its top; none for others."""
+    if is_code_name(module) or not (module.endswith(".py") or find_spec(module.partition(".")[0])):
+        return []
+    imported = sys.modules[import_code(module)]
+    kinds = [kind for kind in vars(imported).values() if isinstance(kind, type) and issubclass(kind, Component)]
+    return [kind for kind in kinds if kind.__module__ == imported.__name__ and not inspect.isabstract(kind)]
 
 
 def _found(name: str) -> Any:

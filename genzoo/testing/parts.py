@@ -60,6 +60,8 @@ def part_checks(component: Component, recipes: Sequence[Recipe], data: Path) -> 
         yield check_of(name, type(component), rule)
     of_recipe: dict[str, Callable[[Recipe], None]] = {}
     if isinstance(component, Architecture):
+        yield check_of("builds", type(component), partial(_fits_some, component, recipes))
+        recipes = [recipe for recipe in recipes if _misfit_of(component, recipe) is None]
         of_recipe = {name: partial(rule, component) for name, rule in _OF_ARCHITECTURE.items()}
     elif isinstance(component, Metric):
         of_recipe = {name: partial(rule, component) for name, rule in _OF_METRIC.items()}
@@ -217,6 +219,23 @@ def _disjoint(dataset: Dataset, splits: Splits) -> None:
 
 
 # Architectures
+
+
+def _fits_some(architecture: Architecture, recipes: Sequence[Recipe]) -> None:
+    misfits = [f"{recipe.name}: {_misfit_of(architecture, recipe)}" for recipe in recipes]
+    fits = any(_misfit_of(architecture, recipe) is None for recipe in recipes)
+    expect(fits, architecture, "decoder", "; ".join(misfits), "name a recipe that it can be built for")
+
+
+def _misfit_of(architecture: Architecture, recipe: Recipe) -> str | None:
+    """Return why networks cannot be built for a recipe's data; any other error is for the checks to find."""
+    try:
+        architecture.decoder(recipe.dataset.spec)
+    except SettingsError as error:
+        return error.found
+    except Exception:
+        return None
+    return None
 
 
 def _encoder(architecture: Architecture, recipe: Recipe) -> None:
