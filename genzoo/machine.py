@@ -18,6 +18,17 @@ def usable_cores() -> int:
     return os.cpu_count() or 1  # macOS cannot restrict a process to some
 
 
+def open_standard_streams() -> None:
+    """Lead the standard streams that are closed to nowhere, so that no other file takes their descriptors."""
+    for descriptor, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != descriptor:
+                os.dup2(null, descriptor)
+                os.close(null)
+            setattr(sys, name, os.fdopen(descriptor, mode, closefd=False))
+
+
 def reserve(descriptor: int, size: int) -> None:
     """Make a file at least `size` bytes long, with room for them on the disk; raise `OSError` where it is full."""
     if "posix_fallocate" in dir(os):

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import safetensors
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from genzoo.errors import SettingsError, UnreadableError
 from genzoo.storage.checkpoints import Checkpoint
+from genzoo.text import is_text
 
 _OTHER = "it was made by another version of the model: install that one (run.json names it), or train again"
 
@@ -26,6 +27,8 @@ def pack(tensors: dict[str, Tensor], *, notes: dict[str, str] | None = None) -> 
 def unpack(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file; raise `UnreadableError` if it is damaged."""
     try:
+        if not is_text(str(path)):  # safetensors opens no such path
+            return load(path.read_bytes())
         return load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise UnreadableError(f"{path} is not readable as safetensors: {error}", "restore it from a copy") from error
