@@ -5,12 +5,13 @@ from pathlib import Path
 
 import safetensors
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import Tensor
 
 from genzoo.errors import SettingsError, UnreadableError
 from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.safetensors_header import TensorEntry, header
+from genzoo.text import is_text
 
 _DTYPES = {
     torch.uint64: "U64",
@@ -72,6 +73,8 @@ def _fill_flat(target: Tensor, parts: list[Tensor]) -> None:
 def unpack(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file; raise `UnreadableError` if it is damaged."""
     try:
+        if not is_text(str(path)):  # safetensors opens no such path
+            return load(path.read_bytes())
         return load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise UnreadableError(f"{path} is not readable as safetensors: {error}", "restore it from a copy") from error
