@@ -50,7 +50,7 @@ def toy_trainer(game: Game, recipe: Recipe, *, rows: int = 16, seed: int = 0, pr
 
 def game_checks(game: Game, recipes: Sequence[Recipe], *, compiled: bool) -> Iterator[Check]:
     """Yield the checks of a game on every recipe that it can be played on."""
-    rules = _RULES | ({"compiled": _compiled} if compiled else {})
+    rules = _RULES | ({"compiled": _compiled_rule} if compiled else {})
     yield check_of("builds", type(game), partial(_builds, game, recipes))
     for recipe in recipes:
         if _is_playable(game, recipe):
@@ -207,7 +207,7 @@ def _bf16(game: Game, recipe: Recipe) -> None:
         expect(holds, game, f"{name}_loss losses", found, "take losses in float32: genzoo.nn.at_least_float32")
 
 
-def _compiled(game: Game, recipe: Recipe) -> None:
+def _compiled_rule(game: Game, recipe: Recipe) -> None:
     trainer = toy_trainer(game, recipe)
     batch = trainer.batch()
     expected = _gradients_of(trainer, batch)

@@ -178,10 +178,10 @@ def _rules_of_data(dataset: Dataset, data: Path) -> dict[str, Rule]:
     except UnreadableError:
         return {"spec": partial(_spec_rule, dataset)}
     except Exception:  # the check of rows loads them again, and tells
-        return {"spec": partial(_spec_rule, dataset), "rows": partial(_rows, dataset, data)}
+        return {"spec": partial(_spec_rule, dataset), "rows": partial(_rows_rule, dataset, data)}
     return {
         "spec": partial(_spec_rule, dataset),
-        "rows": partial(_rows, dataset, data),
+        "rows": partial(_rows_rule, dataset, data),
         "again": partial(_again, dataset, data, splits),
         "disjoint": partial(_disjoint, dataset, splits),
     }
@@ -198,7 +198,7 @@ def _spec_rule(dataset: Dataset) -> None:
     expect(both, dataset, "spec", "it has classes and attributes", "give one of the two")
 
 
-def _rows(dataset: Dataset, data: Path) -> None:
+def _rows_rule(dataset: Dataset, data: Path) -> None:
     for split in dataset.load(data):
         check_rows(dataset, split)
         expect(len(split.x) > 0, dataset, "load", "a split has no rows", "give every split some")
