@@ -17,7 +17,7 @@ from genzoo.types import Split, Splits
 _POINTS = 2500
 _INTERPOLATED = 4
 _SMALL_SIDE = 32
-"""The largest side of images of which 64 are drawn, and of larger ones 36."""
+"""The largest side of images that are magnified, and of which 64 are drawn; of larger ones, 36."""
 
 
 class Picture(NamedTuple):
@@ -35,6 +35,8 @@ class Section(NamedTuple):
     pictures: tuple[Picture, ...]
     is_plot: bool = False
     """Whether its pictures are drawings, whatever the data are."""
+    is_magnified: bool = True
+    """Whether the page may draw it at half its size, because a pixel of an image is several of the picture."""
 
 
 def sections_of(models: Mapping[str, Model], splits: Splits) -> list[Section]:
@@ -69,7 +71,8 @@ def _confusions(models: Mapping[str, Model], split: Split) -> Section:
 
 def _of_images(models: Mapping[str, Model], autoencoders: Mapping[str, Model], split: Split) -> list[Section]:
     first = next(iter(models.values()))
-    columns = 8 if first.data.shape[-1] <= _SMALL_SIDE else 6
+    is_small = first.data.shape[-1] <= _SMALL_SIDE
+    columns = 8 if is_small else 6
     count = columns**2
 
     def data(path: Path) -> None:
@@ -101,7 +104,7 @@ def _of_images(models: Mapping[str, Model], autoencoders: Mapping[str, Model], s
     if len(split.x) >= 2 * _INTERPOLATED:
         note = "Between two validation images, set apart at the ends of each row: decodings of codes on the line."
         sections.append(Section("Interpolations", note, _drawn(interpolations, autoencoders)))
-    return sections
+    return [section._replace(is_magnified=is_small) for section in sections]
 
 
 def _of_vectors(models: Mapping[str, Model], autoencoders: Mapping[str, Model], split: Split) -> list[Section]:

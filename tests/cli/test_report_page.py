@@ -118,7 +118,9 @@ def page(tmp_path_factory):
     """Return a report with wide pictures."""
     pictures = tuple(Picture(label, png(702, 320)) for label in LABELS)
     folder = tmp_path_factory.mktemp("page")
-    report.write_report(folder, results_of_four(), [Section("Samples", "The same draws for every model.", pictures)])
+    small = Section("Samples", "The same draws for every model.", pictures)
+    large = Section("Interpolations", "Of 64×64 pixels.", pictures, is_magnified=False)
+    report.write_report(folder, results_of_four(), [small, large])
     return folder / "report.html"
 
 
@@ -220,6 +222,7 @@ addEventListener("load", () => {
           .filter(each => each.left < edge - 1 && each.right > edge + 1);
       }).length,
       pictures: [...page.querySelectorAll("img")].map(each => each.clientWidth / each.naturalWidth),
+      large: [...page.querySelectorAll(".large img")].map(each => each.clientWidth / each.naturalWidth),
       folded: page.querySelectorAll("details").length,
     };
   }));
@@ -259,6 +262,7 @@ def test_the_first_column_leaves_room_for_the_others_and_pictures_are_not_shrunk
     for each in measured(browse, page, tmp_path):
         assert max(each["firsts"]) <= 0.45
         assert min(each["pictures"]) >= 0.5  # a tile of 8×8 is drawn with 64 pixels
+        assert min(each["large"]) >= (0.75 if each["width"] > 500 else 0.5)  # one of 64×64, with 48 or more
 
 
 @pytest.mark.browser

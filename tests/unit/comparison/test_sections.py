@@ -45,6 +45,12 @@ def test_models_without_encoders_have_samples_alone(dataset):
     assert sections_of({}, dataset.load(None)) == []
 
 
+@pytest.mark.parametrize(("smallest", "is_magnified"), [(8, True), (7, False)])
+def test_images_that_are_not_magnified_say_so_to_the_page(monkeypatch, smallest, is_magnified):
+    monkeypatch.setattr("genzoo.comparison.sections._SMALL_SIDE", smallest)
+    assert {section.is_magnified for section in sections_of(models_of(IMAGES), IMAGES.load(None))} == {is_magnified}
+
+
 def test_digits_are_magnified_so_that_half_a_picture_shows_a_number_with_four_pixels():
     sections = sections_of(models_of(IMAGES), IMAGES.load(None))
     widths = {section.title: Image.open(io.BytesIO(section.pictures[-1].content)).width for section in sections}
