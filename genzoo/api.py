@@ -105,7 +105,8 @@ def _attended(callback: Callback | None, progress: bool) -> Iterator[Callback]:
 def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
     """Return a run's model in inference mode, without its data.
 
-    Its weights are the averaged ones, if the run keeps these, unless `raw`.
+    `run` may be an exported folder, or any file in it. Its weights are the averaged ones, if the run keeps these,
+    unless `raw`.
     """
     return session.load_run(run, device=device, raw=raw)
 

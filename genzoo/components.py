@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from genzoo.errors import SettingsError
-from genzoo.text import nearest
+from genzoo.text import nearest, short_repr
 
 __all__ = ["Component"]
 
@@ -80,7 +80,7 @@ def from_json(kind: Any, data: Any, *, resolve: Resolve, path: str = "") -> Any:
         if data in get_args(kind) and type(data) in {type(choice) for choice in get_args(kind)}:
             return data
         choices = ", ".join(repr(choice) for choice in get_args(kind))
-        raise SettingsError(f"{path} is {data!r}, expected one of {choices}{_hint(data, get_args(kind))}")
+        raise SettingsError(f"{path} is {short_repr(data)}, expected one of {choices}{_hint(data, get_args(kind))}")
     if origin is tuple:
         return _from_sequence(kind, data, resolve, path)
     if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -235,8 +235,7 @@ def _stored_fields(value: Any) -> Iterator[Field[Any]]:
 
 def _expect(condition: bool, path: str, data: Any, expected: str) -> None:
     if not condition:
-        text = repr(data) if len(repr(data)) <= 60 else repr(data)[:57] + "..."
-        raise SettingsError(f"{path} is {text}, expected {expected}")
+        raise SettingsError(f"{path} is {short_repr(data)}, expected {expected}")
 
 
 def _hint(data: Any, choices: tuple[Any, ...]) -> str:

@@ -16,6 +16,12 @@ def in_a_line(cause: object) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
+def short_repr(value: object) -> str:
+    """Return a value's repr in at most 60 printable characters."""
+    text = printable(repr(value))
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
 def text_of(cause: object) -> str:
     """Return the message of an error; an empty string if the error cannot produce it."""
     try:
@@ -33,6 +39,18 @@ def in_words(words: Sequence[str], conjunction: str = "and") -> str:
 def printable(text: str) -> str:
     """Return text of any origin with every unprintable character replaced, such as those of terminal commands."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
+def is_text(path: str) -> bool:
+    """Return whether all bytes of a path are text."""
+    return not any("\ud800" <= character <= "\udfff" for character in path)
+
+
+def escaped(text: str) -> str:
+    """Return text with every unprintable character as its escape, so that texts which differ still do."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

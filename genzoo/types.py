@@ -120,6 +120,8 @@ class Batch(NamedTuple):
     """() float32: the steps taken so far over `Training.horizon`; schedules of numbers read it."""
     due: tuple[str, ...] = ()
     """What this step does beyond the work of every step, as `Game.due` names it."""
+    labelled_rows: int = 0
+    """The number of first rows that were drawn from those with a label; 0 where rows are as they fall."""
 
 
 class Joint(NamedTuple):
@@ -144,6 +146,11 @@ class Code(NamedTuple):
     """(N, latent), log σ; None for any but a Gaussian posterior."""
     log_density: "Tensor | None" = None
     """(N,) ln q(z|x) of the z drawn; None where mean and log σ say it already, or where it is not known."""
+
+    @property
+    def centre(self) -> "Tensor":
+        """The mean (N, latent), or where there is none, z."""
+        return self.z if self.mean is None else self.mean
 
 
 class Verdict(NamedTuple):

@@ -12,7 +12,7 @@ import click
 from genzoo.cli import options
 from genzoo.cli.output import draws, result, result_json, show_table
 from genzoo.cli.progress import watching
-from genzoo.errors import DivergedError, SettingsError
+from genzoo.errors import SettingsError, of_exit_code
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
 from genzoo.text import counted
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Updates of every model.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; all cores if left out.")
 @options.together
+@options.labels
 @click.option(
     "--set",
     "assignments",
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 @options.data
 @options.as_json
 def compare_command(
-    models: tuple[str, ...], assignments: tuple[str, ...], as_json: bool, **common_options: Any
+    models: tuple[str, ...], assignments: tuple[str, ...], labels: int | None, as_json: bool, **common_options: Any
 ) -> None:
     """Train models on the same data, and report on them side by side: what they share, and in what they differ.
 
@@ -59,10 +60,14 @@ def compare_command(
     from genzoo.components import to_json
 
     common, overrides = _split_assignments(assignments, [name.partition("=")[0] for name in models])
+    common_request = TrainingRequest(model="", recipe=common_options["recipe"], overrides=common)
+    common_overrides = options.labelled_request(common_request, labels).overrides
     contestants = _contestants(models, overrides)
     command = shlex.join(["genzoo", *sys.argv[1:]])
     with watching() as callback:
-        comparison = compare(contestants, overrides=common, callback=callback, command=command, **common_options)
+        comparison = compare(
+            contestants, overrides=common_overrides, callback=callback, command=command, **common_options
+        )
     if as_json:
         result_json(to_json(comparison.results))
     elif draws(sys.stdout):
@@ -72,7 +77,8 @@ def compare_command(
     failures = comparison.results.failures
     if failures:
         count = f"{len(failures)} of {counted(len(comparison.results.cells), 'training')}"
-        raise DivergedError(f"{count} failed: {'; '.join(failures)}")
+        problem = f"{count} failed: {'; '.join(failures)}"
+        raise of_exit_code(comparison.results.exit_code, problem, "type the same again: what is done is not repeated")
 
 
 def _show_in_terminal(comparison: "Comparison") -> None:
@@ -82,11 +88,11 @@ def _show_in_terminal(comparison: "Comparison") -> None:
     scores = ScoreTable(comparison.results)
     result(scores.notes[0], fold=True)
     show_contestants(scores)
-    for line in scores.reasons:
+    for line in (legend(scores), *scores.reasons):
         result(line, fold=True)
     others = len(scores.metrics) - len(scores.groups[0].numbers) if scores.groups else 0
     more = f"{others} more scores: " if others else ""
-    result(f"{more}{comparison.folder / 'table.md'}\n{comparison.report}")
+    result(f"{more}{comparison.folder / 'table.md'}\n{comparison.report}", fold=True)
 
 
 def show_contestants(scores: "ScoreTable") -> None:
@@ -104,6 +110,18 @@ def show_contestants(scores: "ScoreTable") -> None:
     show_table(rows, header=header, right=columns[1:], fold=columns, drop=columns[:1:-1], styles=styles)
 
 
+def legend(scores: "ScoreTable") -> str:
+    """Return what the marks in the table mean, and of how many seeds its numbers are."""
+    parts = [f"mean ± standard deviation of n = {scores.seeds} seeds", "★ the best beyond chance"]
+    if scores.seeds == 1:
+        parts = ["n = 1 seed: no deviation, no interval, and no ★ for the best"]
+    elif any(" − " in column.label for column in scores.columns):
+        parts.insert(1, "of paired differences, the 95 % interval of the mean")
+    if any("†" in entry.text for row in scores.rows for entry in row):
+        parts.append("† measured differently, not ranked")
+    return "; ".join([*parts, "↑ higher is better, ↓ lower"])
+
+
 def _entry_text(entry: "TableEntry", column: "Column") -> str:
     """Return an entry as text: of a difference with its interval, as a word that does not fold."""
     interval = entry.detail.partition(", ")[0].replace(" to ", "…") if column.baseline else ""
@@ -116,7 +134,7 @@ def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) ->
     for name in map(options.run_folder, models):
         contestant: Contestant
         if os.sep in name or Path(name, "run.json").is_file():
-            contestant = Run(Path(name))
+            contestant = Run.at(name)
             label = contestant.name
         else:
             label, _, model = name.rpartition("=")

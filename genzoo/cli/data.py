@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ from genzoo.errors import GenzooError, SettingsError, UnreadableError
 from genzoo.host.discovery import registry
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
+from genzoo.text import counted
 
 if TYPE_CHECKING:
     from genzoo.data.dataset import Dataset
+    from genzoo.data.downloads import Download
     from genzoo.data.prepared import PreparedDataset
 
 _name = click.argument("name", type=options.Name("datasets", "recipes"))
@@ -46,7 +49,7 @@ def fetch_command(name: str, source: str | None, offline: bool, data: str | None
     dataset, root = _dataset(name), data_root(data)
     if dataset.by_hand and source is None:
         _say_by_hand(dataset, as_json)
-        raise UnreadableError(f"{dataset.name} cannot be fetched by a program", "follow the steps above by hand")
+        raise _not_by_program(dataset)
     with counting(f"fetching {dataset.name}", "bytes") as report:
         paths = prepared.fetch_dataset(dataset, root, source=source, offline=offline, report=report)
     fetched = [
@@ -57,7 +60,7 @@ def fetch_command(name: str, source: str | None, offline: bool, data: str | None
         result_json({"dataset": dataset.name, "files": fetched, "by_hand": []})
         return
     result("\n".join(str(path) for path in paths))
-    status(f"next, type: genzoo data prepare {name}")
+    status(f"next, type: genzoo data prepare {name}{_data_option(data)}")
 
 
 @data_command.command("prepare")
@@ -106,14 +109,16 @@ def prepare_command(
         return
     result(facts["path"])
     counts = ", ".join(f"{split} {count:,}" for split, count in rows.items())
-    left_out = f"; {facts['left_out']:,} unreadable ones left out" if facts["left_out"] else ""
+    left_out = f"; {counted(facts['left_out'], 'unreadable image')} left out" if facts["left_out"] else ""
     status(f"{counts} images{left_out}")
     for note in facts["notes"]:
         status(note)
-    at = "" if data is None else f" --data {shlex.quote(str(data))}"
-    at += "".join(f" --set {shlex.quote(assignment)}" for assignment in assignments)
-    next_step = f"next, type: {options.train_command_for(name)}{at}"
-    status(next_step if registry().has("recipes", name) else f"ready for a recipe that uses {dataset.name}")
+    recipe = name if registry().has("recipes", name) else _recipe_on(dataset, assignments)
+    if recipe is None:
+        status(f"ready for a recipe that uses {' '.join([name, *assignments])}")
+        return
+    settings = "".join(f" --set {shlex.quote(assignment)}" for assignment in assignments)
+    status(f"next, type: {options.train_command_for(recipe)}{_data_option(data)}{settings}")
 
 
 @data_command.command("status")
@@ -144,19 +149,22 @@ def status_command(check: bool, data: str | None, as_json: bool) -> None:
     rows = [
         (
             str(row["dataset"]),
+            str(Path(row["path"]).relative_to(root)) if row["path"] else "",
             str(row["state"]),
             "" if row["rows"] is None else f"{row['rows']:,}",
-            "" if row["bytes"] is None else f"{row['bytes'] / 2**20:,.1f} MiB",
-            str(row["path"]),
+            "" if row["bytes"] is None else _in_mib(row["bytes"]),
         )
         for row in datasets
     ]
-    header = ("data set", "state", "images", "size", "where")
-    show_table(rows, header=header, right=(2, 3), fold=(1,), drop=(4, 2))
+    header = ("data set", "place", "state", "images", "size")
+    show_table(rows, header=header, right=(3, 4), fold=(2,), drop=(4, 3))
 
 
 def provide_data(request: TrainingRequest, *, without_asking: bool) -> None:
-    """Fetch and prepare the data set of a new training, if that is missing and a program may fetch it."""
+    """Fetch and prepare the data set of a new training, if that is missing and a program may fetch it.
+
+    Raises `UnreadableError` after the steps by hand, where `without_asking` asks for what no program may fetch.
+    """
     from genzoo.data.prepared import PreparedDataset, fetch_dataset, prepare_dataset
     from genzoo.data.prepared_card import CARD
     from genzoo.runs.job import resolve_job
@@ -165,11 +173,14 @@ def provide_data(request: TrainingRequest, *, without_asking: bool) -> None:
         return
     source = None if request.from_run is None else Run.at(request.from_run).as_source()
     dataset, root = resolve_job(registry(), request, source).settings.dataset, data_root(request.data)
-    if not isinstance(dataset, PreparedDataset) or dataset.by_hand or not dataset.downloads:
+    if not isinstance(dataset, PreparedDataset) or not dataset.downloads or (root / dataset.place / CARD).exists():
         return
-    if (root / dataset.place / CARD).exists():
+    if dataset.by_hand:
+        if without_asking:
+            status(_steps_text(dataset.by_hand))
+            raise _not_by_program(dataset)
         return
-    files = ", ".join(download.file for download in dataset.downloads)
+    files = ", ".join(_file_text(download) for download in dataset.downloads)
     question = f"data set '{dataset.name}' is missing: get {files} and prepare it in {root}?"
     if not without_asking and not click.confirm(question, err=True):
         return
@@ -243,4 +254,39 @@ def _say_by_hand(dataset: "PreparedDataset", as_json: bool) -> None:
     if as_json:
         result_json({"dataset": dataset.name, "files": [], "by_hand": list(dataset.by_hand)})
         return
-    result("\n".join(f"{number}. {step}" for number, step in enumerate(dataset.by_hand, start=1)))
+    result(_steps_text(dataset.by_hand))
+
+
+def _steps_text(steps: Sequence[str]) -> str:
+    return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))
+
+
+def _not_by_program(dataset: "PreparedDataset") -> UnreadableError:
+    return UnreadableError(f"{dataset.name} cannot be fetched by a program", "follow the steps above by hand")
+
+
+def _file_text(download: "Download") -> str:
+    """Return a file's name, with its size if that is known."""
+    return download.file if download.size is None else f"{download.file} ({_in_mib(download.size)})"
+
+
+def _in_mib(count: int) -> str:
+    return f"{count / 2**20:,.1f} MiB"
+
+
+def _data_option(data: str | None) -> str:
+    return "" if data is None else f" --data {shlex.quote(str(data))}"
+
+
+def _recipe_on(dataset: "PreparedDataset", assignments: Sequence[str]) -> str | None:
+    """Return the first recipe for x of this shape whose data set is this one under the same settings, or None."""
+    names = (entry.name for entry in registry().of("recipes"))
+    return next((name for name in names if _is_on(name, dataset, assignments)), None)
+
+
+def _is_on(recipe: str, dataset: "PreparedDataset", assignments: Sequence[str]) -> bool:
+    try:
+        is_same = _dataset(recipe, tuple(assignments)) == dataset
+        return is_same and _dataset(recipe).spec.shape == dataset.spec.shape
+    except GenzooError:  # a recipe on other data, which have no such settings or need no files
+        return False

@@ -14,8 +14,10 @@ from genzoo.cli import options
 from genzoo.cli.out_files import out_option, out_path, show_file, write_arrays
 from genzoo.cli.output import columns, status
 from genzoo.cli.rows import choose_rows, condition_option, files_argument, parse_y
+from genzoo.data.root import data_root
 from genzoo.errors import SettingsError, UnreadableError
 from genzoo.storage import files as storage
+from genzoo.storage.run_folder import Run
 from genzoo.types import Split, SplitName
 
 if TYPE_CHECKING:
@@ -58,14 +60,15 @@ def encode_command(
     """Write the codes z of image files, or without any of rows of RUN's data.
 
     An image goes through the transform of the data set. A code is the mean that the encoder gives, or where it gives
-    none a draw; --seed is that of draws. Names of files are a column of .csv and the metadata `files` of .safetensors.
+    none a draw; --seed is that of draws. reconstruct and interpolate decode draws: what --draw writes with that --seed.
+    Names of files are a column of .csv and the metadata `files` of .safetensors.
     """
     path = out_path(run, out, "codes.safetensors", _CODES)
     model = api.load(run, device=device, raw=raw)
     model.require("encoder")
     part, names = choose_rows(run, model, files, split=split, data=data, condition=condition)
     z, kind = _codes(model, part, draw=draw, seed=seed)
-    _, y = model.rows(part)
+    y = model.conditions(part.labels)
     if path.suffix == ".csv":
         storage.write(path, _csv(z, names))
     else:
@@ -88,7 +91,8 @@ def decode_command(
 ) -> None:
     """Decode CODES: a .safetensors, .npy or .csv file of z, such as encode writes.
 
-    A conditional model takes y from a .safetensors file that holds it, or --condition.
+    What encode writes are means, unless with --draw, and reconstruct decodes draws: the pictures differ. A conditional
+    model takes y from a .safetensors file that holds it, or --condition.
     """
     path = out_path(run, out, "decodings.png")
     model = api.load(run, device=device, raw=raw)
@@ -143,12 +147,13 @@ def nearest_command(
     """Draw image files beside the rows of RUN's data, or the images --among, whose codes are nearest.
 
     Every row of the picture is a file and its N nearest, the nearest first, by the Euclidean distance of codes, which
-    are those that encode writes.
+    are those that encode writes. Rows of data that were prepared from files are told by the names of these.
     """
     if not files:
         raise SettingsError("no image is given", "name image files or folders: genzoo nearest RUN FILE")
     import torch
 
+    from genzoo.data.dataset import as_input
     from genzoo.evaluation import pictures
 
     path = out_path(run, out, "nearest.png", (".png",))
@@ -156,18 +161,17 @@ def nearest_command(
     model.require("encoder")
     part, names = choose_rows(run, model, files, split=split, data=data, condition=condition)
     others, other_names = choose_rows(run, model, among, split=split, data=data, condition=condition if among else None)
-    own, theirs = (_codes(model, rows, draw=False, seed=seed)[0] for rows in (part, others))
-    distances = torch.cdist(own, theirs, compute_mode="donot_use_mm_for_euclid_dist")
-    nearest = distances.topk(min(count, len(theirs)), largest=False)
-    images = model.rows(Split(others.x[nearest.indices.flatten().cpu()]))[0]
-    images = images.view(*nearest.indices.shape, *model.data.shape)
-    x = model.rows(Split(part.x))[0]
-    neighbours = images.shape[1]
-    shown = torch.cat([x[:, None], images], dim=1).flatten(0, 1)
-    pictures.save_grid(path, shown, columns=1 + neighbours, group=(1, neighbours))
+    if not among and model.dataset is not None:
+        other_names = model.dataset.file_names(data_root(data, Run.at(run).data_place), split)
+    y, other_y = model.conditions(part.labels), model.conditions(others.labels)
+    both = None if y is None or other_y is None else (y, other_y)
+    nearest = model.nearest(part.x, others.x, count=count, y=both, seed=seed)
+    images = as_input(others.x[nearest.rows.flatten().cpu()]).view(*nearest.rows.shape, *model.data.shape)
+    shown = torch.cat([as_input(part.x)[:, None], images], dim=1)
+    pictures.save_grid(path, shown.flatten(0, 1), columns=shown.shape[1], group=(1, shown.shape[1] - 1))
     table = [
         {"file": name, "nearest": [_neighbour(other_names, *pair) for pair in zip(rows, lengths, strict=True)]}
-        for name, rows, lengths in zip(names, nearest.indices.tolist(), nearest.values.tolist(), strict=True)
+        for name, rows, lengths in zip(names, nearest.rows.tolist(), nearest.distances.tolist(), strict=True)
     ]
     if not as_json:
         status(_neighbours_table(table))
@@ -177,9 +181,8 @@ def nearest_command(
 
 def _codes(model: "Model", split: Split, *, draw: bool, seed: int) -> "tuple[Tensor, str]":
     """Return codes (N, latent) of a split, and which they are: means, or draws if `draw` or where there are none."""
-    x, y = model.rows(split)
-    code = model.encode(x, y=y, seed=seed)
-    return (code.z, "drawn") if draw or code.mean is None else (code.mean, "mean")
+    code = model.encode(split.x, y=model.conditions(split.labels), seed=seed)
+    return code.z if draw else code.centre, "drawn" if draw or code.mean is None else "mean"
 
 
 def _csv(z: "Tensor", names: Sequence[str]) -> bytes:
@@ -220,7 +223,7 @@ def _read_codes(path: Path) -> "tuple[Tensor, Tensor | None]":
 
 
 def _neighbour(names: Sequence[str], row: int, distance: float) -> dict[str, Any]:
-    return {"file": names[row], "distance": distance} if names else {"row": row, "distance": distance}
+    return {"row": row, **({"file": names[row]} if names else {}), "distance": distance}
 
 
 def _neighbours_table(found: Sequence[dict[str, Any]]) -> str:

@@ -1,7 +1,5 @@
 """`genzoo evaluate`."""
 
-from pathlib import Path
-
 import click
 
 from genzoo import api
@@ -43,7 +41,7 @@ def evaluate_command(
     """
     scores = api.evaluate(run, metrics=metrics, split=split, seed=seed, raw=raw, device=device, data=data)
     if as_json:
-        step = scores[0]["step"] if scores else Run(Path(run)).step
+        step = scores[0]["step"] if scores else Run.at(run).step
         result_json({"run": run, "step": step, "scores": scores})
         return
     show_scores(scores)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def export_command(run: str, out: str, formats: "tuple[ProgramFormat, ...]", raw: bool, as_json: bool) -> None:
     """Write RUN's model as a folder to give away: weights alone, settings, scores, pictures and a card.
 
-    genzoo.load and all commands that look at a run take the folder. Programs are checked against the model.
+    genzoo.load and all commands that look at a run take the folder, or any file in it. Programs are checked against the
+    model.
     """
     from genzoo.runs.exporting import RECONSTRUCTIONS, export_run
 

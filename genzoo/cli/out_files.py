@@ -56,7 +56,7 @@ def write_arrays(path: Path, arrays: "dict[str, Tensor]", *, notes: dict[str, st
 def show_file(run: str, path: Path, facts: dict[str, object], as_json: bool) -> None:
     """Write the path of the file that was made to stdout, or with `facts` as JSON."""
     if as_json:
-        result_json({"run": str(Run(Path(run)).path), "file": str(path), **facts})
+        result_json({"run": str(Run.at(run).path), "file": str(path), **facts})
     else:
         result(str(path))
 

@@ -7,8 +7,10 @@ import json
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from genzoo.storage.files import SCHEMA_VERSION
@@ -23,6 +25,8 @@ TextRows = Sequence[Sequence[str]]
 
 _MARKS = {"error": "bold red", "warning": "bold yellow", "failed": "bold red"}
 """The style of a status line's first word."""
+_MOST_LISTED = 5
+"""The largest number of items of a setting, such as classes, that are all shown."""
 
 
 def draws(stream: TextIO | None) -> bool:
@@ -47,14 +51,15 @@ def status(text: str, *, fold: bool = True) -> None:
     """Write a line of status to stderr, if it is open; a command to copy is not to `fold`."""
     if sys.stderr is None:  # print would write to stdout instead
         return
+    text = "\n".join(map(printable, text.split("\n")))  # a name in it may hold commands for the terminal
     try:
         if draws(sys.stderr):
             from rich.text import Text
 
-            line = Text(text)
+            line = Text(_folded(text, stderr=True) if fold else text)
             if match := re.match(rf"({'|'.join(_MARKS)}):", text):
                 line.stylize(_MARKS[match[1]], 0, match.end())
-            console(stderr=True).print(line, soft_wrap=not fold)
+            console(stderr=True).print(line, soft_wrap=True)
         else:
             print(text, file=sys.stderr, flush=True)
     except OSError:  # the disk is full or the reader is gone; the command ends as it would have
@@ -63,15 +68,40 @@ def status(text: str, *, fold: bool = True) -> None:
 
 def result(text: str, *, fold: bool = False) -> None:
     """Write a line of results to stdout; on a terminal, it may `fold` at spaces."""
-    if fold and draws(sys.stdout):
-        console().print(text)
-    else:
-        print(text)
+    print(_folded(text) if fold and draws(sys.stdout) else text)
+
+
+def _folded(text: str, *, stderr: bool = False) -> str:
+    """Return text folded at spaces to the terminal's width; a longer word, such as a path, is left whole."""
+    width = console(stderr=stderr).width
+    lines = text.split("\n")
+    return "\n".join(textwrap.fill(line, width, break_on_hyphens=False, break_long_words=False) for line in lines)
 
 
 def result_json(document: dict[str, Any]) -> None:
     """Write `document`, with its schema version, as the one JSON document on stdout."""
     print(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2))
+
+
+def result_markdown(text: str) -> None:
+    """Write Markdown to stdout; on a terminal, its tables as tables of the terminal's width."""
+    if not draws_results():
+        result(text)
+        return
+    for is_table, lines in groupby(text.split("\n"), key=lambda line: line.startswith("|")):
+        if is_table:
+            _show_markdown_table(list(lines))
+        else:
+            result("\n".join(lines), fold=True)
+
+
+def _show_markdown_table(lines: Sequence[str]) -> None:
+    """Write a table in Markdown whose second line parts the header from the rows."""
+    header, _, *rows = [
+        [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip()[1:-1])] for line in lines
+    ]
+    numbers = range(len(header))
+    show_table(rows, header=header, right=numbers[1:], fold=numbers, drop=numbers[:1:-1])
 
 
 def columns(rows: TextRows, *, header: Sequence[str] = (), right: Collection[int] = ()) -> str:
@@ -139,6 +169,18 @@ def _widths(cells: TextRows, shown: Sequence[int], fold: Collection[int], room: 
     return widths, fits
 
 
+def _broken(cell: str, width: int) -> str:
+    """Return a cell with spaces inside its words that are wider than its column, after one of ( / = , - _."""
+
+    def broken(word: re.Match[str]) -> str:
+        parts = [""]
+        for part in re.findall(r"[^(/=,_-]*[(/=,_-]*", word[0]):
+            parts = [*parts[:-1], parts[-1] + part] if len(parts[-1] + part) <= width else [*parts, part]
+        return " ".join(filter(None, parts))
+
+    return re.sub(rf"\S{{{width + 1},}}", broken, cell)
+
+
 def _rich_table(
     lines: TextRows,
     shown: Sequence[int],
@@ -153,10 +195,13 @@ def _rich_table(
     table = Table(box=None, show_header=has_header, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column, width in zip(shown, widths, strict=True):
         justify: Literal["left", "right"] = "right" if column in right else "left"
-        name = lines[0][column] if has_header else ""
+        name = _broken(lines[0][column], width) if has_header else ""
         table.add_column(name, justify=justify, width=width, overflow="fold")
     for number, line in enumerate(lines[has_header:]):
-        table.add_row(*(Text(line[column], styles.get((number, column), "")) for column in shown))
+        cells = [_broken(line[column], width) for column, width in zip(shown, widths, strict=True)]
+        table.add_row(
+            *(Text(cell, styles.get((number, column), "")) for column, cell in zip(shown, cells, strict=True))
+        )
     return table
 
 
@@ -172,7 +217,8 @@ def show_scores(scores: Sequence[dict[str, Any]]) -> None:
     rows = [(*_score_cells(score), _protocol_text(of_it)) for score, of_it in zip(scores, rest, strict=True)]
     width = 4 if any(rest) else 3
     header = ("score", "", "value", "how it was measured")[:width]
-    show_table([row[:width] for row in rows], header=header, right=(2,), fold=(3,), styles=_score_styles(scores))
+    styles, drop = _score_styles(scores), range(3, width)
+    show_table([row[:width] for row in rows], header=header, right=(2,), fold=(3,), drop=drop, styles=styles)
     if common := _protocol_text(alike):
         status(f"all of them: {common}")
 
@@ -211,6 +257,8 @@ def _field_text(item: Any) -> str:
     if isinstance(item, dict) and "name" in item:
         inner = ", ".join(settings_texts(item))
         return f"{item['name']}({inner})" if inner else str(item["name"])
+    if isinstance(item, list) and len(item) > _MOST_LISTED:
+        return f"[{', '.join(map(str, item[:_MOST_LISTED]))}, … {len(item):,} in all]"
     return str(item)
 
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from genzoo.comparison.progress import ComparisonCallback
 
 _SECONDS_BETWEEN_LINES = 5.0
+_BF16 = (
+    "bf16 products, which are taken by default for larger images where the device multiplies bf16 faster; "
+    "--precision fp32 computes all in float32"
+)
 
 
 class TrainingProgress(StopOnSignal, ABC):
@@ -252,6 +256,7 @@ def describe(run: Run) -> list[tuple[str, str]]:
     how += [f"{record.ranks} ranks"] if record.ranks > 1 else []
     how += [counted(record.threads, "thread")] if record.threads and record.device == "cpu" else []
     rows = [("run", f"{run.path}  ({', '.join(how)})"), ("gradients", gradients_text(record.per_player_reason))]
+    rows += [("precision", _BF16)] if record.precision == "bf16" else []
     for root, value in record.settings.items():
         text = "  ".join(settings_texts(value))
         rows.append((root, f"{value['name']}  {text}" if "name" in value else text))

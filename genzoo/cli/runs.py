@@ -17,10 +17,10 @@ from genzoo.storage.run_folder import Run
 from genzoo.storage.run_notes import RunNote
 from genzoo.storage.runs_root import all_runs, runs_within
 from genzoo.storage.scores import value_text
-from genzoo.text import duration
+from genzoo.text import counted, duration
 
 _STYLES = {"done": "green", "running": "cyan", "stopped": "yellow"}
-"""The colour of a run's status; any other is a fault."""
+"""The colour of a run's state; any other is a fault."""
 _DEEPER = ("comparisons", "studies")
 """Folders whose runs lie deeper, and are listed beside those below runs/."""
 _LEVELS = "▁▂▃▄▅▆▇█"
@@ -57,12 +57,14 @@ def runs_command(root: str | None, order: str, tag: str | None, as_json: bool) -
     apart = draws_results() and order == "name"  # the long paths of comparisons take no room from the others
     for _, group in groupby(summaries, key=lambda item: apart and Path(item["run"]).parts[0]):
         _show_list(list(group))
+    if failed := sum(bool(item["failures"]) for item in summaries):
+        status(f"{counted(failed, 'run')} failed; why is said by: genzoo show RUN")
 
 
 def _show_list(summaries: Sequence[dict[str, Any]]) -> None:
     header = ("run", "model", "recipe", "started", "step", "status", "score", "note")
     width = len(header) if any(item["note"] or item["tag"] for item in summaries) else len(header) - 1
-    styles = {(row, 5): _STYLES.get(item["status"], "red") for row, item in enumerate(summaries)}
+    styles = {(row, 5): _STYLES.get(_state(item), "red") for row, item in enumerate(summaries)}
     rows = [_listed(item)[:width] for item in summaries]
     drop = [column for column in (2, 1, 3, 7, 6) if column < width]
     show_table(rows, header=header[:width], right=(4,), fold=(5, 6, 7), drop=drop, styles=styles)
@@ -78,7 +80,7 @@ def note_command(run: str, text: str | None, tag: str | None, as_json: bool) -> 
 
     It is kept in RUN/note.json and changes nothing else.
     """
-    target = Run(Path(run))
+    target = Run.at(run)
     _ = target.record  # it is a run
     before = RunNote.of(target) if text is None or tag is None else RunNote()
     note = RunNote(text=before.text if text is None else text, tag=before.tag if tag is None else tag)
@@ -105,7 +107,6 @@ def run_card(run: Run) -> dict[str, Any]:
         "settings": record.settings,
         "versions": record.versions,
         "curves": _series(log, run),
-        "failures": failures_of(run),
         "files": {name: str(path) for name, path in _files(run).items()},
     }
 
@@ -136,12 +137,14 @@ def show_run(run: Run) -> None:
 def _summary(run: Run) -> dict[str, Any]:
     try:
         record, scores, note = run.record, run.scores_on_its_data, RunNote.of(run)
+        is_running = run.is_running
+        failures = [] if is_running else failures_of(run)
     except UnreadableError as error:
         blank: dict[str, Any] = {"model": "?", "recipe": "?", "seed": None, "step": 0, "steps": 0, "scores": []}
-        blank |= {"created": "", "note": "", "tag": ""}
+        blank |= {"created": "", "note": "", "tag": "", "failures": []}
         return {"run": str(run.path), **blank, "status": f"unreadable: {error}".partition("\n")[0]}
     steps = record.steps
-    state = "running" if run.is_running else "done" if run.step >= steps else "stopped"
+    state = "running" if is_running else "done" if run.step >= steps else "stopped"
     return {
         "run": str(run.path),
         "model": record.model,
@@ -154,6 +157,7 @@ def _summary(run: Run) -> dict[str, Any]:
         "note": note.text,
         "tag": note.tag,
         "scores": scores,
+        "failures": failures,
     }
 
 
@@ -165,10 +169,15 @@ def _listed(item: Mapping[str, Any]) -> tuple[str, ...]:
         item["recipe"],
         _date(item["created"]),
         f"{item['step']:,}/{item['steps']:,}",
-        item["status"],
+        _state(item),
         f"{score['metric']} {value_text(score['value'])}" if score else "",
         str(RunNote(text=item["note"], tag=item["tag"])),
     )
+
+
+def _state(item: Mapping[str, Any]) -> str:
+    """Return a run's status, and whether it has plainly failed."""
+    return f"{item['status']}, failed" if item["failures"] else str(item["status"])
 
 
 def _newest_score(item: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -225,7 +234,9 @@ def _series(log: Sequence[dict[str, Any]], run: Run) -> dict[str, list[tuple[int
 
 
 def _sparkline(points: Sequence[tuple[int, float]], width: int) -> str:
-    """Return a row of blocks, each as high as the mean of the values in its share of the points."""
+    """Return a row of blocks, each as high as the mean of the values in its share of the points; a point has none."""
+    if len(points) == 1:
+        return f"step {points[0][0]:,} alone"
     count = min(width, len(points))
     shares = [points[len(points) * part // count : len(points) * (part + 1) // count] for part in range(count)]
     means = [sum(value for _, value in share) / len(share) for share in shares]
@@ -234,7 +245,8 @@ def _sparkline(points: Sequence[tuple[int, float]], width: int) -> str:
 
 
 def _span(points: Sequence[tuple[int, float]]) -> str:
-    return f"{points[0][1]:.4g}, {points[-1][1]:.4g}"
+    first, last = (value_text(value) for _, value in (points[0], points[-1]))
+    return f"{first}, {last}" if len(points) > 1 else last
 
 
 def _files(run: Run) -> dict[str, Path]:

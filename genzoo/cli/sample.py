@@ -87,8 +87,8 @@ def reconstruct_command(
 ) -> None:
     """Encode image files, or without any rows of RUN's data, and decode them again.
 
-    An image goes through the transform of the data set. A picture of images has pairs of an original, on the left, and
-    its reconstruction; an array is (N, 2, …), the original first.
+    An image goes through the transform of the data set. Its code is drawn, with --seed; encode writes means. A picture
+    of images has pairs of an original, on the left, and its reconstruction; an array is (N, 2, …), the original first.
     """
     path = out_path(run, out, "reconstructions.png")
     model = api.load(run, device=device, raw=raw)
@@ -142,7 +142,8 @@ def interpolate_command(
 ) -> None:
     """Walk in straight lines between the codes of image files, two by two, or of rows of RUN's data.
 
-    Every row of the picture is x1, the steps + 1 decodings from z1 to z2, x2; an array is (pairs, steps + 1, …).
+    Codes are drawn, with --seed; encode writes means. Every row of the picture is x1, the steps + 1 decodings from z1
+    to z2, x2; an array is (pairs, steps + 1, …).
     """
     path = out_path(run, out, "interpolations.png")
     model = api.load(run, device=device, raw=raw)

@@ -11,6 +11,7 @@ from genzoo.comparison.cells import Cell
 from genzoo.comparison.results import HELD_OUT, Baseline, BaselineScore, summary
 from genzoo.data.dataset import as_input
 from genzoo.data.labels import label_frequencies
+from genzoo.evaluation.decodings import Decodings
 from genzoo.evaluation.metrics import Metric, evaluate_model
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.scoring import applicable_metrics
@@ -30,8 +31,9 @@ def baselines_of(contestants: Mapping[str, Cell], models: Mapping[str, Model], s
     """
     baselines = []
     if models:
-        model = next(iter(models.values()))
-        usable = _usable(next(iter(contestants.values())).settings, splits)
+        sampling = (label for label, model in models.items() if model.networks.decoder is not None)
+        label = next(sampling, next(iter(models)))
+        model, usable = models[label], _usable(contestants[label].settings, splits)
         metrics = [metric for metric in applicable_metrics(model) if metric.measures_held_out]
         samplers = samplers_of(model, splits) if metrics else {}
         baselines += [_baseline(label, sampler, usable, metrics) for label, sampler in samplers.items()]
@@ -62,9 +64,9 @@ class Sampler(Model):
 
     draw: Draw
 
-    def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
+    def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Decodings:
         """Return up to `count` samples (…, *shape)."""
-        return self.draw(count, generator("cpu", seed, "baseline")).to(self.device)
+        return Decodings.of(self.draw(count, generator("cpu", seed, "baseline")).to(self.device), self.data)
 
 
 def samplers_of(model: Model, splits: Splits) -> dict[str, Sampler]:

@@ -30,6 +30,8 @@ class Cell:
     run: Run
     request: TrainingRequest | None
     """None: an existing run, which is not trained."""
+    data: str | None = None
+    """The fingerprint of its data set's files; None where it reads none."""
 
     @property
     def settings(self) -> Settings:
@@ -46,11 +48,13 @@ class Cell:
 def cell_of(label: str, request: TrainingRequest, folder: Path) -> Cell:
     """Return the cell of a request, whose run folder below `folder` is named after its settings."""
     source = None if request.from_run is None else Run.at(request.from_run).as_source()
-    job = resolve_job(registry(), request, source).with_found_classes(data_root(request.data))
+    root = data_root(request.data)
+    job = resolve_job(registry(), request, source).with_found_classes(root)
+    data = job.settings.dataset.fingerprint(root)
     steps, every = job.settings.training.steps, job.settings.training.evaluate_every
-    path = folder / "cells" / f"{job.label}-{identity(job)[:10]}"
+    path = folder / "cells" / f"{job.label}-{identity(job, data)[:10]}"
     request = request.with_overrides({"training.evaluate_every": every or max(1, steps // _EVALUATIONS)})
-    return Cell(label=label, job=job, run=Run(path), request=replace(request, steps=steps, run=path))
+    return Cell(label=label, job=job, run=Run(path), request=replace(request, steps=steps, run=path), data=data)
 
 
 def name_of(request: TrainingRequest) -> str:
@@ -60,18 +64,19 @@ def name_of(request: TrainingRequest) -> str:
 
 def existing_cell(label: str, run: Run) -> Cell:
     """Return the cell of an existing run."""
-    return Cell(label=label, job=job_of(registry(), run.record), run=run, request=None)
+    return Cell(label=label, job=job_of(registry(), run.record), run=run, request=None, data=run.record.data)
 
 
-def identity(job: Job) -> str:
-    """Return a hash of everything that determines a run's numbers."""
+def identity(job: Job, data: str | None) -> str:
+    """Return a hash of everything that determines a run's numbers; `data` is the fingerprint of its data's files."""
     settings = to_json(job.settings, name_of=registry().name_of)
     for path in MAY_CHANGE:
         if path != "training.steps":
             settings["training"].pop(path.removeprefix("training."))
     source = None if job.source is None else job.source.sha256
+    decisive = [job.model, settings, job.seed, job.precision, source, *([] if data is None else [data])]
     # Named only where it is so, as cells from before there was a choice keep their identity.
-    decisive = [job.model, settings, job.seed, job.precision, source, *(["deterministic"] if job.deterministic else [])]
+    decisive += ["deterministic"] if job.deterministic else []
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
@@ -113,12 +118,27 @@ def refuse_unlike(cells: Sequence[Cell]) -> None:
                 f"{cell.label} and {first.label} cannot be compared: they have other data, "
                 f"{_short(data)} and {_short(other)}"
             )
-        key = str(cell.run.path) if cell.request is None else identity(cell.job)
+        if cell.data != first.data:
+            raise SettingsError(
+                f"{cell.label} and {first.label} cannot be compared: their files of '{data['name']}' differ",
+                "compare runs on the same files; where they lie is named with --data",
+            )
+        key = str(cell.run.path) if cell.request is None else identity(cell.job, cell.data)
         if (other_label := label_of.setdefault(key, cell.label)) != cell.label:
             raise SettingsError(
                 f"{cell.label} and {other_label} are the same model with the same settings",
                 "give one of them a setting of its own; on the command line: --set NAME:PATH=VALUE",
             )
+
+
+def refuse_other_data(cell: Cell, root: Path) -> None:
+    """Raise `SettingsError` unless `root` holds the files that a cell's run was trained on."""
+    dataset = cell.settings.dataset
+    if dataset.fingerprint(root) != cell.data:
+        raise SettingsError(
+            f"{root} holds other data of '{dataset.name}' than {cell.run.path} was trained on",
+            "name the folder of the run's data with --data",
+        )
 
 
 def _short(dataset: dict[str, Any]) -> str:

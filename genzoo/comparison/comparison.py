@@ -9,7 +9,15 @@ from html import escape
 from pathlib import Path
 
 from genzoo.comparison.baselines import baselines_of
-from genzoo.comparison.cells import Cell, cell_of, decisive_settings, existing_cell, name_of, refuse_unlike
+from genzoo.comparison.cells import (
+    Cell,
+    cell_of,
+    decisive_settings,
+    existing_cell,
+    name_of,
+    refuse_other_data,
+    refuse_unlike,
+)
 from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.report import ScoreTable, write_report
 from genzoo.comparison.report_folder import free_folder, refuse_other_report
@@ -91,7 +99,7 @@ def compare(
     comparisons or in runs/ that was trained alike is used, and the report says where it is. A training that fails is
     listed in `results.failures`. `jobs` trainings run at a time in processes on this machine (None: as many as it has
     cores), or wherever `executor` runs them; `together` trains those that differ only in seed and optimizer as one
-    program (None: on a GPU). `deterministic` is as in `train`.
+    program (None: on a GPU, if the data are vectors). `deterministic` is as in `train`.
     Raises `SettingsError` for contestants that cannot be compared, and for a `report` on other trainings.
     """
     if isinstance(contestants, str):
@@ -122,6 +130,7 @@ def compare(
         if seed == 0 or not isinstance(contestant, Run)
     ]
     refuse_unlike(cells)
+    refuse_other_data(cells[0], data_root(data))
     for cell in cells:
         if cell.request is None and not cell.is_done:
             raise UnreadableError(f"{cell.run.path} is not finished", f"type: genzoo resume {cell.run.path}")

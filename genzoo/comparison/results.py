@@ -17,6 +17,7 @@ from genzoo.comparison.report_folder import RESULTS
 from genzoo.comparison.settings import ComparedSettings
 from genzoo.comparison.worker import Outcome
 from genzoo.components import from_json, to_json
+from genzoo.errors import DivergedError
 from genzoo.evaluation.cards import networks_card, networks_of
 from genzoo.evaluation.scoring import selection_seed
 from genzoo.host.discovery import registry
@@ -27,6 +28,8 @@ HELD_OUT = "held-out samples"
 """The label of the baseline of real rows, which no model is expected to beat."""
 
 _MOST_LOSSES = 200
+_ROUNDING = 1e-12
+"""The spread of differences, over the size of the scores, that rounding alone may make."""
 
 Better = Literal["higher", "lower"] | None
 
@@ -135,6 +138,8 @@ class CellResult:
     """Whether it was trained before for something else, so that its evaluations along the way may be missing."""
     losses: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
     """Pairs (step, loss) by player from the run's log, at most 200 per player."""
+    exit_code: int = 0
+    """The exit code that `genzoo train` would have ended with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +154,10 @@ class Difference:
     n: int
     mean: float
     low: float | None
-    """The limits of the 95 % interval of the mean, by Student's t with n − 1 degrees of freedom; None for n = 1."""
+    """The limits of the 95 % interval of the mean, by Student's t with n − 1 degrees of freedom.
+
+    None for n = 1, and where all differences are equal up to rounding and so have no spread to estimate it from.
+    """
     high: float | None
 
 
@@ -179,6 +187,12 @@ class Results:
     def failures(self) -> list[str]:
         """One line per failed training, with its reason."""
         return [f"{row.label}: {failure}" for row in self.rows for failure in row.failed]
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the first failure that is no divergence, else that of a divergence; 0 without failures."""
+        codes = [cell.exit_code for cell in self.cells if cell.exit_code]
+        return next((code for code in codes if code != DivergedError.exit_code), codes[0] if codes else 0)
 
     def write(self, folder: Path) -> None:
         """Write results.json."""
@@ -228,6 +242,7 @@ def cell_result(cell: Cell, outcome: Outcome, folder: Path) -> CellResult:
         created=cell.run.record.created if exists else "",
         reused=cell.request is not None and cell.run.path != cell.request.run,
         losses=_losses(log),
+        exit_code=outcome.code,
     )
 
 
@@ -347,24 +362,32 @@ def _best_step(scores: Sequence[StoredScore]) -> tuple[int | None, str | None]:
 
 def _difference(minuend: str, subtrahend: str, pairs: Sequence[tuple[StoredScore, StoredScore]]) -> Difference | None:
     """Return the mean difference of pairs of scores with its interval; None if no pair is finite."""
-    values = [a.value - b.value for a, b in pairs if a.value is not None and b.value is not None]
-    if not values:
+    finite = [(a.value, b.value) for a, b in pairs if a.value is not None and b.value is not None]
+    if not finite:
         return None
-    from scipy.stats import t
-
-    n, mean = len(values), statistics.fmean(values)
-    half = None if n == 1 else float(t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
+    values = [a - b for a, b in finite]
+    mean = statistics.fmean(values)
+    largest = max(abs(value) for pair in finite for value in pair)
+    half = _half_interval(values) if max(values) - min(values) > _ROUNDING * largest else None
     first = pairs[0][0]
     return Difference(
         minuend=minuend,
         subtrahend=subtrahend,
         metric=first.metric,
         protocol=_without_seed(first.protocol),
-        n=n,
+        n=len(values),
         mean=mean,
         low=None if half is None else mean - half,
         high=None if half is None else mean + half,
     )
+
+
+def _half_interval(values: Sequence[float]) -> float:
+    """Return half the width of the 95 % interval of the mean, by Student's t."""
+    from scipy.stats import t
+
+    n = len(values)
+    return float(t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5)
 
 
 def _row_score(metric: str, courses: Sequence[_Course]) -> RowScore:

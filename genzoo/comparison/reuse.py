@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from genzoo.comparison.cells import Cell, identity
-from genzoo.data.root import data_root
 from genzoo.errors import GenzooError
 from genzoo.host.discovery import registry
 from genzoo.runs.job import job_of
@@ -24,8 +23,7 @@ def with_earlier_run(cell: Cell) -> Cell:
     """
     if cell.request is None or cell.is_done:
         return cell
-    fingerprint = cell.settings.dataset.fingerprint(data_root(cell.request.data))
-    earlier = (run for run in _candidates(cell) if _is_same(run, cell, fingerprint))
+    earlier = (run for run in _candidates(cell) if _is_same(run, cell))
     return replace(cell, run=next(earlier, cell.run))
 
 
@@ -36,13 +34,13 @@ def _candidates(cell: Cell) -> Iterator[Run]:
     yield from all_runs(Path(cell.request.runs))
 
 
-def _is_same(run: Run, cell: Cell, fingerprint: str | None) -> bool:
+def _is_same(run: Run, cell: Cell) -> bool:
     """Return whether a run is whole, evaluated, and was trained as the cell would be; one that is not read is not."""
     try:
         record = run.record
-        if (record.model, record.seed, record.ranks, record.data) != (cell.job.model, cell.job.seed, 1, fingerprint):
+        if (record.model, record.seed, record.ranks, record.data) != (cell.job.model, cell.job.seed, 1, cell.data):
             return False
-        if run.is_running or identity(job_of(registry(), record)) != identity(cell.job):
+        if run.is_running or identity(job_of(registry(), record), record.data) != identity(cell.job, cell.data):
             return False
         checkpoint, faults = run.newest_checkpoint()
         return not faults and checkpoint.step == cell.settings.training.steps and replace(cell, run=run).is_done

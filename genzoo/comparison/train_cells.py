@@ -45,7 +45,7 @@ def train_cells(
             cells,
             workers,
             tasks=tasks,
-            together=_plays_together(together, device),
+            together=_are_together(together, device),
             progress=callback.on_progress,
         )
     warn(dict.fromkeys(line for outcome in outcomes for line in outcome.warnings))
@@ -57,14 +57,14 @@ def run_cells(
     executor: Executor,
     *,
     tasks: Path,
-    together: bool = False,
+    together: Callable[[Cell], bool] = lambda cell: False,
     progress: Callable[[Mapping[int, tuple[int, int]]], None] = lambda steps: None,
 ) -> list[Outcome]:
     """Train the cells that are not done, and return the outcome of all; a training that fails does not stop the others.
 
-    With `together`, cells that differ only in seed and optimizer are one task. `tasks` is the folder for the tasks' and
-    outcomes' files. `progress` is called with (step, steps) by the number of the cell, and may raise to stop: tasks
-    that have not started are then cancelled.
+    Cells for which `together` is true and that differ only in seed and optimizer are one task. `tasks` is the folder
+    for the tasks' and outcomes' files. `progress` is called with (step, steps) by the number of the cell, and may raise
+    to stop: tasks that have not started are then cancelled.
     """
     outcomes = {number: Outcome() for number, cell in enumerate(cells) if cell.is_done}
     logs = {number: LogTail(cell.run) for number, cell in enumerate(cells) if number not in outcomes}
@@ -92,11 +92,11 @@ def run_cells(
     return [outcomes[number] for number in range(len(cells))]
 
 
-def teams(cells: Sequence[Cell], waiting: Sequence[int], together: bool) -> Iterator[tuple[int, ...]]:
+def teams(cells: Sequence[Cell], waiting: Sequence[int], together: Callable[[Cell], bool]) -> Iterator[tuple[int, ...]]:
     """Yield the numbers of the cells of every task, in the order of the tasks' first cells."""
     alike: dict[str, tuple[int, ...]] = {}
     for number in waiting:
-        key = _population_key(cells[number].job) if together else str(number)
+        key = _population_key(cells[number].job) if together(cells[number]) else str(number)
         alike[key] = (*alike.get(key, ()), number)
     yield from alike.values()
 
@@ -113,9 +113,16 @@ def _step(number: int, logs: Mapping[int, LogTail], outcomes: Mapping[int, Outco
     return steps[number] if ended_well else logs[number].step()
 
 
-def _plays_together(together: bool | None, device: str) -> bool:
-    """Return `together`, or for None whether the device is a GPU, where one program for all replicas is faster."""
-    return choose_device(device).type == "cuda" if together is None else together
+def _are_together(together: bool | None, device: str) -> Callable[[Cell], bool]:
+    """Return which cells may be trained as one program: as `together` says, or for None those of vectors on a GPU.
+
+    One training on vectors leaves a GPU idle. Convolutions fill it, and those of several replicas become grouped, which
+    is slower.
+    """
+    if together is not None:
+        return lambda cell: together
+    on_gpu = choose_device(device).type == "cuda"
+    return lambda cell: on_gpu and not cell.job.settings.dataset.spec.is_image
 
 
 @contextmanager

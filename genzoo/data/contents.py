@@ -23,6 +23,8 @@ class Contents:
     """For every row; a class index is −1 where it is unknown."""
     class_names: tuple[str, ...] = ()
     """One name per class, in the order of the indices; empty without classes."""
+    names: Sequence[str] = ()
+    """Of the file of every row; empty where rows are no files."""
     notes: tuple[str, ...] = ()
     """What a person should know of it, a line each: what is left out, and where classes are from."""
     identity: str

@@ -13,7 +13,7 @@ from genzoo.components import Component
 from genzoo.data.decoding import ImageSource, ImageTransform, read_images
 from genzoo.errors import SettingsError
 from genzoo.randomness import generator
-from genzoo.types import DataSpec, Split, Splits
+from genzoo.types import DataSpec, Split, SplitName, Splits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,10 @@ class Dataset(Component):
         if transform.fit == "given":
             transform = replace(transform, fit="crop", upright=True)
         return torch.from_numpy(read_images(pictures, transform))
+
+    def file_names(self, root: Path, split: SplitName) -> list[str]:
+        """Return the name of every row's file, in the order of the rows; empty where rows are no files."""
+        return []
 
     def facts(self) -> dict[str, Any]:
         """Return source, counts and the making of an x as JSON data, for its card; empty by default."""

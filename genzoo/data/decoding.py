@@ -19,6 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from genzoo.errors import UnreadableError
 from genzoo.storage.files import readable
+from genzoo.text import escaped, in_a_line
 
 Pixels = numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.uint8]]
 """Values in 0…255: (C, H, W) for one image, (rows, C, H, W) for several."""
@@ -29,7 +30,6 @@ ImageSource = str | Path | Image.Image
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _HEIC_ENDINGS = (".heic", ".heif", ".hif")
 """Photographs of telephones, which are images where pillow-heif is installed."""
-_ANIMATED_ENDINGS = (".gif", ".webp")
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """The formats that Pillow may read. Others are left out: EPS, for one, runs Ghostscript on the file."""
 _FILE_LIMIT = 2**28
@@ -135,7 +135,7 @@ class ImageFiles(Block):
                 try:
                     out[row] = self.transform(_content(self.place, name))
                 except Exception as error:  # Pillow's readers raise errors of any type
-                    faults.append(ImageFault(row, _printable(name), _cause_of(error, name)))
+                    faults.append(ImageFault(row, escaped(name), _cause_of(error, name)))
         return faults
 
 
@@ -184,8 +184,10 @@ def left_out(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def animations(folder: Path, names: Sequence[str]) -> list[str]:
-    """Return those of the GIF and WebP files among `names` below `folder` that hold several pictures."""
-    return [name for name in names if name.lower().endswith(_ANIMATED_ENDINGS) and _is_animated(folder, name)]
+    """Return those of the image files among `names` below `folder` that hold several pictures, as pages or in time."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        return [name for name in names if _is_animated(folder / name)]
 
 
 def _is_image(name: str) -> bool:
@@ -193,10 +195,16 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(endings)
 
 
-def _is_animated(folder: Path, name: str) -> bool:
+def _is_animated(path: Path) -> bool:
+    """Return whether a file holds several pictures, of which Pillow reads no more than it must to say so.
+
+    A JPEG of several (MPO) does not count: a camera's previews and views for a second eye are no pictures of their own.
+    """
     try:
-        with Image.open(io.BytesIO(_content(folder, name)), formats=_formats()) as image:
-            return bool(getattr(image, "is_animated", False))
+        if not path.is_file():  # opening a pipe would wait
+            return False
+        with Image.open(path, formats=_formats()) as image:
+            return image.format in _formats() and bool(getattr(image, "is_animated", False))
     except Exception:  # Pillow's readers raise errors of any type; the file is a fault where it is decoded
         return False
 
@@ -247,8 +255,10 @@ def listing(place: Path, names: list[str]) -> str:
     """Return a hash of the files' names, sizes and times; for a ZIP archive, of the names in it, its size and time."""
     digest = hashlib.sha256()
     for path in [place] if place.is_file() else [place / name for name in names]:
-        with readable(path):
+        try:
             status = path.stat()
+        except OSError:  # a dangling link among images; it is a fault where it is decoded
+            continue
         digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
     digest.update("\n".join(names).encode(errors="surrogateescape"))
     return digest.hexdigest()
@@ -298,12 +308,7 @@ def _cause_of(error: Exception, name: str) -> str:
         return "HEIC is read where pillow-heif is installed: pip install pillow-heif"
     if isinstance(error, UnidentifiedImageError):
         return "not an image that Pillow can read"
-    text = str(error).strip().partition("\n")[0]
-    return text or type(error).__name__
-
-
-def _printable(name: str) -> str:
-    return name.encode(errors="backslashreplace").decode()
+    return in_a_line(str(error)) or type(error).__name__
 
 
 def _size(size: tuple[int, int]) -> str:

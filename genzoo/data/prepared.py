@@ -1,5 +1,6 @@
 """Prepared data sets: images read from the memory-mapped file that `genzoo data prepare` wrote."""
 
+import json
 from abc import abstractmethod
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,13 +12,18 @@ from torch import Tensor
 
 from genzoo.components import to_json
 from genzoo.data import downloads, preparing
+from genzoo.data.checked_rows import BlockCheck, CheckedRows
 from genzoo.data.contents import Contents
 from genzoo.data.dataset import Dataset
 from genzoo.data.decoding import ImageTransform
 from genzoo.data.downloads import Download
-from genzoo.data.prepared_card import AGAIN, CARD, IMAGES, LABELS, SPLITS, read_card
+from genzoo.data.prepared_card import AGAIN, CARD, IMAGES, LABELS, NAMES, SPLITS, blocks_of, read_card
 from genzoo.errors import UnreadableError
-from genzoo.types import Split, Splits
+from genzoo.storage import files
+from genzoo.types import Split, SplitName, Splits
+
+_NAMES_LIMIT = 2**32
+"""The largest file of names, in bytes, that is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +98,12 @@ class PreparedDataset(Dataset):
         return str(self.card(root)["files"][IMAGES]["sha256"])
 
     def load(self, root: Path) -> Splits:
-        """Return the three splits, memory-mapped: rows are read from disk when they are used."""
+        """Return the three splits, memory-mapped: rows are read from disk, and checked, when they are first used."""
         card, place = self.card(root), root / self.place
         images = _mapped(place / IMAGES, "images")
         labels = _mapped(place / LABELS, "labels") if LABELS in card["files"] else None
+        if labels is not None and files.sha256_of(place / LABELS) != card["files"][LABELS]["sha256"]:
+            raise UnreadableError(f"{place / LABELS} is damaged: its SHA-256 is not the one on its card", AGAIN)
         rows = card["splits"][SPLITS[-1]][1]
         if (images.dtype, images.shape) != (torch.uint8, (rows, *self.spec.shape)):
             raise UnreadableError(f"{place / IMAGES} does not hold the images of its card", AGAIN)
@@ -103,7 +111,23 @@ class PreparedDataset(Dataset):
             raise UnreadableError(f"{place / LABELS} does not hold a label for each image", AGAIN)
         if not self.spec.condition_size:
             labels = None
+        if (blocks := blocks_of(card)) is not None:
+            images = CheckedRows.of(images, BlockCheck(place / IMAGES, images, blocks))
         return Splits(*(_split(images, labels, slice(*card["splits"][name])) for name in SPLITS))
+
+    def file_names(self, root: Path, split: SplitName) -> list[str]:
+        """Return the name of every row's file at the source; empty where rows were no files, or names were not kept."""
+        card, path = self.card(root), root / self.place / NAMES
+        if NAMES not in card["files"]:
+            return []
+        lines = files.read_bytes(path, "names of files", limit=_NAMES_LIMIT, remedy=AGAIN).splitlines()
+        try:
+            names = [json.loads(line) for line in lines[slice(*card["splits"][split])]]
+        except ValueError as error:
+            raise UnreadableError(f"{path} is not readable as names of files: {error}", AGAIN) from error
+        if len(lines) != card["splits"][SPLITS[-1]][1] or not all(isinstance(name, str) for name in names):
+            raise UnreadableError(f"{path} does not hold a name for each image", AGAIN)
+        return names
 
     def remedy(self) -> str:
         """Return the commands that fetch and prepare the data set."""

@@ -1,6 +1,8 @@
 """The card of a prepared data set: what its folder holds, read and checked. Needs no torch."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,44 @@ SPLITS = ("train", "validation", "test")
 AGAIN = "prepare the data set again: --replace"
 """The remedy for a damaged one."""
 CARD, IMAGES, LABELS = "card.json", "images.safetensors", "labels.safetensors"
+NAMES = "names.jsonl"
+"""The names of the files that the rows are from, a JSON string per line; older sets have none."""
+HASH_LENGTH = 16
+"""Hexadecimal digits that a card keeps of a block's SHA-256."""
+_BLOCK_BYTES = 2**18
+_MOST_BLOCKS = 2**15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """The hashes of a file's rows, some at a time, by which the rows that are read are checked."""
+
+    rows: int
+    """In a block; the last block may have fewer."""
+    sha256: str
+    """The beginnings of all hashes, one after the other."""
+
+    def hash_of(self, number: int) -> str:
+        """Return the beginning of a block's hash."""
+        return self.sha256[number * HASH_LENGTH : (number + 1) * HASH_LENGTH]
+
+
+def hash_rows(path: Path, *, rows: int, row_bytes: int) -> tuple[str, Blocks]:
+    """Return the SHA-256 of a file that ends with rows, and the hashes of blocks of these rows, read once."""
+    in_a_block = max(1, _BLOCK_BYTES // row_bytes, -(-rows // _MOST_BLOCKS))
+    hashes = []
+    with path.open("rb") as file:
+        whole = hashlib.sha256(file.read(path.stat().st_size - rows * row_bytes))
+        for first in range(0, rows, in_a_block):
+            block = file.read(min(in_a_block, rows - first) * row_bytes)
+            whole.update(block)
+            hashes.append(hashlib.sha256(block).hexdigest()[:HASH_LENGTH])
+    return whole.hexdigest(), Blocks(rows=in_a_block, sha256="".join(hashes))
+
+
+def blocks_of(card: dict[str, Any]) -> Blocks | None:
+    """Return the hashes of the blocks of images; None on the card of an earlier version, which has none."""
+    return Blocks(**card["blocks"]) if "blocks" in card else None
 
 
 def read_card(place: Path) -> dict[str, Any]:
@@ -28,7 +68,7 @@ def read_card(place: Path) -> dict[str, Any]:
 def _wrong_in_card(card: dict[str, Any]) -> str | None:
     """Return the first key of a card that is missing, of another type or impossible; None for a good card."""
     entries = card.get("files")
-    if not isinstance(entries, dict) or not {IMAGES} <= entries.keys() <= {IMAGES, LABELS}:
+    if not isinstance(entries, dict) or not {IMAGES} <= entries.keys() <= {IMAGES, LABELS, NAMES}:
         return "files"
     if not all(isinstance(entry, dict) and _are(int, [entry.get("bytes")]) for entry in entries.values()):
         return "files"
@@ -44,6 +84,13 @@ def _wrong_in_card(card: dict[str, Any]) -> str | None:
         if not isinstance(rows, list) or len(rows) != 2 or not _are(int, rows) or not begin == rows[0] <= rows[1]:
             return "splits"
         begin = rows[1]
+    blocks = card.get("blocks", {"rows": 1, "sha256": HASH_LENGTH * begin * "0"})
+    if not isinstance(blocks, dict) or blocks.keys() != {"rows", "sha256"} or not _are(int, [blocks["rows"]]):
+        return "blocks"
+    if blocks["rows"] < 1 or not _are(str, [blocks["sha256"]]):
+        return "blocks"
+    if len(blocks["sha256"]) != HASH_LENGTH * -(-begin // blocks["rows"]):
+        return "blocks"
     if not isinstance(card.get("class_names"), list) or not _are(str, card["class_names"]):
         return "class_names"
     return None if isinstance(card.get("fingerprint"), str) else "fingerprint"

@@ -1,6 +1,6 @@
 """Preparing: a data set decoded by all cores into one memory-mapped file of uint8 rows. Needs no torch.
 
-A prepared data set is a folder with `images.safetensors` (images (N, C, H, W)), `labels.safetensors` and
+A prepared data set is a folder with `images.safetensors` (images (N, C, H, W)), `labels.safetensors`, `names.jsonl` and
 `card.json`, which says what it was made from and holds sizes and SHA-256s. It is written to a staging folder and
 renamed, so that it exists whole or not at all. An interrupted preparation is continued where it stopped.
 """
@@ -12,12 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from genzoo.data.contents import Contents
 from genzoo.data.decode_pool import read_blocks
 from genzoo.data.decoding import ImageFault
-from genzoo.data.prepared_card import CARD, read_card, verify_prepared
+from genzoo.data.prepared_card import CARD, blocks_of, read_card, verify_prepared
 from genzoo.data.staging import Staging
 from genzoo.errors import ResourceError, SettingsError, UnreadableError
 from genzoo.machine import usable_cores
@@ -47,11 +45,11 @@ def prepare(
     is full.
     """
     fingerprint = hashlib.sha256(files.json_bytes([about, contents.splits, contents.identity])).hexdigest()
-    lock = FileLock(place.with_name(f".{place.name}.lock"))
+    rows, lock_path = sum(block.rows for block in contents.blocks), place.with_name(f".{place.name}.lock")
     with files.storage(place):
         place.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
+    busy = f"another process is preparing {place}; waiting for it"
+    with files.alone(lock_path, busy=busy, wait=lambda: report(0, rows)):
         if place.exists() and (card := _reusable(place, fingerprint, replace=replace, beside=beside)):
             return card
         staging = Staging(place, contents, shape, fingerprint)
@@ -63,17 +61,20 @@ def prepare(
                 raise _unreadable(faults, staging.rows)
             card = staging.finish(faults, about)
             _publish(staging.path, place)
-    finally:
-        lock.release()
     return card
 
 
 def _reusable(place: Path, fingerprint: str, *, replace: bool, beside: str) -> dict[str, Any] | None:
-    """Return the card at `place` if it has this fingerprint, None if the folder is to be replaced."""
+    """Return the card at `place` if it has this fingerprint, None if the folder is to be replaced.
+
+    With `replace`, that is also a folder of an earlier version, whose card has no hashes of blocks.
+    """
     try:
         card = read_card(place)
         if replace:
             verify_prepared(place)
+            if blocks_of(card) is None:
+                return None
     except UnreadableError as error:
         if not (place / CARD).exists():
             raise UnreadableError(error.found, "move that folder away, or name another --data") from error

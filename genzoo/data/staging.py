@@ -5,8 +5,10 @@ import json
 import math
 import os
 import shutil
-import struct
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +18,12 @@ from safetensors.numpy import save
 
 from genzoo.data.contents import Contents
 from genzoo.data.decoding import ImageFault
-from genzoo.data.prepared_card import CARD, IMAGES, LABELS
+from genzoo.data.prepared_card import CARD, IMAGES, LABELS, NAMES, hash_rows
+from genzoo.errors import UnreadableError
 from genzoo.machine import reserve
 from genzoo.storage import files
-from genzoo.text import now
+from genzoo.storage.safetensors_header import TensorEntry, header
+from genzoo.text import escaped, now
 
 _PLAN, _JOURNAL = "plan.json", "done.jsonl"
 _SECONDS_BETWEEN_SYNCS = 2.0
@@ -62,9 +66,13 @@ class Staging:
             "blocks": blocks,
         }
         plan_path = self.path / _PLAN
-        if plan_path.exists() and files.read_json(plan_path, "a preparation's plan") == plan:
-            self._read_journal()
-            return
+        with suppress(UnreadableError):  # a damaged preparation is begun anew
+            if plan_path.exists() and files.read_json(plan_path, "a preparation's plan") == plan:
+                whole = files.regular_size(self.path / IMAGES, "prepared images") == self.bytes
+                self._read_journal()
+                if whole:
+                    return
+        self.done.clear()
         shutil.rmtree(self.path, ignore_errors=True)
         self.path.mkdir()
         try:
@@ -102,7 +110,7 @@ class Staging:
         self._synced = time.monotonic()
 
     def finish(self, faults: list[ImageFault], about: dict[str, Any]) -> dict[str, Any]:
-        """Leave out the faulty rows, write labels and card, and return the card."""
+        """Leave out the faulty rows, write labels, names and card, and return the card."""
         keep = numpy.ones(self.rows, dtype=bool)
         keep[[fault.row for fault in faults]] = False
         images = self._leave_out(keep) if faults else self.path / IMAGES
@@ -110,22 +118,26 @@ class Staging:
         if contents.labels is not None:
             labels = {"labels": numpy.ascontiguousarray(contents.labels[keep])}
             files.write(self.path / LABELS, save(labels))
-        made = {IMAGES: images, LABELS: self.path / LABELS}
+        if contents.names:
+            lines = (json.dumps(name) for name, is_there in zip(contents.names, keep, strict=True) if is_there)
+            files.write(self.path / NAMES, "".join(f"{line}\n" for line in lines).encode())
+        images_hash, blocks = hash_rows(images, rows=int(keep.sum()), row_bytes=math.prod(self.shape))
+        entries = {IMAGES: {"bytes": images.stat().st_size, "sha256": images_hash}}
+        for path in (self.path / LABELS, self.path / NAMES):
+            if path.exists():
+                entries[path.name] = {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}
         card = {
             "schema_version": files.SCHEMA_VERSION,
             **about,
             "shape": list(self.shape),
             "splits": _split_ranges(contents.splits, keep),
-            "class_names": list(contents.class_names),
+            "class_names": list(map(escaped, contents.class_names)),
             "left_out": {"count": len(faults), "names": [fault.name for fault in faults[:_NAMED]]},
-            "notes": list(contents.notes),
+            "notes": list(map(escaped, contents.notes)),
             "fingerprint": self.fingerprint,
             "prepared": now(),
-            "files": {
-                name: {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}
-                for name, path in made.items()
-                if path.exists()
-            },
+            "files": entries,
+            "blocks": asdict(blocks),
         }
         _sync(images)
         files.write_sealed(self.path / CARD, card)
@@ -154,10 +166,29 @@ class Staging:
         for line in journal.read_bytes().splitlines(keepends=True):
             if not line.endswith(b"\n"):  # the torn last line of a preparation that was killed
                 break
-            block, faults = json.loads(line)
-            self.done[block] = [ImageFault(*fault) for fault in faults]
+            done = self._block_in(line)
+            self.done[done.block] = done.faults
             whole += len(line)
         os.truncate(journal, whole)
+
+    def _block_in(self, line: bytes) -> BlockDone:
+        """Return the block that a line of the journal lists; raise `UnreadableError` for another line."""
+        try:
+            block, faults = json.loads(line)
+            done = BlockDone(block, [ImageFault(*fault) for fault in faults])
+            if type(block) is int and block >= 0 and _are_faults(done.faults, self.contents.blocks[block].rows):
+                return done
+        except (ValueError, TypeError, IndexError, RecursionError):
+            pass
+        raise UnreadableError(f"{self.path / _JOURNAL} is damaged", "prepare the data set again")
+
+
+def _are_faults(faults: Sequence[ImageFault], rows: int) -> bool:
+    """Return whether what was read from a journal are faults of a block of so many rows."""
+    return all(
+        type(fault.row) is int and 0 <= fault.row < rows and type(fault.name) is type(fault.cause) is str
+        for fault in faults
+    )
 
 
 def _split_ranges(splits: dict[str, int], keep: NDArray[numpy.bool_]) -> dict[str, list[int]]:
@@ -181,10 +212,7 @@ def map_rows(path: Path, offset: int, start: int, shape: tuple[int, ...]) -> num
 
 def _header(shape: tuple[int, ...]) -> bytes:
     """Return the beginning of a safetensors file that holds `images` of this shape and nothing else."""
-    entry = {"images": {"dtype": "U8", "shape": list(shape), "data_offsets": [0, math.prod(shape)]}}
-    text = json.dumps(entry, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text
+    return header({"images": TensorEntry("U8", shape, math.prod(shape))})
 
 
 def _sync(path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from genzoo.data.dataset import Dataset, as_input
 from genzoo.data.decoding import ImageSource
 from genzoo.data.labels import condition, draw_conditions
 from genzoo.errors import PluginError, SettingsError
+from genzoo.evaluation.decodings import Decodings
 from genzoo.games.game import Game
 from genzoo.games.priors import Prior
 from genzoo.nn.interfaces import Networks
@@ -28,6 +29,15 @@ Rows = Tensor | NDArray[Any] | ImageSource | Sequence[ImageSource]
 """N rows of data: a tensor or array (N, *shape), or images and paths of image files."""
 
 _ROWS_AT_ONCE = 500
+
+
+class Neighbours(NamedTuple):
+    """For N rows, the rows whose codes are nearest, the nearest first."""
+
+    rows: Tensor
+    """(N, count) int64."""
+    distances: Tensor
+    """(N, count): Euclidean, between codes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +100,14 @@ class Model:
             dataset=settings.dataset,
         )
 
-    def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Tensor:
+    def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Decodings:
         """Return (count, *shape) decoded prior draws; for None, y is drawn from the label frequencies."""
         z = self.draw_z(count, seed=seed)
         if self.networks.is_conditional and y is None:
             y = self.draw_y(count, seed=seed)
         return self.decode(z, y)
 
-    def sample_grid(self, y: Tensor, *, seed: int = 0, one_z: bool = False) -> Tensor:
+    def sample_grid(self, y: Tensor, *, seed: int = 0, one_z: bool = False) -> Decodings:
         """Return (rows, columns, *shape) for conditions `y` (rows, columns, condition_size).
 
         Every row has its own draw of z; with `one_z`, all cells share one.
@@ -105,7 +115,7 @@ class Model:
         rows, columns = y.shape[:2]
         z = self.draw_z(1 if one_z else rows, seed=seed)
         z = z.expand(rows, -1).repeat_interleave(columns, dim=0)
-        return self.decode(z, y.flatten(0, 1)).reshape(rows, columns, *self.data.shape)
+        return Decodings.of(self.decode(z, y.flatten(0, 1)).reshape(rows, columns, *self.data.shape), self.data)
 
     def draw_z(self, count: int, *, seed: int = 0) -> Tensor:
         """Return (count, latent) draws from the prior."""
@@ -118,34 +128,25 @@ class Model:
         source = generator("cpu", seed, "sample", "y")
         return draw_conditions(self.label_frequencies, self.data, count, source).to(self.device)
 
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Decodings:
         """Return the decoder's x (N, *shape) for `z` (N, latent)."""
         if z.ndim != 2 or z.shape[1] != self.latent:
             raise SettingsError(f"z is {tuple(z.shape)}, this model takes (N, {self.latent})")
         self._check_condition(y, len(z))
-        return torch.cat([self._decode(part, part_y) for part, part_y in self._in_parts(z, y)])
+        x = torch.cat([self._decode(part, part_y) for part, part_y in self._in_parts(z, y)])
+        return Decodings.of(x, self.data)
 
     def inputs(self, x: Rows) -> Tensor:
         """Return `x` as networks read it: float32 (N, *shape)."""
-        if isinstance(x, str | Path | Image.Image):
-            x = [x]
-        if isinstance(x, Sequence) and x and all(isinstance(picture, str | Path | Image.Image) for picture in x):
-            if self.dataset is None:
-                raise SettingsError("this model was made without a data set, which reads images", "give a tensor")
-            x = self.dataset.read(x)
-        try:
-            x = as_input(torch.as_tensor(x)).float()
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise SettingsError(f"x is no tensor, array or image: {error}") from error
-        if tuple(x.shape[1:]) != self.data.shape:
-            raise _other_shape(tuple(x.shape), self.data.shape)
-        _check_range(x, self.data)
-        return x
+        return as_input(self._stored(x))
 
     def encode(self, x: Rows, *, y: Tensor | None = None, seed: int = 0) -> Code:
-        """Return the codes of `x` (N, *shape), with z sampled."""
+        """Return the codes of `x` (N, *shape), whose z is drawn.
+
+        Beside it is the mean, where the encoder gives one, which `genzoo encode` writes; `reconstruct` decodes z.
+        """
         self.require("encoder")
-        x, noise = self._inputs(x, seed)
+        x, noise = self._stored_with_noise(x, seed)
         self._check_condition(y, len(x))
         parts = [
             self._encode(part, part_noise, part_y)
@@ -168,7 +169,7 @@ class Model:
         A classifier that reads codes reads those of `encode` with the same seed. A model that predicts no classes
         raises `SettingsError`.
         """
-        x, noise = self._inputs(x, seed)
+        x, noise = self._stored_with_noise(x, seed)
         answers = [
             self._classify(part, part_noise)
             for (part, _), (part_noise, _) in zip(self._in_parts(x, None), self._in_parts(noise, None), strict=True)
@@ -178,22 +179,27 @@ class Model:
     def features(self, x: Rows, *, y: Tensor | None = None) -> dict[str, Tensor]:
         """Return the encoder's activations (N, …) of `x` (N, *shape) by name, input side first, if it names any."""
         self.require("encoder")
-        x = self.inputs(x)
+        x = self._stored(x)
         self._check_condition(y, len(x))
         parts = [self._features(part, part_y) for part, part_y in self._in_parts(x, y)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def reconstruct(self, x: Rows, *, y: Tensor | None = None, seed: int = 0) -> Tensor:
-        """Return the decoder's x (N, *shape) for sampled codes of `x` (N, *shape)."""
+    def reconstruct(self, x: Rows, *, y: Tensor | None = None, seed: int = 0) -> Decodings:
+        """Return the decoder's x (N, *shape) for codes of `x` (N, *shape), which are drawn.
+
+        What `genzoo encode` writes are means; the decodings of these are `decode(encode(x, y=y).centre, y)`.
+        """
         self.require("decoder")
-        return self.decode(self.encode(x, y=y, seed=seed).z, y)
+        self.require("encoder")
+        x = self._stored(x)
+        return Decodings.of(self.decode(self.encode(x, y=y, seed=seed).z, y), self.data, x)
 
     def log_weights(self, x: Rows, *, y: Tensor | None = None, draws: int = 1, seed: int = 0) -> Tensor | None:
         """Return ln p(x, z) − ln q(z|x) (N, draws) of `x` (N, *shape) for that many draws of z each, in nats.
 
         None if the game or the prior offers no density.
         """
-        x = self.inputs(x)
+        x = self._stored(x)
         self._check_condition(y, len(x))
         weights = [self._log_weight(x, y, seed=seed, draw=draw) for draw in range(draws)]
         columns = [column for column in weights if column is not None]
@@ -207,15 +213,15 @@ class Model:
         steps: int = 11,
         y: tuple[Tensor, Tensor] | None = None,
         seed: int = 0,
-    ) -> Tensor:
-        """Return (N, steps + 1, *shape): decodings along the straight lines between sampled codes of a and b.
+    ) -> Decodings:
+        """Return (N, steps + 1, *shape): decodings along the straight lines between codes of a and b, which are drawn.
 
         `y` holds the conditions of a and of b, between which a conditional model interpolates as well.
         """
         if steps < 1:
             raise SettingsError(f"steps is {steps}, expected at least 1")
         self.require("decoder")
-        a, b = self.inputs(a), self.inputs(b)
+        a, b = self._stored(a), self._stored(b)
         if len(a) != len(b):
             raise SettingsError(f"a has {len(a)} rows and b has {len(b)}, expected pairs")
         y_a, y_b = (None, None) if y is None else y
@@ -223,13 +229,33 @@ class Model:
         along = torch.linspace(0, 1, steps + 1, device=self.device)
         z = _between(start, end, along)
         conditions = None if y_a is None or y_b is None else _between(y_a.to(z), y_b.to(z), along)
-        return self.decode(z, conditions).reshape(len(a), steps + 1, *self.data.shape)
+        x = self.decode(z, conditions).reshape(len(a), steps + 1, *self.data.shape)
+        return Decodings.of(x, self.data, a, b)
+
+    def nearest(
+        self, x: Rows, among: Rows, *, count: int = 8, y: tuple[Tensor, Tensor] | None = None, seed: int = 0
+    ) -> Neighbours:
+        """Return, for every row of `x`, the `count` rows of `among` with the nearest codes: all if there are fewer.
+
+        Codes are means, or where the encoder gives none, draws. `y` holds the conditions of x and of among.
+        """
+        if count < 1:
+            raise SettingsError(f"count is {count}, expected at least 1")
+        y_x, y_among = (None, None) if y is None else y
+        codes, others = self.encode(x, y=y_x, seed=seed).centre, self.encode(among, y=y_among, seed=seed).centre
+        distances = torch.cdist(codes, others, compute_mode="donot_use_mm_for_euclid_dist")
+        nearest = distances.topk(min(count, len(others)), largest=False)
+        return Neighbours(nearest.indices, nearest.values)
 
     def rows(self, split: Split, count: int | None = None) -> tuple[Tensor, Tensor | None]:
         """Return the first `count` rows (None: all) of a split: x (N, *shape), and y if the model takes one."""
-        x, labels = split.x[:count], None if split.labels is None else split.labels[:count]
+        labels = None if split.labels is None else split.labels[:count]
+        return as_input(split.x[:count]).to(self.device), self.conditions(labels)
+
+    def conditions(self, labels: Tensor | None) -> Tensor | None:
+        """Return y (N, condition_size) for the labels of a split, if the model takes one."""
         y = condition(labels, self.data) if self.networks.is_conditional else None
-        return as_input(x).to(self.device), None if y is None else y.to(self.device)
+        return None if y is None else y.to(self.device)
 
     def require(self, part: str) -> None:
         """Raise `SettingsError` unless the model has the network called `part`."""
@@ -237,9 +263,28 @@ class Model:
             present = [name for name in ("encoder", "decoder") if getattr(self.networks, name) is not None]
             raise SettingsError(f"this model has no {part}", f"it has: {', '.join(present) or 'neither'}")
 
-    def _inputs(self, x: Rows, seed: int) -> tuple[Tensor, Tensor]:
-        """Return `x` as networks read it, and the noise (N, latent) of `seed`."""
-        x = self.inputs(x)
+    def _stored(self, x: Rows) -> Tensor:
+        """Return `x` (N, *shape), once it is checked: bytes as bytes, of which networks read a part at a time."""
+        if isinstance(x, str | Path | Image.Image):
+            x = [x]
+        if isinstance(x, Sequence) and x and all(isinstance(picture, str | Path | Image.Image) for picture in x):
+            if self.dataset is None:
+                raise SettingsError("this model was made without a data set, which reads images", "give a tensor")
+            x = self.dataset.read(x)
+        try:
+            x = torch.as_tensor(x)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SettingsError(f"x is no tensor, array or image: {error}") from error
+        if tuple(x.shape[1:]) != self.data.shape:
+            raise _other_shape(tuple(x.shape), self.data.shape)
+        if x.dtype != torch.uint8:
+            x = x.float()
+            _check_range(x, self.data)
+        return x
+
+    def _stored_with_noise(self, x: Rows, seed: int) -> tuple[Tensor, Tensor]:
+        """Return `x` as `_stored` does, and the noise (N, latent) of `seed`."""
+        x = self._stored(x)
         return x, torch.randn(len(x), self.latent, generator=generator("cpu", seed, "encode"))
 
     def _checked_logits(self, logits: Tensor | None) -> Tensor:
@@ -303,7 +348,7 @@ class Model:
     def _in_parts(self, rows: Tensor, y: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
         for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            yield rows[part].to(self.device), None if y is None else y[part].to(self.device)
+            yield as_input(rows[part]).to(self.device), None if y is None else y[part].to(self.device)
 
 
 def _other_shape(shape: tuple[int, ...], expected: tuple[int, ...]) -> SettingsError:

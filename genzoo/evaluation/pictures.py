@@ -1,42 +1,15 @@
-"""Pictures: images as grids, vectors as scatter plots."""
+"""Pictures: a model's samples, reconstructions and interpolations as PNG files."""
 
-import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import torch
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from genzoo.evaluation import drawing
+from genzoo.evaluation.drawing import Panel, data_limit, latent_limit
 from genzoo.evaluation.model import Model
 from genzoo.storage import files
 from genzoo.types import DataSpec, Split
-
-_LEAST_TILE = 64
-"""Pixels to which the width of a small image is magnified, by whole factors."""
-_GAP, _SEAM = 12, 2
-"""Pixels between groups of images, and between the images of a group."""
-_HEADING = 22
-"""Pixels that the headings of columns take."""
-_GREY = 0.5
-"""The value between images, into which neither a black nor a white image runs."""
-
-_POINT = 8
-"""The area of a point of a scatter plot, in square points."""
-
-
-class Panel(NamedTuple):
-    """One scatter plot."""
-
-    title: str
-    points: Tensor
-    """(N, D), of which the first two columns are drawn."""
-    labels: Tensor | None
-    """(N,) classes for the colours, of which −1 draws grey; None draws black."""
-    limit: float
-    """Both axes run from −limit to limit."""
 
 
 def save_samples(path: Path, model: Model, *, count: int, seed: int, y: Tensor | None = None) -> None:
@@ -50,7 +23,7 @@ def save_decodings(
 ) -> None:
     """Draw decodings x (N, *shape): a grid of images, or for vectors the codes z (N, latent) beside them."""
     if data.is_image:
-        save_grid(path, x, columns=_columns(len(x)))
+        save_grid(path, x, columns=drawing.columns_of(len(x)))
         return
     save_panels(path, [Panel(titles[0], z, None, latent_limit(z)), Panel(titles[1], x, None, data_limit(x, data))])
 
@@ -66,7 +39,7 @@ def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, 
     codes = model.encode(x, y=y, seed=seed).z
     reconstructions = model.decode(codes, y)
     if model.data.is_image:
-        save_grid(path, torch.stack([x, reconstructions], dim=1).flatten(0, 1), columns=8, group=2)
+        files.write(path, drawing.pairs_png(x, reconstructions))
         return
     limit = data_limit(x, model.data)
     samples = model.sample(len(x), seed=seed)
@@ -97,112 +70,23 @@ def save_interpolations(
     """
     between = model.interpolate(a, b, steps=steps, seed=seed, y=y)
     if model.data.is_image:
-        rows = torch.cat([a[:, None].to(between), between, b[:, None].to(between)], dim=1)
-        save_grid(path, rows.flatten(0, 1), columns=steps + 3, group=(1, steps + 1, 1))
+        files.write(path, drawing.walks_png(a, between, b))
         return
-    limit = data_limit(torch.cat([a, b]), model.data)
-    row = torch.arange(len(a))
-    paths = row.repeat_interleave(steps + 1)
-    save_panels(
-        path,
-        [
-            Panel("ends", torch.cat([a, b]), torch.cat([row, row]), limit),
-            Panel("decodings between them", between.flatten(0, 1), paths, limit),
-        ],
-    )
+    save_panels(path, drawing.walk_panels(a, between, b, model.data))
 
 
 def save_grid(
     path: Path, images: Tensor, *, columns: int, group: int | Sequence[int] = 1, headings: Sequence[str] = ()
 ) -> None:
-    """Write images (N, 1 or 3, H, W) in [0, 1] as one PNG of rows of `columns`, small ones magnified.
-
-    `group` is how many images of a row lie close together, or the size of every group of a row. `headings` stand above
-    the columns, shortened to their width.
-    """
-    factor = max(1, -(-_LEAST_TILE // images.shape[-1]))
-    tiles = images.float().cpu().repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
-    used = min(columns, len(tiles))
-    groups = [group] * max(1, used // group) if isinstance(group, int) else list(group)
-    starts = _starts(groups, tiles.shape[-1])
-    rows, height = -(-len(tiles) // columns), tiles.shape[2]
-    top = _HEADING if headings else 0
-    grid = torch.full((tiles.shape[1], top + _GAP + rows * (height + _GAP), starts[-1] + tiles.shape[-1] + _GAP), _GREY)
-    for number, tile in enumerate(tiles):
-        down, across = top + _GAP + number // columns * (height + _GAP), starts[number % columns]
-        grid[:, down : down + height, across : across + tile.shape[-1]] = tile
-    pixels = grid.mul(255).add(0.5).clamp(0, 255).to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0).numpy()
-    picture = Image.fromarray(pixels)
-    for text, across in zip(headings, starts, strict=False):
-        _write_heading(picture, text, across, tiles.shape[-1])
-    _save_png(path, picture)
-
-
-def _starts(groups: Sequence[int], width: int) -> list[int]:
-    """Return where every image of a row begins, given the sizes of its groups."""
-    starts, across = [], _GAP
-    for size in groups:
-        starts += [across + number * (width + _SEAM) for number in range(size)]
-        across = starts[-1] + width + _GAP
-    return starts
-
-
-def _write_heading(picture: Image.Image, text: str, across: int, width: int) -> None:
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(_HEADING * 0.6)
-    while text and draw.textlength(text, font=font) > width:
-        text = f"{text.rstrip('…')[:-1]}…" if len(text.rstrip("…")) > 1 else ""
-    draw.text((across + width / 2, _GAP), text, fill="white", font=font, anchor="ma")
+    """Write a grid of images (N, 1 or 3, H, W) in [0, 1]."""
+    files.write(path, drawing.grid_png(images, columns=columns, group=group, headings=headings))
 
 
 def save_panels(path: Path, panels: Sequence[Panel]) -> None:
-    """Write scatter plots of the first two coordinates side by side as one PNG, coloured blue to red by class."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4 * len(panels), 4.3), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        points = panel.points.float().cpu()
-        across, up = points[:, 0], points[:, min(1, points.shape[1] - 1)]
-        for rows, colours in _coloured(panel):
-            axes.scatter(across[rows], up[rows], s=_POINT, linewidths=0, alpha=0.7, rasterized=True, **colours)
-        outside = (panel.points[:, :2].abs() > panel.limit).any(1).float().mean().item()
-        title = f"{panel.title} ({outside:.0%} outside)" if outside >= 0.005 else panel.title
-        axes.set(title=title, xlim=(-panel.limit, panel.limit), ylim=(-panel.limit, panel.limit))
-        axes.set_aspect("equal")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    files.write(path, content.getvalue())
+    """Write scatter plots side by side."""
+    files.write(path, drawing.panels_png(panels))
 
 
-def _coloured(panel: Panel) -> list[tuple[Tensor | slice, dict[str, Any]]]:
-    """Return rows of the panel with how they are coloured, those to be drawn first in front."""
-    if panel.labels is None:
-        return [(slice(None), {"color": "black"})]
-    labels = panel.labels.cpu()
-    unlabelled = labels < 0
-    if not unlabelled.any():
-        return [(slice(None), {"c": labels, "cmap": "jet"})]
-    return [(unlabelled, {"color": "lightgrey"}), (~unlabelled, {"c": labels[~unlabelled], "cmap": "jet"})]
-
-
-def _save_png(path: Path, image: Image.Image) -> None:
-    content = io.BytesIO()
-    image.save(content, format="png")
-    files.write(path, content.getvalue())
-
-
-def _columns(count: int) -> int:
-    return max(1, math.isqrt(count))
-
-
-def latent_limit(z: Tensor) -> float:
-    """Return an axis limit that shows all prior draws z (N, latent): at least 4."""
-    return max(4.0, float(z[:, :2].abs().max()))
-
-
-def data_limit(x: Tensor, data: DataSpec) -> float:
-    """Return an axis limit that shows all of x, or all of the mixture: 6 for the paper's grid."""
-    if data.mixture is not None:
-        return max(abs(value) for mean in data.mixture.means for value in mean) * 1.5
-    return float(x.abs().max()) * 1.1
+def save_confusion(path: Path, labels: Tensor, predicted: Tensor, *, names: Sequence[str]) -> None:
+    """Write how many rows of every class are predicted as each; `labels` and `predicted` are (N,) class indices."""
+    files.write(path, drawing.confusion_png(labels, predicted, names=names))

@@ -3,14 +3,14 @@
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import Field, dataclass, fields, is_dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
 from genzoo.components import Component
-from genzoo.errors import PluginError
+from genzoo.errors import SettingsError
 from genzoo.games.priors import Prior
 from genzoo.nn.architecture import Architecture
 from genzoo.nn.interfaces import GameNetworks, Networks
@@ -24,6 +24,16 @@ STEPS_ASKED = 1000
 """For how many steps a game is asked who moves, where a rule must hold in all of them."""
 
 
+class Setup(NamedTuple):
+    """What a game is to be played with."""
+
+    architecture: Architecture
+    data: DataSpec
+    prior: Prior
+    latent: int
+    """The length of z."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Game(Component):
     """A generative model as rules: which networks, who plays, and what each player minimises."""
@@ -33,6 +43,8 @@ class Game(Component):
     """Networks taken from the run given as `--from`, frozen and kept in inference mode."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Settings by path that this game uses in place of the recipe's, unless overridden: `{"training.beta1": 0.0}`."""
+    takes_few_labels: ClassVar[bool] = False
+    """Whether y enters nothing in rows that are not `Batch.labelled`, without which a conditional game needs all."""
     priors: ClassVar[tuple[type[Prior], ...]] = (Prior,)
     """The classes of priors that the game can be played with: any, unless its loss assumes one."""
 
@@ -40,6 +52,13 @@ class Game(Component):
         """Return whether a recipe may choose the value of the field `name`: the game has it and has not chosen."""
         declared = [of_class[name] for of_class in map(_fields_by_name, type(self).__mro__) if name in of_class]
         return bool(declared) and getattr(self, name) == declared[-1].default
+
+    def needs(self, setup: Setup) -> str | None:
+        """Return what the game lacks to be played so, such as `a prior with categories`; None, the default: nothing.
+
+        It is asked before networks are built and a run folder is made.
+        """
+        return None
 
     @abstractmethod
     def build(self, architecture: Architecture, data: DataSpec) -> Networks:
@@ -59,6 +78,12 @@ class Game(Component):
     def likelihood(self, data: DataSpec) -> str | None:
         """Return what `log_weight` takes p(x|z) to be, for the protocol of scores: `Bernoulli on [0, 1]`."""
         return None
+
+    def check_prior(self, prior: Prior, data: DataSpec) -> None:
+        """Raise `SettingsError` if the game cannot be played with `prior`; by default, unless it is among `priors`."""
+        if not isinstance(prior, self.priors):
+            names = " or ".join(kind.name for kind in self.priors)
+            raise SettingsError(f"the loss of {self.name} assumes the prior {names}, and prior is {prior.name}")
 
     def latent(self, architecture: Architecture, data: DataSpec) -> int:
         """Return the length of z and of an encoder's noise, at least 1; by default, the architecture's."""
@@ -99,8 +124,6 @@ class Game(Component):
         which may apply it to many replicas at once.
         """
         losses = networks.call(self.losses, batch, tuple(movers))
-        if not isinstance(losses, Losses):
-            raise PluginError(f"{self.name}.losses returned a {type(losses).__name__}, expected genzoo.Losses")
         return losses, per_player(losses, movers)
 
     def per_player_reason(self, networks: Networks) -> str | None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from genzoo.errors import GenzooError, Interrupted, PluginError, ResourceError, is_out_of_memory
+from genzoo.errors import GenzooError, Interrupted, PluginError, ResourceError, is_out_of_memory, raised_at
 from genzoo.text import in_a_line
 
 
@@ -57,7 +57,7 @@ def stdout_to_stderr() -> Iterator[None]:
 
 @contextmanager
 def plugin_errors(what: str, remedy: str) -> Iterator[None]:
-    """Run a plugin's code; an error or exit becomes a `PluginError` that begins with `what`.
+    """Run a plugin's code; an error or exit becomes a `PluginError` that begins with `what` and says where.
 
     Running out of memory becomes a `ResourceError`; genzoo's own errors and interruptions pass.
     """
@@ -68,7 +68,9 @@ def plugin_errors(what: str, remedy: str) -> Iterator[None]:
             raise
         except BaseException as error:
             kind = ResourceError if is_out_of_memory(error) else PluginError
-            raise kind(f"{what}: {in_a_line(error)}", remedy) from error
+            place = raised_at(error)
+            where = "" if place is None else f" ({place})"
+            raise kind(f"{what}: {in_a_line(error)}{where}", remedy) from error
 
 
 def removal(*distributions: str) -> str:

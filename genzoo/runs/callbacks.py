@@ -22,7 +22,7 @@ class Callback:
         """Called after one line was written to metrics.jsonl."""
 
     def on_save(self, step: int) -> None:
-        """Called when the checkpoint of `step` is on disk."""
+        """Called when the checkpoint of `step` is on disk, which may be some steps later."""
 
     def on_end(self) -> None:
         """Called after the last step, before the evaluation."""

@@ -4,7 +4,9 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +20,10 @@ from genzoo.evaluation.costs import memory_estimate
 from genzoo.evaluation.model import Model
 from genzoo.nn.interfaces import Networks
 from genzoo.randomness import preserved
+from genzoo.runs.background_saver import BackgroundSaver
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.collapse import CollapseMonitor
-from genzoo.runs.intervals import due
+from genzoo.runs.intervals import SaveTimer, due
 from genzoo.runs.notes import FirstSteps, note_of_few_rows
 from genzoo.storage import checkpoints, files
 from genzoo.storage.checkpoints import Checkpoint
@@ -59,8 +62,10 @@ class Engine:
         self._meter = Meter()
         self._collapse = CollapseMonitor()
         self._data_spread = float(trainer.stream.first_images(500).std(0).mean()) or 1.0
-        self._seconds_before = 0.0
+        self._seconds_before, self._wall_seconds_before = 0.0, 0.0
         self._clock = Clock()
+        self._save_timer = SaveTimer(self._training.checkpoint_minutes)
+        self._saver: BackgroundSaver
         self._first_steps = FirstSteps(step=0, steps=self._training.steps)
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -69,11 +74,13 @@ class Engine:
         tensors = {name: unpack(checkpoint.file(f"{name}.safetensors")) for name in names}
         state = files.read_json(checkpoint.file("state.json"), "a checkpoint's state")
         self.trainer.restore(tensors, step=checkpoint.step)
-        if not isinstance(state.get("seconds"), int | float):
+        # Older checkpoints do not say how long the run took by the clock on the wall.
+        seconds, wall_seconds = state.get("seconds"), state.get("wall_seconds", state.get("seconds"))
+        if not isinstance(seconds, int | float) or not isinstance(wall_seconds, int | float):
             raise UnreadableError(
                 f"{checkpoint.file('state.json')} does not say how long the run took: seconds", "restore it from a copy"
             )
-        self._seconds_before = float(state["seconds"])
+        self._seconds_before, self._wall_seconds_before = float(seconds), float(wall_seconds)
 
     def train(self) -> None:
         """Take the remaining steps and evaluate; the caller's random state does not change."""
@@ -86,8 +93,8 @@ class Engine:
         """Whether all steps are taken."""
         return self.trainer.step >= self._training.steps
 
-    def begin(self) -> None:
-        """Start the clock, and drop the log entries of steps that will be taken again."""
+    def begin(self, worker: Executor) -> BackgroundSaver:
+        """Start the clock, drop the log entries of steps to be taken again, and return what saves in `worker`."""
         trainer = self.trainer
         self._callback.on_start(self.run, trainer.step, self._training.steps)
         settings, shown = trainer.settings, self._training.steps * self._training.batch_size
@@ -96,18 +103,23 @@ class Engine:
             self._callback.on_note(few)
         on_cpu = trainer.device.type == "cpu"
         self._first_steps = FirstSteps(step=trainer.step, steps=self._training.steps, on_cpu=on_cpu)
-        self._clock = Clock(step=trainer.step, seconds=self._seconds_before)
+        self._clock = Clock(step=trainer.step, seconds=self._seconds_before, wall_seconds=self._wall_seconds_before)
+        self._save_timer.restart()
+        self._saver = BackgroundSaver(worker, self._callback.on_save)
         if self._writes:
             self.run.rewind_log(trainer.step)
             checkpoints.prune(self.run.checkpoints, keep=self._training.keep_checkpoints)
+        return self._saver
 
     def requests(self) -> "Requests":
-        """Return what the callback has asked for since the last step, the same on all ranks."""
-        return Requests(self.trainer.ranks.agree_on_signal(self._callback.stop_signal()), self._callback.wants_save())
+        """Return what was asked for since the last step, by the callback and by time, the same on all ranks."""
+        asked = Requests(self._callback.stop_signal(), self._callback.wants_save() or self._is_save_due_by_time())
+        return Requests.of(self.trainer.ranks.agree_on_signal(asked.number))
 
     def after_step(self, losses: Losses, requests: "Requests") -> None:
         """Log, draw, save and evaluate if due; raise `DivergedError` or `InterruptedRun` if the run ends here."""
         trainer, steps, signal = self.trainer, self._training.steps, requests.signal
+        self._saver.report()
         self._meter.add(losses)
         estimate = self._first_steps.look(trainer.step, self._clock.seconds, trainer.wait)
         if estimate is not None:
@@ -152,8 +164,11 @@ class Engine:
         with self._clock.paused():
             if now.draw:
                 self._draw()
-            if now.save:
+            is_last = last or requests.signal is not None
+            if now.save and (is_last or requests.save or not self._saver.is_writing):
                 self._save()
+            if is_last:
+                self._saver.wait()
             if now.evaluate:
                 self._measure()
 
@@ -163,8 +178,7 @@ class Engine:
             watch |= self._spread()
         entry: dict[str, Any] = {
             "step": self.trainer.step,
-            "seconds": round(self._clock.seconds(), 3),
-            "steps_per_second": round(self._clock.rate(self.trainer.step), 3),
+            **self._clock.lap(self.trainer.step),
             "losses": losses,
             "watch": watch,
         }
@@ -178,27 +192,40 @@ class Engine:
             self.run.log(entry)
         self._callback.on_log(entry)
         if fault is not None:
+            self._saver.wait()
             saved = f"last checkpoint: step {self.run.step:,}" if self.run.step else "no checkpoint yet"
             raise DivergedError(
                 f"{fault} ({saved})",
                 "train again with another --run and a lower learning rate: --set training.learning_rate=…",
             )
 
+    def _is_save_due_by_time(self) -> bool:
+        """Return whether to save by time, once; only the first rank's clock counts."""
+        if not self._writes or self._saver.is_writing or not self._save_timer.is_over():
+            return False
+        self._save_timer.restart()
+        return True
+
     def _save(self) -> None:
+        """Copy what a checkpoint needs, and have it written while training goes on."""
+        self._saver.wait()
+        self._save_timer.restart()
         state = {
             "schema_version": files.SCHEMA_VERSION,
             "step": self.trainer.step,
             "seed": self.trainer.seed,
             "seconds": self._clock.seconds(),
+            "wall_seconds": self._clock.wall_seconds(),
         }
-        tensors = {f"{name}.safetensors": pack(part) for name, part in self.trainer.state().items()}
-        checkpoints.save(
+        tensors = {f"{name}.safetensors": content for name, content in self.trainer.copied_state(pack).items()}
+        save = partial(
+            checkpoints.save,
             self.run.checkpoints,
             step=self.trainer.step,
             files={**tensors, "state.json": files.json_bytes(state)},
             keep=self._training.keep_checkpoints,
         )
-        self._callback.on_save(self.trainer.step)
+        self._saver.start(self.trainer.step, save)
 
     def _measure(self) -> None:
         with self.trainer.weights_to_show() as networks:
@@ -239,6 +266,16 @@ class Requests(NamedTuple):
     save: bool
     """Whether to save and continue."""
 
+    @property
+    def number(self) -> int | None:
+        """The requests as a number, of which the largest of several ranks stops if any does; None for no request."""
+        return 2 * (self.signal or 0) + self.save or None
+
+    @classmethod
+    def of(cls, number: int | None) -> "Requests":
+        """Return the requests that have this number."""
+        return cls((number or 0) // 2 or None, bool((number or 0) % 2))
+
 
 def run_to_end(engines: Sequence[Engine], take_step: Callable[[], Sequence[Losses]]) -> dict[Engine, GenzooError]:
     """Take the remaining steps of all engines, one `take_step` at a time, and evaluate; return the errors by engine.
@@ -246,10 +283,10 @@ def run_to_end(engines: Sequence[Engine], take_step: Callable[[], Sequence[Losse
     `take_step` returns the losses () of each engine. An engine that diverges does not stop the others; a signal stops
     and saves all of them.
     """
-    for engine in engines:
-        engine.begin()
     failed: dict[Engine, GenzooError] = {}
-    with preserved(), _memory_explained(engines[0].trainer, replicas=len(engines)):
+    with ThreadPoolExecutor(1) as worker, preserved(), _memory_explained(engines), ExitStack() as savers:
+        for engine in engines:
+            savers.enter_context(engine.begin(worker))
         while not engines[0].is_done and len(failed) < len(engines):
             losses_of_each = take_step()
             requests = _merged([engine.requests() for engine in engines])
@@ -285,8 +322,9 @@ def _merged(requests: Sequence[Requests]) -> Requests:
 
 
 @contextmanager
-def _memory_explained(trainer: Trainer, *, replicas: int = 1) -> Iterator[None]:
+def _memory_explained(engines: Sequence[Engine]) -> Iterator[None]:
     """Raise `ResourceError` with the memory that a step needs if memory runs out inside the `with` block."""
+    trainer, replicas = engines[0].trainer, len(engines)
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -335,24 +373,35 @@ def _readable(value: float) -> float | str:
 
 
 class Clock:
-    """Counts the seconds of training, pauses excluded, over all sessions of a run."""
+    """Counts the seconds of a run over all its sessions: those of training, and those on the wall, pauses included."""
 
-    def __init__(self, *, step: int = 0, seconds: float = 0.0) -> None:
+    def __init__(self, *, step: int = 0, seconds: float = 0.0, wall_seconds: float = 0.0) -> None:
         self._offset = seconds - time.monotonic()
-        self._lap = (step, seconds)
+        self._wall_offset = wall_seconds - time.monotonic()
+        self._lap = (step, seconds, wall_seconds)
 
     def seconds(self) -> float:
         """Return the seconds trained so far."""
         return time.monotonic() + self._offset
 
-    def rate(self, step: int) -> float:
-        """Return the steps per second since the last call, or since the start."""
-        (before, since), self._lap = self._lap, (step, self.seconds())
-        return (step - before) / max(self._lap[1] - since, 1e-9)
+    def wall_seconds(self) -> float:
+        """Return the seconds that the run has taken so far."""
+        return time.monotonic() + self._wall_offset
+
+    def lap(self, step: int) -> dict[str, float]:
+        """Return both kinds of seconds, and the steps per second of both since the last call, or since the start."""
+        (step_before, since, wall_since), self._lap = self._lap, (step, self.seconds(), self.wall_seconds())
+        steps, (_, seconds, wall_seconds) = step - step_before, self._lap
+        return {
+            "seconds": round(seconds, 3),
+            "steps_per_second": round(steps / max(seconds - since, 1e-9), 3),
+            "wall_seconds": round(wall_seconds, 3),
+            "wall_steps_per_second": round(steps / max(wall_seconds - wall_since, 1e-9), 3),
+        }
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Exclude the time spent inside the `with` block."""
+        """Exclude the time spent inside the `with` block from that of training."""
         began = time.monotonic()
         try:
             yield

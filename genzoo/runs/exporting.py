@@ -14,6 +14,8 @@ from genzoo.runs.session import load_run
 from genzoo.storage import checkpoints, files
 from genzoo.storage.record import RunRecord
 from genzoo.storage.run_folder import Run
+from genzoo.storage.run_lock import SCORES_LOCK
+from genzoo.storage.scores import value_text
 from genzoo.storage.tensors import pack
 
 _SAMPLES, RECONSTRUCTIONS, _CARD = "samples.png", "reconstructions.png", "README.md"
@@ -25,8 +27,8 @@ def export_run(
     """Write a run's model into the new folder `out`, and return the programs written there, as `formats` asks for.
 
     The folder has weights (averaged ones if the run keeps these, unless `raw`), run.json, evaluation.json, pictures and
-    a card, README.md; `genzoo.load` and whatever looks at a run take it. It has no optimizer, and names no folder of
-    this machine but where a warning says so.
+    a card, README.md; `genzoo.load` and whatever looks at a run take it, or any file in it. It has no optimizer, and
+    names no folder of this machine but where a warning says so.
     """
     source, target = Run.at(run), Run.at(out)
     for format in formats:
@@ -41,6 +43,7 @@ def export_run(
     target.write_record(record)
     if scores:
         target.write_scores(scores)
+        (target.path / SCORES_LOCK).unlink()  # nobody else writes to a new folder
     written = [program for format in formats for program in programs.write_programs(target.path, model, format)]
     _draw_pictures(source, target, model)
     files.write(target.path / _CARD, _model_card(target, record, model, scores, written).encode())
@@ -94,7 +97,7 @@ def _model_card(
 
 
 def _score_line(score: dict[str, Any]) -> str:
-    value = "not finite" if score["value"] is None else f"{score['value']:.6g}"
+    value = value_text(score["value"])
     protocol = ", ".join(f"{key} {value}" for key, value in score["protocol"].items() if value is not None)
     return f"| {score['metric']} | {value} | {protocol} |"
 

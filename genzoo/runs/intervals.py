@@ -1,5 +1,8 @@
 """Intervals: what is due after a step, be it a log entry, pictures, a checkpoint or an evaluation. Needs no torch."""
 
+import math
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -21,10 +24,30 @@ def due(training: "Training", step: int, *, last: bool, stop: bool = False, save
     After the `last` step all is due but the evaluation, which ends the run. A run that is asked to `stop` is logged and
     saved, and one that is asked to `save` is saved.
     """
-    every = training.evaluate_every
     return Due(
-        log=step % training.log_every == 0 or last or stop,
-        draw=step % training.picture_every == 0 or last,
-        save=step % training.checkpoint_every == 0 or last or stop or save,
-        evaluate=every is not None and step % every == 0 and not last,
+        log=_falls_on(step, training.log_every) or last or stop,
+        draw=_falls_on(step, training.picture_every) or last,
+        save=_falls_on(step, training.checkpoint_every) or last or stop or save,
+        evaluate=_falls_on(step, training.evaluate_every) and not last,
     )
+
+
+def _falls_on(step: int, every: int | None) -> bool:
+    return every is not None and step % every == 0
+
+
+class SaveTimer:
+    """Says when the minutes between two checkpoints are over."""
+
+    def __init__(self, minutes: float | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = 60 * minutes if minutes else math.inf
+        self._clock = clock
+        self._began = clock()
+
+    def is_over(self) -> bool:
+        """Return whether the minutes have passed since the timer was made or restarted."""
+        return self._clock() - self._began >= self._seconds
+
+    def restart(self) -> None:
+        """Count from now on."""
+        self._began = self._clock()

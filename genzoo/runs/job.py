@@ -18,6 +18,7 @@ from genzoo.host.unregistered import import_named, is_code_name
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.record import RunRecord, SourceRecord
 from genzoo.storage.run_folder import Run
+from genzoo.text import short_repr
 from genzoo.training import torchrun
 from genzoo.training.devices import choose_precision, precision_called
 from genzoo.training.execution import Execution, Precision, gradients_record
@@ -96,6 +97,7 @@ class Job:
             },
             plugins={plugin.distribution: plugin.version for plugin in registry.plugins if not plugin.cause},
             created=created,
+            sessions=(),
         )
 
 
@@ -124,6 +126,15 @@ def resolve_job(registry: Registry, request: TrainingRequest, source: SourceReco
         overrides=texts,
         source=source,
     )
+
+
+def with_labels(request: TrainingRequest, labels: int) -> TrainingRequest:
+    """Return the request with `labels` usable labels, from whose rows a third of every batch is drawn."""
+    registry = installed_registry()
+    size = request.overrides.get("training.batch_size", "")
+    default = find_recipe(registry, recipe_name(registry, request)).training.batch_size
+    rows = int(str(size)) if str(size).isdecimal() else default
+    return request.with_overrides({"training.labels": labels, "training.labelled_rows": max(1, rows // 3)})
 
 
 def job_of(registry: Registry, record: RunRecord) -> Job:
@@ -175,7 +186,7 @@ def find_recipe(registry: Registry, recipe: str | Recipe | None) -> Recipe:
     name = registry.recipe_or_default(recipe)
     loaded = registry.load("recipes", name)
     if not isinstance(loaded, Recipe):
-        raise PluginError(f"what is registered as the recipe '{name}' is not a Recipe: {loaded!r}")
+        raise PluginError(f"what is registered as the recipe '{name}' is not a Recipe: {short_repr(loaded)}")
     return loaded
 
 

@@ -1,26 +1,29 @@
 """Opening a run: builds its trainer and engine, and restores its newest checkpoint."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+
+import torch
 
 from genzoo.data.dataset import random_split
 from genzoo.data.root import data_root, default_root
 from genzoo.errors import SettingsError, warn
 from genzoo.evaluation.model import Model
-from genzoo.evaluation.scoring import applicable_metrics, measure, measure_for_selection
+from genzoo.evaluation.scoring import applicable_metrics, measure, measure_for_selection, metric_called
 from genzoo.host.discovery import registry
 from genzoo.randomness import preserved
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine
+from genzoo.runs.environment import session_of
 from genzoo.runs.job import Job, job_of, resolve_job, settings_of
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage import checkpoints
 from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.record import RunRecord
 from genzoo.storage.run_folder import Run
-from genzoo.storage.tensors import fill, weights_of
+from genzoo.storage.tensors import check_fit, fill, weights_of
 from genzoo.text import now
 from genzoo.training.devices import choose_device, choose_execution
 from genzoo.training.distributed import joined
@@ -76,8 +79,12 @@ def engine_of(
     ready: Prepared,
     checkpoint: tuple[Checkpoint, list[str]] | None,
     callback: Callback | None,
+    request: TrainingRequest | None = None,
 ) -> Engine:
-    """Return the engine of a run that this process has locked, at `checkpoint` if there is one."""
+    """Return the engine of a run that this process has locked, at `checkpoint` if there is one.
+
+    `request` says what is measured and on which split; without one, all metrics are measured on the test split.
+    """
     trainer, splits, fingerprint, execution, root = ready
     if run.exists and run.record.data != fingerprint:
         raise SettingsError(
@@ -88,17 +95,16 @@ def engine_of(
     if checkpoint is not None and checkpoint[0].step > steps:
         raise SettingsError(f"{run.path} has taken {checkpoint[0].step:,} steps already, more than {steps:,}")
     _ = run.scores  # raises for unreadable scores before the first step instead of after the last
-    run.write_record(
-        job.record(
-            registry(),
-            splits=splits,
-            data=fingerprint,
-            device=trainer.device,
-            execution=execution,
-            per_player_reason=trainer.per_player_reason,
-            created=run.record.created if run.exists else now(),
-        )
+    record = job.record(
+        registry(),
+        splits=splits,
+        data=fingerprint,
+        device=trainer.device,
+        execution=execution,
+        per_player_reason=trainer.per_player_reason,
+        created=run.record.created if run.exists else now(),
     )
+    run.begin_session(record, session_of(record, job.settings, step=checkpoint[0].step if checkpoint else 0))
     is_default = fingerprint is None or root == default_root()
     run.write_data_place(None if is_default else root)
 
@@ -106,8 +112,9 @@ def engine_of(
         # These need labels, and some test splits come without.
         needs_labels = model.networks.is_conditional or model.predicts_classes
         unlabelled = needs_labels and splits.test.labels is None
-        split: SplitName = "validation" if unlabelled else "test"
-        metrics = applicable_metrics(model)
+        split: SplitName = "validation" if unlabelled else "test" if request is None else request.split
+        named = None if request is None else request.metrics
+        metrics = applicable_metrics(model) if named is None else [metric_called(name) for name in named]
         scores = measure(run, model, splits, metrics, data=fingerprint, split=split, seed=job.seed)
         if job.settings.training.evaluate_every is not None and split == "test":
             measure_for_selection(run, model, splits, metrics, scores, data=fingerprint, seed=job.seed)
@@ -173,6 +180,8 @@ def model_of(record: RunRecord, checkpoint: Checkpoint, *, device: str, raw: boo
     """Return the model of a run's checkpoint in inference mode; averaged weights are preferred unless `raw`."""
     settings = settings_of(registry(), record)
     tensors, kind = weights_of(checkpoint, raw=raw)
+    with suppress(NotImplementedError), torch.device("meta"):  # what a plugin builds may need real numbers
+        check_fit(assemble(settings).state_dict(), tensors)  # a record may ask for more memory than there is
     with preserved():
         networks = assemble(settings)
     fill(networks.state_dict(), tensors)

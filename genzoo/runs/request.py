@@ -3,13 +3,14 @@
 Needs no torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from genzoo.components import NameOf, Resolve, from_json, to_json, to_text
 from genzoo.storage.run_folder import Run
+from genzoo.types import SplitName
 
 if TYPE_CHECKING:
     from genzoo.games.game import Game
@@ -47,6 +48,10 @@ class TrainingRequest:
     data: str | Path | None = None
     """The folder of data sets; None: GENZOO_DATA, or the user's cache."""
     runs: str | Path = "runs"
+    metrics: Sequence[str] | None = None
+    """The metrics to measure, by name; None: all that can measure the model."""
+    split: SplitName = "test"
+    """What they are measured on: `validation` for a training by which settings are chosen."""
 
     def with_overrides(self, overrides: Mapping[str, object]) -> "TrainingRequest":
         """Return the request with further overrides; its own take precedence."""

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 def train_request(request: TrainingRequest, callback: Callback | None = None) -> Run:
     """Train a request, evaluate the model and return the run; under torchrun, as one rank of several."""
-    if request.run is not None:
-        request = replace(request, data=data_root(request.data, Run.at(request.run).data_place))
+    request = _with_data_place(request)
     if torchrun.rank():
         from genzoo.runs.job import find_game
         from genzoo.runs.opening import assist
@@ -103,7 +102,7 @@ def train_together(
     from genzoo.training.populations import Population, difference
 
     with ExitStack() as stack:
-        engines = [stack.enter_context(_opened(request, callback())) for request in requests]
+        engines = [stack.enter_context(_opened(_with_data_place(request), callback())) for request in requests]
         trainers = [engine.trainer for engine in engines]
         population = None if (obstacle := difference(trainers)) else Population(trainers)
         if population is not None and (obstacle := population.obstacle()) is None:
@@ -112,6 +111,12 @@ def train_together(
             warn([f"{len(engines)} runs are trained one after the other and not together: {obstacle}"])
             failed = train_in_turn(engines)
         return {engine.run.path: failed.get(engine) for engine in engines}
+
+
+def _with_data_place(request: TrainingRequest) -> TrainingRequest:
+    """Return the request with the folder of data sets that its run remembers, if it names none."""
+    place = None if request.run is None else Run.at(request.run).data_place
+    return replace(request, data=data_root(request.data, place))
 
 
 @contextmanager
@@ -133,7 +138,7 @@ def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[En
             job = resolve_job(registry(), request, source).with_found_classes(data_root(request.data))
             job = continued(target, record, job, registry())
             with prepared(job, request.device, request.execution, request.data) as ready:
-                yield engine_of(job, target, ready, checkpoint, callback)
+                yield engine_of(job, target, ready, checkpoint, callback, request)
         return
     from genzoo.runs.job import resolve_job
     from genzoo.runs.opening import engine_of, prepared
@@ -146,7 +151,7 @@ def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[En
                 raise BusyError(
                     f"another process has started {target.path} in the meantime", "type the same command again"
                 )
-            yield engine_of(job, target, ready, None, callback)
+            yield engine_of(job, target, ready, None, callback, request)
 
 
 def _refuse_exported(run: Run) -> None:

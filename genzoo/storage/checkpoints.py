@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from genzoo.errors import UnreadableError
 from genzoo.storage.files import (
     SCHEMA_VERSION,
+    Content,
     json_bytes,
     read_json,
     readable,
@@ -46,7 +48,7 @@ class Checkpoint:
         return self.path / name
 
 
-def save(folder: Path, *, step: int, files: dict[str, bytes], keep: int) -> Path:
+def save(folder: Path, *, step: int, files: Mapping[str, Content], keep: int) -> Path:
     """Add the checkpoint of `step` to `folder` and remove all but the newest `keep` (at least 2).
 
     Readers see it once it has its final name; by then all of it is on disk.
@@ -158,7 +160,7 @@ def verify_weights(path: Path) -> Checkpoint:
     return Checkpoint(path=path, step=step, sha256=sha256_of(path / MANIFEST), names=frozenset(files))
 
 
-def write_weights(path: Path, *, step: int, files: dict[str, bytes]) -> None:
+def write_weights(path: Path, *, step: int, files: Mapping[str, Content]) -> None:
     """Write files and, last, the manifest that lists them into the folder `path`, which then is an exported model."""
     for name, content in files.items():
         write(path / name, content)
@@ -177,7 +179,7 @@ def _verify_file(path: Path, name: str, entry: Any) -> None:
         raise UnreadableError(f"{path / name} is damaged: its SHA-256 is not the one in its manifest")
 
 
-def _manifest(step: int, files: dict[str, bytes]) -> dict[str, Any]:
+def _manifest(step: int, files: Mapping[str, Content]) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "step": step,

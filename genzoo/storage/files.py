@@ -7,12 +7,12 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from genzoo.errors import ResourceError, UnreadableError
+from genzoo.errors import ResourceError, UnreadableError, warn
 
 SCHEMA_VERSION = 1
 """The version of every JSON format that genzoo writes; a reader refuses a newer one."""
@@ -20,11 +20,16 @@ SCHEMA_VERSION = 1
 JSON_LIMIT = 4 * 2**20
 """The largest JSON file, in bytes, that genzoo reads."""
 
+Content = bytes | memoryview
+"""What a file is to hold."""
+
+_LOCK_POLL = 0.2
+"""Seconds between two looks at a lock that another process holds."""
 _RESTORE = "restore it from a copy"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: Content) -> None:
     """Write `content` to `path` in one step: to a temporary file, synchronised, then renamed."""
     with storage(path, needed=len(content)):
         beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -96,8 +101,9 @@ def regular_size(path: Path, what: str, *, remedy: str = _RESTORE) -> int:
 
 
 def json_bytes(document: Any) -> bytes:
-    """Return `document` as indented, strict JSON."""
-    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """Return `document` as indented, strict JSON; bytes of a path that are no text become escapes, and return so."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace")
 
 
 def sha256_of(path: Path) -> str:
@@ -106,7 +112,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_synced(path: Path, content: bytes) -> None:
+def write_synced(path: Path, content: Content) -> None:
     """Write a new file and wait until it is on disk."""
     with path.open("xb") as file:
         file.write(content)
@@ -148,6 +154,28 @@ def storage(path: Path, *, needed: int | None = None) -> Iterator[None]:
             f"cannot write {path}: {error.strerror or error}",
             "choose a folder that you may write to, or repair this one",
         ) from error
+
+
+@contextmanager
+def alone(lock_path: Path, *, busy: str, wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock inside the `with` block.
+
+    While another process holds it, warn of that with the text `busy`, and call `wait`, which may raise, now and then.
+    """
+    from filelock import FileLock, Timeout  # imported here to keep `genzoo --help` fast
+
+    lock, is_told = FileLock(lock_path), False
+    while not lock.is_locked:
+        with storage(lock_path), suppress(Timeout):
+            lock.acquire(timeout=_LOCK_POLL)
+        if not lock.is_locked:
+            warn([] if is_told else [busy])
+            is_told = True
+            wait()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The record of a run (run.json) as a frozen value, and the check of its keys. Needs no torch."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import UnionType
 from typing import Any, ClassVar
 
@@ -45,6 +45,42 @@ class SourceRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Session:
+    """What one process trained a run with, on which the last bits of its numbers depend, and more if it changes."""
+
+    step: int
+    """The step that it began at."""
+    began: str
+    """UTC, to the second."""
+    device: str
+    execution: str
+    threads: int | None
+    """On a CPU; None on other devices, and where it was not recorded."""
+    processor: str
+    """The name of a GPU, or the instructions that torch uses on a CPU, such as AVX2; empty where not recorded."""
+    versions: dict[str, str]
+    plugins: dict[str, str]
+    """Version by distribution."""
+    code: dict[str, str]
+    """SHA-256 of the source files by package, of all packages that the settings' components are from."""
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Session":
+        """Return the session that checked JSON data describe; keys of later versions are ignored."""
+        return cls(**{key: data[key] for key in _SESSION_KEYS})
+
+    def changes_since(self, former: "Session") -> list[str]:
+        """Return what differs from a former session of the run, as far as that recorded it."""
+        names = ("device", "execution", "threads", "processor")
+        pairs = [(name, getattr(former, name), getattr(self, name)) for name in names]
+        pairs += [(name, old, self.versions.get(name)) for name, old in former.versions.items()]
+        pairs += [(name, old, self.plugins.get(name)) for name, old in former.plugins.items()]
+        changes = [f"{name} {new or 'missing'} (before: {old})" for name, old, new in pairs if old and old != new]
+        other = [name for name, old in former.code.items() if self.code.get(name) != old]
+        return list(dict.fromkeys(changes)) + [f"the code of {name}" for name in other]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """What a run was started with: everything that its numbers depend on, and its environment."""
 
@@ -77,15 +113,35 @@ class RunRecord:
     """Whether steps on CUDA take only algorithms that repeat themselves to the bit."""
     threads: int | None = None
     """CPU threads of the process that last trained it, on which the last bits of its numbers depend."""
+    sessions: tuple[Session, ...] = ()
+    """What each process trained it with, in their order; empty in records from before this was stored."""
 
     @property
     def steps(self) -> int:
         """The number of steps asked for when the run was last started."""
         return int(self.settings["training"]["steps"])
 
+    @property
+    def last_session(self) -> Session:
+        """What it was last trained with."""
+        if self.sessions:
+            return self.sessions[-1]
+        return Session(
+            step=0,
+            began=self.created,
+            device=self.device,
+            execution=self.execution,
+            threads=self.threads if self.device == "cpu" else None,
+            processor="",
+            versions=self.versions,
+            plugins=self.plugins,
+            code={},
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the content of run.json."""
         values = {key: getattr(self, _FIELDS.get(key, key)) for key in (*_RUN_KEYS, *_LATER_KEYS)}
+        values["sessions"] = [asdict(session) for session in self.sessions]
         return values | {"from": None if self.source is None else self.source.to_json()}
 
     @classmethod
@@ -94,7 +150,8 @@ class RunRecord:
         values = {_FIELDS.get(key, key): data[key] for key in _RUN_KEYS}
         later = {key: data[key] for key in _LATER_KEYS if key in data}
         source = None if data["from"] is None else SourceRecord.from_json(data["from"])
-        return cls(**values | later | {"source": source})
+        sessions = tuple(Session.from_json(session) for session in data.get("sessions") or ())
+        return cls(**values | later | {"source": source, "sessions": sessions})
 
 
 _FIELDS = {"from": "source"}
@@ -126,14 +183,31 @@ _LATER_KEYS: _Kinds = {
     "per_player_reason": str | None,
     "deterministic": bool,
     "threads": int | None,
+    "sessions": list | None,
 }
 """Keys that older records lack."""
+_SESSION_KEYS: _Kinds = {
+    "step": int,
+    "began": str,
+    "device": str,
+    "execution": str,
+    "threads": int | None,
+    "processor": str,
+    "versions": dict,
+    "plugins": dict,
+    "code": dict,
+}
 
 
 def wrong_key(data: Mapping[str, Any]) -> str | None:
     """Return the first key of a run's record that is missing or of another type, or None."""
     wrong_later = (key for key, kind in _LATER_KEYS.items() if key in data and not isinstance(data[key], kind))
-    return _wrong_key(data, _RUN_KEYS) or next(wrong_later, None)
+    wrong = _wrong_key(data, _RUN_KEYS) or next(wrong_later, None)
+    return wrong or (None if all(map(_is_session, data.get("sessions") or ())) else "sessions")
+
+
+def _is_session(data: Any) -> bool:
+    return isinstance(data, dict) and all(isinstance(data.get(key, ...), kind) for key, kind in _SESSION_KEYS.items())
 
 
 def _wrong_key(data: Mapping[str, Any], kinds: _Kinds) -> str | None:

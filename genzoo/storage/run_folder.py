@@ -6,15 +6,16 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genzoo.errors import UnreadableError
+from genzoo.errors import UnreadableError, warn
 from genzoo.storage import checkpoints, files, run_lock
 from genzoo.storage.checkpoints import Checkpoint
-from genzoo.storage.record import RunRecord, SourceRecord, wrong_key
+from genzoo.storage.record import RunRecord, Session, SourceRecord, wrong_key
 from genzoo.storage.run_html import run_html
+from genzoo.text import in_words
 
 RECORD = "run.json"
 _DATA_PLACE = "data.json"
@@ -25,14 +26,19 @@ _OURS = re.compile(r"\.(run\.json|data\.json|metrics\.jsonl|holder\.json)\.[0-9a
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder. Its properties read files; only inside `hold()` may it be written."""
+    """A run folder. Its properties read files; only inside `hold()` may it be written, but for its scores."""
 
     path: Path
 
     @classmethod
     def at(cls, run: "str | Path | Run") -> "Run":
-        """Return `run` itself, or the run in the folder `run`."""
-        return run if isinstance(run, Run) else cls(Path(run))
+        """Return `run` itself, or the run in the folder `run`; a file of an exported model stands for its folder."""
+        if isinstance(run, Run):
+            return run
+        path = Path(run)
+        with files.readable(path):
+            beside = cls(path.parent)
+            return beside if path.is_file() and beside.exists and beside.is_exported else cls(path)
 
     @property
     def name(self) -> str:
@@ -48,6 +54,11 @@ class Run:
     @property
     def record(self) -> RunRecord:
         """The content of run.json; raises `UnreadableError` if it is missing or damaged."""
+        if self.path.is_file():
+            raise UnreadableError(
+                f"{self.path} is a file of no exported model: {RECORD} and {checkpoints.MANIFEST} are not beside it",
+                "name a run's folder, or write an exported model: genzoo export RUN --out DIR",
+            )
         if not self.path.is_dir():
             raise UnreadableError(f"there is no run folder {self.path}", "runs are listed by: genzoo runs")
         if not self.exists:
@@ -180,13 +191,30 @@ class Run:
         """Write the run's record."""
         files.write_sealed(self.path / RECORD, {"schema_version": files.SCHEMA_VERSION, **record.to_json()})
 
+    def begin_session(self, record: RunRecord, session: Session) -> None:
+        """Write the record of a run that is begun or continued, with its former sessions; warn of what changed."""
+        former = self.record if self.exists else None
+        if former is not None and (changes := session.changes_since(former.last_session)):
+            warn(
+                [
+                    f"{self.path} goes on with {in_words(changes)}: its numbers may be others than those of a run "
+                    "that is not interrupted; run.json (sessions) says what each part was trained with"
+                ]
+            )
+        earlier = () if former is None else former.sessions or (former.last_session,)
+        self.write_record(replace(record, sessions=(*earlier, session)))
+
     def write_scores(self, scores: list[dict[str, Any]]) -> None:
-        """Write the scores, and keep earlier ones of other metrics, protocols, steps or data."""
+        """Write the scores, and keep earlier ones of other metrics, protocols, steps or data.
+
+        Any process may do so, whoever holds the run: a lock of the scores' own keeps one from undoing another.
+        """
         data = self.record.data
         written = {_identity_of(score, data) for score in scores}
-        earlier = [score for score in self.scores if _identity_of(score, data) not in written]
-        document = {"schema_version": files.SCHEMA_VERSION, "run": self.name, "scores": earlier + scores}
-        files.write_sealed(self.path / "evaluation.json", document)
+        with run_lock.scores(self.path):
+            earlier = [score for score in self.scores if _identity_of(score, data) not in written]
+            document = {"schema_version": files.SCHEMA_VERSION, "run": self.name, "scores": earlier + scores}
+            files.write_sealed(self.path / "evaluation.json", document)
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""

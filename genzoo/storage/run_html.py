@@ -1,4 +1,4 @@
-"""A run as a notebook shows it: what it is, its main scores and its newest pictures. Needs no torch."""
+"""What a notebook shows: of a run what it is, its main scores and its newest pictures. Needs no torch."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -27,9 +27,11 @@ def _row(score: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _image(path: Path) -> str:
-    if path.stat().st_size > _LARGEST_PICTURE:
-        return ""
-    source = f"data:image/png;base64,{b64encode(path.read_bytes()).decode()}"
-    return (
-        f'<figure style="display: inline-block"><img src="{source}" width="320" alt=""><br>{path.parent.name}</figure>'
-    )
+    return "" if path.stat().st_size > _LARGEST_PICTURE else figure_html(path.read_bytes(), path.parent.name, width=320)
+
+
+def figure_html(png: bytes, caption: str, *, width: int | None = None) -> str:
+    """Return a picture with a caption below it, `width` pixels wide, or in its own size where there is room."""
+    size = 'style="max-width: 100%"' if width is None else f'width="{width}"'
+    source = f"data:image/png;base64,{b64encode(png).decode()}"
+    return f'<figure style="display: inline-block"><img src="{source}" {size} alt=""><br>{escape(caption)}</figure>'

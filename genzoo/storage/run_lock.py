@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.errors import BusyError, UnreadableError
+from genzoo.machine import start_of_process
 from genzoo.storage import files
 from genzoo.text import now
+
+SCORES_LOCK = ".evaluation.lock"
+_WAIT = 60
+"""Seconds to wait for another process that adds scores, which takes milliseconds."""
 
 
 @contextmanager
@@ -28,12 +33,29 @@ def hold(folder: Path) -> Iterator[None]:
         who = f"process {holder.get('pid')} on {holder.get('host')}" if holder else "another process"
         raise BusyError(f"{folder} is in use by {who}", "wait for it, stop it, or choose another --run")
     try:
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now(), **_identity(folder, os.getpid())}
         files.write_json(_holder_path(folder), {"schema_version": files.SCHEMA_VERSION, **holder})
         yield
     finally:
         with suppress(OSError):
             _holder_path(folder).unlink()
+        lock.release()
+
+
+@contextmanager
+def scores(folder: Path) -> Iterator[None]:
+    """Wait for the lock of a run's scores, which every process takes that adds some, the holder of the run included."""
+    from filelock import FileLock, Timeout  # imported here to keep `genzoo --help` fast
+
+    lock = FileLock(folder / SCORES_LOCK)
+    with files.storage(folder), suppress(Timeout):
+        lock.acquire(timeout=_WAIT)
+    if not lock.is_locked:
+        problem = f"another process has been writing the scores of {folder} for {_WAIT} s"
+        raise BusyError(problem, "end it, then type the same again")
+    try:
+        yield
+    finally:
         lock.release()
 
 
@@ -44,11 +66,20 @@ def is_held(folder: Path) -> bool:
         return False
     try:
         os.kill(holder["pid"], 0)
-    except PermissionError:
-        return True  # it runs, for another user
     except (ProcessLookupError, OverflowError):
         return False
-    return True
+    except PermissionError:
+        pass  # it runs, for another user
+    return all(holder.get(key, value) == value for key, value in _identity(folder, holder["pid"]).items())
+
+
+def _identity(folder: Path, pid: int) -> dict[str, Any]:
+    """Return what a copy of the folder, or another process with the same number, does not have in common."""
+    try:
+        lock = (folder / "run.lock").stat().st_ino
+    except OSError:
+        lock = None
+    return {"lock": lock, "started": start_of_process(pid)}
 
 
 def _holder_soon(folder: Path) -> dict[str, Any]:

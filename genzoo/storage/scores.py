@@ -5,6 +5,8 @@ from typing import Any
 
 _ARROWS = {"higher": "↑", "lower": "↓"}
 _MAIN = 3
+_SCIENTIFIC = 1e6
+"""The smallest size of a value that is written with an exponent."""
 
 
 def main_scores(scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -19,5 +21,7 @@ def arrow_of(score: Mapping[str, Any]) -> str:
 
 
 def value_text(value: float | None) -> str:
-    """Return a score's value with six digits."""
-    return "not finite" if value is None else f"{value:.6g}"
+    """Return a score's value with four significant digits, of which those before the point are never rounded off."""
+    if value is None:
+        return "not finite"
+    return f"{value:,.0f}" if 1000 <= abs(value) < _SCIENTIFIC else f"{value:.4g}"

@@ -88,6 +88,7 @@ class Stream:
             noise=self._of_this_rank(noise),
             y=condition(labels, self._spec),
             labelled=labels >= 0 if labels is not None and self._few_labels else None,
+            labelled_rows=self._labelled_rows // self._ranks.size,
         )
 
     def first_images(self, count: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -35,8 +35,15 @@ class Ranks(ABC):
         return slice(self.rank * share, (self.rank + 1) * share)
 
     @abstractmethod
+    def before_parting(self, release: Callable[[], None]) -> None:
+        """Have `release` called before the ranks part."""
+
+    @abstractmethod
     def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Return the mean of every tensor over all ranks, in the tensor's shape."""
+        """Return the mean of every tensor over all ranks, in the tensor's shape and strides.
+
+        A tensor must have the same strides on all ranks.
+        """
 
     @abstractmethod
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
@@ -60,6 +67,9 @@ class SingleProcess(Ranks):
 
     rank = 0
     size = 1
+
+    def before_parting(self, release: Callable[[], None]) -> None:
+        """Do nothing: a process alone parts from none."""
 
     def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return the tensors."""
@@ -94,14 +104,32 @@ class Group(Ranks):
         assert isinstance(hosts, dist.ProcessGroup)
         self._hosts = hosts
         self._reduction: tuple[dist.Work, Tensor] | None = None
+        self._releases: list[Callable[[], None]] = []
+
+    def before_parting(self, release: Callable[[], None]) -> None:
+        """Have `release` called before the ranks part."""
+        self._releases.append(release)
+
+    def part(self) -> None:
+        """Leave the group; captured steps are dropped first, because NCCL waits for graphs that hold its calls."""
+        for release in self._releases:
+            release()
+        dist.destroy_process_group()
 
     def average(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Return the means over all ranks, from a single reduction of one flat tensor."""
-        flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+        """Return the means over all ranks, from a single reduction of one flat tensor.
+
+        Tensors are joined in the order of their memory, so that the only copy is the one into the flat tensor.
+        """
+        dense = [tensor.detach() if _is_dense(tensor) else tensor.detach().contiguous() for tensor in tensors]
+        flat = torch.cat([tensor.as_strided((tensor.numel(),), (1,)) for tensor in dense])
         dist.all_reduce(flat)
         flat /= self.size
-        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
-        return [part.view(tensor.shape).to(tensor.dtype) for part, tensor in zip(parts, tensors, strict=True)]
+        parts = torch.split(flat, [tensor.numel() for tensor in dense])
+        return [
+            part.as_strided(tensor.shape, tensor.stride()).to(tensor.dtype)
+            for part, tensor in zip(parts, dense, strict=True)
+        ]
 
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Overwrite every rank's tensors with the first rank's values."""
@@ -141,6 +169,12 @@ class Group(Ranks):
         return agreed
 
 
+def _is_dense(tensor: Tensor) -> bool:
+    """Return whether the tensor's numbers lie side by side in memory, in whatever order."""
+    by_stride = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
+    return tensor.permute(by_stride).is_contiguous()
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
     """Yield the group of ranks that this process was launched in, or `SingleProcess` if it was launched alone."""
@@ -158,4 +192,4 @@ def joined(device: torch.device) -> Iterator[Ranks]:
             "the other rank's message may say why; what was saved is intact",
         ) from error
     finally:
-        dist.destroy_process_group()
+        group.part()

@@ -14,29 +14,36 @@ class EMA:
     """
 
     def __init__(self, parameters: Sequence[Tensor], *, decay: float) -> None:
-        self._parameters = list(parameters)
+        self.parameters = list(parameters)
         self.tensors = [parameter.detach().clone() for parameter in parameters]
         """The averages, each in its parameter's shape."""
-        self._decay = decay
-
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Move the averages towards the parameters after `step` steps (counted from 1)."""
-        torch._foreach_lerp_(self.tensors, self._parameters, 1 - min(self._decay, step / (step + 9)))
+        self.decay = decay
 
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Set the parameters to the averages inside the `with` block, and back afterwards."""
-        latest = [parameter.detach().clone() for parameter in self._parameters]
+        latest = [parameter.detach().clone() for parameter in self.parameters]
         with torch.no_grad():
-            torch._foreach_copy_(self._parameters, self.tensors)
+            torch._foreach_copy_(self.parameters, self.tensors)
         try:
             yield
         finally:
             with torch.no_grad():
-                torch._foreach_copy_(self._parameters, latest)
+                torch._foreach_copy_(self.parameters, latest)
 
     def restore(self, names: Mapping[int, str], stored: Mapping[str, Tensor]) -> None:
         """Take the averages from `stored`; `names` maps the `id` of every parameter to its name there."""
-        for average, parameter in zip(self.tensors, self._parameters, strict=True):
+        for average, parameter in zip(self.tensors, self.parameters, strict=True):
             average.copy_(stored[names[id(parameter)]])
+
+
+@torch.no_grad()
+def update_averages(averages: Sequence[EMA], step: int) -> None:
+    """Move averages towards their parameters after `step` steps (counted from 1), all of one decay at once."""
+    for decay in {average.decay for average in averages}:
+        alike = [average for average in averages if average.decay == decay]
+        torch._foreach_lerp_(
+            [tensor for average in alike for tensor in average.tensors],
+            [parameter for average in alike for parameter in average.parameters],
+            1 - min(decay, step / (step + 9)),
+        )

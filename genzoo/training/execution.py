@@ -239,21 +239,22 @@ class Compiled:
         self._networks = networks
         self._name = name
         self._graphs: dict[_KindOfStep, Callable[[Batch], tuple[Losses, Gradients]]] = {}
-        self._gave_up = False
+        self.gave_up = False
+        """Whether torch could not trace or compile the step, which then runs as it is written."""
 
     def __call__(self, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
-        """Return the losses and gradients at a batch; the first of a kind is computed thrice, to trace and compile."""
+        """Return losses and gradients at a batch; the first of a kind is computed four times, to trace and compile."""
         kind = _kind_of_step(batch, movers)
-        if kind not in self._graphs and not self._gave_up:
+        if kind not in self._graphs and not self.gave_up:
             try:
                 with preserved(), buffers_kept(self._networks):
                     self._graphs[kind] = _compiled(self._gradients, batch, movers)
             except Exception as cause:  # a third party's module may do things that torch cannot trace
-                self._gave_up = True
+                self.gave_up = True
                 _warn_of_fallback(
                     f"torch.compile cannot take the step of {self._name}, which runs as it is written", cause
                 )
-        if self._gave_up:
+        if self.gave_up:
             return self._gradients(batch, movers)
         with torch.no_grad():
             return self._graphs[kind](batch)
@@ -272,6 +273,7 @@ def _compiled(gradients: GradientsOfBatch, batch: Batch, movers: Movers) -> Call
     def values(batch: Batch) -> Any:
         return pytree.tree_map(Tensor.detach, gradients(batch, movers))
 
+    gradients(batch, movers)  # what is checked in a first step reads values, which cannot be traced
     # On CUDA autograd would run the backward passes in a thread in which nothing is traced.
     with torch.autograd.set_multithreading_enabled(False):
         graph = torch.compile(make_fx(values)(batch), fullgraph=True, dynamic=False)

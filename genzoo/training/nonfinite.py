@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from genzoo.training.rows import stacked
+
 
 class Fault(NamedTuple):
     """The first loss, gradient or stored tensor that is not finite."""
@@ -41,31 +43,53 @@ class NonFiniteGuard:
     """
 
     def __init__(self, players: Sequence[str], *, device: torch.device) -> None:
-        self._players = list(players)
+        self.players = list(players)
         self.flag = torch.zeros((), device=device)
-        # Both (players,): whether a player's gradient or loss was non-finite, and in how many steps since.
-        self._flags = torch.zeros(len(self._players), device=device)
-        self._flag_of = dict(zip(self._players, self._flags.unbind(), strict=True))
-        self._bad_steps = torch.zeros_like(self._flags)
+        self.flags = torch.zeros(len(self.players), device=device)
+        """(players,): whether a player's gradient or loss was non-finite."""
+        self.bad_steps = torch.zeros_like(self.flags)
+        """(players,): in how many steps since."""
         self._unit_scale = torch.ones((), device=device)
 
     def inspect(self, losses: Mapping[str, Tensor], gradients: Mapping[str, Sequence[Tensor]]) -> None:
         """Check the losses () and gradients of one step's movers, without synchronising."""
         for name, values in gradients.items():
-            raise_flag(self._flag_of[name], [*values, losses[name].detach()], unit_scale=self._unit_scale)
-        torch.amax(self._flags, 0, out=self.flag)
-        self._bad_steps.add_(self._flags)
+            flag = self.flags[self.players.index(name)]
+            raise_flag(flag, [*values, losses[name].detach()], unit_scale=self._unit_scale)
+        torch.amax(self.flags, 0, out=self.flag)
+        self.bad_steps.add_(self.flags)
 
     def restart(self) -> None:
         """Clear all faults, for a return to an earlier step."""
-        for tensor in (self.flag, self._flags, self._bad_steps):
+        for tensor in (self.flag, self.flags, self.bad_steps):
             tensor.zero_()
 
     def fault(self, taken: int) -> Fault | None:
         """Return the first fault in the `taken` steps so far, or None (synchronises with the device)."""
-        bad_steps = self._bad_steps.tolist()
+        bad_steps = self.bad_steps.tolist()
         longest = max(bad_steps)
         if not longest:
             return None
-        first = tuple(name for name, count in zip(self._players, bad_steps, strict=True) if count == longest)
+        first = tuple(name for name, count in zip(self.players, bad_steps, strict=True) if count == longest)
         return Fault(step=taken - int(longest) + 1, players=first)
+
+
+class StackedGuard:
+    """The guards of R replicas, each raised by its replica alone; their flags become rows of the tensors here."""
+
+    def __init__(self, guards: Sequence[NonFiniteGuard]) -> None:
+        self._players = guards[0].players
+        self.flag = stacked([guard.flag for guard in guards])
+        self._flags = stacked([guard.flags for guard in guards])
+        self._bad_steps = stacked([guard.bad_steps for guard in guards])
+
+    def inspect(self, losses: Mapping[str, Tensor], gradients: Mapping[str, Tensor]) -> None:
+        """Check the losses (R,) and gradients (R, P) of one step's movers, without synchronising."""
+        largest = [torch.linalg.vector_norm(values, torch.inf, dim=1) for values in gradients.values()]
+        numbers = torch.stack([*largest, *(losses[name].detach() for name in gradients)])
+        # Zero times a number is zero, unless the number is infinite or NaN.
+        of_movers = (numbers * 0).view(2, len(gradients), -1).sum(0) != 0
+        for name, is_bad in zip(gradients, of_movers, strict=True):
+            self._flags[:, self._players.index(name)].masked_fill_(is_bad, 1)
+        torch.amax(self._flags, 1, out=self.flag)
+        self._bad_steps.add_(self._flags)

@@ -76,7 +76,10 @@ class Training:
     """Over which rows batch norm takes its statistics on several ranks: those of all ranks, or of each alone."""
     log_every: int = 100
     picture_every: int = 1000
-    checkpoint_every: int = 1000
+    checkpoint_minutes: float | None = 10.0
+    """Minutes between checkpoints; None or 0 saves none by time."""
+    checkpoint_every: int | None = None
+    """Steps between further checkpoints; None saves none by steps."""
     keep_checkpoints: int = 2
     evaluate_every: int | None = None
     """Steps between evaluations while training; None evaluates only at the end."""
@@ -84,6 +87,7 @@ class Training:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "log_every", "picture_every", "checkpoint_every", "evaluate_every"):
             _check(getattr(self, name), name, 1)
+        _check(self.checkpoint_minutes, "checkpoint_minutes", 0)
         _check(self.keep_checkpoints, "keep_checkpoints", 2)
         _check(self.labels, "labels", 1)
         _check(self.label_seed, "label_seed", 0)
@@ -133,6 +137,7 @@ MAY_CHANGE = (
     "training.steps",
     "training.log_every",
     "training.picture_every",
+    "training.checkpoint_minutes",
     "training.checkpoint_every",
     "training.keep_checkpoints",
     "training.evaluate_every",
@@ -229,7 +234,7 @@ def resolve_settings(
     # Shorter paths first: game.schedule must be chosen before game.schedule.critic_steps is set.
     for path, text in sorted(overrides, key=lambda pair: pair[0].count(".")):
         settings = override(settings, path, text, resolve=resolve)
-    _refuse_prior(settings)
+    game.check_prior(settings.prior, settings.dataset.spec)
     _warn_of_old_betas(settings.training)
     return settings
 
@@ -292,14 +297,6 @@ def differences(old: object, new: object, path: str = "") -> list[str]:
     # A float that a plugin wrote as 10 is read from a record as 10.0; but true is not 1.
     same = old == new and isinstance(old, bool) == isinstance(new, bool)
     return [] if same else [f"{path}: {old} → {new}"]
-
-
-def _refuse_prior(settings: Settings) -> None:
-    """Raise `SettingsError` if the game cannot be played with the prior."""
-    game, prior = settings.game, settings.prior
-    if not isinstance(prior, game.priors):
-        names = " or ".join(kind.name for kind in game.priors)
-        raise SettingsError(f"the loss of {game.name} assumes the prior {names}, and prior is {prior.name}")
 
 
 def _warn_of_old_betas(training: Training) -> None:

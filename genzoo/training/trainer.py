@@ -1,9 +1,10 @@
 """One training in memory: its networks, players and batches, and the step that updates them."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,9 @@ from genzoo.storage.tensors import fill
 from genzoo.text import nearest
 from genzoo.training.batch_statistics import StatisticsOfAverages
 from genzoo.training.batches import Stream
+from genzoo.training.contract import Checked, check_before_the_first_step
 from genzoo.training.distributed import Ranks, SingleProcess
-from genzoo.training.ema import EMA
+from genzoo.training.ema import EMA, update_averages
 from genzoo.training.execution import (
     Execution,
     GradientRule,
@@ -34,8 +36,10 @@ from genzoo.training.execution import (
 )
 from genzoo.training.initialization import initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
-from genzoo.training.settings import Settings
+from genzoo.training.settings import OptimizerSettings, Settings
 from genzoo.types import Batch, Losses, Split
+
+_Copy = TypeVar("_Copy")
 
 
 class Trainer:
@@ -87,10 +91,11 @@ class Trainer:
         self.networks.train()
         self.players = settings.game.players(self.networks)
         self._check()
+        check_before_the_first_step(settings, split, self.networks, self.players)
         if self.stream.order.batch_size > len(split.x):
             message = f"a batch holds all {len(split.x):,} training rows, fewer than training.batch_size"
             warnings.warn(message, GenzooWarning, stacklevel=2)
-        self._guard = NonFiniteGuard(list(self.players), device=device)
+        self.guard = NonFiniteGuard(list(self.players), device=device)
         decay = settings.training.decay
         averaged = [parameter for _, _, parameter in self._averaged()]
         self._ema = None if decay is None else EMA(averaged, decay=decay)
@@ -99,16 +104,17 @@ class Trainer:
         self._step = Step(
             self.networks,
             self.players,
-            gradients=self.gradient_rule,
+            gradients=self.checked_rule,
             update=self.apply_gradients,
             autocast=self.autocast,
             tf32=precision == "tf32",
             deterministic=deterministic,
             device=device,
             name=settings.game.name,
-            captured=device.type == "cuda" and execution != "eager" and self.ranks.size == 1,
+            captured=device.type == "cuda" and execution != "eager",
             to_compile=self.networks if execution == "compiled" else None,
         )
+        self.ranks.before_parting(self._step.forget_captures)
         self.optimizers: dict[str, torch.optim.Adam] = {}
         self.build_optimizers()
 
@@ -117,6 +123,12 @@ class Trainer:
         """The game's method that takes the gradients: the one-backward one if `per_player_reason` is None."""
         game = self.settings.game
         return game.shared_gradients if self.per_player_reason is None else game.gradients
+
+    @property
+    def checked_rule(self) -> GradientRule:
+        """The `gradient_rule`, with what it answers checked where players move together for the first time."""
+        shared = self.per_player_reason is None
+        return Checked(self.gradient_rule, self.settings.game, self.networks, self.players, shared=shared)
 
     def build_optimizers(self) -> None:
         """Build the optimizers anew for the parameters' current place in memory, and keep the moments' values."""
@@ -151,19 +163,19 @@ class Trainer:
         rank = (self.ranks.rank,) if self.ranks.size > 1 else ()
         reseed(self.seed, "step", self.step, *rank)
 
-    def set_learning_rates(self) -> None:
-        """Set the learning rates of the coming step where they follow a schedule."""
-        for name, optimizer in self.optimizers.items():
-            player = self.settings.training.of(name)
-            if player.learning_rate_schedule != Constant():
-                rate = player.learning_rate * player.learning_rate_schedule.factor(self._progress(self.step))
-                optimizer.param_groups[0]["lr"].copy_(rate)
+    def scheduled_rates(self) -> list[tuple[Tensor, OptimizerSettings]]:
+        """Return the learning rates () that follow a schedule, as optimizers read them, and the settings of each."""
+        return [
+            (optimizer.param_groups[0]["lr"], player)
+            for name, optimizer in self.optimizers.items()
+            if (player := self.settings.training.of(name)).learning_rate_schedule != Constant()
+        ]
 
     def apply_gradients(self, losses: Losses, gradients: Gradients) -> Losses:
         """Update every mover unless any gradient or loss is non-finite; return the losses (), averaged over ranks."""
-        losses, gradients = self._of_all_ranks(losses, gradients)
+        losses, gradients = self._of_all_ranks(losses, self._laid_out(gradients))
         self._assign(gradients)
-        self._guard.inspect(losses.players, {name: self._gradients_of(name) for name in gradients})
+        self.guard.inspect(losses.players, {name: self._gradients_of(name) for name in gradients})
         for name in gradients:
             self.optimizers[name].step()
         return losses
@@ -173,11 +185,13 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
+    def averages(self) -> list[EMA]:
+        """Return the weights' average, or nothing if none is kept."""
+        return [] if self._ema is None else [self._ema]
+
     def count_step(self) -> None:
-        """Count the step just taken, and update the weights' average."""
+        """Count the step just taken."""
         self.step += 1
-        if self._ema is not None:
-            self._ema.update(self.step)
 
     def fault(self, *, to_show: bool = False) -> Fault | None:
         """Return the first fault in losses or gradients, else in weights and moments (synchronises with the device).
@@ -185,7 +199,7 @@ class Trainer:
         With `to_show`, faults in the batch statistics of averaged weights count too, unless there are several ranks,
         which must all reach the same verdict.
         """
-        fault = self._guard.fault(self.step) or self._overflow(self._named_state())
+        fault = self.guard.fault(self.step) or self._overflow(self._named_state())
         if fault is not None or not to_show or self._ema is None or self.ranks.size > 1:
             return fault
         with self.weights_to_show():
@@ -195,11 +209,15 @@ class Trainer:
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Return all tensors that a checkpoint needs, by file: networks, optimizers, averaged."""
-        tensors = {"networks": _on_host(self.networks.state_dict()), "optimizers": _on_host(self._moments())}
+        return self.copied_state(_on_host)
+
+    def copied_state(self, copy: Callable[[dict[str, Tensor]], _Copy]) -> dict[str, _Copy]:
+        """Return what `copy` makes of the tensors of every file, which change when it has returned."""
+        copies = {"networks": copy(self.networks.state_dict()), "optimizers": copy(self._moments())}
         if self._ema is not None:
             with self.weights_to_show() as networks:
-                tensors["averaged"] = _on_host(networks.state_dict())
-        return tensors
+                copies["averaged"] = copy(networks.state_dict())
+        return copies
 
     def restore(self, tensors: dict[str, dict[str, Tensor]], *, step: int) -> None:
         """Continue from a `state` taken after `step` steps; raise `UnreadableError` if it does not fit."""
@@ -209,7 +227,7 @@ class Trainer:
             self._ema.restore(self._names(), tensors["averaged"])
         self._statistics_of_averages.forget()
         self.step = step
-        self._guard.restart()
+        self.guard.restart()
 
     def broadcast(self, step: int) -> None:
         """Have all ranks continue from the first rank's tensors, which are those after `step` steps."""
@@ -253,10 +271,17 @@ class Trainer:
             {name: tuple(next(mean) for _ in part) for name, part in gradients.items()},
         )
 
+    def _laid_out(self, gradients: Gradients) -> Gradients:
+        """Return the gradients in their parameters' memory layout, which all ranks share."""
+        return {
+            name: tuple(map(laid_out, values, self.players[name], self._strides[name]))
+            for name, values in gradients.items()
+        }
+
     def _assign(self, gradients: Gradients) -> None:
         for name, values in gradients.items():
-            for parameter, stride, gradient in zip(self.players[name], self._strides[name], values, strict=True):
-                parameter.grad = laid_out(gradient, parameter, stride)
+            for parameter, gradient in zip(self.players[name], values, strict=True):
+                parameter.grad = gradient
 
     def _gradients_of(self, name: str) -> list[Tensor]:
         return [parameter.grad for parameter in self.players[name] if parameter.grad is not None]
@@ -273,10 +298,10 @@ class Trainer:
             capturable=self.device.type == "cuda",
         )
         if settings.learning_rate_schedule != Constant():
-            # A captured step reads the rate from this tensor, which `set_learning_rates` fills. Adam's constructor
+            # A captured step reads the rate from this tensor, which `take_step` fills. Adam's constructor
             # would fetch it from the device to check it.
             optimizer.param_groups[0]["lr"] = torch.full((), settings.learning_rate, device=self.device)
-        optimizer.found_inf = self._guard.flag  # type: ignore[attr-defined]
+        optimizer.found_inf = self.guard.flag  # type: ignore[attr-defined]
         for parameter in self.players[name]:
             optimizer.state[parameter] = {
                 "step": torch.zeros((), device=parameter.device),
@@ -352,7 +377,9 @@ class Trainer:
     def _check(self) -> None:
         if not self.players:
             raise SettingsError(f"{self.settings.game.name} trains no parameter")
-        if self.settings.training.labels is not None and self.networks.is_conditional:
+        self.settings.game.check_prior(self.settings.prior, self.settings.dataset.spec)
+        needs_labels = self.networks.is_conditional and not self.settings.game.takes_few_labels
+        if self.settings.training.labels is not None and needs_labels:
             raise SettingsError(
                 f"{self.settings.game.name} is given y in every row, and training.labels hides some",
                 "leave out training.labels: a conditional model needs all labels",
@@ -402,13 +429,26 @@ def take_step(trainers: Sequence[Trainer], step: StepRule, batch: Batch) -> Loss
     """Take the coming step of trainers that `step` updates together, with random draws seeded by the first one."""
     first = trainers[0]
     with current_device(first.device):
-        for trainer in trainers:
-            trainer.set_learning_rates()
+        _set_learning_rates(trainers, batch)
         first.reseed()
         losses = step(batch, first.movers())
         for trainer in trainers:
             trainer.count_step()
+        update_averages([average for trainer in trainers for average in trainer.averages()], first.step)
     return losses
+
+
+def _set_learning_rates(trainers: Sequence[Trainer], batch: Batch) -> None:
+    """Set the learning rates of the coming step where they follow a schedule."""
+    scheduled = [entry for trainer in trainers for entry in trainer.scheduled_rates()]
+    if scheduled and batch.progress is not None:
+        progress = batch.progress.view(-1)[0]  # trainers that are updated together are equally far
+        schedules = [player.learning_rate_schedule for _, player in scheduled]
+        factors = {schedule: schedule.factor(progress) for schedule in set(schedules)}
+        rates = torch._foreach_mul(
+            [factors[schedule] for schedule in schedules], [player.learning_rate for _, player in scheduled]
+        )
+        torch._foreach_copy_([rate for rate, _ in scheduled], rates)
 
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

@@ -133,6 +133,7 @@ class CelebA64(PreparedDataset):
                 for split, part in (("train", "0"), ("validation", "1"), ("test", "2"))
             },
             labels=numpy.array([values[name] for name in names], dtype=numpy.uint8),
+            names=names,
             identity=hashlib.sha256(f"{listing(place, files)}{sorted(partition.items())}".encode()).hexdigest(),
         )
 

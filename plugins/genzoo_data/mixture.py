@@ -11,6 +11,7 @@ from genzoo.data import Dataset
 from genzoo.types import DataSpec, Mixture, Split, Splits
 
 _GRID = (-4.0, -2.0, 0.0, 2.0, 4.0)
+_MOST_ROWS = 10_000_000
 _MIXTURE = Mixture(means=tuple(product(_GRID, _GRID)), std=0.05)
 
 
@@ -31,6 +32,8 @@ class Mixture25(Dataset):
     def __post_init__(self) -> None:
         if min(self.rows, self.held_out_rows) < 1:
             raise ValueError("rows and held_out_rows must be at least 1")
+        if max(self.rows, self.held_out_rows) > _MOST_ROWS:  # a record may ask for more than memory holds
+            raise ValueError(f"rows and held_out_rows must be at most {_MOST_ROWS:,}")
 
     @property
     def spec(self) -> DataSpec:

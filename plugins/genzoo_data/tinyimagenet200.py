@@ -30,6 +30,8 @@ class TinyImageNet200(PreparedDataset):
                 "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
                 "https://cs231n.stanford.edu/tiny-imagenet-200.zip",
             ),
+            md5="90528d7ca1a48142e341f4ef8d21d0de",
+            size=248_100_043,
         ),
     )
     rows: ClassVar[dict[str, int]] = {"train": 100_000, "validation": 10_000, "test": 10_000}
@@ -77,6 +79,7 @@ class TinyImageNet200(PreparedDataset):
             splits={split: len(part) for split, part in parts.items()},
             labels=numpy.array(labels, dtype=numpy.int64),
             class_names=tuple(classes),
+            names=everything,
             identity=listing(path, everything),
         )
 

@@ -106,6 +106,7 @@ DIGITS = Recipe(
         averaging=0.999,
         log_every=250,
         picture_every=1500,
+        checkpoint_every=1000,
     ),
     game=STEADY,
     notes=(

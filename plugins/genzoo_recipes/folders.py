@@ -22,6 +22,7 @@ FOLDER32 = Recipe(
         averaging=0.999,
         log_every=200,
         picture_every=1000,
+        checkpoint_every=1000,
     ),
     game={"objective": "relativistic", "penalty": "zero-centred", "augment": "diffaugment"},
     notes=(

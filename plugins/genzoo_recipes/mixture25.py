@@ -142,6 +142,7 @@ QUICK = Recipe(
         averaging=0.999,
         log_every=400,
         picture_every=4000,
+        checkpoint_every=1000,
     ),
     game=STEADY,
     notes=(
@@ -162,8 +163,7 @@ PAPER = Recipe(
         beta1=0.2,
         beta2=0.999,
         log_every=1000,
-        picture_every=20_000,
-        checkpoint_every=5000,
+        picture_every=50_000,
     ),
     notes=(
         "β1 is 0.2 and β2 0.999; the scripts' 0.8 and 0.001 are in the convention of their time, which wrote 1 − β",

@@ -68,7 +68,6 @@ def schedule(*, epochs: int, rows: int, batch_size: int) -> Training:
         beta2=0.999,
         log_every=100,
         picture_every=5000,
-        checkpoint_every=1000,
     )
 
 

@@ -8,12 +8,12 @@ from typing import ClassVar
 from genzoo import Run, SettingsError
 from genzoo.comparison import Lab, Study
 from genzoo.runs import TrainingRequest
-from genzoo_studies.coverage import INTERVALS, RECIPE, SEEDS, SHORT, STEPS
+from genzoo_studies.coverage import RECIPE, SEEDS, SHORT, STEPS, intervals
 
 _COLUMNS = ("(a) ALI", "(b) GAN + inverse mapping", "(c) GAN + post-hoc ALI", "(d) VAE")
 _ROWS = ("x ~ q(x)", "ẑ ~ q(z|x)", "x̂ = Gx(ẑ)", "z ~ p(z)", "x̃ = Gx(z)")
 _POINTS = 10_000
-_SETTINGS = {**INTERVALS, "training.learning_rate": 1e-3, "training.beta1": 0.5}
+_SETTINGS = {"training.learning_rate": 1e-3, "training.beta1": 0.5}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +39,9 @@ class Figure8(Study):
             raise SettingsError("the ALI or GAN that figure 8 is drawn from diverged", "see the study's folder")
         inverse, post_hoc, vae = lab.train(
             [
-                _request("inverse-mapping", steps, from_run=gan),
-                _request("post-hoc-ali", steps, from_run=gan),
-                _request("vae", steps),
+                self._request("inverse-mapping", steps, from_run=gan),
+                self._request("post-hoc-ali", steps, from_run=gan),
+                self._request("vae", steps),
             ],
         )
         columns = dict(zip(_COLUMNS, (ali, inverse, post_hoc, vae), strict=True))
@@ -62,12 +62,12 @@ class Figure8(Study):
             if None not in names:
                 best_ali, best_gan = (lab.run("ali/mode-coverage", name) for name in names)
                 return best_ali, best_gan, "the best ALI and GAN of ali/mode-coverage"
-        ali, gan = lab.train([_request(model, steps) for model in ("ali", "gan")])
+        ali, gan = lab.train([self._request(model, steps) for model in ("ali", "gan")])
         return ali, gan, "one ALI and one GAN with a learning rate of 0.001 and β1 0.5, as no coverage study was found"
 
-
-def _request(model: str, steps: int, from_run: Run | None = None) -> TrainingRequest:
-    return TrainingRequest(recipe=RECIPE, model=model, steps=steps, overrides=_SETTINGS, from_run=from_run)
+    def _request(self, model: str, steps: int, from_run: Run | None = None) -> TrainingRequest:
+        overrides = {**intervals(self.budget, steps), **_SETTINGS}
+        return TrainingRequest(recipe=RECIPE, model=model, steps=steps, overrides=overrides, from_run=from_run)
 
 
 def _draw(lab: Lab, columns: Mapping[str, Run | None], path: Path) -> None:

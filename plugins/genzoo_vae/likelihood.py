@@ -1,4 +1,4 @@
-"""The densities p(x|z) that VAEs offer: Bernoulli for unit support, and a Gaussian for real support."""
+"""The terms of a VAE's bound: p(x|z), Bernoulli for unit support and Gaussian for real support, and KL(q ‖ p(z))."""
 
 from math import log, pi
 
@@ -7,7 +7,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from genzoo import Networks
 from genzoo.nn import at_least_float32
-from genzoo.types import Batch, DataSpec
+from genzoo.types import Batch, Code, DataSpec
 
 
 def misfit(networks: Networks, batch: Batch, z: Tensor, *, sigma: float) -> Tensor:
@@ -20,6 +20,14 @@ def misfit(networks: Networks, batch: Batch, z: Tensor, *, sigma: float) -> Tens
         # −log N(x; logits, σ²) for every number of x; the decoder's logits are its mean.
         of_numbers = ((batch.x - logits) / sigma).square() / 2 + log(sigma) + log(2 * pi) / 2
     return of_numbers.flatten(1).sum(1)
+
+
+def divergence(code: Code) -> Tensor:
+    """Return KL(N(μ, σ²) ‖ N(0, I)) (N,) of a Gaussian code: the sum over z of (μ² + σ² − 1 − 2 log σ)/2."""
+    assert code.mean is not None
+    assert code.log_std is not None
+    mean, log_std = at_least_float32(code.mean), at_least_float32(code.log_std)
+    return (mean.square() + (2 * log_std).exp() - 1 - 2 * log_std).sum(1) / 2
 
 
 def name_of_likelihood(data: DataSpec, *, sigma: float) -> str:

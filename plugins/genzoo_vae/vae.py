@@ -8,9 +8,9 @@ from torch import Tensor
 
 from genzoo import Game, Losses, Networks
 from genzoo.games import Prior, StandardNormal
-from genzoo.nn import Architecture, at_least_float32, posterior_log_density
+from genzoo.nn import Architecture, posterior_log_density
 from genzoo.types import Batch, DataSpec
-from genzoo_vae.likelihood import misfit, name_of_likelihood
+from genzoo_vae.likelihood import divergence, misfit, name_of_likelihood
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +30,8 @@ class VAE(Game):
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return the negative ELBO, summed over the numbers of x and averaged over rows."""
         code = networks.encode(batch.x, batch.noise, batch.y)
-        assert code.mean is not None
-        assert code.log_std is not None
         reconstruction = misfit(networks, batch, code.z, sigma=self.sigma).mean()
-        mean, log_std = at_least_float32(code.mean), at_least_float32(code.log_std)
-        # KL(N(μ, σ²) ‖ N(0, 1)) = (μ² + σ² − 1 − 2 log σ)/2 per number of z.
-        kl = (mean.square() + (2 * log_std).exp() - 1 - 2 * log_std).sum(1).mean() / 2
+        kl = divergence(code).mean()
         watch = {"reconstruction": reconstruction.detach(), "kl": kl.detach()}
         return Losses(players={"generator": reconstruction + self.beta * kl}, watch=watch)
 

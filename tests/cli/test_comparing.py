@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,7 +17,18 @@ import pytest
 import torch
 
 import genzoo
-from genzoo.comparison import ComparisonCallback, LocalProcesses, Results, baselines, cells, report, reuse, train_cells
+from genzoo.comparison import (
+    ComparisonCallback,
+    LocalProcesses,
+    Results,
+    baselines,
+    cells,
+    comparison,
+    report,
+    reuse,
+    train_cells,
+    worker,
+)
 from genzoo.comparison.sections import Picture, Section
 from genzoo.components import to_json
 from genzoo.errors import SettingsError
@@ -62,8 +74,9 @@ def results_of(folder):
 
 
 def test_what_decides_the_numbers_decides_the_folder_and_intervals_do_not():
-    same = cells.identity(job(**{"training.log_every": 7, "training.evaluate_every": 3}))
-    assert cells.identity(job()) == same
+    same = cells.identity(job(**{"training.log_every": 7, "training.evaluate_every": 3}), None)
+    assert cells.identity(job(), None) == same
+    assert len({cells.identity(job(), data) for data in (None, "a", "b")}) == 3
     others = [
         job(seed=1),
         job(steps=5),
@@ -71,7 +84,7 @@ def test_what_decides_the_numbers_decides_the_folder_and_intervals_do_not():
         job(**{"game.objective": "hinge"}),
         job(**{"architecture.latent": 3}),
     ]
-    assert len({cells.identity(other) for other in (job(), *others)}) == len(others) + 1
+    assert len({cells.identity(other, None) for other in (job(), *others)}) == len(others) + 1
 
 
 def test_the_same_model_twice_needs_different_settings(say):
@@ -185,6 +198,20 @@ def test_a_run_that_was_trained_alike_is_used_and_the_report_says_where_it_is(sa
     assert second["cells"][0]["run"] == "../first/" + first["cells"][0]["run"]
 
 
+def test_data_that_were_prepared_anew_are_trained_on_anew(monkeypatch):
+    """The same names and settings on other files are other trainings, and not on the data of a run of before."""
+    kind = type(job().settings.dataset)
+    before = cell("gan", "gan")
+    monkeypatch.setattr(kind, "fingerprint", lambda dataset, root: "other files")
+    after = cell("ali")
+    assert cell("gan", "gan").run != before.run
+    with pytest.raises(SettingsError, match="their files of 'mixture25' differ"):
+        cells.refuse_unlike([after, before])
+    with pytest.raises(SettingsError, match="other data of 'mixture25' than none/cells/gan"):
+        cells.refuse_other_data(before, Path("data"))
+    cells.refuse_other_data(after, Path("data"))
+
+
 @pytest.mark.parametrize("fault", ["seed", "steps", "setting", "checkpoint", "scores", "running", "data"])
 def test_a_run_that_is_not_the_same_or_not_whole_is_not_used(say, monkeypatch, fault):
     assert say("train", "gan", "--steps", 3, *SMALL, "--run", "runs/mine", "--quiet").code == 0
@@ -202,6 +229,7 @@ def test_a_run_that_is_not_the_same_or_not_whole_is_not_used(say, monkeypatch, f
         monkeypatch.setattr(Run, "is_running", True)
     elif fault == "data":
         monkeypatch.setattr(type(asked.settings.dataset), "fingerprint", lambda dataset, root: "other files")
+        asked = cells.cell_of("gan", request("gan", steps=3, **SMALL_OVERRIDES), Path("a"))
     assert reuse.with_earlier_run(asked) == asked
 
 
@@ -269,7 +297,53 @@ def test_a_model_that_diverges_has_its_row_and_the_others_finish(say, tmp_path):
     assert found["wild"]["failed"][0].startswith("exit 5: ")
     assert found["ali"]["failed"] == []
     assert found["ali"]["scores"]
+    assert [cell["exit_code"] for cell in results_of(tmp_path / "wild")["cells"]] == [0, 5]
     assert "wild failed" in (tmp_path / "wild" / "table.md").read_text()
+
+
+def test_a_training_waits_for_a_worker_that_still_saves(tmp_path):
+    """After kill -9 of a comparison, the same command found its runs in use and left them out of its report."""
+    held = cell("gan", "gan", folder=tmp_path, steps=2, **SMALL_OVERRIDES)
+    held.run.path.mkdir(parents=True)
+    task = worker.Task(tmp_path / "task")
+    task.write([held.request])
+    is_held, ends = threading.Event(), threading.Event()
+
+    def hold():
+        with held.run.hold():
+            is_held.set()
+            ends.wait(30)
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(hold)
+        assert is_held.wait(30)
+        threading.Timer(1.0, ends.set).start()
+        assert worker.run_task(task.folder) == 0
+    assert held.run.step == 2
+
+
+def test_a_training_does_not_wait_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "_PATIENCE", 0.1)
+    held = cell("gan", "gan", folder=tmp_path, steps=2, **SMALL_OVERRIDES)
+    held.run.path.mkdir(parents=True)
+    task = worker.Task(tmp_path / "task")
+    task.write([held.request])
+    with held.run.hold(), ThreadPoolExecutor(1) as threads:
+        assert threads.submit(worker.run_task, task.folder).result() == 7
+
+
+@pytest.mark.parametrize(("codes", "expected"), [((5, 0), 5), ((5, 6), 6), ((7, 5), 7), ((0, 3), 3), ((0, 0), 0)])
+def test_a_comparison_ends_with_the_code_of_a_failure_that_is_no_divergence(
+    compared, say, monkeypatch, codes, expected
+):
+    """A full disk or a run in use is no finding: it must not look as if a training had diverged."""
+    results = Results.read(compared)
+    pairs = list(zip(results.cells, codes, strict=False))
+    rows = tuple(replace(row, failed=("why",) if any(codes) else ()) for row in results.rows)
+    failed = replace(results, rows=rows, cells=tuple(replace(cell, exit_code=code) for cell, code in pairs))
+    ended = comparison.Comparison(folder=compared, results=failed, runs={})
+    monkeypatch.setattr(comparison, "compare", lambda *_, **__: ended)
+    assert say("compare", "gan", "ali").code == expected
 
 
 def test_two_cells_with_the_same_seed_see_the_same_batches_and_z_and_start_from_the_same_decoder():
@@ -504,7 +578,8 @@ def test_the_untrained_baseline_of_a_conditional_model_has_its_sample_scores(tmp
 
 def teams(*jobs, together=True, waiting=None):
     listed = [cells.Cell(label="x", job=job, run=Run(Path("none")), request=None) for job in jobs]
-    return list(train_cells.teams(listed, range(len(jobs)) if waiting is None else waiting, together))
+    are_together = train_cells._are_together(together, "auto")
+    return list(train_cells.teams(listed, range(len(jobs)) if waiting is None else waiting, are_together))
 
 
 def test_cells_that_differ_in_seed_and_optimizer_share_a_process():
@@ -536,6 +611,14 @@ def test_cells_that_differ_in_anything_else_do_not():
         job(**{"architecture.latent": 3}),
     ]
     assert teams(*others) == [(number,) for number in range(len(others))]
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cuda", [(0, 2), (1,), (3,)]), ("cpu", [(0,), (1,), (2,), (3,)])])
+def test_by_default_vectors_on_a_gpu_are_trained_together_and_nothing_else(monkeypatch, device, expected):
+    jobs = job(), job(recipe="digits"), job(seed=1), job(recipe="digits", seed=1)
+    monkeypatch.setattr(train_cells, "choose_device", lambda name: torch.device(device))
+    assert teams(*jobs, together=None) == expected
+    assert teams(*jobs, together=True) == [(0, 2), (1, 3)]
 
 
 def test_teams_stand_in_the_order_of_their_first_cells():

@@ -49,7 +49,9 @@ def test_a_folder_to_give_away_has_weights_settings_scores_pictures_and_a_card(s
         assert f"| {score['metric']} | {score['value']:.6g} | " in card
 
 
-def test_whatever_looks_at_a_run_takes_it(say, run, exported, tmp_path):
+@pytest.mark.parametrize("name", ["", "averaged.safetensors", "run.json"])
+def test_whatever_looks_at_a_run_takes_the_folder_and_any_file_in_it(say, run, exported, tmp_path, name):
+    given = exported / name
     write_pngs(tmp_path / "photographs", 4, size=(8, 8), channels=1)
     for command in (
         ("sample", "-n", "4"),
@@ -60,15 +62,17 @@ def test_whatever_looks_at_a_run_takes_it(say, run, exported, tmp_path):
         ("decode", "codes.npy"),
     ):
         numpy.save("codes.npy", numpy.ones((2, 16), dtype=numpy.float32))
-        name, *rest = command
+        first, *rest = command
         outs = []
-        for folder, out in ((run, "a"), (exported, "b")):
-            ending = ".png" if name == "nearest" else ".npy"
-            assert say(name, folder, *rest, "--out", out + ending).code == 0
+        for folder, out in ((run, "a"), (given, "b")):
+            ending = ".png" if first == "nearest" else ".npy"
+            assert say(first, folder, *rest, "--out", out + ending).code == 0
             outs.append((tmp_path / (out + ending)).read_bytes())
-        assert outs[0] == outs[1], name
-    assert genzoo.load(exported).step == genzoo.Run(exported).step == 2
-    scores = genzoo.evaluate(exported, metrics=["reconstruction"], seed=5)
+        assert outs[0] == outs[1], first
+    assert genzoo.load(given).step == genzoo.Run.at(given).step == 2
+    assert say("sample", given).out == f"{exported / 'samples-2.png'}\n"
+    assert say("show", given, "--json").document["model"] == "ali"
+    scores = genzoo.evaluate(given, metrics=["reconstruction"], seed=5)
     assert scores == genzoo.evaluate(run, metrics=["reconstruction"], seed=5)
 
 
@@ -126,6 +130,9 @@ def test_a_format_whose_packages_are_missing_says_what_to_type(say, run, tmp_pat
         (("sample", "model", "--raw"), 2, "model holds averaged weights alone"),
         (("export", "model", "--out", "model"), 2, "model exists and is not empty"),
         (("sample", "damaged"), 3, "is damaged: its SHA-256"),
+        (("resume", "model/run.json"), 2, "model is an exported model: it has weights alone"),
+        (("sample", "alone.safetensors"), 3, "alone.safetensors is a file of no exported model: run.json and"),
+        (("export", "alone.safetensors", "--out", "other"), 3, "write an exported model: genzoo export RUN --out DIR"),
     ],
 )
 def test_what_an_exported_model_is_not_for_is_refused(say, exported, tmp_path, command, code, says):
@@ -133,6 +140,7 @@ def test_what_an_exported_model_is_not_for_is_refused(say, exported, tmp_path, c
     content = bytearray(damaged.read_bytes())
     content[-1] ^= 1
     damaged.write_bytes(content)
+    shutil.copyfile(exported / "averaged.safetensors", tmp_path / "alone.safetensors")
     said = say(*command)
     assert (said.code, 1 <= len(said.err.splitlines()) <= 3) == (code, True)
     assert says in said.err

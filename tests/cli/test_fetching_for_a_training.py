@@ -9,6 +9,7 @@ from published import publishing
 from genzoo.cli import options
 from genzoo.runs import session
 from genzoo.storage.run_folder import Run
+from genzoo_data.celeba64 import CelebA64
 
 FETCHED = ("train", "gan", "--recipe", "svhn", "--data", "data")
 
@@ -54,7 +55,7 @@ def test_a_terminal_is_asked(say, requests, tmp_path, monkeypatch, answer, is_th
     monkeypatch.setattr(options, "can_ask", lambda: True)
     monkeypatch.setattr("click.confirm", lambda text, err: questions.append(text) or answer)
     assert say(*FETCHED).code == 0
-    assert questions[0].startswith("data set 'svhn' is missing: get ")
+    assert questions[0].startswith("data set 'svhn' is missing: get extra_32x32.mat (1,267.7 MiB), train_32x32.mat (")
     assert (tmp_path / "data" / "svhn").exists() == is_there
     assert len(requests) == 1
     for quiet in ("--quiet", "--json"):
@@ -62,8 +63,17 @@ def test_a_terminal_is_asked(say, requests, tmp_path, monkeypatch, answer, is_th
     assert len(questions) == 1
 
 
-@pytest.mark.parametrize("recipe", ["celeba64", "folder32"])
-def test_what_no_program_can_fetch_is_left_to_the_training_to_explain(say, recipe):
-    said = say("train", "ali", "--recipe", recipe, "--data", "data", "--fetch")
+def test_what_is_the_persons_own_is_left_to_the_training_to_explain(say):
+    said = say("train", "ali", "--recipe", "folder32", "--data", "data", "--fetch")
     assert said.code == 3
-    assert "genzoo data prepare" in said.err
+    assert "genzoo data prepare folder" in said.err
+
+
+def test_what_no_program_can_fetch_is_explained_in_steps(say):
+    said = say("train", "ali", "--recipe", "celeba64", "--data", "data", "--fetch")
+    assert said.code == 3
+    steps = [f"{number}. {step}" for number, step in enumerate(CelebA64.by_hand, start=1)]
+    assert said.err.splitlines()[: len(steps)] == steps
+    assert "celeba64 cannot be fetched by a program" in said.err
+    said = say("train", "ali", "--recipe", "celeba64", "--data", "data")
+    assert (said.code, "1. " in said.err) == (3, False)

@@ -83,6 +83,30 @@ def test_draws_come_on_request_and_depend_on_the_seed(say, run, photographs):
     assert torch.equal(array("codes.npy"), genzoo.load(run).encode(x, seed=4).z)
 
 
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("encode", "reconstruct and interpolate decode draws"),
+        ("decode", "What encode writes are means"),
+        ("reconstruct", "Its code is drawn, with --seed; encode writes means"),
+        ("interpolate", "Codes are drawn, with --seed; encode writes means"),
+    ],
+)
+def test_every_command_says_whether_codes_are_means_or_draws(say, command, text):
+    assert text in " ".join(say(command, "--help").out.split())
+
+
+def test_what_is_reconstructed_are_the_draws_that_encode_writes_on_request(say, run, photographs):
+    folder, _ = photographs
+    say("encode", run, folder, "--draw", "--seed", 3, "--out", "drawn.npy")
+    say("encode", run, folder, "--out", "means.npy")
+    say("decode", run, "drawn.npy", "--out", "of-drawn.npy")
+    say("decode", run, "means.npy", "--out", "of-means.npy")
+    say("reconstruct", run, folder, "--seed", 3, "--out", "pairs.npy")
+    assert torch.equal(array("pairs.npy")[:, 1], array("of-drawn.npy"))
+    assert not torch.equal(array("pairs.npy")[:, 1], array("of-means.npy"))
+
+
 def test_without_files_the_codes_are_those_of_a_split(say, runs, run):
     assert say("encode", run, "--split", "test", "--out", "codes.npy").code == 0
     assert torch.equal(array("codes.npy"), genzoo.load(run).encode(Digits().load(None).test.x).mean)

@@ -17,6 +17,8 @@ import genzoo
 from genzoo.api import load_data
 from genzoo.data import decoding
 from genzoo.data.prepared_card import IMAGES
+from genzoo.runs import TrainingRequest, train_together
+from genzoo.storage import files
 
 SHORT = ("--steps", 2, "--set", "training.batch_size=4", "--quiet")
 
@@ -53,13 +55,13 @@ def test_a_folder_is_prepared_and_its_state_is_told(say, source, data):
     (row,) = status(say, root)
     assert (row["dataset"], row["state"], row["rows"]) == ("folder", "prepared", 20)
     assert row["path"] == found["path"]
-    assert (
-        row["bytes"] == found["bytes"] == sum(path.stat().st_size for path in Path(row["path"]).glob("*.safetensors"))
-    )
+    made = [path.stat().st_size for path in Path(row["path"]).iterdir() if path.name != "card.json"]
+    assert row["bytes"] == found["bytes"] == sum(made)
     assert tensors(Path(row["path"]))[0].shape == (20, 3, 64, 64)
     said = say("data", "status", "--data", root)
     assert said.code == 0
-    assert str(found["path"]) in said.out
+    listed = [line.split()[:4] for line in said.out.splitlines()]
+    assert ["folder", Path(found["path"]).name, "prepared", "20"] in listed
 
 
 def test_a_second_time_it_takes_no_decoding(source, data, monkeypatch):
@@ -269,10 +271,38 @@ def test_what_is_left_out_is_counted_and_named(source, data, heic):
         "no classes: there are no sub-folders",
         "left out: 1 HEIC file (IMG_1.HEIC); to read them: pip install pillow-heif",
         "left out: 4 files (a.pdf, b.txt, c.docx, …), no image by name",
-        "of 1 animation (moving.gif), the first picture alone",
+        "left out: all but the first picture of 1 file (moving.gif)",
     ]
     said = data[1]("folder64", "--source", source)
     assert "left out: 4 files (a.pdf, b.txt, c.docx, …), no image by name\n" in said.err
+
+
+def test_animations_and_pages_of_every_format_are_counted_and_named(source, data):
+    first, *others = (Image.new("RGB", (20, 16), colour) for colour in ("red", "blue", "green"))
+    names = ["moving.gif", "moving.png", "moving.webp", "named-otherwise.jpg", "pages.tiff"]
+    formats = ["gif", "png", "webp", "png", "tiff"]
+    for name, format in zip(names, formats, strict=True):
+        first.save(source / name, format=format, save_all=True, append_images=others)
+        first.save(source / f"still-{name}", format=format)
+    first.save(source / "two-eyes.jpg", format="MPO", save_all=True, append_images=others)
+    (source / "broken.png").write_bytes((source / "moving.png").read_bytes()[:30])
+    os.mkfifo(source / "pipe.png")
+    assert decoding.animations(source, decoding.image_names(source)) == names
+    os.unlink(source / "pipe.png")
+    os.unlink(source / "broken.png")
+    *_, note = prepared_notes(data[1], source)
+    assert note == "left out: all but the first picture of 5 files (moving.gif, moving.png, moving.webp, …)"
+    images = tensors(source.parent / "data" / "folder-64-rgb")[0]
+    reds = (numpy.asarray(images)[:, 0] > 240).all(axis=(1, 2)) & (numpy.asarray(images)[:, 2] < 20).all(axis=(1, 2))
+    assert reds.sum() == 11  # of every file the first picture, and never another
+
+
+def test_a_format_that_is_not_allowed_is_not_opened_to_look_for_pages(source, monkeypatch):
+    first, other = (Image.new("RGB", (20, 16), colour) for colour in ("red", "blue"))
+    for name in ("moving.gif", "moving.png"):
+        first.save(source / name, save_all=True, append_images=[other])
+    monkeypatch.setattr(decoding, "_formats", lambda: ("PNG",))
+    assert decoding.animations(source, ["moving.gif", "moving.png"]) == ["moving.png"]
 
 
 def test_heic_is_read_where_pillow_heif_is_installed(source, data, heic, say):
@@ -314,6 +344,14 @@ def test_one_folder_of_images_is_prepared_beside_another(say, source, data, tmp_
     said = prepare("folder32", "--source", tmp_path / "others", "--set", "dataset.set=cats")
     assert said.out == f"{root / 'folder-32-rgb-cats'}\n"
     assert [row["rows"] for row in status(say, root)] == [20, 10]
+    named = [line.split()[:2] for line in say("data", "status", "--data", root).out.splitlines() if "prepared" in line]
+    assert named == [["folder", "folder-32-rgb"], ["folder", "folder-32-rgb-cats"]]
+    asked = ("--set", "dataset.size=32", "--set", "dataset.set=cats")
+    said_again = prepare("folder", "--source", tmp_path / "others", *asked)  # by the name of the data set
+    hint = f"genzoo train ali --recipe folder32 --data {root} --set dataset.size=32 --set dataset.set=cats"
+    assert f"next, type: {hint}\n" in said_again.err
+    said_again = prepare("folder", "--source", tmp_path / "others", "--set", "dataset.size=16")
+    assert "ready for a recipe that uses folder dataset.size=16\n" in said_again.err
     assert say(*told(said.err, "genzoo train"), "--run", "run", *SHORT).code == 0
     assert len(load_data("run").train.x) == 8
     refused = say("train", "ali", "--recipe", "folder32", "--data", root, "--set", "dataset.set=../up", *SHORT)
@@ -358,6 +396,31 @@ def test_a_run_finds_the_data_that_it_was_trained_on(say, tmp_path, monkeypatch)
     finally:
         monkeypatch.chdir(tmp_path.parent)
         os.rename(tmp_path.with_name("moved"), tmp_path)
+
+
+@pytest.mark.usefixtures("unseen", "two_places")
+def test_the_nearest_rows_are_told_by_the_files_that_they_were_prepared_from(say, tmp_path):
+    images, place = tmp_path / "first" / "images", tmp_path / "first" / "folder-32-rgb"
+    names = genzoo.load("runs/run").dataset.file_names(tmp_path / "first", "train")
+    nearest = ("nearest", "runs/run", images / names[5], "-n", 2, "--json")
+    (entry,) = say(*nearest).document["files"]
+    first, second = entry["nearest"]
+    assert (first["file"], first["row"]) == (names[5], 5)  # the very picture, and its codes are those of its row
+    assert second["file"] == names[second["row"]]
+    assert names[5] in say(*nearest[:-1]).err
+    card = files.read_sealed(place / "card.json", "a card")
+    del card["files"]["names.jsonl"]  # as sets were prepared before names were stored
+    files.write_sealed(place / "card.json", card)
+    (entry,) = say(*nearest).document["files"]
+    assert [other.keys() for other in entry["nearest"]] == [{"row", "distance"}] * 2
+
+
+@pytest.mark.usefixtures("unseen", "two_places")
+def test_runs_that_go_on_together_find_the_data_that_they_were_trained_on(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # where the user's default folder is, with no data in it
+    settings = {"training.steps": 3, "training.batch_size": 4}
+    (again,) = train_together([TrainingRequest(model="ali", recipe="folder32", overrides=settings, run="runs/run")])
+    assert genzoo.Run.at(again).step == 3
 
 
 @pytest.mark.usefixtures("two_places")

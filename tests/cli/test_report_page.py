@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
 
 import numpy
@@ -15,7 +16,7 @@ from PIL import Image
 from terminal import typed
 
 from genzoo.cli import output
-from genzoo.cli.compare import show_contestants
+from genzoo.cli.compare import legend, show_contestants
 from genzoo.comparison import (
     Baseline,
     BaselineScore,
@@ -46,7 +47,7 @@ def score_of(metric, value, *, step=10, seed=0):
 
 def cell_of(number, label, seed):
     scores = tuple(
-        score_of(metric, (number + 1.5) * step / 7 + seed / 3, step=step, seed=seed)
+        score_of(metric, (number + 1.5) * step / 7 + seed / 3 + seed * number / 50, step=step, seed=seed)
         for step, metric in product((5, 10), METRICS + OTHERS)
     )
     return CellResult(
@@ -137,6 +138,15 @@ def browse(tmp_path):
     return call
 
 
+def test_a_time_that_was_measured_for_something_else_is_marked():
+    of_four = results_of_four()
+    cells = [replace(cell, reused=cell.label == "gan" and cell.seed == 1) for cell in of_four.cells]
+    table = report.ScoreTable(replace(of_four, cells=tuple(cells)))
+    assert [row[-1] for row in table.costs[1:]] == ["61", "61 ‡", "61", "61"]
+    assert "‡ was measured when a run was trained for something else" in table.markdown()
+    assert "‡" not in report.ScoreTable(of_four).markdown()
+
+
 # In a terminal
 
 
@@ -175,6 +185,16 @@ def test_what_a_terminal_shows_of_a_comparison_is_no_markdown(tmp_path):
     assert lines[-2:] == ["6 more scores: one/table.md", "one/report.html"]
     assert not [line for line in lines if line.startswith("|")]
     assert any(line.startswith("gan, untrained") for line in lines)
+    assert "n = 1 seed: no deviation, no interval, and no ★ for the best;" in " ".join(lines)
+
+
+def test_the_marks_of_the_table_in_a_terminal_are_explained():
+    of_two, differences = results_of_four(), "of paired differences, the 95 % interval of the mean"
+    parts = ["mean ± standard deviation of n = 2 seeds", differences, "★ the best beyond chance"]
+    parts += ["† measured differently, not ranked", "↑ higher is better, ↓ lower"]
+    assert legend(report.ScoreTable(of_two)).split("; ") == parts
+    alone = replace(of_two, rows=of_two.rows[:1], baselines=(), differences=())
+    assert legend(report.ScoreTable(alone)).split("; ") == [parts[0], *parts[2::2]]
 
 
 # In a browser
@@ -194,6 +214,11 @@ addEventListener("load", () => {
         scrolls: each.className, sign: frame.contentWindow.getComputedStyle(each).backgroundAttachment})),
       firsts: [...page.querySelectorAll("table")].map(table =>
         table.querySelector("td").clientWidth / table.parentElement.clientWidth),
+      cut: [...page.querySelectorAll(".scores")].flatMap(table => {
+        const edge = table.parentElement.getBoundingClientRect().right;
+        return [...table.querySelectorAll("th, td")].map(each => each.getBoundingClientRect())
+          .filter(each => each.left < edge - 1 && each.right > edge + 1);
+      }).length,
       pictures: [...page.querySelectorAll("img")].map(each => each.clientWidth / each.naturalWidth),
       folded: page.querySelectorAll("details").length,
     };
@@ -223,6 +248,7 @@ def test_the_page_fits_its_window_and_what_goes_on_beyond_it_says_so(page, brows
         assert all(wide["scrolls"] == "scroll" for wide in each["wide"])
         assert all(wide["sign"] == "local, local, scroll, scroll" for wide in each["wide"])
     assert found[0]["wide"]  # on a phone, there is something to scroll
+    assert found[0]["cut"] == 0  # and no number ends at the edge
     assert all(each["folded"] for each in found)
 
 

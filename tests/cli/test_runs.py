@@ -13,6 +13,7 @@ from genzoo.cli.runs import _sparkline
 from genzoo.storage.record import RunRecord
 from genzoo.storage.run_folder import Run
 from genzoo.storage.run_notes import RunNote
+from genzoo.storage.scores import value_text
 
 TOY_OPTIONS = [part for path, value in TOY.items() for part in ("--set", f"{path}={value}")]
 
@@ -64,6 +65,58 @@ def test_runs_of_comparisons_and_studies_are_listed_unless_a_folder_is_named(say
     listed = [item["run"] for item in say("runs", "--json").document["runs"]]
     assert listed == [*(f"runs/{run.name}" for run in three), "comparisons/digits/cells/x", "studies/figure/y"]
     assert len(say("runs", "--root", "runs", "--json").document["runs"]) == 3
+
+
+def test_a_run_that_has_failed_says_so_in_the_list_and_why_in_json(say, three, monkeypatch):
+    why = "its critic is always right"
+    three[1].write_scores([{"metric": "m", "value": 1.0, "step": 0, "protocol": {"seed": 0}, "failure": why}])
+    said = say("runs")
+    assert ["failed" in line for line in said.out.splitlines()] == [False, False, True, False]
+    assert "stopped, failed" in said.out
+    assert said.err == "1 run failed; why is said by: genzoo show RUN\n"
+    listed = say("runs", "--json").document["runs"]
+    assert [item["failures"] for item in listed] == [[], [why], []]
+    assert {item["status"] for item in listed} == {"stopped"}
+    assert f"failed: {why}" in say("show", "2").err
+    monkeypatch.setattr(Run, "is_running", True)  # what goes on has not failed yet
+    assert [item["failures"] for item in say("runs", "--json").document["runs"]] == [[], [], []]
+
+
+def test_a_log_of_one_entry_is_a_point_and_no_broken_curve(say, three):
+    three[0].log({"step": 20, "losses": {"critic": 0.123456}})
+    curves = say("show", "1").out.partition("curve")[2].splitlines()
+    assert curves[1].split() == ["loss", "of", "critic", "step", "20", "alone", "0.1235"]
+    three[0].log({"step": 21, "losses": {"critic": 1234.56}})
+    curves = say("show", "1").out.partition("curve")[2].splitlines()
+    assert curves[1].split() == ["loss", "of", "critic", "▁█", "0.1235,", "1,235"]
+
+
+def test_the_header_says_why_a_run_is_in_bf16_and_shortens_long_lists(say, tmp_path):
+    settings = RECORD["settings"] | {"dataset": {"name": "folder", "classes": [f"c{number}" for number in range(200)]}}
+    write(tmp_path / "runs/0001-a", created="", precision="bf16", settings=settings)
+    shown = say("show", "1").out
+    assert "precision" in shown
+    assert "--precision fp32 computes all in float32" in shown
+    assert "classes=[c0, c1, c2, c3, c4, … 200 in all]" in shown
+    write(tmp_path / "runs/0002-b", created="")
+    assert "precision" not in say("show", "2").out
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.662567, "0.6626"),
+        (9.876543, "9.877"),
+        (350.0, "350"),
+        (12345.6, "12,346"),
+        (-12345.6, "-12,346"),
+        (2.5e7, "2.5e+07"),
+        (1e-5, "1e-05"),
+        (None, "not finite"),
+    ],
+)
+def test_a_score_is_written_with_four_significant_digits(value, text):
+    assert value_text(value) == text
 
 
 def test_a_note_and_a_tag_are_kept_beside_the_record_and_found_again(say, three):
@@ -156,7 +209,7 @@ def test_a_number_names_a_run_wherever_one_is_asked_for(say, inside):
         (range(8), 40, "▁▂▃▄▅▆▇█"),
         ([3, 3, 3], 40, "▁▁▁"),
         ([0, 0, 4, 4], 2, "▁█"),
-        ([5], 40, "▁"),
+        ([5], 40, "step 0 alone"),
     ],
 )
 def test_a_curve_is_as_high_as_its_values(values, width, text):

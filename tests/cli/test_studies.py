@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from genzoo import Run
-from genzoo.comparison import Lab
+from genzoo.comparison import Lab, cells
 from genzoo.comparison.worker import Outcome
 from genzoo.components import to_json
 from genzoo.errors import BusyError, GenzooError, ResourceError, UnreadableError
@@ -30,8 +30,12 @@ def test_studies_are_listed_with_what_was_published_and_what_they_cost(say):
     assert said.code == 0
     assert "13.4 ± 5.8" in said.out
     found = {one["name"]: one for one in say("reproduce", "--json").document["studies"]}
-    assert set(found) == {"ali/mode-coverage", "ali/figure8", "stabilisers"}
-    assert all(one["cost"] and one["published"] and one["missing_data"] == [] for one in found.values())
+    of_images = {"ali/svhn-semi": "svhn", "ali/svhn-svm": "svhn", "ali/cifar10-semi": "cifar10"}
+    here = {"ali/mode-coverage", "ali/figure8", "ali/digits-semi", "ali/digits-svm", "stabilisers"}
+    assert set(found) == here | set(of_images)
+    assert all(one["cost"] and one["published"] for one in found.values())
+    assert all(found[name]["missing_data"] == [] for name in here)
+    assert all(found[name]["missing_data"] == [data] for name, data in of_images.items())
 
 
 def test_an_unknown_study_is_refused_with_the_nearest(say):
@@ -55,6 +59,36 @@ def test_mode_coverage_trains_both_models_on_the_same_draws_and_prints_its_table
     assert "13.4 ± 5.8 (8–25)" in table
     assert "10.4 ± 9.2 (1–22)" in table
     assert "6 steps of 100 in place of 200,000" in table
+
+
+def test_the_papers_budget_is_trained_as_populations_and_drawn_and_measured_once(say, tmp_path):
+    chosen = (*TINY, "--budget", "paper", "--together", "--jobs", 2, "--report", tmp_path)
+    document = say("reproduce", "ali/mode-coverage", *chosen, "--json").document
+    assert (document["budget"], document["steps"], len(document["runs"])) == ("paper", 6, 4)
+    for row in document["runs"]:
+        run = Run(tmp_path / "ali/mode-coverage/cells" / row["run"])
+        assert [entry["step"] for entry in run.read_log()] == [6]
+        assert [path.name for path in (run.path / "samples").iterdir()] == ["0000006.png"]
+        assert [path.name for path in run.checkpoints.iterdir()] == ["step-0000006"]
+        assert {score["step"] for score in run.scores} == {6}
+        assert run.record.settings["training"]["checkpoint_minutes"] == 10
+        assert 1e-5 <= row["training.learning_rate"] <= 1e-3
+    assert "in place of 200,000" not in (tmp_path / "ali/mode-coverage/table.md").read_text()
+
+
+def test_what_a_study_draws_and_saves_is_no_part_of_its_trainings_identity():
+    def identity_with(**overrides):
+        return cells.identity(
+            resolve_job(registry(), TrainingRequest(model="ali", recipe=coverage.RECIPE, overrides=overrides)), None
+        )
+
+    plain = identity_with()
+    assert (
+        plain
+        == identity_with(**coverage.intervals("paper", 200_000))
+        == identity_with(**coverage.intervals("quick", 3000))
+    )
+    assert plain != identity_with(**{"training.learning_rate": 1e-5})
 
 
 def test_figure_8_takes_the_best_of_the_coverage_study_and_draws_twenty_panels(say, place):

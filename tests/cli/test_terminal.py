@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from terminal import typed
 from toy import TOY
 
 import genzoo
+from genzoo.cli import output
 from genzoo.cli.output import columns
 from genzoo.runs.collapse import failures_of
 from genzoo.storage import files
@@ -43,6 +45,26 @@ def test_a_table_is_no_wider_than_the_terminal_and_breaks_no_word(folder, comman
     table = " ".join(line for line in screen.lines if line != note)
     for name in {"runs": ("run", "model", "recipe", "step", "status", "score")}.get(command[0], ()):
         assert (f" {name}" in f" {table}") != (name in note)
+
+
+def test_a_list_of_names_after_an_error_folds_and_a_command_does_not(folder):
+    screen = typed(folder, "trian", columns=60)
+    assert max(map(len, screen.lines)) <= 60
+    assert screen.lines[1].startswith("there are: train, resume, ")
+    assert {"reconstruct,", "interpolate,", "completion,"} <= words(screen.lines)
+    screen = typed(folder, "train", "ali", "--recipe", "svhn", "--data", "nowhere", "--quiet", columns=60)
+    assert any(
+        line.startswith("type: genzoo data fetch svhn, then: genzoo data prepare svhn; ") for line in screen.lines
+    )
+
+
+def test_a_run_at_50_columns_breaks_no_score_and_settings_only_where_their_parts_meet(folder):
+    screen = typed(folder, "show", "1", columns=50)
+    assert max(map(cell_len, screen.lines)) <= 50
+    scores = {score["metric"] for score in Run(folder / "runs/0001-ali-mixture25-s0").final_scores}
+    assert scores <= words(screen.lines)
+    assert "(no room for: how it was measured)" in screen.lines
+    assert any(line.endswith(" learning_rate_schedule=cosine(") for line in screen.lines)
 
 
 def test_a_training_at_50_columns_shows_its_step_speed_and_time_left(folder):
@@ -126,8 +148,8 @@ def test_a_run_has_failed_if_a_score_says_so_and_nothing_else_is_advised(say):
     good = {"metric": "ratio", "value": 0.5, "step": 0, "protocol": {"seed": 0}, "failure": None}
     said = say("train", "ali", *TOY_OPTIONS, "--json")
     run = Run(Path("runs/0001-ali-mixture25-s0"))
-    ratio = next(item["value"] for item in said.document["scores"] if item["metric"] == "reconstruction/ratio")
-    assert (said.document["failures"] != []) == (ratio >= 1)
+    ratio = next(item for item in said.document["scores"] if item["metric"] == "reconstruction/ratio")
+    assert said.document["failures"] == [ratio["failure"]]  # after four steps, reconstructions ignore x
     run.write_scores([good | {"step": 4, "metric": name, "failure": "it is broken"} for name in ("a", "b")])
     assert "it is broken" in failures_of(run)
     assert failures_of(run).count("it is broken") == 1
@@ -150,3 +172,33 @@ def test_a_failure_that_is_no_text_is_damage(say, own):
 
 def test_columns_elsewhere_are_as_wide_as_they_need(capsys):
     assert columns([("a", "b" * 200)]) == f"a  {'b' * 200}"
+
+
+# A study's table
+
+
+STUDY = """| model | modes, here | the paper |
+|---|---|---|
+| ali | 13 ± 1 | 13.4 ± 5.8 (8–25) |
+| a\\|b | 7 | – |
+
+* a note of the study that is so long that it must fold somewhere in a terminal of eighty columns"""
+
+
+def test_markdown_is_a_table_in_a_terminal_and_itself_elsewhere(monkeypatch, capsys):
+    output.result_markdown(STUDY)
+    assert capsys.readouterr().out == f"{STUDY}\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    output.console.cache_clear()
+    output.result_markdown(STUDY)
+    output.console.cache_clear()
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "model  modes, here          the paper",
+        "ali         13 ± 1  13.4 ± 5.8 (8–25)",
+        "a|b              7                  –",
+        "",
+        "* a note of the study that is so long that it must fold somewhere in a terminal",
+        "of eighty columns",
+    ]

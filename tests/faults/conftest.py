@@ -2,7 +2,10 @@
 
 import pytest
 import torch
+from every_save import leave_no_save_out
 from fork_server import SMALL, Server
+
+from genzoo.runs.background_saver import BackgroundSaver
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +20,14 @@ def server(bare_server, tmp_path_factory):
     """Return a server that has imported what sessions use, so that its children are quick."""
     bare_server.run("session_modules", then="train", run=tmp_path_factory.mktemp("imports") / "gan", **SMALL)
     return bare_server
+
+
+@pytest.fixture(scope="module")
+def every_save():
+    """Leave out no checkpoint that is due."""
+    before = leave_no_save_out()
+    yield
+    BackgroundSaver.is_writing = before
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,7 @@ from genzoo.runs.job import job_of
 from genzoo.storage import checkpoints, files
 from genzoo.storage.run_folder import Run
 
+pytestmark = pytest.mark.usefixtures("every_save")
 SMALL = TOY | {"training.averaging": "0.5"}
 HTML = b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>"
 DEEP = b'{"schema_version": ' * 100_000

@@ -20,6 +20,7 @@ from genzoo.training.trainer import Trainer
 from genzoo.types import DataSpec, Split, Splits
 from genzoo_recipes import mixture25
 
+pytestmark = pytest.mark.usefixtures("every_save")
 VALUES = (math.nan, math.inf, -math.inf)
 STEPS, SAVED = 7, (2, 4, 6, 7)
 RECIPE = "mixture25-paper"

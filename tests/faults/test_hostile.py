@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save
 from toy import TOY
 
 import genzoo
+from genzoo.runs import opening
 from genzoo.storage import files
 from genzoo_data.cifar10 import CIFAR10
 from genzoo_data.folder import Folder
@@ -316,6 +317,23 @@ def test_a_record_whose_names_are_importable_code(refused, run, part, name):
     refused("a record that names importable code", "sample", run, codes=(3, 4))
 
 
+@pytest.mark.parametrize("latent", [3, 2_000_000, 2**40])
+def test_a_record_that_asks_for_huge_networks_takes_no_memory(refused, run, monkeypatch, latent):
+    """20 KB of run.json took gigabytes before the first shape was compared with the checkpoint's."""
+    devices = []
+    assemble = opening.assemble
+    monkeypatch.setattr(opening, "assemble", lambda of: devices.append(torch.get_default_device().type) or assemble(of))
+    changed_record(run, lambda record: record["settings"]["architecture"].update(latent=latent))
+    said = refused("a record that asks for networks of another size", "sample", run)
+    assert "does not fit the run's settings" in said.err
+    assert devices == ["meta"]
+
+
+def test_a_record_that_asks_for_billions_of_rows_is_refused(refused, run):
+    changed_record(run, lambda record: record["settings"]["dataset"].update(rows=2 * 10**8))
+    assert "at most 10,000,000" in refused("a record that asks for billions of rows", "resume", run).err
+
+
 @pytest.mark.parametrize("key", ["_target_", "__class__", "_instantiator", "__reduce__", "py/object", "!!python/name"])
 @pytest.mark.parametrize("part", ["game", "dataset", "training", None])
 def test_a_record_with_the_keys_of_loaders_that_run_code(refused, run, canary, part, key):
@@ -418,7 +436,15 @@ def test_even_with_the_published_hash_only_a_small_file_is_opened(refused, tmp_p
 def tiny_archive(folder, *extra):
     folder.mkdir(parents=True)
     formats.write_tinyimagenet(folder, extra=extra)
-    return folder / "tiny-imagenet-200.zip"
+    # Under the published name, its hash would have to be the published one.
+    return (folder / "tiny-imagenet-200.zip").rename(folder / "tiny.zip")
+
+
+def test_an_archive_under_the_published_name_has_the_published_hash(refused, tmp_path):
+    path = tiny_archive(tmp_path / "source")
+    path = path.rename(path.with_name("tiny-imagenet-200.zip"))
+    said = refused("another archive of Tiny ImageNet", "data", "prepare", "tinyimagenet200", "--source", path)
+    assert "its hash is" in said.err
 
 
 def test_members_of_a_zip_that_lead_elsewhere_lead_nowhere(say, tmp_path, canary, tally):
@@ -473,7 +499,7 @@ def peak_of(*arguments):
 
 
 def test_a_list_of_classes_that_is_a_bomb_takes_no_memory(tmp_path):
-    path = tmp_path / "tiny-imagenet-200.zip"
+    path = tmp_path / "tiny.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("tiny-imagenet-200/wnids.txt", b"\n" * (300 * 2**20))
         archive.writestr("tiny-imagenet-200/val/val_annotations.txt", "")
@@ -634,12 +660,15 @@ def test_a_remedy_never_holds_a_command_of_a_files_making(say, run, canary):
     assert not canary.exists()
 
 
-@pytest.mark.parametrize("place", ["size", "model", "name"])
+@pytest.mark.parametrize("place", ["size", "model", "name", "path"])
 def test_no_file_writes_control_codes_to_the_screen(say, run, step, place):
     codes = "\x1b[2J\x1b]0;owned\x07\x1b[31m"
     if place == "model":
         changed_record(run, lambda record: record.update(model=codes))
         said = say("runs", "--root", run.parent)
+    elif place == "path":
+        said = say("sample", run.parent / codes)
+        assert "owned" in said.err
     else:
         manifest = json.loads((step / "MANIFEST.json").read_bytes())
         if place == "size":

@@ -26,6 +26,7 @@ from genzoo_ali.ali import ALI
 from genzoo_gan.gan import GAN
 from genzoo_recipes.mixture25 import Mixture25Networks
 
+pytestmark = pytest.mark.usefixtures("every_save")
 STEPS = 5
 # 64 rows in batches of 14: step 4, the last of the five, has 8 rows.
 MIXTURE = {"dataset.rows": 64, "dataset.held_out_rows": 8, "training.batch_size": 14}

@@ -344,6 +344,21 @@ def test_ranks_average_spread_tell_and_agree(computed):
         assert found["signals"] == [None, None, 15, None]
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_train_by_captured_steps_as_by_written_ones(tmp_path):
+    weights = {}
+    for execution in ("captured", "eager"):
+        run = Run(tmp_path / execution)
+        chosen = ("--run", run.path, "--steps", 20, "--device", "cuda", "--execution", execution, *TOY_OPTIONS)
+        end = run_to_end(*genzoo_program("train", "ali", "--recipe", "mixture25-paper", *chosen))
+        assert end.code == 0, end.err
+        assert "cannot be captured" not in end.err
+        weights[execution] = load_file(run.newest_checkpoint()[0].path / "networks.safetensors")
+    for name, tensor in weights["eager"].items():
+        torch.testing.assert_close(weights["captured"][name], tensor, msg=name)
+
+
 # A run whose ranks are stopped, killed and begun again
 
 
@@ -581,7 +596,8 @@ def test_other_commands_are_refused_on_several_ranks(say, monkeypatch, command):
         ({}, (1, 0, 0)),
         ({"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}, (1, 0, 0)),
         ({"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1"}, (4, 3, 1)),
-        ({"WORLD_SIZE": "2"}, (2, 0, 0)),
+        ({"WORLD_SIZE": "2", "RANK": "1"}, (2, 1, 0)),
+        ({"WORLD_SIZE": "", "RANK": "1"}, (1, 0, 0)),
         # of another tool, and without a group of processes
         ({"RANK": "3", "LOCAL_RANK": "1"}, (1, 0, 0)),
     ],

@@ -2,24 +2,27 @@
 
 import subprocess
 import sys
+import warnings
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from stopping import StopAt, files_of
 from toy import put_record
 
 import genzoo
-from genzoo.errors import InterruptedRun
+from genzoo.errors import GenzooWarning, InterruptedRun
 from genzoo.host.discovery import registry
 from genzoo.runs.engine import Callback, Engine
 from genzoo.runs.job import settings_of
 from genzoo.storage import files
 from genzoo.storage.run_folder import Run
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "every_save")
 
 
 class Case(NamedTuple):
@@ -194,6 +197,7 @@ NEWER = {
     "game": ("penalty", "augment"),
     "training": (
         "learning_rate_schedule",
+        "checkpoint_minutes",
         "horizon",
         "labels",
         "label_seed",
@@ -226,6 +230,32 @@ def test_a_run_whose_record_lacks_newer_settings_goes_on_to_the_same_bits(tmp_pa
     genzoo.resume(resumed.path, steps=6)
     trained("on", 6)
     assert files_of(resumed.path, 6) == files_of(trained_on.path, 6) == files_of(once.path, 6)
+
+
+# What it is resumed with
+
+
+def test_a_run_that_is_resumed_with_other_versions_code_or_threads_says_so_and_keeps_those_of_before(
+    tmp_path, unmeasured
+):
+    run = genzoo.train("gan", recipe="mixture25-paper", overrides=PAPER, steps=2, run=tmp_path / "run")
+    (first,) = run.record.sessions
+    assert {"genzoo", "genzoo_gan", "genzoo_data"} <= first.code.keys()
+    assert (first.step, first.device, first.threads) == (0, "cpu", torch.get_num_threads())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GenzooWarning)
+        genzoo.resume(run, steps=3)  # nothing has changed
+    other = replace(
+        first, versions=first.versions | {"torch": "2.9.0"}, code=first.code | {"genzoo_gan": "0"}, threads=64
+    )
+    run.write_record(replace(run.record, sessions=(first, other)))
+    with pytest.warns(GenzooWarning) as told:
+        genzoo.resume(run, steps=4)
+    (line,) = (str(each.message) for each in told)
+    for word in (f"threads {first.threads} (before: 64)", "(before: 2.9.0)", "the code of genzoo_gan"):
+        assert word in line
+    assert run.record.sessions[:2] == (first, other)
+    assert (run.record.sessions[2].step, run.record.sessions[2].code) == (3, first.code)
 
 
 # More steps than a run began with

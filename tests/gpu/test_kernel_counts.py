@@ -11,6 +11,8 @@ KERNELS = {
     ("cifar10", "bf16"): 330,
     ("imagenet64", "bf16"): 415,
 }
+OF_REPLICAS = {"ali": 250, "gan": 205}
+"""Of the paper's toy task, for any number of replicas; with an Adam of each, ten took 300 and 254."""
 TRANSPOSES = {"digits": 2}
 """Images of one channel lie in both layouts at once."""
 
@@ -40,3 +42,19 @@ def test_gradients_of_replicas_are_copied_together_into_the_layout_of_parameters
     assert two["strides_unlike"] == four["strides_unlike"] == 0
     for copy in ("copy_", "clone"):
         assert two["operations"].get(copy, 0) == four["operations"].get(copy, 0)
+
+
+@pytest.mark.parametrize("model", OF_REPLICAS)
+def test_ten_replicas_launch_as_many_kernels_as_two(cuda, model):
+    two, ten = (cuda.step(model, "mixture25-paper", "fp32", replicas=count) for count in (2, 10))
+    assert two["faults"] == ten["faults"] == []
+    assert two["kernels"] == ten["kernels"] <= OF_REPLICAS[model]
+
+
+def test_schedules_and_averages_of_all_replicas_take_a_few_operations(cuda):
+    plain = {"training.learning_rate_schedule": "constant", "training.averaging": "none"}
+    two, ten, constant = (
+        cuda.step("ali", "mixture25", "fp32", replicas=count, overrides=overrides)["kernels"]
+        for count, overrides in ((2, {}), (10, {}), (10, plain))
+    )
+    assert two == ten <= constant + 16

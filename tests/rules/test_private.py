@@ -21,12 +21,15 @@ TORCHS = {
     "_functional_collectives",
     "_foreach_lerp_",
     "_foreach_copy_",
+    "_foreach_mul",
     "_amp_foreach_non_finite_check_and_unscale_",
     "_is_avx512_bf16_supported",
     "_is_amx_tile_supported",
     "_pytree",
     "_python_dispatch",
     "_ops",
+    "_C",
+    "_disabled_torch_function_impl",
 }
 """Torch's own, for what it offers in no other way."""
 

@@ -320,7 +320,7 @@ def operations(*, numbers_on_host):
             result = operator(*arguments, **(keywords or {}))
             name = operator.overloadpacket.__name__
             leaves = [leaf for leaf in tree_leaves((arguments, keywords, result)) if isinstance(leaf, torch.Tensor)]
-            devices = {leaf.device for leaf in leaves if leaf.ndim or not numbers_on_host}
+            devices = {leaf.device for leaf in leaves if leaf.ndim or leaf.is_cuda or not numbers_on_host}
             if name in _WAITING:
                 self.faults.add(f"the host waits for {name}")
             if len(devices) > 1:

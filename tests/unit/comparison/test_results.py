@@ -131,6 +131,26 @@ def test_one_pair_has_a_difference_and_no_interval():
     assert (difference.n, difference.mean, difference.low, difference.high) == (1, 2.0, None, None)
 
 
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"a": [20.0, 21.0, 22.0], "b": [25.0, 26.0, 27.0]},  # counts
+        {"a": [0.1, 0.2, 0.3], "b": [0.2, 0.3, 0.4]},  # the differences of which are equal up to rounding
+    ],
+)
+def test_differences_that_are_all_alike_have_no_interval_and_mark_nothing(ends):
+    table = ranked(course_of(**ends))
+    (difference,) = table.differences
+    assert (difference.n, difference.low, difference.high) == (3, None, None)
+    assert difference.mean == pytest.approx(ends["a"][0] - ends["b"][0])
+    assert best_of(table) == []
+    shown = report.ScoreTable(table)
+    assert shown.rows[0][2].detail == "n = 3"
+    assert "Differences that are the same for all seeds have no spread, so no interval" in shown.notes[-1]
+    ends["b"][0] += 0.01 * ends["b"][0]  # now they have some
+    assert best_of(ranked(course_of(**ends))) == ["a"]
+
+
 def test_what_cannot_be_paired_has_no_difference():
     assert results.differences_of([cell(3.0), cell(1.0, seed=1)]) == ()
     assert results.differences_of([cell(3.0), cell(1.0, label="b", seed=1)]) == ()
@@ -142,8 +162,8 @@ def test_what_cannot_be_paired_has_no_difference():
 def test_scores_of_another_protocol_are_kept_apart_and_not_ranked():
     cells = [
         cell(value, label=label, seed=seed, rows=rows)
-        for label, value, rows in (("a", 3.0, 10), ("b", 1.0, 20), ("c", 2.0, 10))
-        for seed in range(2)
+        for label, values, rows in (("a", (3.0, 3.1), 10), ("b", (1.0, 1.0), 20), ("c", (2.0, 2.0), 10))
+        for seed, value in enumerate(values)
     ]
     assert best_of(ranked(cells)) == ["c"]
     of_rows = [results.row_scores([cell(value, rows=rows)]) for value, rows in ((3.0, 10), (1.0, 20), (2.0, 10))]

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import tempfile
 from dataclasses import replace
@@ -30,10 +31,26 @@ from preparations import (
 )
 from safetensors import safe_open
 
-from genzoo.data import decoding
-from genzoo.data.prepared_card import CARD, IMAGES, LABELS, read_card, verify_prepared
+from genzoo.data import PreparedDataset, decoding
+from genzoo.data.prepared_card import CARD, IMAGES, LABELS, NAMES, read_card, verify_prepared
 from genzoo.errors import ResourceError, SettingsError, UnreadableError
 from genzoo.storage import files
+from genzoo.types import DataSpec
+
+
+class Toy(PreparedDataset):
+    """The data set that is prepared as `toy`."""
+
+    name = "toy"
+    transform = None
+
+    @property
+    def spec(self):
+        return DataSpec(shape=SHAPE, support="unit")
+
+    def contents(self, source):
+        raise NotImplementedError
+
 
 # What is made
 
@@ -63,6 +80,39 @@ def test_the_card_says_what_is_there_and_where_it_came_from(tmp_path):
         assert card["files"][name] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     assert read_card(tmp_path / "toy") == card
     verify_prepared(tmp_path / "toy")
+
+
+def test_the_names_of_files_are_kept_in_the_order_of_the_rows_without_those_left_out(tmp_path):
+    wanted, _ = write_pngs(tmp_path / "source")
+    odd = os.fsdecode(b"\xff\n.png")
+    os.rename(tmp_path / "source" / wanted[2], tmp_path / "source" / odd)
+    wanted[2] = odd
+    (tmp_path / "source" / wanted[7]).write_bytes(b"broken")
+    contents = replace(image_contents(tmp_path / "source", wanted), names=wanted)
+    card = make(contents, tmp_path / "toy", skip_corrupt=True)
+    lines = (tmp_path / "toy" / NAMES).read_text(encoding="ascii").splitlines()
+    assert [json.loads(line) for line in lines] == [*wanted[:7], *wanted[8:]]
+    assert set(card["files"]) == {IMAGES, LABELS, NAMES}
+    verify_prepared(tmp_path / "toy")
+    parts = [Toy().file_names(tmp_path, split) for split in ("train", "validation", "test")]
+    assert parts == [wanted[:6], wanted[6:7], wanted[8:]]
+
+
+@pytest.mark.parametrize("content", [b'"a.png"\n', b"not JSON\n" * 10, b"3\n" * 10])
+def test_names_that_are_not_those_of_the_rows_are_refused(tmp_path, content):
+    wanted, _ = write_pngs(tmp_path / "source")
+    make(replace(image_contents(tmp_path / "source", wanted), names=wanted), tmp_path / "toy")
+    (tmp_path / "toy" / NAMES).write_bytes(content)
+    card = files.read_sealed(tmp_path / "toy" / CARD, "a card")
+    card["files"][NAMES]["bytes"] = len(content)
+    files.write_sealed(tmp_path / "toy" / CARD, card)
+    with pytest.raises(UnreadableError, match=NAMES):
+        Toy().file_names(tmp_path, "train")
+
+
+def test_a_set_without_names_has_none(tmp_path):
+    make(marked(tmp_path / "marks"), tmp_path / "toy")
+    assert Toy().file_names(tmp_path, "train") == []
 
 
 def test_without_labels_there_is_no_file_of_them(tmp_path):
@@ -294,6 +344,57 @@ def test_what_is_done_after_a_torn_line_is_not_done_again(tmp_path, uninterrupte
             journal.write('[7, [[0, "x')
     assert make(contents, tmp_path / "toy")["files"] == uninterrupted["files"]
     assert reads(tmp_path / "marks") == list(range(10))
+
+
+DAMAGES = {
+    "plan.json": [b"", b"{", b"[]", b'{"schema_version": 99}', b"\xff", None],
+    "done.jsonl": [
+        *(b"{\n", b"[1]\n", b"7\n", b"\xff\n", b"[99, []]\n", b"[-1, []]\n", b"[true, []]\n", b'["1", []]\n'),
+        *(b'[1, [["0", "x", "y"]]]\n', b'[1, [[0, "x"]]]\n', b'[1, [[3, "x", "y"]]]\n'),
+    ],
+    IMAGES: [b"", None],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [(name, content) for name, contents in DAMAGES.items() for content in contents]
+)
+def test_a_damaged_preparation_is_begun_anew(tmp_path, uninterrupted, name, content):
+    """It could not be gone on with, nor replaced, and the remedy was a copy that nobody has."""
+    contents = marked(tmp_path / "marks")
+    with pytest.raises(Stopped):
+        make(contents, tmp_path / "toy", report=stop_at(12))
+    path = tmp_path / ".toy.preparing" / name
+    path.unlink() if content is None else path.write_bytes(content)
+    assert make(contents, tmp_path / "toy")["files"] == uninterrupted["files"]
+    assert names(tmp_path) == [".toy.lock", "marks", "toy"]
+
+
+@pytest.mark.parametrize("kind", ["dangling", "looping"])
+def test_a_link_that_leads_nowhere_is_an_image_that_cannot_be_read(tmp_path, kind):
+    wanted, _ = write_pngs(tmp_path / "source")
+    (tmp_path / "source" / wanted[3]).unlink()
+    (tmp_path / "source" / wanted[3]).symlink_to("nowhere.png" if kind == "dangling" else wanted[3])
+    with pytest.raises(UnreadableError, match=wanted[3]):
+        make(image_contents(tmp_path / "source", wanted), tmp_path / "toy")
+    card = make(image_contents(tmp_path / "source", wanted), tmp_path / "toy", skip_corrupt=True)
+    assert card["left_out"] == {"count": 1, "names": [wanted[3]]}
+
+
+def test_names_that_are_no_text_or_hold_control_codes_are_escaped(tmp_path):
+    """A folder named by another alphabet ended the preparation after everything was decoded."""
+    contents = marked(tmp_path / "marks", faulty=(4,))
+    strange = (os.fsdecode(b"caf\xe9"), "\x1b]0;x\x07", "straße")
+    make(replace(contents, class_names=strange, notes=strange), tmp_path / "toy", skip_corrupt=True)
+    card = read_card(tmp_path / "toy")
+    assert card["class_names"] == card["notes"] == ["caf\\udce9", "\\x1b]0;x\\x07", "straße"]
+    pngs, _ = write_pngs(tmp_path / "source")
+    name = "\x1b]0;x\x07.png"
+    (tmp_path / "source" / name).write_bytes(b"no image")
+    with pytest.raises(UnreadableError) as told:
+        make(image_contents(tmp_path / "source", [*pngs, name]), tmp_path / "other")
+    assert "\\x1b]0;x\\x07.png" in told.value.found
+    assert told.value.found.isprintable()
 
 
 def test_what_was_begun_from_something_else_is_not_gone_on_with(tmp_path, uninterrupted):

@@ -1,12 +1,13 @@
 """A trained model to look at: what its four functions return, from which draws, and what they leave alone."""
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pytest
 import torch
-from models import Doubled, Shifted, exact_model
+from models import Doubled, Shifted, exact_model, identity_model
 from torch import nn
 from toy_components import ToyImageNetworks, ToyImages, ToyMixture, ToyNetworks, WithEncoder
 
@@ -345,3 +346,28 @@ def test_encoding_in_parts_keeps_the_density_that_an_encoder_says(monkeypatch):
     code = exact_model(networks=Networks(encoder=Flow())).encode(x)
     assert torch.equal(code.log_density, x[:, 0])
     assert (code.mean, code.log_std) == (None, None)
+
+
+# The nearest
+
+
+def test_the_nearest_are_those_of_the_least_distance_between_means_by_sorting_all():
+    model = exact_model()  # its means are x, and its draws are not
+    x, among = torch.randn(5, 2), torch.randn(40, 2)
+    lengths = (x[:, None] - among).double().square().sum(-1).sqrt().sort(dim=1)
+    nearest = model.nearest(x, among, count=3)
+    assert torch.equal(nearest.rows, lengths.indices[:, :3])
+    torch.testing.assert_close(nearest.distances.double(), lengths.values[:, :3], rtol=1e-5, atol=1e-6)
+
+
+def test_few_rows_are_all_nearest_and_every_side_has_its_conditions():
+    spec = DataSpec(shape=(2,), support="real")
+    x, among = torch.zeros(1, 2), torch.tensor([[3.0, 4.0], [0.0, 1.0]])
+    nearest = identity_model(spec).nearest(x, among)
+    assert (nearest.rows.tolist(), nearest.distances.tolist()) == ([[1, 0]], [[1.0, 5.0]])
+    with pytest.raises(SettingsError, match="count is 0"):
+        identity_model(spec).nearest(x, among, count=0)
+    conditional, y = exact_model(conditional=True), torch.eye(3)
+    with pytest.raises(SettingsError, match=re.escape("y is (1, 3), expected (2, 3)")):
+        conditional.nearest(x, among, y=(y[:1], y[:1]))
+    assert conditional.nearest(x, among, count=1, y=(y[:1], y[:2])).rows.tolist() == [[1]]

@@ -1,15 +1,19 @@
 """Pictures: where the images of a grid lie, and what a scatter plot says of points beyond its frame."""
 
+from itertools import pairwise
+
+import numpy
 import pytest
 import torch
 from contents import pixels
 from matplotlib.axes import Axes
 from models import identity_model
 
-from genzoo.evaluation.pictures import Panel, save_grid, save_interpolations, save_panels
+from genzoo.evaluation.drawing import Panel
+from genzoo.evaluation.pictures import save_grid, save_interpolations, save_panels
 from genzoo.types import DataSpec
 
-SIDE, GAP, SEAM, GREY = 64, 12, 2, 128
+SIDE, GAP, SEAM, GREY = 128, 12, 2, 128
 
 
 def test_groups_of_a_grid_are_set_apart_on_grey(tmp_path):
@@ -39,7 +43,7 @@ def test_the_ends_of_an_interpolation_are_set_apart_from_what_lies_between(tmp_p
 
 
 def test_headings_stand_above_their_columns_and_within_their_width(tmp_path):
-    images = torch.zeros(4, 1, 64, 64)
+    images = torch.zeros(4, 1, 128, 128)
     save_grid(tmp_path / "plain.png", images, columns=2)
     save_grid(tmp_path / "headed.png", images, columns=2, headings=("1", "a class with a long name"))
     plain, headed = pixels(tmp_path / "plain.png"), pixels(tmp_path / "headed.png")
@@ -53,12 +57,12 @@ def test_headings_stand_above_their_columns_and_within_their_width(tmp_path):
 
 
 def test_a_row_that_is_not_full_is_no_wider_than_its_images(tmp_path):
-    save_grid(tmp_path / "a.png", torch.zeros(2, 1, 64, 64), columns=8, group=2)
+    save_grid(tmp_path / "a.png", torch.zeros(2, 1, 128, 128), columns=8, group=2)
     assert pixels(tmp_path / "a.png").shape == (SIDE + 2 * GAP, 2 * SIDE + SEAM + 2 * GAP, 3)
 
 
-@pytest.mark.parametrize(("width", "factor"), [(8, 8), (28, 3), (32, 2), (64, 1), (100, 1)])
-def test_images_are_magnified_by_whole_factors_to_at_least_64_pixels(tmp_path, width, factor):
+@pytest.mark.parametrize(("width", "factor"), [(4, 8), (8, 8), (28, 5), (32, 4), (64, 2), (100, 2), (128, 1), (200, 1)])
+def test_images_are_magnified_by_whole_factors_up_to_8_to_128_pixels(tmp_path, width, factor):
     images = torch.rand(2, 3, 5, width)
     save_grid(tmp_path / "a.png", images, columns=2)
     grid = pixels(tmp_path / "a.png")
@@ -76,3 +80,31 @@ def test_a_scatter_plot_says_how_many_points_lie_outside(tmp_path, monkeypatch):
     outside[:30, 1] = -7
     save_panels(tmp_path / "a.png", [Panel("near", inside, None, 4), Panel("far", outside, None, 4)])
     assert titles == ["near", "far (30% outside)"]
+
+
+def test_classes_that_follow_each_other_are_told_apart_by_their_lightness(tmp_path):
+    lightness = []
+    for label in range(4):
+        points, labels = torch.zeros(400, 2), torch.full((400,), label)
+        points[0], labels[0] = 9, 24  # the last of the classes, which lies outside
+        save_panels(tmp_path / "a.png", [Panel("x", points, labels, 1)])
+        colours, counts = numpy.unique(pixels(tmp_path / "a.png")[..., :3].reshape(-1, 3), axis=0, return_counts=True)
+        shown = colours[numpy.where(numpy.ptp(colours, axis=1) > 20, counts, 0).argmax()].tolist()
+        lightness.append((max(shown) + min(shown)) / 2)
+    assert min(abs(first - second) for first, second in pairwise(lightness)) > 30
+
+
+def test_walks_in_a_plane_are_lines_in_the_colour_of_their_ends(tmp_path):
+    a, b = torch.tensor([[-1.0, -1.0], [-1.0, 1.0]]), torch.tensor([[1.0, -1.0], [1.0, 1.0]])
+    model = identity_model(DataSpec(shape=(2,), support="real"))
+    save_interpolations(tmp_path / "a.png", model, a, b, steps=2, seed=0)
+    grid = pixels(tmp_path / "a.png")[..., :3].astype(int)
+    coloured = numpy.ptp(grid, axis=2) > 20
+    height, width = coloured.shape
+    for half in (coloured[:, : width // 2], coloured[:, width // 2 :]):
+        rows = half.sum(axis=1) > width / 4  # a line from side to side
+        assert rows[: height // 2].any()
+        assert rows[height // 2 :].any()
+        across = half[: height // 2].any(axis=0)
+        first, last = numpy.flatnonzero(across)[[0, -1]]
+        assert across[first : last + 1].all()

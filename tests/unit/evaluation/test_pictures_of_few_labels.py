@@ -4,7 +4,8 @@ import numpy
 import torch
 from PIL import Image
 
-from genzoo.evaluation.pictures import Panel, save_panels
+from genzoo.evaluation.drawing import Panel
+from genzoo.evaluation.pictures import save_panels
 
 POINTS = torch.tensor([[-1.0, 0], [1.0, 0], [0, 1.0], [0, -1.0]])
 
@@ -22,8 +23,10 @@ def colourful(pixels):
 def test_hidden_labels_are_grey_and_leave_the_others_their_colours(tmp_path):
     whole = drawn(tmp_path / "whole.png", [0, 1, 2, 3])
     hidden = drawn(tmp_path / "hidden.png", [0, -1, -1, 3])
-    assert colourful(hidden).sum() == colourful(whole).sum() // 2 > 0
+    alone = drawn(tmp_path / "alone.png", [0, 3], POINTS[[0, 3]])
     both = colourful(hidden)
+    assert (both == colourful(alone)).all()
+    assert 0 < both.sum() < colourful(whole).sum()
     assert (hidden[both] == whole[both]).all()
     grey = (hidden == 211).all(2)  # matplotlib's lightgrey
     assert (grey & colourful(whole)).any()

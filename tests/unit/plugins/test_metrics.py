@@ -9,11 +9,14 @@ import torch
 from models import Identity, Same, identity_model
 
 from genzoo import Networks
+from genzoo.components import to_json
 from genzoo.evaluation import Model, Score
 from genzoo.evaluation.metrics import evaluate_model
-from genzoo.types import Mixture, Split
+from genzoo.storage.scores import main_scores
+from genzoo.types import DataSpec, Mixture, Split, Splits
 from genzoo_data.digits import Digits
 from genzoo_data.mixture import Mixture25
+from genzoo_metrics.latent import Cycle
 from genzoo_metrics.memorization import NearestNeighbour
 from genzoo_metrics.modes import Modes, relative_width
 from genzoo_metrics.reconstruction import Reconstruction
@@ -190,6 +193,48 @@ def test_an_identity_reconstructs_without_error():
     assert shuffled == pytest.approx(16.005, abs=5 * 16.005 * (2 / 20_000) ** 0.5)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reconstructor(Model):
+    """A model whose reconstructions are given."""
+
+    answers: torch.Tensor
+
+    def reconstruct(self, x, *, y=None, seed=0):
+        return self.answers
+
+
+def ratio_of(x, answers):
+    """Return the score reconstruction/ratio of these reconstructions."""
+    model = Reconstructor(**vars(identity_model(DATA.spec)), answers=answers)
+    return Reconstruction().measure(model, Split(x), train=Split(x), seed=0)[2]
+
+
+def drawn(seed, *, share, rows=200):
+    """Return normal rows (200, 2), and others that are the given share of them and noise, with a mean of their own."""
+    x, noise = torch.randn(2, rows, 2, generator=torch.Generator().manual_seed(seed))
+    return x, share * x + noise + 1
+
+
+def test_reconstructions_of_nothing_fail_on_either_side_of_a_ratio_of_1():
+    scores = [ratio_of(*drawn(seed, share=0)) for seed in range(40)]
+    assert {score.value < 1 for score in scores} == {True, False}
+    # two standard errors below 1 lies 1 of 44 draws that say nothing of x
+    assert sum(score.failure is None for score in scores) <= 5
+    assert next(score.failure for score in scores if score.failure and score.value < 1)
+    assert all(ratio_of(*drawn(seed, share=0.5)).failure is None for seed in range(40))
+    constant = torch.ones(200, 2)
+    assert ratio_of(drawn(0, share=0)[0], constant).failure.endswith("(reconstruction/ratio 1 ± 0)")
+    assert ratio_of(constant[:1], constant[:1] + 1).failure is None  # one row has no other to compare with
+
+
+def test_the_standard_error_of_the_ratio_is_how_far_it_varies_over_draws():
+    scores = [ratio_of(*drawn(seed, share=0, rows=100)) for seed in range(500)]
+    failures = [score.failure for score in scores if score.failure]
+    errors = [float(text.rpartition(" ± ")[2].rstrip(")")) for text in failures]
+    # the standard deviation of 500 draws has a relative error of 1/√1000
+    assert numpy.mean(errors) == pytest.approx(numpy.std([score.value for score in scores]), rel=5 / 1000**0.5)
+
+
 def test_images_are_compared_in_the_unit_range():
     split = Digits().load(None).test
     found = {
@@ -212,6 +257,15 @@ def test_a_noisy_identity_is_off_by_the_noise():
     other = Reconstruction().measure(identity_model(DATA.spec, blur=0.5), split, train=split, seed=4)
     assert again == scores
     assert other[0].value != error
+
+
+def test_of_data_without_classes_the_first_score_is_one_that_can_be_compared_with_1():
+    splits = Splits(*(Split(torch.randn(20, 2, generator=torch.Generator().manual_seed(seed))) for seed in range(3)))
+    model = identity_model(DataSpec(shape=(2,), support="real"), blur=0.1)
+    metrics = [Cycle(), NearestNeighbour(), Reconstruction()]
+    scores = [to_json(score) for score in evaluate_model(model, splits, metrics, split_name="test", seed=0)]
+    assert {score["metric"] for score in scores} >= {"cycle", "nearest-neighbour"}
+    assert [score["metric"] for score in main_scores(scores)] == ["reconstruction/ratio", "cycle", "reconstruction"]
 
 
 def test_rows_that_are_all_alike_are_measured_without_a_crash():

@@ -8,16 +8,18 @@ import pytest
 from sites import names
 
 import genzoo
-from genzoo import Game
+from genzoo import Game, __version__
 from genzoo.comparison.studies import Study
 from genzoo.components import Component
 from genzoo.data import Dataset
+from genzoo.errors import place_of
 from genzoo.evaluation import Metric
 from genzoo.host.discovery import GROUP, discover, registry
 from genzoo.host.registry import KINDS
 from genzoo.nn import Architecture
 from genzoo.runs import default_recipe
 from genzoo.training import Recipe
+from genzoo_vae.vae import VAE
 
 OWN = [entry for entry in discover(entry_points(group=GROUP)).entries if entry.plugin.distribution == "genzoo"]
 BASES = {
@@ -38,7 +40,7 @@ def test_every_plugin_that_comes_with_genzoo_loads():
     assert {plugin.version for plugin in own} == {genzoo.__version__}
 
 
-PARTS = ("ali", "gan", "vae", "data", "recipes", "metrics", "studies", "bench")
+PARTS = ("ali", "few_labels", "gan", "vae", "data", "recipes", "metrics", "studies", "bench")
 
 
 @pytest.mark.parametrize("entry", OWN, ids=lambda entry: f"{entry.kind}-{entry.name}")
@@ -82,3 +84,9 @@ def test_the_environment_narrows_the_registry(monkeypatch, only, expected):
 def test_the_default_recipe_of_an_installation_is_the_toy_task():
     assert registry().default_recipe == "mixture25"
     assert default_recipe() == "mixture25"
+
+
+def test_a_place_names_the_distribution_that_installed_the_class():
+    line = VAE.losses.__code__.co_firstlineno
+    assert place_of(VAE, "losses") == f"genzoo {__version__}, VAE.losses, genzoo_vae/vae.py:{line}"
+    assert place_of(VAE, "players").startswith(f"genzoo {__version__}, VAE, genzoo_vae/vae.py:")

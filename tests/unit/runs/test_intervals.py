@@ -2,7 +2,7 @@
 
 import pytest
 
-from genzoo.runs.intervals import Due, due
+from genzoo.runs.intervals import Due, SaveTimer, due
 from genzoo.training import Training
 
 TRAINING = Training(steps=60, log_every=4, picture_every=6, checkpoint_every=10, evaluate_every=15)
@@ -34,6 +34,25 @@ def test_a_run_that_is_stopped_is_logged_and_saved_and_one_that_is_asked_to_save
     assert due(TRAINING, 1, last=False, save=True) == Due(False, False, True, False)
 
 
-def test_without_an_interval_nothing_is_evaluated_on_the_way():
+def test_without_an_interval_nothing_is_evaluated_or_saved_on_the_way():
     training = Training(steps=60)
-    assert not any(due(training, step, last=False).evaluate for step in range(1, 60))
+    assert not any(due(training, step, last=False)[2:] != (False, False) for step in range(1, 60))
+
+
+def test_the_minutes_between_checkpoints_are_counted_from_the_last_one():
+    now = [0.0]
+    timer = SaveTimer(10, clock=lambda: now[0])
+    over = []
+    for now[0] in range(0, 3000, 100):
+        over += [now[0]] if timer.is_over() else []
+        if now[0] == 900:
+            timer.restart()
+    assert over == [600, 700, 800, 900, *range(1500, 3000, 100)]
+
+
+@pytest.mark.parametrize("minutes", [None, 0, 0.0])
+def test_without_minutes_nothing_is_saved_by_time(minutes):
+    now = [0.0]
+    timer = SaveTimer(minutes, clock=lambda: now[0])
+    now[0] = 1e12
+    assert not timer.is_over()

@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from toy import RECORD, put_record, record
 
 from genzoo.errors import BusyError, ResourceError, SettingsError, UnreadableError
-from genzoo.storage import checkpoints, files
+from genzoo.storage import checkpoints, files, run_lock
 from genzoo.storage.record import SourceRecord
 from genzoo.storage.run_folder import Run
 from genzoo.storage.runs_root import all_runs, claim, claim_exactly
@@ -261,7 +263,7 @@ def test_what_is_no_run_is_told_apart_from_what_is_not_there(tmp_path):
     with pytest.raises(UnreadableError, match=r"is not a run: it has no run.json"):
         _ = Run(tmp_path).record
     (tmp_path / "file").write_text("")
-    with pytest.raises(UnreadableError, match="there is no run folder"):
+    with pytest.raises(UnreadableError, match="is a file of no exported model"):
         _ = Run(tmp_path / "file").record
 
 
@@ -409,6 +411,21 @@ def bare(tmp_path_factory):
     return claim(tmp_path_factory.mktemp("runs"), "bare")
 
 
+def test_neither_another_process_with_the_number_nor_a_copy_holds_a_run(run, tmp_path):
+    """A process number is soon given again, in a container as 1, and a copied folder brings the name of the holder."""
+    with run.hold():
+        assert run.is_running
+        copy = Run(shutil.copytree(run.path, tmp_path / "copy"))
+        assert not copy.is_running
+        holder = json.loads((run.path / "holder.json").read_text())
+    for change, expected in (({}, True), ({"pid": 1}, False), ({"started": "1"}, False)):
+        (run.path / "holder.json").write_text(json.dumps(holder | change))
+        assert run.is_running is expected
+    del holder["lock"], holder["started"]  # of an earlier version
+    (run.path / "holder.json").write_text(json.dumps(holder))
+    assert run.is_running
+
+
 # Scores
 
 
@@ -427,6 +444,26 @@ def test_a_new_score_replaces_the_same_one_and_no_other(run):
     run.write_scores(first)
     run.write_scores([score(5.0), score(6.0, seed=2)])
     assert run.scores == [*first[1:], score(5.0), score(6.0, seed=2)]
+
+
+def test_evaluations_that_end_at_once_lose_no_score(run, monkeypatch):
+    """Eight that have all read the scores before the first one writes would leave the last one's alone."""
+    write = files.write_sealed
+
+    def write_late(path, document):
+        time.sleep(0.03)
+        write(path, document)
+
+    monkeypatch.setattr(files, "write_sealed", write_late)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda seed: Run(run.path).write_scores([score(1.0, seed=seed)]), range(8)))
+    assert sorted(each["protocol"]["seed"] for each in run.scores) == list(range(8))
+
+
+def test_a_process_that_never_ends_writing_scores_is_told(run, monkeypatch):
+    monkeypatch.setattr(run_lock, "_WAIT", 0.05)
+    with ThreadPoolExecutor(1) as threads, run_lock.scores(run.path), pytest.raises(BusyError, match="scores"):
+        threads.submit(run.write_scores, [score(1.0)]).result()
 
 
 def test_the_order_of_a_protocols_entries_makes_no_other_score(run):

@@ -299,7 +299,7 @@ def test_batch_statistics_of_averages_that_overflow_are_a_fault_where_they_would
 def test_finite_steps_pass_the_guard_unchanged():
     gradients = torch.tensor([1e-38, 3e38, -0.0, 5.0])
     trainer = trainer_of(WithEncoder())
-    trainer._guard.inspect({"critic": torch.tensor(1.0)}, {"critic": [gradients]})
+    trainer.guard.inspect({"critic": torch.tensor(1.0)}, {"critic": [gradients]})
     assert torch.equal(bits(gradients), bits(torch.tensor([1e-38, 3e38, -0.0, 5.0])))
     assert trainer.fault() is None
 
