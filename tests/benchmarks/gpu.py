@@ -72,13 +72,17 @@ PARTS = {
     "population of ali": inside("population", "ali", "10", expected="1.35 ms a step, 0.8–1.0 ms of the host"),
     "population of gan": inside("population", "gan", "10", expected="1.1 ms a step"),
     "failed capture": inside("failed_capture", expected="goes on, with dropout as well"),
-    "resumed": inside("resumed", expected="may differ from the uninterrupted run"),
+    "resumed": inside("resumed", expected="may differ from the uninterrupted run", seconds=80),
+    "resumed, deterministic": inside("resumed", "deterministic", expected="no difference, twice", seconds=80),
     "a save": inside("a_save", expected="imagenet64: 528 MB in at least 1.5 s"),
     "imagenet64 compiled": goal(
-        "imagenet64", 200, "bf16", "--execution", "compiled", *SAME, expected="about captured", seconds=150
+        "imagenet64", 200, "bf16", "--execution", "compiled", *SAME, expected="43 thousand images/s", seconds=150
     ),
     "cifar10 compiled": goal(
         "cifar10", 500, "bf16", "--execution", "compiled", *SAME, expected="15–25 % above captured", seconds=120
+    ),
+    "cifar10 in tf32": goal(
+        "cifar10", 300, "tf32", *SAME, expected="between 15 thousand images/s, IEEE fp32, and bf16"
     ),
     "study": inside("study", "4000", expected="15–20 minutes at 200,000 steps", seconds=150),
     "mixture25-paper": goal("mixture25-paper", 4000, "fp32", *SAME, expected="192–251 thousand rows/s"),
@@ -292,19 +296,25 @@ def failed_capture(device):
     return found
 
 
-def resumed(device):
-    """Compare 20 steps with 10 and 10 more of another trainer."""
+def resumed(device, *how):
+    """Compare 20 steps with the same 20 of another trainer, and with 10 and 10 more."""
+    chosen = dict.fromkeys(how, True)
 
     def state_after(steps, state=None):
-        trainer = _trainer(MODEL, "digits", device)
+        trainer = _trainer(MODEL, "digits", device, **chosen)
         if state is not None:
             trainer.restore(state, step=10)
         for _ in range(steps):
             trainer.take_step()
         return trainer.state()
 
-    whole, parts = state_after(20)["networks"], state_after(10, state_after(10))["networks"]
-    return {"largest_difference": max((whole[name] - parts[name]).abs().max().item() for name in whole)}
+    whole, again, parts = (
+        state["networks"] for state in (state_after(20), state_after(20), state_after(10, state_after(10)))
+    )
+    return {
+        name: max((whole[tensor] - other[tensor]).abs().max().item() for tensor in whole)
+        for name, other in (("repeated", again), ("resumed", parts))
+    }
 
 
 def a_save(device):
