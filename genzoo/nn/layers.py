@@ -145,6 +145,16 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         """Return (N, C, …): `x` (N, C, …) normalised with the mean and variance (C,) of all ranks' rows."""
         if not (self.training and self.of_all_ranks):
             return super().forward(x)
+        if x.is_cuda and self.momentum is not None:
+            self._count_batch()
+            out: Tensor = _FusedBatchNorm.apply(x, self.weight, self.bias, self)
+            return out
+        out, mean, variance = self.normalised(x, self.weight, self.bias)
+        self._update_statistics(mean.detach(), variance.detach(), x.numel() // len(mean) * dist.get_world_size())
+        return out
+
+    def normalised(self, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return `x` normalised, and the mean and variance (C,) of all ranks' rows; derivatives of any order exist."""
         values = at_least_float32(x)
         dims = [0, *range(2, x.ndim)]  # rows and positions: every dimension but the channels
         ranks = dist.get_world_size()
@@ -152,11 +162,10 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         shape = (1, -1, *(1 for _ in dims[1:]))  # (1, C, 1, …), to broadcast (C,) over rows and positions
         centred = values - mean.view(shape)
         variance: Tensor = _Sum.apply(centred.square().mean(dims)) / ranks
-        self._update_statistics(mean.detach(), variance.detach(), x.numel() // len(mean) * ranks)
-        normalised: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
-        if self.affine:
-            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
-        return normalised.to(x.dtype)
+        out: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
+        if weight is not None and bias is not None:
+            out = out * weight.view(shape) + bias.view(shape)
+        return out.to(x.dtype), mean, variance
 
     def _check_input_dim(self, input: Tensor) -> None:
         pass
@@ -165,10 +174,61 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         """Move the running statistics towards the mean and variance (C,) of `count` numbers per channel."""
         if self.num_batches_tracked is None or self.running_mean is None or self.running_var is None:
             return
-        self.num_batches_tracked.add_(1)
+        self._count_batch()
         share = 1 / self.num_batches_tracked.float() if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(variance * (count / max(count - 1, 1)), share)  # the unbiased variance, as torch keeps
+
+    def _count_batch(self) -> None:
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+
+
+class _FusedBatchNorm(torch.autograd.Function):
+    """A `GlobalBatchNorm` by the CUDA kernels of torch's SyncBatchNorm, without the waits for the host in that one."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, norm: GlobalBatchNorm) -> Tensor:
+        assert norm.momentum is not None
+        inner = _in_a_layout(x)
+        statistics = torch.stack(torch.batch_norm_stats(inner, norm.eps))
+        of_ranks = [torch.empty_like(statistics) for _ in range(dist.get_world_size())]
+        dist.all_gather(of_ranks, statistics)
+        means, inverses = torch.stack(of_ranks, 1)
+        counts = torch.full((len(of_ranks),), inner.numel() / inner.shape[1], device=x.device, dtype=means.dtype)
+        mean, inverse = torch.batch_norm_gather_stats_with_counts(
+            inner, means, inverses, norm.running_mean, norm.running_var, norm.momentum, norm.eps, counts
+        )
+        context.save_for_backward(x, weight, bias, mean, inverse, counts.int())
+        context.norm = norm
+        return torch.batch_norm_elemt(inner, weight, bias, mean, inverse, norm.eps)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, mean, inverse, counts = context.saved_tensors
+        if torch.is_grad_enabled():  # a penalty takes derivatives of these gradients, which the kernels do not have
+            inputs = [value for value in (x, weight, bias) if value is not None and value.requires_grad]
+            out, _, _ = context.norm.normalised(x, weight, bias)
+            derived = iter(torch.autograd.grad(out, inputs, gradient, create_graph=True))
+            return *(
+                next(derived) if value is not None and value.requires_grad else None for value in (x, weight, bias)
+            ), None
+        inner, slope = _in_a_layout(x), _in_a_layout(gradient)
+        total, product, *of_affine = torch.batch_norm_backward_reduce(
+            slope, inner, mean, inverse, weight, *context.needs_input_grad[:3]
+        )
+        if not context.needs_input_grad[0]:
+            return None, *of_affine, None
+        sums = torch.cat([total, product])
+        dist.all_reduce(sums)
+        total, product = sums.chunk(2)
+        of_x = torch.batch_norm_backward_elemt(slope, inner, mean, inverse, weight, total, product, counts)
+        return of_x, *of_affine, None
+
+
+def _in_a_layout(x: Tensor) -> Tensor:
+    """Return `x` in one of the two layouts that the kernels read."""
+    return x if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last) else x.contiguous()
 
 
 def synchronise(networks: nn.Module) -> None:
