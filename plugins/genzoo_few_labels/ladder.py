@@ -24,7 +24,7 @@ class Ladder(Game):
 
     name: ClassVar[str] = "ladder"
     defaults: ClassVar[Mapping[str, Any]] = {
-        "training.learning_rate": 2e-3,
+        "training.learning_rate": 5e-3,
         "training.learning_rate_schedule": "linear",
         "training.learning_rate_schedule.start": 0.67,
         "training.beta1": 0.9,

@@ -279,6 +279,7 @@ def draw_errors(rows: Sequence[Row], published: Sequence[Published], path: Path)
         axes.plot(across, mean, style, marker="o", markersize=4, color=f"C{number % 10}", label=model)
         if model not in COLUMNS:
             axes.fill_between(across, mean - std, mean + std, color=f"C{number % 10}", alpha=0.15, linewidth=0)
+            axes.vlines(across, mean - std, mean + std, color=f"C{number % 10}", alpha=0.4)
     for entry in published:
         axes.scatter(entry["labels"], entry["error"], marker="x", color="black", s=24)
     ticks = sorted({row["labels"] for row in rows})

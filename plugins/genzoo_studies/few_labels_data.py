@@ -147,3 +147,7 @@ class DigitsSVM(FeatureSVM):
     rows_of_class: ClassVar[int] = 10
     steps_of: ClassVar[Mapping[str, int]] = {"quick": 2000, "paper": 4500}
     draws_of: ClassVar[Mapping[str, int]] = {"quick": 50, "paper": 100}
+
+    def parts(self, splits: Splits) -> Parts:
+        """Return the three splits."""
+        return Parts(*splits)

@@ -1,5 +1,6 @@
 """Linear SVMs on features: what an encoder and a critic that saw no label know of the classes."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypedDict
@@ -84,9 +85,9 @@ class FeatureSVM(Study):
     draws: int | None = None
     """Of the test errors; None: as many as the budget says."""
 
+    @abstractmethod
     def parts(self, splits: Splits) -> Parts:
-        """Return the labelled pool, the validation rows and the test rows."""
-        return Parts(splits.train, splits.validation, splits.test)
+        """Return the labelled pool, the validation rows and the test rows of the data that the ALI was trained on."""
 
     def carry_out(self, lab: Lab) -> str:
         """Train an ALI and a GAN without labels, fit SVMs on their features, and return a table."""
