@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("-n", "count", type=click.IntRange(min=1), metavar="N", help="How many.  [default: 64; vectors 2500]")
 @click.option("--condition", metavar="TEXT", help="Given to a conditional model: class=3, or Male,Smiling.")
 @click.option("--sweep", metavar="NAMES", help="A column per class or attribute, each row with one z; or: all.")
+@click.option("--sweep-code", metavar="PART", help="A column per value of a part of z that the prior names.")
 @click.option("--grid", metavar="NAME", help="A grid that the data define, such as figure7 of CelebA; one z.")
 @options.seed
 @out_option("samples.png")
@@ -33,6 +34,7 @@ def sample_command(
     count: int | None,
     condition: str | None,
     sweep: str | None,
+    sweep_code: str | None,
     grid: str | None,
     seed: int,
     out: str | None,
@@ -51,7 +53,11 @@ def sample_command(
     if grid is not None and (condition is not None or sweep is not None):
         raise SettingsError("--grid sets all conditions: leave out --condition and --sweep")
     facts: dict[str, object] = {"seed": seed, "step": model.step, "weights": model.weights}
-    if sweep is not None or grid is not None:
+    if sweep_code is not None:
+        if (condition, sweep, grid) != (None, None, None):
+            raise SettingsError("--sweep-code sets z: leave out --condition, --sweep and --grid")
+        facts |= _sample_codes(path, model, sweep_code, rows=count or 8, seed=seed)
+    elif sweep is not None or grid is not None:
         facts |= _sample_grid(path, model, count, condition, sweep, grid, seed)
     else:
         count = count or (64 if model.data.is_image else 2500)
@@ -180,6 +186,23 @@ def _sample(path: Path, model: "Model", count: int, condition: str | None, seed:
         y = model.draw_y(count, seed=seed)
     arrays = {"samples": model.sample(count, seed=seed, y=y), "z": model.draw_z(count, seed=seed)}
     write_arrays(path, arrays if y is None else arrays | {"y": y})
+
+
+def _sample_codes(path: Path, model: "Model", part: str, *, rows: int, seed: int) -> dict[str, object]:
+    """Write a grid whose columns differ in one part of z, and whose rows differ in all others."""
+    from genzoo.evaluation.codes import sweep_of
+
+    z, headings = sweep_of(model, part, rows=rows, seed=seed)
+    x = model.decode(z.flatten(0, 1)).reshape(*z.shape[:2], *model.data.shape)
+    if path.suffix != ".png":
+        write_arrays(path, {"samples": x, "z": z})
+    elif model.data.is_image:
+        from genzoo.evaluation import pictures
+
+        pictures.save_grid(path, x.flatten(0, 1), columns=len(headings), headings=headings)
+    else:
+        raise SettingsError("a grid of codes is a picture of images", "choose another --out: grid.npy")
+    return {"rows": rows, "columns": len(headings), "column_names": list(headings)}
 
 
 def _sample_grid(

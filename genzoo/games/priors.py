@@ -1,6 +1,7 @@
 """Priors: how z is drawn."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import inf, log, pi
@@ -26,6 +27,14 @@ class Prior(Component):
     def log_density(self, z: Tensor) -> Tensor | None:
         """Return ln p(z) (N,) for `z` (N, latent), −inf outside the support; None, the default, if not offered."""
         return None
+
+    def parts(self, latent: int) -> Mapping[str, slice]:
+        """Return the places in z of the parts that mean something, by name; by default, none.
+
+        `genzoo sample --sweep-code PART` shows what a part does: every category, if its draws are one-hot, else its
+        quantiles.
+        """
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +133,11 @@ class CategoricalNormal(Prior):
         category, normals = z[:, : self.categories], z[:, self.categories :]
         is_one_hot = ((category == 0) | (category == 1)).all(1) & (category.sum(1) == 1)
         return (_normal_log_density(normals) - log(self.categories)).where(is_one_hot, -inf)
+
+    def parts(self, latent: int) -> Mapping[str, slice]:
+        """Return the place of the `category`."""
+        self._check(latent)
+        return {"category": slice(0, self.categories)}
 
     def _check(self, latent: int) -> None:
         if latent < self.categories:
