@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -51,14 +50,14 @@ class CheckedRows(Tensor):
     A slice of them is checked when it is read.
     """
 
-    _block_check: BlockCheck
-    _first: int
+    block_check: BlockCheck
+    first: int
 
     @classmethod
     def of(cls, rows: Tensor, block_check: BlockCheck, first: int = 0) -> "CheckedRows":
         """Return `rows`, whose first one is row `first` of the file."""
         checked = rows.as_subclass(cls)
-        checked._block_check, checked._first = block_check, first
+        checked.block_check, checked.first = block_check, first
         return checked
 
     @classmethod
@@ -74,9 +73,9 @@ class CheckedRows(Tensor):
             if func is Tensor.to and func(*plain, **kwargs) is plain[0]:
                 return rows
             if func is Tensor.__getitem__ and isinstance(args[1], slice) and args[1].step in (None, 1):
-                return cls.of(func(*plain), rows._block_check, rows._first + args[1].indices(len(plain[0]))[0])
+                return cls.of(func(*plain), rows.block_check, rows.first + args[1].indices(len(plain[0]))[0])
         for argument in (part for given in (*args, *kwargs.values()) for part in _parts(given)):
-            argument._block_check.check(_rows_read(func, args, argument))
+            argument.block_check.check(_rows_read(func, args, argument))
         return func(*plain, **{name: _plain(value) for name, value in kwargs.items()})
 
 
@@ -84,11 +83,11 @@ def _rows_read(func: Callable[..., Any], args: Sequence[Any], rows: CheckedRows)
     """Return the numbers in the file of the rows that a call reads: those selected, or else all of `rows`."""
     if func is Tensor.index_select and len(args) == 3 and args[1] == 0:
         selected: Rows = args[2].cpu().numpy()
-        return selected + rows._first
+        return selected + rows.first
     count = len(_plain(rows))
     if func is Tensor.__getitem__ and isinstance(args[1], int):
-        return numpy.array([rows._first + args[1] % max(count, 1)])
-    return numpy.arange(rows._first, rows._first + count)
+        return numpy.array([rows.first + args[1] % max(count, 1)])
+    return numpy.arange(rows.first, rows.first + count)
 
 
 def _parts(value: Any) -> Sequence[CheckedRows]:
@@ -101,5 +100,6 @@ def _parts(value: Any) -> Sequence[CheckedRows]:
 def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_plain(each) for each in value)
-    with torch._C.DisableTorchFunctionSubclass():
-        return value.as_subclass(Tensor) if isinstance(value, CheckedRows) else value
+    if isinstance(value, CheckedRows):
+        return Tensor.__torch_function__(Tensor.as_subclass, (), (value, Tensor))  # type: ignore[no-untyped-call]
+    return value
