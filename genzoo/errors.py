@@ -89,6 +89,7 @@ _OUT_OF_MEMORY = (
     "bad_alloc",
     "alloc_failed",
     "can't start new thread",
+    "storage size calculation overflowed",
 )
 
 
@@ -104,7 +105,10 @@ def explain(error: Exception) -> GenzooError:
         return error
     text = text_of(error).strip().partition("\n")[0]
     if is_out_of_memory(error):
-        return ResourceError(f"out of memory: {text}", "try a smaller batch: --set training.batch_size=…")
+        remedy = "ask for less at a time: fewer samples or images, or in training a smaller training.batch_size"
+        return ResourceError(f"out of memory: {text}", remedy)
+    if isinstance(error, OverflowError):
+        return SettingsError(f"a number is too large: {text}", "choose a smaller one")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceError(f"the disk is full: {text}", "free some space, then type the same again")
     if (place := raised_at(error)) is not None:

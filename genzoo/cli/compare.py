@@ -15,7 +15,7 @@ from genzoo.cli.progress import watching
 from genzoo.errors import SettingsError, of_exit_code
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
-from genzoo.text import counted
+from genzoo.text import counted, is_text
 
 if TYPE_CHECKING:
     from genzoo.comparison.comparison import Comparison, Contestant
@@ -139,6 +139,8 @@ def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) ->
         else:
             label, _, model = name.rpartition("=")
             label = label or model
+            if not is_text(label):
+                raise SettingsError(f"the name {label!r} is no text", "give it another one: NAME=MODEL")
             contestant = TrainingRequest(model=model, overrides=overrides.get(label, {}))
         if label in contestants:
             raise SettingsError(

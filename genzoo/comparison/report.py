@@ -26,6 +26,7 @@ from genzoo.comparison.sections import Section
 from genzoo.comparison.settings import ComparedSettings
 from genzoo.storage import files
 from genzoo.storage.scores import value_text
+from genzoo.text import printable
 
 NO_SCORE = "–"
 _WIDE = 30
@@ -138,10 +139,9 @@ class ScoreTable:
             lines.append(_line([f"{metric.name} {metric.arrow}".strip(), *map(_in_markdown, row)]))
         costs = [_line(row) for row in self.costs]
         lines += ["", costs[0], _line(["---"] * len(_COSTS)), *costs[1:], "", self.cost_note]
-        lines += ["", *self.notes, ""]
-        lines += [f"* {line}" for line in self.settings.lines()]
-        lines += [f"* {metric.name}: {metric.protocol}" for metric in self.metrics]
-        lines += [f"* {reason}" for reason in self.reasons]
+        lines += ["", *map(_as_markdown, self.notes), ""]
+        listed = [*self.settings.lines(), *(f"{metric.name}: {metric.protocol}" for metric in self.metrics)]
+        lines += [f"* {_as_markdown(line)}" for line in [*listed, *self.reasons]]
         return "\n".join(lines)
 
 
@@ -339,7 +339,12 @@ def _protocol_line(protocol: dict[str, Any]) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(_as_markdown(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _as_markdown(text: str) -> str:
+    """Return text of any origin as Markdown in a line, which begins no HTML."""
+    return printable(text.replace("\n", " ")).replace("<", "&lt;")
 
 
 def _as_png(content: bytes) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -101,5 +100,6 @@ def _checked_in(value: Any) -> Sequence[CheckedRows]:
 def _as_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_as_plain(each) for each in value)
-    with torch._C.DisableTorchFunctionSubclass():
-        return value.as_subclass(Tensor) if isinstance(value, CheckedRows) else value
+    if isinstance(value, CheckedRows):
+        return Tensor.__torch_function__(Tensor.as_subclass, (), (value, Tensor))  # type: ignore[no-untyped-call]
+    return value

@@ -242,8 +242,8 @@ def _partial(part: Path, tag_path: Path, url: str, may_continue: bool) -> tuple[
     """Return how many bytes of an earlier attempt can be kept, and the server's ETag or date for that file."""
     try:
         record = json.loads(tag_path.read_text())
-        have = part.stat().st_size
-    except (OSError, ValueError):
+        have = files.regular_size(part, "a part of a download")
+    except (OSError, ValueError, UnreadableError):  # another user may have put a link there
         return 0, None
     if not isinstance(record, dict):
         return 0, None

@@ -84,16 +84,25 @@ def _wrong_in_card(card: dict[str, Any]) -> str | None:
         if not isinstance(rows, list) or len(rows) != 2 or not _are(int, rows) or not begin == rows[0] <= rows[1]:
             return "splits"
         begin = rows[1]
-    blocks = card.get("blocks", {"rows": 1, "sha256": HASH_LENGTH * begin * "0"})
-    if not isinstance(blocks, dict) or blocks.keys() != {"rows", "sha256"} or not _are(int, [blocks["rows"]]):
+    if "blocks" in card and not _are_blocks(card["blocks"], begin):
         return "blocks"
-    if blocks["rows"] < 1 or not _are(str, [blocks["sha256"]]):
-        return "blocks"
-    if len(blocks["sha256"]) != HASH_LENGTH * -(-begin // blocks["rows"]):
-        return "blocks"
+    left_out = card.get("left_out")
+    if not isinstance(left_out, dict) or not _are(int, [left_out.get("count")]):
+        return "left_out"
+    if not isinstance(card.get("dataset"), str):
+        return "dataset"
     if not isinstance(card.get("class_names"), list) or not _are(str, card["class_names"]):
         return "class_names"
     return None if isinstance(card.get("fingerprint"), str) else "fingerprint"
+
+
+def _are_blocks(blocks: object, rows: int) -> bool:
+    """Return whether these are the hashes of so many rows."""
+    if not isinstance(blocks, dict) or blocks.keys() != {"rows", "sha256"}:
+        return False
+    if not _are(int, [blocks["rows"]]) or not _are(str, [blocks["sha256"]]) or blocks["rows"] < 1:
+        return False
+    return bool(len(blocks["sha256"]) == HASH_LENGTH * -(-rows // blocks["rows"]))
 
 
 def _are(kind: type, values: Sequence[object]) -> bool:

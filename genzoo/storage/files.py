@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from genzoo.errors import ResourceError, UnreadableError, warn
 
@@ -64,7 +64,7 @@ def read_json(path: Path, what: str, *, remedy: str = _RESTORE) -> dict[str, Any
     """Return the JSON object in the regular file `path`; raise `UnreadableError` naming `what` it should be."""
     content = read_bytes(path, what, limit=JSON_LIMIT, remedy=remedy)
     try:
-        document = json.loads(content.decode())
+        document = json.loads(content.decode(), parse_constant=refuse_constant)
     except (ValueError, RecursionError) as error:
         raise UnreadableError(f"{path} is not readable as {what}: {error}", remedy) from error
     if not isinstance(document, dict):
@@ -78,6 +78,11 @@ def read_json(path: Path, what: str, *, remedy: str = _RESTORE) -> dict[str, Any
             "type: pip install --upgrade genzoo",
         )
     return document
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """Raise `ValueError` for NaN or Infinity, which Python reads and JSON does not have."""
+    raise ValueError(f"{name} is no number in JSON")
 
 
 def read_bytes(path: Path, what: str, *, limit: int, remedy: str = _RESTORE) -> bytes:

@@ -20,7 +20,7 @@ from genzoo.text import in_words
 RECORD = "run.json"
 _DATA_PLACE = "data.json"
 _LOG_LIMIT = 2**31
-_OURS = re.compile(r"\.(run\.json|data\.json|metrics\.jsonl|holder\.json)\.[0-9a-f]+\.tmp")
+_OURS = re.compile(r"\.(run\.json|data\.json|metrics\.jsonl|holder\.json|\d{7,}\.png)\.[0-9a-f]+\.tmp")
 """The temporary files of a holder that was killed while it wrote."""
 
 
@@ -233,7 +233,8 @@ class Run:
         content = files.read_bytes(path, "a run's log", limit=_LOG_LIMIT, remedy=remedy)
         *lines, rest = content.decode(errors="replace").split("\n")
         try:
-            entries = [json.loads(line) for line in lines + ([rest] if _is_json(rest) else [])]
+            whole = lines + ([rest] if _is_json(rest) else [])
+            entries = [json.loads(line, parse_constant=files.refuse_constant) for line in whole]
         except (ValueError, RecursionError) as error:
             raise UnreadableError(f"{path} is damaged: {error}", remedy) from error
         if not all(isinstance(entry, dict) and isinstance(entry.get("step"), int) for entry in entries):
@@ -251,7 +252,8 @@ class Run:
         """Hold the run's lock for writing; raise `BusyError` naming the process that holds it, if another one does."""
         with run_lock.hold(self.path):
             checkpoints.remove_leftovers(self.checkpoints)
-            for leftover in self.path.glob(".*.tmp"):
+            folders = (self.path, self.path / "samples", self.path / "reconstructions")
+            for leftover in (path for folder in folders for path in folder.glob(".*.tmp")):
                 if _OURS.fullmatch(leftover.name):
                     leftover.unlink(missing_ok=True)
             yield

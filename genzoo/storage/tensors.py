@@ -106,6 +106,8 @@ def check_fit(targets: dict[str, Tensor], stored: dict[str, Tensor]) -> None:
         stored_kind, expected = _kind(stored[name]), _kind(tensor)
         if stored_kind != expected:
             raise UnreadableError(f"{problem}: {name} is {stored_kind}, expected {expected}", _OTHER)
+        if not bool(stored[name].isfinite().all()):
+            raise UnreadableError(f"{name} in the checkpoint is not finite", "restore it from a copy")
 
 
 def _kind(tensor: Tensor) -> str:

@@ -14,6 +14,7 @@ import torch
 from toy import TOY
 
 import genzoo
+from genzoo.errors import explain
 from genzoo.host.discovery import registry
 from genzoo.host.registry import Plugin
 from genzoo.storage import files
@@ -528,3 +529,15 @@ def test_a_damaged_run_is_refused_without_torch(ali, command):
 @pytest.mark.parametrize("command", ["resume", "train"])
 def test_a_busy_run_is_refused_without_torch(ali, held, command):
     refuse_in_a_blink(7, *(["train", "ali", *options(), "--run", ali] if command == "train" else [command, ali]))
+
+
+@pytest.mark.parametrize(
+    ("ask", "code"), [(lambda: len(range(10**400)), 2), (lambda: torch.empty(2**62), 6), (lambda: bytes(2**62), 6)]
+)
+def test_a_number_beyond_what_a_machine_counts_or_holds_is_told_with_a_remedy(ask, code):
+    with pytest.raises((OverflowError, RuntimeError, MemoryError)) as raised:
+        ask()
+    explained = explain(raised.value)
+    assert explained.exit_code == code
+    assert explained.remedy is not None
+    assert "--debug" not in explained.remedy

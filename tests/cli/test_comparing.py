@@ -474,6 +474,10 @@ def test_third_party_text_is_escaped(compared, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+    rows = tuple(replace(row, label=f"a|b\n# {evil}\x1b") for row in stored.rows[:1])
+    table = report.ScoreTable(replace(changed, rows=rows, baselines=())).markdown()
+    assert "<script" not in table
+    assert f"a\\|b # {evil.replace('<', '&lt;')}\ufffd" in table
 
 
 # The worker, and where it runs

@@ -627,6 +627,13 @@ CARDS = {
     "a split that is text": lambda card: card["splits"].update(train="all"),
     "another shape": lambda card: card.update(shape=[3, 2, 2]),
     "class names that are numbers": lambda card: card.update(class_names=5),
+    "no data set": lambda card: card.pop("dataset"),
+    "nothing on what is left out": lambda card: card.pop("left_out"),
+    "very many rows": lambda card: card["splits"].update(test=[card["splits"]["test"][0], 10**20]),
+    "very many rows, and no hashes": lambda card: (
+        card["splits"].update(test=[card["splits"]["test"][0], 10**20]),
+        card.pop("blocks"),
+    ),
 }
 
 
@@ -679,6 +686,26 @@ def test_no_file_writes_control_codes_to_the_screen(say, run, step, place):
         said = say("sample", run)
         assert said.code == 3
     assert "\x1b" not in said.err + said.out
+
+
+def test_weights_that_are_not_finite_are_not_sampled_from(refused, run, step):
+    whole = load_file(step / "networks.safetensors")
+    name = next(iter(whole))
+    put(step, "networks.safetensors", save(whole | {name: torch.full_like(whole[name], float("nan"))}))
+    said = refused("weights that are not finite", "sample", run, "--raw", "--out", "a.npy", codes=(3,))
+    assert f"{name} in the checkpoint is not finite" in said.err
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_json_does_not_have_are_told(refused, run, step, number):
+    """`--json` wrote them again, and a reader of JSON could not read that."""
+    log = run / "metrics.jsonl"
+    log.write_text(log.read_text() + '{"step": 9, "seconds": ' + number + "}\n")
+    assert "is damaged" in refused("a log with no number", "show", run, "--json", codes=(3,)).err
+    state = json.loads((step / "state.json").read_text())
+    put(step, "state.json", json.dumps(state).replace(str(state["seconds"]), number).encode())
+    log.write_text("")
+    assert number in refused("a state with no number", "resume", run, codes=(3,)).err
 
 
 def test_weights_of_another_kind_of_number_do_not_pass_for_ours(say, run, step):

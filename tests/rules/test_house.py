@@ -230,10 +230,10 @@ NEEDS_TORCH = {
         for module in MODULES
         if module.startswith(("genzoo.nn.", "genzoo.games.", "genzoo.comparison.", "genzoo.testing."))
     ),
+    "genzoo.data.checked_rows",
     "genzoo.data.dataset",
     "genzoo.data.labels",
     "genzoo.data.condition_text",
-    "genzoo.data.checked_rows",
     "genzoo.data.prepared",
     *(module for module in MODULES if module.startswith("genzoo.training.") and module != "genzoo.training.torchrun"),
     *(module for module in MODULES if module.startswith("genzoo.evaluation.")),

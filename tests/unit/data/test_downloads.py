@@ -565,6 +565,19 @@ def test_what_a_server_says_holds_no_control_codes(trickling, folder):
     assert found.isprintable()
 
 
+def test_a_part_that_is_a_link_is_not_written_through(server, folder, tmp_path):
+    """In a shared folder, another user may have put it there."""
+    server.pages["/data.bin"] = Page()
+    folder.mkdir()
+    (tmp_path / "victim").write_bytes(b"mine")
+    (folder / ".data.bin.part").symlink_to(tmp_path / "victim")
+    (folder / ".data.bin.part.json").write_text(json.dumps({"url": server.url(), "tag": '"one"'}))
+    fetch(known(server.url()), folder)
+    assert (tmp_path / "victim").read_bytes() == b"mine"
+    assert (folder / "data.bin").read_bytes() == CONTENT
+    assert not (folder / "data.bin").is_symlink()
+
+
 @pytest.mark.parametrize("kept", [b"", b"{", b"[]", b"null", b'{"url": 1}', b'{"url": "x", "tag": 7}', b"\xff"])
 def test_a_damaged_note_on_what_came_before_is_no_obstacle(server, folder, kept):
     server.pages["/data.bin"] = Page(breaks=[BROKEN, 0, 0])
