@@ -146,6 +146,7 @@ def pretend(driver):
     torch._C._ensureCUDADeviceGuardSet()  # a guard that does nothing, for which there may be no device yet
     torch._C._ensureCUDADeviceGuardSet = fake_tensor.init_gpu_context = lambda *device: None
     driver.set_devices(DEVICES)
+    forget_checks_of_values()
     torch.nn.Module._apply = replace_tensors
     fake_tensor.FakeTensorMode.__deepcopy__ = lambda mode, memo: mode  # copies of fake tensors stay in their world
 
@@ -190,6 +191,13 @@ def pretend(driver):
     # cuDNN takes every convolution, in the layout that ATen suggests for its input and weight
     torch._C._select_conv_backend = convolution_by_cudnn
     torch._C._conv_determine_backend_memory_format = lambda x, weight, backend: layout_of(x, weight)
+
+
+def forget_checks_of_values():
+    """Leave out what a trainer asks of the numbers of its data and of a first step: fake tensors have none."""
+    from genzoo.training import trainer
+
+    trainer.check_before_the_first_step = lambda *parts: None
 
 
 def replace_tensors(module, change, recurse=True):
@@ -242,7 +250,8 @@ def observed(*, model, recipe, precision, device="cuda", source=None, overrides=
             return {"refused": str(error)}
         training = Population(trainers) if replicas else trainers[0]
         draw = training._batch if replicas else training.batch
-        draw()  # a new epoch's order of rows comes from the host
+        first = draw()  # a new epoch's order of rows comes from the host
+        take_step(trainers, training._step, first)  # the first step is checked, too
         rows, step = (operations(numbers_on_host=bool(replicas)) for _ in range(2))
         generators = torch.cuda.default_generators
         before = [len(getattr(generator, "seeds", [])) for generator in generators]
