@@ -154,8 +154,14 @@ def _is_of_genzoo(module: str, name: str) -> bool:
 
 def _contents(modules: list[str]) -> Iterator[str]:
     for module in modules:
-        names = " · ".join(f"[{name}](#{anchor(name)})" for name in names_of(module))
+        names = " · ".join(f"[{name}](#{anchor(heading(module, name))})" for name in names_of(module))
         yield f"**[{module}](#{anchor(module)})**: {_summary(module)}\n\n{names}\n"
+
+
+def heading(module: str, name: str) -> str:
+    """Return the heading of a name: with its module where a class has the same in capitals."""
+    twins = {other for home in public_modules() for other in names_of(home) if other.lower() == name.lower()}
+    return name if name == min(twins) else f"{module}.{name}"
 
 
 def anchor(heading: str) -> str:
@@ -171,7 +177,7 @@ def _section(module: str) -> str:
         links = ", ".join(f"[{name}](#{anchor(name)})" for name in again)
         lines += ["", f"The names used most, from the packages below: {links}."]
     for entry in entries(module).values():
-        lines += ["", f"### {entry.name}", "", "```python", _signature(entry), "```"]
+        lines += ["", f"### {heading(module, entry.name)}", "", "```python", _signature(entry), "```"]
         lines += ["", _markdown(entry.text)] if entry.text else []
         if isinstance(entry.node, ast.ClassDef):
             lines += _members(entry)

@@ -6,6 +6,7 @@ from . import evaluation as evaluation
 from . import games as games
 from . import nn as nn
 from . import runs as runs
+from . import testing as testing
 from . import training as training
 from . import types as types
 from .api import evaluate as evaluate
@@ -26,6 +27,7 @@ from .errors import SettingsError as SettingsError
 from .errors import UnreadableError as UnreadableError
 from .games import AdversarialGame as AdversarialGame
 from .games import Game as Game
+from .host.discovery import find as find
 from .host.hooks import hookimpl as hookimpl
 from .host.hooks import lazy as lazy
 from .nn import Networks as Networks

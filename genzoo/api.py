@@ -30,6 +30,7 @@ def train(
     overrides: Mapping[str, object] | None = None,
     device: str = "auto",
     precision: PrecisionName = "auto",
+    deterministic: bool = False,
     execution: ExecutionName = "auto",
     run: str | Path | None = None,
     from_run: str | Path | Run | None = None,
@@ -43,7 +44,8 @@ def train(
     `overrides` maps dotted paths to values, as `--set` does; `run` names the run folder (by default the next
     number below `runs`), and an existing run is continued if its settings are the same; `from_run` gives the
     networks that the game inherits and, unless `recipe` is given, the recipe; `data` is the folder of data sets.
-    `execution` says how steps are run: as written, captured as a CUDA graph, or compiled.
+    `execution` says how steps are run: as written, captured as a CUDA graph, or compiled. A `deterministic` training on
+    CUDA takes only algorithms that repeat themselves to the bit, which are slower.
     Processes that torchrun has started train one run together; the first of them writes it.
     With `progress`, a bar is drawn in a terminal or notebook. An interrupt (Ctrl-C, a notebook's stop button) ends the
     training after its step and raises `InterruptedRun` once all is saved; a second one raises `KeyboardInterrupt`.
@@ -58,6 +60,7 @@ def train(
         device=device,
         precision=precision,
         execution=execution,
+        deterministic=deterministic,
         run=run,
         from_run=from_run,
         data=data,

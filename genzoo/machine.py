@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _ZEROS = bytes(2**20)
@@ -16,6 +17,25 @@ def usable_cores() -> int:
     if "sched_getaffinity" in dir(os):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1  # macOS cannot restrict a process to some
+
+
+def start_of_process(pid: int) -> str | None:
+    """Return when a process began, in a form that two processes with one number do not share; None if unknown."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]  # the 22nd field, see proc(5)
+    except (OSError, IndexError):
+        return None
+
+
+def open_standard_streams() -> None:
+    """Lead the standard streams that are closed to nowhere, so that no other file takes their descriptors."""
+    for descriptor, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != descriptor:
+                os.dup2(null, descriptor)
+                os.close(null)
+            setattr(sys, name, os.fdopen(descriptor, mode, closefd=False))
 
 
 def reserve(descriptor: int, size: int) -> None:

@@ -41,6 +41,18 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
+def is_text(path: str) -> bool:
+    """Return whether all bytes of a path are text."""
+    return not any("\ud800" <= character <= "\udfff" for character in path)
+
+
+def escaped(text: str) -> str:
+    """Return text with every unprintable character as its escape, so that texts which differ still do."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Return `; did you mean '…'?` with the candidate nearest to `name`, or an empty string.
 

@@ -7,6 +7,7 @@ import traceback
 import warnings
 from dataclasses import fields
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NoReturn
 
 import click
@@ -26,6 +27,7 @@ from genzoo.errors import (
 )
 from genzoo.host.discovery import registry
 from genzoo.host.unregistered import import_code
+from genzoo.machine import open_standard_streams
 from genzoo.runs.signals import KEPT, end_on_signals
 from genzoo.text import in_a_line, initials
 from genzoo.training import torchrun
@@ -47,6 +49,7 @@ _COMMANDS = {
     "data": "genzoo.cli.data",
     "list": "genzoo.cli.list",
     "show": "genzoo.cli.show",
+    "plugin": "genzoo.cli.plugin",
     "runs": "genzoo.cli.runs",
     "note": "genzoo.cli.runs",
     "completion": "genzoo.cli.completion",
@@ -143,6 +146,10 @@ def main() -> NoReturn:
     """Run the command line and exit with one of its documented codes."""
     # By default torch's waiting threads spin for long, which makes two trainings on one processor 20 times slower.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    open_standard_streams()
+    if isinstance(sys.stdout, TextIOWrapper):  # which may know few characters, and a path may hold bytes of no text
+        is_unicode = sys.stdout.encoding.lower().startswith("utf")
+        sys.stdout.reconfigure(errors="surrogateescape" if is_unicode else "replace")
     warnings.simplefilter("always", GenzooWarning)
     warnings.showwarning = _show_warning
     try:
@@ -169,7 +176,7 @@ def main() -> NoReturn:
 def _report_error(error: Exception) -> int:
     """Print an error in one to three lines, after a traceback if `--debug` is given, and return the exit code."""
     message, remedy, code = _translate(error)
-    if torchrun.rank() and isinstance(error, InterruptedRun | DivergedError):
+    if isinstance(error, InterruptedRun | DivergedError) and torchrun.rank():
         return code  # all ranks end alike, and rank 0 reports it
     if "--debug" in sys.argv[1:] and not isinstance(error, InterruptedRun):
         traceback.print_exception(error)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Updates of every model.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; all cores if left out.")
 @options.together
+@options.labels
 @click.option(
     "--set",
     "assignments",
@@ -40,10 +41,11 @@ if TYPE_CHECKING:
     "--report", type=click.Path(path_type=Path), metavar="DIR", help="Where to; by default comparisons/RECIPE/MODELS."
 )
 @options.device
+@options.deterministic
 @options.data
 @options.as_json
 def compare_command(
-    models: tuple[str, ...], assignments: tuple[str, ...], as_json: bool, **common_options: Any
+    models: tuple[str, ...], assignments: tuple[str, ...], labels: int | None, as_json: bool, **common_options: Any
 ) -> None:
     """Train models on the same data, and report on them side by side: what they share, and in what they differ.
 
@@ -58,10 +60,14 @@ def compare_command(
     from genzoo.components import to_json
 
     common, overrides = _split_assignments(assignments, [name.partition("=")[0] for name in models])
+    common_request = TrainingRequest(model="", recipe=common_options["recipe"], overrides=common)
+    common_overrides = options.labelled_request(common_request, labels).overrides
     contestants = _contestants(models, overrides)
     command = shlex.join(["genzoo", *sys.argv[1:]])
     with watching() as callback:
-        comparison = compare(contestants, overrides=common, callback=callback, command=command, **common_options)
+        comparison = compare(
+            contestants, overrides=common_overrides, callback=callback, command=command, **common_options
+        )
     if as_json:
         result_json(to_json(comparison.results))
     elif draws(sys.stdout):

@@ -68,7 +68,7 @@ def encode_command(
     model.require("encoder")
     part, names = choose_rows(run, model, files, split=split, data=data, condition=condition)
     z, kind = _codes(model, part, draw=draw, seed=seed)
-    _, y = model.rows(part)
+    y = model.conditions(part.labels)
     if path.suffix == ".csv":
         storage.write(path, _csv(z, names))
     else:
@@ -153,6 +153,7 @@ def nearest_command(
         raise SettingsError("no image is given", "name image files or folders: genzoo nearest RUN FILE")
     import torch
 
+    from genzoo.data.dataset import as_input
     from genzoo.evaluation import pictures
 
     path = out_path(run, out, "nearest.png", (".png",))
@@ -162,10 +163,11 @@ def nearest_command(
     others, other_names = choose_rows(run, model, among, split=split, data=data, condition=condition if among else None)
     if not among and model.dataset is not None:
         other_names = model.dataset.file_names(data_root(data, Run.at(run).data_place), split)
-    (x, y), (other_x, other_y) = model.rows(part), model.rows(others)
-    conditions = None if y is None or other_y is None else (y, other_y)
-    nearest = model.nearest(x, other_x, count=count, y=conditions, seed=seed)
-    shown = torch.cat([x[:, None], other_x[nearest.rows]], dim=1)
+    y, other_y = model.conditions(part.labels), model.conditions(others.labels)
+    both = None if y is None or other_y is None else (y, other_y)
+    nearest = model.nearest(part.x, others.x, count=count, y=both, seed=seed)
+    images = as_input(others.x[nearest.rows.flatten().cpu()]).view(*nearest.rows.shape, *model.data.shape)
+    shown = torch.cat([as_input(part.x)[:, None], images], dim=1)
     pictures.save_grid(path, shown.flatten(0, 1), columns=shown.shape[1], group=(1, shown.shape[1] - 1))
     table = [
         {"file": name, "nearest": [_neighbour(other_names, *pair) for pair in zip(rows, lengths, strict=True)]}
@@ -179,8 +181,7 @@ def nearest_command(
 
 def _codes(model: "Model", split: Split, *, draw: bool, seed: int) -> "tuple[Tensor, str]":
     """Return codes (N, latent) of a split, and which they are: means, or draws if `draw` or where there are none."""
-    x, y = model.rows(split)
-    code = model.encode(x, y=y, seed=seed)
+    code = model.encode(split.x, y=model.conditions(split.labels), seed=seed)
     return code.z if draw else code.centre, "drawn" if draw or code.mean is None else "mean"
 
 

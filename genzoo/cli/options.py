@@ -12,6 +12,7 @@ from genzoo.cli.output import draws
 from genzoo.errors import SettingsError
 from genzoo.host.discovery import registry
 from genzoo.host.registry import Kind
+from genzoo.runs.request import TrainingRequest
 from genzoo.storage.runs_root import all_runs
 from genzoo.training import torchrun
 
@@ -29,6 +30,15 @@ seed = click.option(
     show_default=True,
     metavar="N",
     help="Seed of everything drawn.",
+)
+labels = click.option(
+    "--labels",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Learn from N labels, equally many of every class; a third of every batch has one.",
+)
+deterministic = click.option(
+    "--deterministic", is_flag=True, help="On a GPU, take only algorithms that repeat themselves to the bit."
 )
 raw = click.option("--raw", is_flag=True, help="Use the weights as trained, even if averages are kept.")
 together = click.option(
@@ -117,6 +127,15 @@ def train_command_for(recipe: str | None = None) -> str:
 
 
 recipe = click.option("--recipe", cls=_Recipe, type=Name("recipes"), metavar="R")
+
+
+def labelled_request(request: TrainingRequest, labels: int | None) -> TrainingRequest:
+    """Return the request with what `--labels` asks for."""
+    if labels is None:
+        return request
+    from genzoo.runs.job import with_labels
+
+    return with_labels(request, labels)
 
 
 def parse_settings(assignments: Sequence[str]) -> dict[str, str]:

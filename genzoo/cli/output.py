@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from genzoo.storage.files import SCHEMA_VERSION
@@ -50,6 +51,7 @@ def status(text: str, *, fold: bool = True) -> None:
     """Write a line of status to stderr, if it is open; a command to copy is not to `fold`."""
     if sys.stderr is None:  # print would write to stdout instead
         return
+    text = "\n".join(map(printable, text.split("\n")))  # a name in it may hold commands for the terminal
     try:
         if draws(sys.stderr):
             from rich.text import Text
@@ -79,6 +81,27 @@ def _folded(text: str, *, stderr: bool = False) -> str:
 def result_json(document: dict[str, Any]) -> None:
     """Write `document`, with its schema version, as the one JSON document on stdout."""
     print(json.dumps({"schema_version": SCHEMA_VERSION, **document}, indent=2))
+
+
+def result_markdown(text: str) -> None:
+    """Write Markdown to stdout; on a terminal, its tables as tables of the terminal's width."""
+    if not draws_results():
+        result(text)
+        return
+    for is_table, lines in groupby(text.split("\n"), key=lambda line: line.startswith("|")):
+        if is_table:
+            _show_markdown_table(list(lines))
+        else:
+            result("\n".join(lines), fold=True)
+
+
+def _show_markdown_table(lines: Sequence[str]) -> None:
+    """Write a table in Markdown whose second line parts the header from the rows."""
+    header, _, *rows = [
+        [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip()[1:-1])] for line in lines
+    ]
+    numbers = range(len(header))
+    show_table(rows, header=header, right=numbers[1:], fold=numbers, drop=numbers[:1:-1])
 
 
 def columns(rows: TextRows, *, header: Sequence[str] = (), right: Collection[int] = ()) -> str:

@@ -252,6 +252,7 @@ def describe(run: Run) -> list[tuple[str, str]]:
     record = run.record
     how = [f"seed {record.seed}", record.device, record.precision]
     how += [record.execution] if record.execution != "eager" else []
+    how += ["deterministic"] if record.deterministic else []
     how += [f"{record.ranks} ranks"] if record.ranks > 1 else []
     how += [counted(record.threads, "thread")] if record.threads and record.device == "cpu" else []
     rows = [("run", f"{run.path}  ({', '.join(how)})"), ("gradients", gradients_text(record.per_player_reason))]

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from genzoo.cli import options
-from genzoo.cli.output import result, result_json, show_table, status
+from genzoo.cli.output import result, result_json, result_markdown, show_table, status
 from genzoo.cli.progress import watching
 from genzoo.data.root import data_root
 from genzoo.errors import PluginError, UnreadableError
@@ -28,7 +28,7 @@ def reproduce_command(
 ) -> None:
     """Carry out STUDY of a paper and compare it with the published result; without STUDY, list all studies.
 
-    Trainings that are done already are not repeated.
+    Trainings that are done already are not repeated. Piped, the table is Markdown, as in DIR/STUDY/table.md.
     """
     from genzoo.comparison.reproduction import reproduce
 
@@ -41,7 +41,9 @@ def reproduce_command(
     if as_json:
         result_json(dict(reproduction.document))
         return
-    result(f"{reproduction.study.published}\n\n{reproduction.table}\n\n{reproduction.folder / 'results.json'}")
+    result(f"{reproduction.study.published}\n", fold=True)
+    result_markdown(reproduction.table)
+    result(f"\n{reproduction.folder / 'results.json'}", fold=True)
 
 
 def _list_studies(root: Path, as_json: bool) -> None:

@@ -44,15 +44,17 @@ _quiet = click.option("--quiet", is_flag=True, help="Print no progress while tra
 @options.recipe
 @options.seed
 @_steps
+@options.labels
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")
 @options.device
 @click.option(
     "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
+    type=click.Choice(["auto", "fp32", "tf32", "bf16"]),
     default="auto",
     show_default=True,
-    help="Arithmetic.",
+    help="Arithmetic; tf32 needs a GPU.",
 )
+@options.deterministic
 @_execution
 @_threads
 @click.option("--run", type=click.Path(), metavar="DIR", help="Run folder; one that exists is continued.")
@@ -63,6 +65,7 @@ _quiet = click.option("--quiet", is_flag=True, help="Print no progress while tra
 @_quiet
 def train_command(
     assignments: tuple[str, ...],
+    labels: int | None,
     threads: int | None,
     fetch: bool,
     as_json: bool,
@@ -79,6 +82,7 @@ def train_command(
     """
     request = TrainingRequest(overrides=options.parse_settings(assignments), **options_of_request)
     use_threads(threads, None if request.run is None else Run.at(request.run))
+    request = options.labelled_request(request, labels)
     if fetch or (options.can_ask() and not quiet and not as_json):
         provide_data(request, without_asking=fetch)
     _train_and_show(lambda callback: session.train_request(request, callback), as_json=as_json, quiet=quiet)

@@ -31,8 +31,9 @@ def baselines_of(contestants: Mapping[str, Cell], models: Mapping[str, Model], s
     """
     baselines = []
     if models:
-        model = next(iter(models.values()))
-        usable = _usable(next(iter(contestants.values())).settings, splits)
+        sampling = (label for label, model in models.items() if model.networks.decoder is not None)
+        label = next(sampling, next(iter(models)))
+        model, usable = models[label], _usable(contestants[label].settings, splits)
         metrics = [metric for metric in applicable_metrics(model) if metric.measures_held_out]
         samplers = samplers_of(model, splits) if metrics else {}
         baselines += [_baseline(label, sampler, usable, metrics) for label, sampler in samplers.items()]

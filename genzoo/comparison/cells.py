@@ -75,6 +75,8 @@ def identity(job: Job, data: str | None) -> str:
             settings["training"].pop(path.removeprefix("training."))
     source = None if job.source is None else job.source.sha256
     decisive = [job.model, settings, job.seed, job.precision, source, *([] if data is None else [data])]
+    # Named only where it is so, as cells from before there was a choice keep their identity.
+    decisive += ["deterministic"] if job.deterministic else []
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 

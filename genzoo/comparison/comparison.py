@@ -84,6 +84,7 @@ def compare(
     together: bool | None = None,
     report: str | Path | None = None,
     device: str = "auto",
+    deterministic: bool = False,
     data: str | Path | None = None,
     callback: ComparisonCallback | None = None,
     executor: Executor | None = None,
@@ -98,7 +99,7 @@ def compare(
     comparisons or in runs/ that was trained alike is used, and the report says where it is. A training that fails is
     listed in `results.failures`. `jobs` trainings run at a time in processes on this machine (None: as many as it has
     cores), or wherever `executor` runs them; `together` trains those that differ only in seed and optimizer as one
-    program (None: on a GPU, if the data are vectors).
+    program (None: on a GPU, if the data are vectors). `deterministic` is as in `train`.
     Raises `SettingsError` for contestants that cannot be compared, and for a `report` on other trainings.
     """
     if isinstance(contestants, str):
@@ -108,7 +109,15 @@ def compare(
     if not labelled:
         raise SettingsError("there is nothing to compare", "name a model or the folder of a run")
 
-    common = partial(_requested, recipe=recipe, steps=steps, overrides=overrides or {}, device=device, data=data)
+    common = partial(
+        _requested,
+        recipe=recipe,
+        steps=steps,
+        overrides=overrides or {},
+        device=device,
+        deterministic=deterministic,
+        data=data,
+    )
     first = next(iter(labelled.values()))
     name = first.record.recipe if isinstance(first, Run) else recipe_name(registry(), common(first))
     root = Path(report or COMPARISONS / name)
@@ -171,6 +180,7 @@ def _requested(
     steps: int | None,
     overrides: Mapping[str, object],
     device: str,
+    deterministic: bool,
     data: str | Path | None,
 ) -> TrainingRequest:
     """Return a contestant's request; its own recipe, steps and overrides come before the common ones."""
@@ -181,6 +191,7 @@ def _requested(
         recipe=request.recipe or recipe,
         steps=request.steps if own_steps else steps,
         device=device,
+        deterministic=request.deterministic or deterministic,
         data=data,
     )
 

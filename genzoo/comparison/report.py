@@ -107,7 +107,9 @@ class ScoreTable:
         self.rows = [_entries(metric, results) for metric in self.metrics]
         self.groups = _groups(self.metrics)
         self.notes = _notes(results, self.seeds)
-        self.costs = [_COSTS, *(_cost_row(row) for row in contestants)]
+        reused = {cell.label for cell in results.cells if cell.reused}
+        self.costs = [_COSTS, *(_cost_row(row, is_reused=row.label in reused) for row in contestants)]
+        self.cost_note = _COST_NOTE + (_REUSED_NOTE if reused else "")
         self.reasons = _reasons(results, {metric.name.partition("/")[0] for metric in self.metrics})
         self.reasons += _unranked(results, self.metrics)
 
@@ -135,7 +137,7 @@ class ScoreTable:
         for metric, row in zip(self.metrics, self.rows, strict=True):
             lines.append(_line([f"{metric.name} {metric.arrow}".strip(), *map(_in_markdown, row)]))
         costs = [_line(row) for row in self.costs]
-        lines += ["", costs[0], _line(["---"] * len(_COSTS)), *costs[1:]]
+        lines += ["", costs[0], _line(["---"] * len(_COSTS)), *costs[1:], "", self.cost_note]
         lines += ["", *self.notes, ""]
         lines += [f"* {line}" for line in self.settings.lines()]
         lines += [f"* {metric.name}: {metric.protocol}" for metric in self.metrics]
@@ -264,6 +266,8 @@ def _pair_name(pair: _Pair) -> str:
     return " − ".join(pair)
 
 
+_COST_NOTE = "Seconds are the mean over seeds, of trainings as they ran, some beside others."
+_REUSED_NOTE = " ‡ was measured when a run was trained for something else, perhaps beside other work: not comparable."
 _COSTS = ("model", "parameters", "multiply-adds per step, forward", "steps", "rows of data seen", "seconds")
 
 
@@ -294,9 +298,10 @@ def _all_scores(
     return [*(row.scores for row in contestants), *(baseline.scores for baseline in baselines)]
 
 
-def _cost_row(row: ResultRow) -> tuple[str, ...]:
+def _cost_row(row: ResultRow, *, is_reused: bool) -> tuple[str, ...]:
     macs = NO_SCORE if row.macs_per_update is None else f"{row.macs_per_update:,}"
-    return (row.label, f"{row.parameters:,}", macs, f"{row.steps:,}", f"{row.images_seen:,}", f"{row.seconds:.0f}")
+    seconds = f"{row.seconds:.0f}" + (" ‡" if is_reused else "")
+    return (row.label, f"{row.parameters:,}", macs, f"{row.steps:,}", f"{row.images_seen:,}", seconds)
 
 
 def _reasons(results: Results, metrics: set[str]) -> list[str]:

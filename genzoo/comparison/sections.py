@@ -1,4 +1,4 @@
-"""The pictures of a report: every model's samples, codes, reconstructions and interpolations, from the same z and x."""
+"""The pictures of a report: samples, codes, reconstructions, interpolations, and confusions of classes."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from genzoo.data.labels import labelled_part
 from genzoo.evaluation import drawing, pictures
 from genzoo.evaluation.drawing import Panel
 from genzoo.evaluation.model import Model
@@ -32,10 +33,12 @@ class Section(NamedTuple):
     title: str
     note: str
     pictures: tuple[Picture, ...]
+    is_plot: bool = False
+    """Whether its pictures are drawings, whatever the data are."""
 
 
 def sections_of(models: Mapping[str, Model], splits: Splits) -> list[Section]:
-    """Return the sections for models given by label; models without an encoder appear only among the samples."""
+    """Return the sections for models given by label, each with the models that have what it shows."""
     if not models:
         return []
     autoencoders = {
@@ -43,8 +46,25 @@ def sections_of(models: Mapping[str, Model], splits: Splits) -> list[Section]:
         for label, model in models.items()
         if model.networks.encoder is not None and model.networks.decoder is not None
     }
+    decoders = {label: model for label, model in models.items() if model.networks.decoder is not None}
     draw = _of_images if next(iter(models.values())).data.is_image else _of_vectors
-    return [section for section in draw(models, autoencoders, splits.validation) if section.pictures]
+    sections = [] if not decoders else draw(decoders, autoencoders, splits.validation)
+    return [section for section in (*sections, _confusions(models, splits.validation)) if section.pictures]
+
+
+def _confusions(models: Mapping[str, Model], split: Split) -> Section:
+    """Return what the models that predict classes take every class for."""
+    labelled = labelled_part(split)
+
+    def confusion(model: Model, path: Path) -> None:
+        assert labelled.labels is not None
+        predicted = model.classify(model.rows(labelled)[0]).argmax(1).cpu()
+        pictures.save_confusion(path, labelled.labels, predicted, names=model.data.class_names)
+
+    has_labels = labelled.labels is not None and labelled.labels.ndim == 1
+    classifiers = {label: model for label, model in models.items() if has_labels and model.predicts_classes}
+    note = "Rows of the validation split, by their class and by the one that is predicted; blank where there are none."
+    return Section("Confusions of classes", note, _drawn(confusion, classifiers), is_plot=True)
 
 
 def _of_images(models: Mapping[str, Model], autoencoders: Mapping[str, Model], split: Split) -> list[Section]:

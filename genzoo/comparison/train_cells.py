@@ -104,7 +104,8 @@ def teams(cells: Sequence[Cell], waiting: Sequence[int], together: Callable[[Cel
 def _population_key(job: Job) -> str:
     """Return a key that is equal for trainings that can run as one program."""
     source = None if job.source is None else job.source.sha256
-    return json.dumps([job.model, apart_from_optimizers(job.settings), job.precision, source], sort_keys=True)
+    alike = [job.model, apart_from_optimizers(job.settings), job.precision, job.deterministic, source]
+    return json.dumps(alike, sort_keys=True)
 
 
 def _step(number: int, logs: Mapping[int, LogTail], outcomes: Mapping[int, Outcome], steps: Mapping[int, int]) -> int:

@@ -7,6 +7,7 @@ program: `python -m genzoo.comparison.worker FOLDER`.
 
 import shutil
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genzoo.components import from_json, to_json
-from genzoo.errors import GenzooError, GenzooWarning, Interrupted, explain, of_exit_code
+from genzoo.errors import BusyError, GenzooError, GenzooWarning, Interrupted, explain, of_exit_code
 from genzoo.host.discovery import registry
 from genzoo.host.unregistered import code_of, import_code
 from genzoo.runs import session
@@ -24,6 +25,8 @@ from genzoo.runs.request import TrainingRequest
 from genzoo.runs.signals import StopOnSignal, end_on_signals, end_with_parent, stop_on_signals
 from genzoo.storage import files
 
+_PATIENCE = 30.0
+"""Seconds to wait for another process that has a run in use."""
 _TASK, _OUTCOME, OUTPUT = "job.json", "outcome.json", "output.txt"
 
 
@@ -116,7 +119,21 @@ def main() -> None:
 
 
 def _trained(requests: Sequence[TrainingRequest], callback: Callable[[], Callback]) -> list[GenzooError | None]:
-    """Return why each training failed, or None."""
+    """Return why each training failed, or None.
+
+    A run that is in use is waited for: after a comparison was killed, its workers still save.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            return _trained_at_once(requests, callback)
+        except BusyError:
+            if time.monotonic() - began > _PATIENCE or callback().stop_signal() is not None:
+                raise
+            time.sleep(0.2)
+
+
+def _trained_at_once(requests: Sequence[TrainingRequest], callback: Callable[[], Callback]) -> list[GenzooError | None]:
     if len(requests) > 1:
         ends = session.train_together(requests, callback=callback)
         return [ends[Path(str(request.run))] for request in requests]

@@ -19,6 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from genzoo.errors import UnreadableError
 from genzoo.storage.files import readable
+from genzoo.text import escaped, in_a_line
 
 Pixels = numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.uint8]]
 """Values in 0…255: (C, H, W) for one image, (rows, C, H, W) for several."""
@@ -134,7 +135,7 @@ class ImageFiles(Block):
                 try:
                     out[row] = self.transform(_content(self.place, name))
                 except Exception as error:  # Pillow's readers raise errors of any type
-                    faults.append(ImageFault(row, _printable(name), _cause_of(error, name)))
+                    faults.append(ImageFault(row, escaped(name), _cause_of(error, name)))
         return faults
 
 
@@ -254,8 +255,10 @@ def listing(place: Path, names: list[str]) -> str:
     """Return a hash of the files' names, sizes and times; for a ZIP archive, of the names in it, its size and time."""
     digest = hashlib.sha256()
     for path in [place] if place.is_file() else [place / name for name in names]:
-        with readable(path):
+        try:
             status = path.stat()
+        except OSError:  # a dangling link among images; it is a fault where it is decoded
+            continue
         digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
     digest.update("\n".join(names).encode(errors="surrogateescape"))
     return digest.hexdigest()
@@ -305,12 +308,7 @@ def _cause_of(error: Exception, name: str) -> str:
         return "HEIC is read where pillow-heif is installed: pip install pillow-heif"
     if isinstance(error, UnidentifiedImageError):
         return "not an image that Pillow can read"
-    text = str(error).strip().partition("\n")[0]
-    return text or type(error).__name__
-
-
-def _printable(name: str) -> str:
-    return name.encode(errors="backslashreplace").decode()
+    return in_a_line(str(error)) or type(error).__name__
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -13,5 +13,9 @@ def data_root(data: str | Path | None = None, remembered: Path | None = None) ->
 
 
 def default_root() -> Path:
-    """Return the folder of data sets in the user's cache."""
-    return Path.home() / ".cache" / "genzoo" / "data"
+    """Return the folder of data sets in the user's cache; below the current folder for a user without a home."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # in a container, a user may have a number alone
+        home = Path.cwd()
+    return home / ".cache" / "genzoo" / "data"

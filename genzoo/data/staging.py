@@ -6,6 +6,8 @@ import math
 import os
 import shutil
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,10 +19,11 @@ from safetensors.numpy import save
 from genzoo.data.contents import Contents
 from genzoo.data.decoding import ImageFault
 from genzoo.data.prepared_card import CARD, IMAGES, LABELS, NAMES, hash_rows
+from genzoo.errors import UnreadableError
 from genzoo.machine import reserve
 from genzoo.storage import files
 from genzoo.storage.safetensors_header import TensorEntry, header
-from genzoo.text import now
+from genzoo.text import escaped, now
 
 _PLAN, _JOURNAL = "plan.json", "done.jsonl"
 _SECONDS_BETWEEN_SYNCS = 2.0
@@ -63,9 +66,13 @@ class Staging:
             "blocks": blocks,
         }
         plan_path = self.path / _PLAN
-        if plan_path.exists() and files.read_json(plan_path, "a preparation's plan") == plan:
-            self._read_journal()
-            return
+        with suppress(UnreadableError):  # a damaged preparation is begun anew
+            if plan_path.exists() and files.read_json(plan_path, "a preparation's plan") == plan:
+                whole = files.regular_size(self.path / IMAGES, "prepared images") == self.bytes
+                self._read_journal()
+                if whole:
+                    return
+        self.done.clear()
         shutil.rmtree(self.path, ignore_errors=True)
         self.path.mkdir()
         try:
@@ -124,9 +131,9 @@ class Staging:
             **about,
             "shape": list(self.shape),
             "splits": _split_ranges(contents.splits, keep),
-            "class_names": list(contents.class_names),
+            "class_names": list(map(escaped, contents.class_names)),
             "left_out": {"count": len(faults), "names": [fault.name for fault in faults[:_NAMED]]},
-            "notes": list(contents.notes),
+            "notes": list(map(escaped, contents.notes)),
             "fingerprint": self.fingerprint,
             "prepared": now(),
             "files": entries,
@@ -159,10 +166,29 @@ class Staging:
         for line in journal.read_bytes().splitlines(keepends=True):
             if not line.endswith(b"\n"):  # the torn last line of a preparation that was killed
                 break
-            block, faults = json.loads(line)
-            self.done[block] = [ImageFault(*fault) for fault in faults]
+            done = self._block_in(line)
+            self.done[done.block] = done.faults
             whole += len(line)
         os.truncate(journal, whole)
+
+    def _block_in(self, line: bytes) -> BlockDone:
+        """Return the block that a line of the journal lists; raise `UnreadableError` for another line."""
+        try:
+            block, faults = json.loads(line)
+            done = BlockDone(block, [ImageFault(*fault) for fault in faults])
+            if type(block) is int and block >= 0 and _are_faults(done.faults, self.contents.blocks[block].rows):
+                return done
+        except (ValueError, TypeError, IndexError, RecursionError):
+            pass
+        raise UnreadableError(f"{self.path / _JOURNAL} is damaged", "prepare the data set again")
+
+
+def _are_faults(faults: Sequence[ImageFault], rows: int) -> bool:
+    """Return whether what was read from a journal are faults of a block of so many rows."""
+    return all(
+        type(fault.row) is int and 0 <= fault.row < rows and type(fault.name) is type(fault.cause) is str
+        for fault in faults
+    )
 
 
 def _split_ranges(splits: dict[str, int], keep: NDArray[numpy.bool_]) -> dict[str, list[int]]:

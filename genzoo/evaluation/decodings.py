@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genzoo.data.dataset import as_input
 from genzoo.evaluation import drawing
 from genzoo.evaluation.drawing import Panel
 from genzoo.storage.run_html import figure_html
@@ -29,7 +30,7 @@ class Decodings(Tensor):
     """The data that x is of."""
     given: tuple[Tensor, ...]
     """What was decoded: () for samples and codes, (x,) for reconstructions of x (N, *shape), (a, b) for
-    interpolations between a and b (N, *shape)."""
+    interpolations between a and b (N, *shape), each as networks read it or as bytes."""
 
     @classmethod
     def of(cls, x: Tensor, spec: DataSpec, *given: Tensor) -> "Decodings":
@@ -51,7 +52,7 @@ class Decodings(Tensor):
         if not can_be_drawn or not len(self):
             return None
         rows = self._rows_shown()
-        x, given = self[:rows].detach(), [each[:rows] for each in self.given]
+        x, given = self[:rows].detach(), [as_input(each[:rows]) for each in self.given]
         png = _images(x, given) if self.spec.is_image else drawing.panels_png(_panels(x, given, self.spec))
         text = " × ".join(map(str, self.shape))
         return figure_html(png, text if rows >= len(self) else f"{text}; shown: the first {rows}")

@@ -29,6 +29,10 @@ _LIGHT_GREY = (0.827, 0.827, 0.827)
 """Of points whose class may not be used."""
 
 
+_COUNTED_CLASSES = 12
+"""The largest number of classes whose confusions are written as numbers."""
+
+
 class Panel(NamedTuple):
     """One scatter plot."""
 
@@ -124,6 +128,34 @@ def panels_png(panels: Sequence[Panel]) -> bytes:
         title = f"{panel.title} ({outside:.0%} outside)" if outside >= 0.005 else panel.title
         axes.set(title=title, xlim=(-panel.limit, panel.limit), ylim=(-panel.limit, panel.limit))
         axes.set_aspect("equal")
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    return content.getvalue()
+
+
+def confusion_png(labels: Tensor, predicted: Tensor, *, names: Sequence[str]) -> bytes:
+    """Draw how many rows of every class (down) are predicted as each class (across), coloured by share of the class.
+
+    `labels` and `predicted` are (N,) class indices.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    classes = len(names)
+    counts = torch.bincount(labels * classes + predicted, minlength=classes**2).view(classes, classes)
+    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
+    for down, across in counts.nonzero().tolist() if classes <= _COUNTED_CLASSES else []:
+        colour = "white" if shares[down, across] > 0.5 else "black"
+        axes.text(across, down, f"{counts[down, across]:,}", color=colour, ha="center", va="center", fontsize="small")
+    wrong = (labels != predicted).double().mean().item() if len(labels) else 0.0
+    turned = 0 if max(map(len, names)) <= 2 else 90
+    axes.set_xticks(range(classes), names, rotation=turned)
+    axes.set_yticks(range(classes), names)
+    axes.set(title=f"{wrong:.1%} of {len(labels):,} rows wrong", xlabel="predicted", ylabel="class")
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110)
     return content.getvalue()

@@ -138,20 +138,7 @@ class Model:
 
     def inputs(self, x: Rows) -> Tensor:
         """Return `x` as networks read it: float32 (N, *shape)."""
-        if isinstance(x, str | Path | Image.Image):
-            x = [x]
-        if isinstance(x, Sequence) and x and all(isinstance(picture, str | Path | Image.Image) for picture in x):
-            if self.dataset is None:
-                raise SettingsError("this model was made without a data set, which reads images", "give a tensor")
-            x = self.dataset.read(x)
-        try:
-            x = as_input(torch.as_tensor(x)).float()
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise SettingsError(f"x is no tensor, array or image: {error}") from error
-        if tuple(x.shape[1:]) != self.data.shape:
-            raise _other_shape(tuple(x.shape), self.data.shape)
-        _check_range(x, self.data)
-        return x
+        return as_input(self._stored(x))
 
     def encode(self, x: Rows, *, y: Tensor | None = None, seed: int = 0) -> Code:
         """Return the codes of `x` (N, *shape), whose z is drawn.
@@ -159,7 +146,7 @@ class Model:
         Beside it is the mean, where the encoder gives one, which `genzoo encode` writes; `reconstruct` decodes z.
         """
         self.require("encoder")
-        x, noise = self._inputs(x, seed)
+        x, noise = self._stored_with_noise(x, seed)
         self._check_condition(y, len(x))
         parts = [
             self._encode(part, part_noise, part_y)
@@ -182,7 +169,7 @@ class Model:
         A classifier that reads codes reads those of `encode` with the same seed. A model that predicts no classes
         raises `SettingsError`.
         """
-        x, noise = self._inputs(x, seed)
+        x, noise = self._stored_with_noise(x, seed)
         answers = [
             self._classify(part, part_noise)
             for (part, _), (part_noise, _) in zip(self._in_parts(x, None), self._in_parts(noise, None), strict=True)
@@ -192,7 +179,7 @@ class Model:
     def features(self, x: Rows, *, y: Tensor | None = None) -> dict[str, Tensor]:
         """Return the encoder's activations (N, …) of `x` (N, *shape) by name, input side first, if it names any."""
         self.require("encoder")
-        x = self.inputs(x)
+        x = self._stored(x)
         self._check_condition(y, len(x))
         parts = [self._features(part, part_y) for part, part_y in self._in_parts(x, y)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -204,7 +191,7 @@ class Model:
         """
         self.require("decoder")
         self.require("encoder")
-        x = self.inputs(x)
+        x = self._stored(x)
         return Decodings.of(self.decode(self.encode(x, y=y, seed=seed).z, y), self.data, x)
 
     def log_weights(self, x: Rows, *, y: Tensor | None = None, draws: int = 1, seed: int = 0) -> Tensor | None:
@@ -212,7 +199,7 @@ class Model:
 
         None if the game or the prior offers no density.
         """
-        x = self.inputs(x)
+        x = self._stored(x)
         self._check_condition(y, len(x))
         weights = [self._log_weight(x, y, seed=seed, draw=draw) for draw in range(draws)]
         columns = [column for column in weights if column is not None]
@@ -234,7 +221,7 @@ class Model:
         if steps < 1:
             raise SettingsError(f"steps is {steps}, expected at least 1")
         self.require("decoder")
-        a, b = self.inputs(a), self.inputs(b)
+        a, b = self._stored(a), self._stored(b)
         if len(a) != len(b):
             raise SettingsError(f"a has {len(a)} rows and b has {len(b)}, expected pairs")
         y_a, y_b = (None, None) if y is None else y
@@ -262,9 +249,13 @@ class Model:
 
     def rows(self, split: Split, count: int | None = None) -> tuple[Tensor, Tensor | None]:
         """Return the first `count` rows (None: all) of a split: x (N, *shape), and y if the model takes one."""
-        x, labels = split.x[:count], None if split.labels is None else split.labels[:count]
+        labels = None if split.labels is None else split.labels[:count]
+        return as_input(split.x[:count]).to(self.device), self.conditions(labels)
+
+    def conditions(self, labels: Tensor | None) -> Tensor | None:
+        """Return y (N, condition_size) for the labels of a split, if the model takes one."""
         y = condition(labels, self.data) if self.networks.is_conditional else None
-        return as_input(x).to(self.device), None if y is None else y.to(self.device)
+        return None if y is None else y.to(self.device)
 
     def require(self, part: str) -> None:
         """Raise `SettingsError` unless the model has the network called `part`."""
@@ -272,9 +263,28 @@ class Model:
             present = [name for name in ("encoder", "decoder") if getattr(self.networks, name) is not None]
             raise SettingsError(f"this model has no {part}", f"it has: {', '.join(present) or 'neither'}")
 
-    def _inputs(self, x: Rows, seed: int) -> tuple[Tensor, Tensor]:
-        """Return `x` as networks read it, and the noise (N, latent) of `seed`."""
-        x = self.inputs(x)
+    def _stored(self, x: Rows) -> Tensor:
+        """Return `x` (N, *shape), once it is checked: bytes as bytes, of which networks read a part at a time."""
+        if isinstance(x, str | Path | Image.Image):
+            x = [x]
+        if isinstance(x, Sequence) and x and all(isinstance(picture, str | Path | Image.Image) for picture in x):
+            if self.dataset is None:
+                raise SettingsError("this model was made without a data set, which reads images", "give a tensor")
+            x = self.dataset.read(x)
+        try:
+            x = torch.as_tensor(x)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SettingsError(f"x is no tensor, array or image: {error}") from error
+        if tuple(x.shape[1:]) != self.data.shape:
+            raise _other_shape(tuple(x.shape), self.data.shape)
+        if x.dtype != torch.uint8:
+            x = x.float()
+            _check_range(x, self.data)
+        return x
+
+    def _stored_with_noise(self, x: Rows, seed: int) -> tuple[Tensor, Tensor]:
+        """Return `x` as `_stored` does, and the noise (N, latent) of `seed`."""
+        x = self._stored(x)
         return x, torch.randn(len(x), self.latent, generator=generator("cpu", seed, "encode"))
 
     def _checked_logits(self, logits: Tensor | None) -> Tensor:
@@ -338,7 +348,7 @@ class Model:
     def _in_parts(self, rows: Tensor, y: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
         for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            yield rows[part].to(self.device), None if y is None else y[part].to(self.device)
+            yield as_input(rows[part]).to(self.device), None if y is None else y[part].to(self.device)
 
 
 def _other_shape(shape: tuple[int, ...], expected: tuple[int, ...]) -> SettingsError:

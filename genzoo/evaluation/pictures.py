@@ -85,3 +85,8 @@ def save_grid(
 def save_panels(path: Path, panels: Sequence[Panel]) -> None:
     """Write scatter plots side by side."""
     files.write(path, drawing.panels_png(panels))
+
+
+def save_confusion(path: Path, labels: Tensor, predicted: Tensor, *, names: Sequence[str]) -> None:
+    """Write how many rows of every class are predicted as each; `labels` and `predicted` are (N,) class indices."""
+    files.write(path, drawing.confusion_png(labels, predicted, names=names))

@@ -5,6 +5,7 @@ from .augmentations import DiffAugment as DiffAugment
 from .game import Game as Game
 from .game import Gradients as Gradients
 from .game import Players as Players
+from .game import Setup as Setup
 from .number_schedules import Constant as Constant
 from .number_schedules import CosineSchedule as CosineSchedule
 from .number_schedules import LinearSchedule as LinearSchedule

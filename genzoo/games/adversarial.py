@@ -128,8 +128,8 @@ class AdversarialGame(Game):
     def gradients(self, networks: GameNetworks, batch: Batch, movers: Players) -> tuple[Losses, Gradients]:
         """Return the losses and every mover's gradient from a backward pass per mover; the penalty's are the critic's.
 
-        The critic's slopes need gradients at what it is shown, and autograd cannot stop inside a compiled or batched
-        call, so a step with a penalty has several.
+        The critic's slopes need gradients at what it is shown, and autograd cannot stop inside a batched call, so a
+        step with a penalty has several.
         """
         if self.penalty is None or "penalty" not in batch.due or "critic" not in movers:
             return super().gradients(networks, batch, movers)
@@ -174,7 +174,7 @@ class AdversarialGame(Game):
         if len(movers) != 2:
             return self.gradients(networks, batch, movers)
         # Three calls, because `one_backward` needs the gradient at the critic's inputs, and autograd cannot stop inside
-        # a compiled or batched call. Shapes: `shown` (2N, …), `logits` (2N,).
+        # a batched call. Shapes: `shown` (2N, …), `logits` (2N,).
         shown, cost = networks.call(self._draw, batch)
         logits = networks.call(_logits, shown)
         losses, slopes = networks.call(self._weigh, batch, logits.detach(), tuple(movers))

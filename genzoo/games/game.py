@@ -3,13 +3,14 @@
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import Field, dataclass, fields, is_dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
 from genzoo.components import Component
+from genzoo.errors import SettingsError
 from genzoo.games.priors import Prior
 from genzoo.nn.architecture import Architecture
 from genzoo.nn.interfaces import GameNetworks, Networks
@@ -21,6 +22,16 @@ Gradients = dict[str, tuple[Tensor, ...]]
 """Every mover's gradient by its name, one tensor per parameter and shaped as it."""
 STEPS_ASKED = 1000
 """For how many steps a game is asked who moves, where a rule must hold in all of them."""
+
+
+class Setup(NamedTuple):
+    """What a game is to be played with."""
+
+    architecture: Architecture
+    data: DataSpec
+    prior: Prior
+    latent: int
+    """The length of z."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +53,13 @@ class Game(Component):
         declared = [of_class[name] for of_class in map(_fields_by_name, type(self).__mro__) if name in of_class]
         return bool(declared) and getattr(self, name) == declared[-1].default
 
+    def needs(self, setup: Setup) -> str | None:
+        """Return what the game lacks to be played so, such as `a prior with categories`; None, the default: nothing.
+
+        It is asked before networks are built and a run folder is made.
+        """
+        return None
+
     @abstractmethod
     def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return the networks that the game is played with."""
@@ -60,6 +78,12 @@ class Game(Component):
     def likelihood(self, data: DataSpec) -> str | None:
         """Return what `log_weight` takes p(x|z) to be, for the protocol of scores: `Bernoulli on [0, 1]`."""
         return None
+
+    def check_prior(self, prior: Prior, data: DataSpec) -> None:
+        """Raise `SettingsError` if the game cannot be played with `prior`; by default, unless it is among `priors`."""
+        if not isinstance(prior, self.priors):
+            names = " or ".join(kind.name for kind in self.priors)
+            raise SettingsError(f"the loss of {self.name} assumes the prior {names}, and prior is {prior.name}")
 
     def latent(self, architecture: Architecture, data: DataSpec) -> int:
         """Return the length of z and of an encoder's noise, at least 1; by default, the architecture's."""
@@ -97,7 +121,7 @@ class Game(Component):
         """Return the losses and every mover's gradient at the current parameters, from one backward pass per mover.
 
         A game with a faster exact method overrides this. Code that reads the networks must go through `networks.call`,
-        which may compile it or apply it to many replicas at once.
+        which may apply it to many replicas at once.
         """
         losses = networks.call(self.losses, batch, tuple(movers))
         return losses, per_player(losses, movers)

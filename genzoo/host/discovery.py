@@ -14,11 +14,12 @@ import pluggy
 import genzoo.host.builtin
 import genzoo.host.hooks
 from genzoo.components import Component
-from genzoo.errors import Interrupted, PluginError
+from genzoo.errors import Interrupted, PluginError, SettingsError
 from genzoo.host.hooks import lazy
 from genzoo.host.isolation import stdout_to_stderr
 from genzoo.host.registry import CORE, KINDS, SINGULAR, Entry, Kind, Plugin, Registry
-from genzoo.text import in_a_line, nearest, printable, short_repr
+from genzoo.host.versions import cause_of, misfit
+from genzoo.text import in_a_line, in_words, nearest, printable, short_repr
 
 GROUP = "genzoo"
 """The group of entry points that lead to plugins."""
@@ -31,6 +32,17 @@ def registry() -> Registry:
     installed_registry = discover(points, only=os.environ.get("GENZOO_PLUGINS"))
     installed_registry.warnings.extend(faults)
     return installed_registry
+
+
+def find(kind: str, name: str) -> Any:
+    """Return the class, recipe or command that a plugin registers, such as `find("recipe", "mine")`.
+
+    `kind` is model, recipe, dataset, architecture, metric, study, component or command.
+    """
+    for plural, singular in SINGULAR.items():
+        if kind == singular:
+            return registry().load(next(each for each in KINDS if each == plural), name)
+    raise SettingsError(f"there is no kind '{kind}'{nearest(kind, SINGULAR.values())}", in_words([*SINGULAR.values()]))
 
 
 def installed(candidates: Iterable[Distribution]) -> tuple[list[EntryPoint], list[str]]:
@@ -76,17 +88,30 @@ def discover(candidates: Iterable[EntryPoint], *, only: str | None = None) -> Re
 
 def _load(result: Registry, manager: pluggy.PluginManager, point: EntryPoint) -> None:
     version = (point.dist and point.dist.version) or "?"
-    plugin = Plugin(name=printable(point.name), distribution=_owner(point), version=printable(version))
+    made_for = _made_for(point)
+    plugin = Plugin(
+        name=printable(point.name), distribution=_owner(point), version=printable(version), module=point.value
+    )
     try:
         with stdout_to_stderr():
             module = point.load()
             _collect(result, manager, replace(plugin, summary=in_a_line(module.__doc__ or "")), module)
+        if made_for is not None:
+            result.warnings.append(f"plugin {plugin.name} of {plugin.distribution} {plugin.version} is {made_for}")
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt | Interrupted):
             raise
-        cause = in_a_line(error)
+        cause = "; ".join(filter(None, [cause_of(error), made_for]))
         result.plugins.append(replace(plugin, cause=cause, trace=traceback.format_exc()))
         result.warnings.append(f"plugin {plugin.name} of {plugin.distribution} {plugin.version} is broken: {cause}")
+
+
+def _made_for(point: EntryPoint) -> str | None:
+    """Return for which genzoo a plugin was made, if not for this one."""
+    try:
+        return misfit(point.dist, _own_version())
+    except Exception:  # damaged metadata may raise anything, and the plugin may work all the same
+        return None
 
 
 def _owner(point: EntryPoint) -> str:
@@ -99,7 +124,7 @@ def _collect(result: Registry, manager: pluggy.PluginManager, plugin: Plugin, mo
     manager.register(module, name=f"{plugin.distribution}/{plugin.name}")
     try:
         callers = manager.get_hookcallers(module) or []
-        unknown = [caller.name for caller in callers if not caller.has_spec()]
+        unknown = [caller.name for caller in callers if not caller.has_spec() and _is_needed(caller, module)]
         if unknown:
             specified = [*(f"genzoo_{kind}" for kind in KINDS), "genzoo_default_recipe"]
             raise PluginError(f"unknown hook {unknown[0]}{nearest(unknown[0], specified)}")
@@ -110,6 +135,11 @@ def _collect(result: Registry, manager: pluggy.PluginManager, plugin: Plugin, mo
         raise
     result.plugins.append(plugin)
     result.entries.extend(entries)
+
+
+def _is_needed(caller: pluggy.HookCaller, module: object) -> bool:
+    """Return whether the module implements a hook without `optionalhook`, which is for hooks of other versions."""
+    return any(not each.optionalhook for each in caller.get_hookimpls() if each.plugin is module)
 
 
 def _entries_of(manager: pluggy.PluginManager, plugin: Plugin, module: object, kind: Kind) -> list[Entry]:

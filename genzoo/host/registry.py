@@ -37,6 +37,8 @@ class Plugin:
     summary: str = ""
     default_recipe: str | None = None
     """The recipe that it proposes for a training that names none."""
+    module: str = CORE
+    """What its entry point leads to."""
     cause: str | None = None
     trace: str = ""
 

@@ -175,7 +175,7 @@ class Networks(nn.Module):
         self._frozen: tuple[str, ...] = ()
 
     def call(self, rule: "Callable[[Networks, *_Values], _Answer]", *values: *_Values) -> _Answer:
-        """Return `rule(self, *values)`; other `GameNetworks` compile the rule, or batch it over replicas."""
+        """Return `rule(self, *values)`; other `GameNetworks` batch the rule over replicas."""
         return rule(self, *values)
 
     def rows_per_update(self, part: str) -> int:
@@ -239,7 +239,7 @@ class Networks(nn.Module):
 
 
 class GameNetworks(Protocol):
-    """The networks through which a game takes its gradients: plain, compiled, or many replicas at once."""
+    """The networks through which a game takes its gradients: plain, or many replicas at once."""
 
     def call(self, rule: Callable[[Networks, *_Values], _Answer], *values: *_Values) -> _Answer:
         """Return `rule(networks, *values)`; with R replicas, the tensors of values and answer are (R, …)."""

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import _functional_collectives as collectives
 from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 
@@ -112,15 +113,19 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, value: Tensor) -> Tensor:
-        total = value.clone()
-        dist.all_reduce(total)
-        return total
+        return _sum_over_ranks(value)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total
+        return _sum_over_ranks(gradient)
+
+
+def _sum_over_ranks(value: Tensor) -> Tensor:
+    """Return the sum of a tensor of any shape over all ranks, in operations that torch can trace."""
+    everyone = dist.group.WORLD
+    assert everyone is not None
+    total: Tensor = collectives.wait_tensor(collectives.all_reduce(value.contiguous(), "sum", everyone))  # type: ignore[no-untyped-call]
+    return total
 
 
 class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):

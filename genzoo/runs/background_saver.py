@@ -20,8 +20,8 @@ class BackgroundSaver:
 
     @property
     def is_writing(self) -> bool:
-        """Whether a checkpoint is being written, or a failure to write one is not yet reported."""
-        return self._unreported is not None
+        """Whether a checkpoint is being written."""
+        return self._unreported is not None and not self._unreported[1].done()
 
     def start(self, step: int, save: Callable[[], object]) -> None:
         """Have the worker call `save`, which writes the checkpoint of `step`, after the one before is reported."""
@@ -30,7 +30,7 @@ class BackgroundSaver:
 
     def report(self) -> None:
         """Call `on_save` if a checkpoint is on disk by now, or raise what made it fail."""
-        if self._unreported is not None and self._unreported[1].done():
+        if not self.is_writing:
             self.wait()
 
     def wait(self) -> None:
@@ -46,9 +46,7 @@ class BackgroundSaver:
     def __enter__(self) -> "BackgroundSaver":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Wait, through interrupts too, and report; beside an error that ends the training, a failure is a warning."""
         interrupt = self._wait_through_interrupts()
         try:
@@ -63,7 +61,7 @@ class BackgroundSaver:
     def _wait_through_interrupts(self) -> KeyboardInterrupt | None:
         """Return the last interrupt that came while a checkpoint was being written, after it is."""
         interrupt = None
-        while self._unreported is not None and not self._unreported[1].done():
+        while self._unreported is not None and self.is_writing:
             try:
                 wait([self._unreported[1]])
             except KeyboardInterrupt as again:

@@ -20,7 +20,7 @@ from genzoo.storage.record import RunRecord, SourceRecord
 from genzoo.storage.run_folder import Run
 from genzoo.text import short_repr
 from genzoo.training import torchrun
-from genzoo.training.devices import choose_precision
+from genzoo.training.devices import choose_precision, precision_called
 from genzoo.training.execution import Execution, Precision, gradients_record
 from genzoo.training.settings import (
     MAY_CHANGE,
@@ -37,12 +37,13 @@ from genzoo.types import Splits
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Everything that determines a run: model, settings, seed and precision."""
+    """Everything that determines a run: model, settings, seed and arithmetic."""
 
     model: str
     recipe: str
     seed: int
     precision: Precision
+    deterministic: bool
     settings: Settings
     overrides: dict[str, str]
     source: SourceRecord | None = None
@@ -77,6 +78,7 @@ class Job:
             recipe=self.recipe,
             seed=self.seed,
             precision=self.precision,
+            deterministic=self.deterministic,
             settings=to_json(self.settings, name_of=registry.name_of),
             overrides=self.overrides,
             source=self.source,
@@ -119,10 +121,20 @@ def resolve_job(registry: Registry, request: TrainingRequest, source: SourceReco
         recipe=named,
         seed=request.seed,
         precision=choose_precision(request.precision, request.device, settings.dataset.spec),
+        deterministic=request.deterministic,
         settings=replace(settings, source=None if source is None else settings_of(registry, source)),
         overrides=texts,
         source=source,
     )
+
+
+def with_labels(request: TrainingRequest, labels: int) -> TrainingRequest:
+    """Return the request with `labels` usable labels, from whose rows a third of every batch is drawn."""
+    registry = installed_registry()
+    size = request.overrides.get("training.batch_size", "")
+    default = find_recipe(registry, recipe_name(registry, request)).training.batch_size
+    rows = int(str(size)) if str(size).isdecimal() else default
+    return request.with_overrides({"training.labels": labels, "training.labelled_rows": max(1, rows // 3)})
 
 
 def job_of(registry: Registry, record: RunRecord) -> Job:
@@ -131,7 +143,8 @@ def job_of(registry: Registry, record: RunRecord) -> Job:
         model=record.model,
         recipe=record.recipe,
         seed=record.seed,
-        precision="bf16" if record.precision == "bf16" else "fp32",
+        precision=precision_called(record.precision),
+        deterministic=record.deterministic,
         settings=settings_of(registry, record),
         overrides=record.overrides,
         source=record.source,
@@ -184,7 +197,9 @@ def continued(run: Run, record: RunRecord, job: Job, registry: Registry) -> Job:
     # The record is parsed and written again, so that settings added since it was written have their defaults.
     before, now = (to_json(with_horizon(settings), name_of=registry.name_of) for settings in (former, job.settings))
     old = {"settings": before, "seed": record.seed, "precision": record.precision, "ranks": record.ranks}
+    old["deterministic"] = record.deterministic
     new = {"settings": now, "seed": job.seed, "precision": job.precision, "ranks": torchrun.size()}
+    new["deterministic"] = job.deterministic
     lines = [line.removeprefix("settings.") for line in differences(old, new)]
     sources = [None if source is None else source.sha256 for source in (record.source, job.source)]
     if sources[0] != sources[1]:

@@ -65,6 +65,7 @@ def prepared(job: Job, device: str, execution: str, data: str | Path | None) -> 
             seed=job.seed,
             device=torch_device,
             precision=job.precision,
+            deterministic=job.deterministic,
             execution=execution_mode,
             inherited=inherited,
             ranks=ranks,
@@ -145,6 +146,7 @@ def assist(device: str, execution: str, data: str | Path | None, callback: Callb
             seed=job.seed,
             device=torch_device,
             precision=job.precision,
+            deterministic=job.deterministic,
             execution=choose_execution(execution, torch_device),
             ranks=ranks,
         )
@@ -169,6 +171,7 @@ def new_trainer(request: TrainingRequest, *, split: Split | None = None) -> Trai
         seed=request.seed,
         device=torch_device,
         precision=job.precision,
+        deterministic=job.deterministic,
         execution=choose_execution(request.execution, torch_device),
     )
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from genzoo.games.game import Game
     from genzoo.training.settings import Recipe
 
-PrecisionName = Literal["auto", "fp32", "bf16"]
+PrecisionName = Literal["auto", "fp32", "tf32", "bf16"]
 """The arithmetic of a training; `auto` is bf16 for larger images on devices that compute it natively, else fp32."""
 ExecutionName = Literal["auto", "eager", "captured", "compiled"]
 """How a step is run; `auto` is `captured` (one CUDA graph) on CUDA devices and `eager` elsewhere."""
@@ -37,6 +37,8 @@ class TrainingRequest:
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:INDEX`."""
     precision: PrecisionName = "auto"
+    deterministic: bool = False
+    """Whether steps on CUDA take only algorithms that repeat themselves to the bit."""
     execution: ExecutionName = "auto"
     """How a step is run: as written, captured as a CUDA graph, or compiled."""
     run: str | Path | None = None

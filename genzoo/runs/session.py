@@ -130,9 +130,11 @@ def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[En
             record, checkpoint = target.record, _newest_or_none(target)
             from genzoo.runs.job import continued, resolve_job
             from genzoo.runs.opening import engine_of, prepared
+            from genzoo.training.devices import precision_called
 
+            request = replace(request, deterministic=request.deterministic or record.deterministic)
             if request.precision == "auto":
-                request = replace(request, precision="bf16" if record.precision == "bf16" else "fp32")
+                request = replace(request, precision=precision_called(record.precision))
             job = resolve_job(registry(), request, source).with_found_classes(data_root(request.data))
             job = continued(target, record, job, registry())
             with prepared(job, request.device, request.execution, request.data) as ready:

@@ -101,8 +101,9 @@ def regular_size(path: Path, what: str, *, remedy: str = _RESTORE) -> int:
 
 
 def json_bytes(document: Any) -> bytes:
-    """Return `document` as indented, strict JSON."""
-    return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """Return `document` as indented, strict JSON; bytes of a path that are no text become escapes, and return so."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace")
 
 
 def sha256_of(path: Path) -> str:

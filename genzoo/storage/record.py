@@ -109,6 +109,8 @@ class RunRecord:
     """`one-backward` or `per-player`; None in records from before this was stored."""
     per_player_reason: str | None = None
     """Why each player has a backward pass of its own; None where one of the critic serves both."""
+    deterministic: bool = False
+    """Whether steps on CUDA take only algorithms that repeat themselves to the bit."""
     threads: int | None = None
     """CPU threads of the process that last trained it, on which the last bits of its numbers depend."""
     sessions: tuple[Session, ...] = ()
@@ -146,7 +148,7 @@ class RunRecord:
     def from_json(cls, data: Mapping[str, Any]) -> "RunRecord":
         """Return the record that checked JSON data describe; keys of later versions are ignored."""
         values = {_FIELDS.get(key, key): data[key] for key in _RUN_KEYS}
-        later = {key: data.get(key) for key in _LATER_KEYS}
+        later = {key: data[key] for key in _LATER_KEYS if key in data}
         source = None if data["from"] is None else SourceRecord.from_json(data["from"])
         sessions = tuple(Session.from_json(session) for session in data.get("sessions") or ())
         return cls(**values | later | {"source": source, "sessions": sessions})
@@ -179,6 +181,7 @@ _RUN_KEYS: _Kinds = {
 _LATER_KEYS: _Kinds = {
     "gradients": str | None,
     "per_player_reason": str | None,
+    "deterministic": bool,
     "threads": int | None,
     "sessions": list | None,
 }
@@ -198,7 +201,7 @@ _SESSION_KEYS: _Kinds = {
 
 def wrong_key(data: Mapping[str, Any]) -> str | None:
     """Return the first key of a run's record that is missing or of another type, or None."""
-    wrong_later = (key for key, kind in _LATER_KEYS.items() if not isinstance(data.get(key), kind))
+    wrong_later = (key for key, kind in _LATER_KEYS.items() if key in data and not isinstance(data[key], kind))
     wrong = _wrong_key(data, _RUN_KEYS) or next(wrong_later, None)
     return wrong or (None if all(map(_is_session, data.get("sessions") or ())) else "sessions")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.errors import BusyError, UnreadableError
+from genzoo.machine import start_of_process
 from genzoo.storage import files
 from genzoo.text import now
 
@@ -32,7 +33,7 @@ def hold(folder: Path) -> Iterator[None]:
         who = f"process {holder.get('pid')} on {holder.get('host')}" if holder else "another process"
         raise BusyError(f"{folder} is in use by {who}", "wait for it, stop it, or choose another --run")
     try:
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now()}
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now(), **_identity(folder, os.getpid())}
         files.write_json(_holder_path(folder), {"schema_version": files.SCHEMA_VERSION, **holder})
         yield
     finally:
@@ -65,11 +66,20 @@ def is_held(folder: Path) -> bool:
         return False
     try:
         os.kill(holder["pid"], 0)
-    except PermissionError:
-        return True  # it runs, for another user
     except (ProcessLookupError, OverflowError):
         return False
-    return True
+    except PermissionError:
+        pass  # it runs, for another user
+    return all(holder.get(key, value) == value for key, value in _identity(folder, holder["pid"]).items())
+
+
+def _identity(folder: Path, pid: int) -> dict[str, Any]:
+    """Return what a copy of the folder, or another process with the same number, does not have in common."""
+    try:
+        lock = (folder / "run.lock").stat().st_ino
+    except OSError:
+        lock = None
+    return {"lock": lock, "started": start_of_process(pid)}
 
 
 def _holder_soon(folder: Path) -> dict[str, Any]:

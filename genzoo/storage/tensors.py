@@ -1,15 +1,17 @@
 """Tensors as bytes, in the safetensors format and no other."""
 
+from itertools import groupby
 from pathlib import Path
 
 import safetensors
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import Tensor
 
 from genzoo.errors import SettingsError, UnreadableError
 from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.safetensors_header import TensorEntry, header
+from genzoo.text import is_text
 
 _DTYPES = {
     torch.uint64: "U64",
@@ -44,21 +46,35 @@ def pack(tensors: dict[str, Tensor], *, notes: dict[str, str] | None = None) -> 
         for name, tensor in ordered.items()
     }
     beginning = header(entries, notes=notes)
-    sizes = [len(beginning), *(entry.size for entry in entries.values())]
+    size = len(beginning) + sum(entry.size for entry in entries.values())
     devices = {tensor.device for tensor in ordered.values() if tensor.is_cuda}
-    content = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=bool(devices))
-    first, *places = torch.split(content, sizes)
-    first.copy_(torch.frombuffer(bytearray(beginning), dtype=torch.uint8))
-    for place, tensor in zip(places, ordered.values(), strict=True):
-        place.view(tensor.dtype).view(tensor.shape).copy_(tensor.detach(), non_blocking=True)
+    content = torch.empty(size, dtype=torch.uint8, pin_memory=bool(devices))
+    content[: len(beginning)] = torch.frombuffer(bytearray(beginning), dtype=torch.uint8)
+    place = len(beginning)
+    for dtype, group in groupby(ordered.values(), key=lambda tensor: tensor.dtype):
+        flat = [tensor.detach().reshape(-1) for tensor in group]
+        length = sum(tensor.nbytes for tensor in flat)
+        _fill_flat(content[place : place + length].view(dtype), flat)
+        place += length
     for device in devices:
-        torch.cuda.current_stream(device).synchronize()
+        torch.cuda.synchronize(device)
     return content.numpy().data
+
+
+def _fill_flat(target: Tensor, parts: list[Tensor]) -> None:
+    """Copy flat tensors, one after another, into the flat `target` of the host, without waiting for a device."""
+    if not target.is_pinned():
+        torch.cat(parts, out=target)
+        return
+    for place, part in zip(torch.split(target, [part.numel() for part in parts]), parts, strict=True):
+        place.copy_(part, non_blocking=True)
 
 
 def unpack(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file; raise `UnreadableError` if it is damaged."""
     try:
+        if not is_text(str(path)):  # safetensors opens no such path
+            return load(path.read_bytes())
         return load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise UnreadableError(f"{path} is not readable as safetensors: {error}", "restore it from a copy") from error

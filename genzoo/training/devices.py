@@ -37,17 +37,23 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: str, spec: DataSpec) -> Precision:
-    """Return the precision called `auto`, `fp32` or `bf16`.
+    """Return the precision called `auto`, `fp32`, `tf32` or `bf16`.
 
     `auto` is bf16 for images of 32×32 pixels or more on a device that multiplies bf16 natively, and fp32 otherwise:
     smaller networks were not faster in bf16 (docs/benchmarks.md).
     """
-    if name not in ("auto", "fp32", "bf16"):
-        raise SettingsError(f"no precision called '{name}'", "precisions: auto, fp32, bf16")
     if name == "auto":
         is_large = spec.is_image and prod(spec.shape[1:]) >= _PIXELS
         return "bf16" if is_large and _multiplies_bf16(choose_device(device)) else "fp32"
-    return "bf16" if name == "bf16" else "fp32"
+    return precision_called(name)
+
+
+def precision_called(name: str) -> Precision:
+    """Return the precision called `fp32`, `tf32` or `bf16`."""
+    for precision in _PRECISIONS:
+        if name == precision:
+            return precision
+    raise SettingsError(f"no precision called '{name}'", f"precisions: {', '.join(('auto', *_PRECISIONS))}")
 
 
 def choose_execution(name: str, device: torch.device) -> Execution:
@@ -64,6 +70,7 @@ def choose_execution(name: str, device: torch.device) -> Execution:
 
 _PIXELS = 32 * 32
 """The smallest image for which `auto` takes bf16."""
+_PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
 _EXECUTIONS: tuple[Execution, ...] = ("eager", "captured", "compiled")
 
 

@@ -4,25 +4,28 @@ All three ways give the same numbers, the compiled one up to rounding. A step th
 eagerly, with one warning that says why.
 """
 
+import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal, NamedTuple, TypeVar, TypeVarTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils import _pytree as pytree
 
-from genzoo.errors import GenzooWarning
+from genzoo.errors import GenzooWarning, SettingsError
 from genzoo.games.game import Gradients, Players
-from genzoo.nn.interfaces import GameNetworks, Networks
+from genzoo.nn.interfaces import GameNetworks
 from genzoo.randomness import preserved
 from genzoo.training.batches import map_tensors
 from genzoo.types import Batch, Losses
 
 Execution = Literal["eager", "captured", "compiled"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16"]
 Movers = tuple[str, ...]
 StepRule = Callable[[Batch, Movers], Losses]
 """A step on the device: gradients, guard and updates, with nothing copied to the host and no state kept there.
@@ -31,8 +34,19 @@ The tensors of a batch are (N, …) and losses are scalars (); those of R replic
 """
 GradientRule = Callable[[GameNetworks, Batch, Players], tuple[Losses, Gradients]]
 """`Game.gradients` or `Game.shared_gradients`."""
+GradientsOfBatch = Callable[[Batch, Movers], tuple[Losses, Gradients]]
+"""The losses and gradients of a step, without its updates."""
 UpdateRule = Callable[[Losses, Gradients], Losses]
 """Applies every mover's gradient to its parameters, and returns the losses to report."""
+
+
+def refuse_unless_possible(precision: Precision, device: torch.device) -> None:
+    """Raise `SettingsError` if the device does not compute in this precision."""
+    if precision == "tf32" and device.type != "cuda":
+        raise SettingsError(
+            f"precision tf32 is arithmetic of CUDA devices, and this training is on the {device.type}",
+            "type: --device cuda, or for a new run --precision fp32",
+        )
 
 
 def gradients_record(per_player_reason: str | None) -> dict[str, str | None]:
@@ -44,7 +58,6 @@ def gradients_record(per_player_reason: str | None) -> dict[str, str | None]:
 WARM_UP = 3
 """Eager steps before a capture."""
 _Answer = TypeVar("_Answer")
-_Values = TypeVarTuple("_Values")
 
 
 def current_device(device: torch.device) -> AbstractContextManager[object]:
@@ -56,22 +69,63 @@ def current_device(device: torch.device) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def arithmetic(device: torch.device, *, benchmark: bool = False) -> Iterator[None]:
-    """Set torch's arithmetic to that of training inside the `with` block, and back afterwards.
+def arithmetic(device: torch.device, *, benchmark: bool = False, tf32: bool = False) -> Iterator[None]:
+    """Set torch's arithmetic to genzoo's inside the `with` block, and back afterwards.
 
-    On CUDA, fp32 means IEEE float32 and never TF32, so that a GPU's results equal a CPU's to rounding; tensor cores are
-    for bf16. With `benchmark`, convolutions choose their algorithm by timing several.
+    On CUDA, fp32 means IEEE float32, so that a GPU's results equal a CPU's to rounding; with `tf32`, its products
+    and convolutions are of TF32. With `benchmark`, convolutions choose their algorithm by timing several.
     """
     if device.type != "cuda":
         yield
         return
     before = _arithmetic_now()
+    products, precision = ("high", "tf32") if tf32 else ("highest", "ieee")
     # By the older names as well: torch refuses to read those, as its kernels may, where the newer say otherwise.
-    _set_arithmetic(_Arithmetic("highest", False, ("ieee",) * len(before.precisions), benchmark))
+    _set_arithmetic(_Arithmetic(products, tf32, (precision,) * len(before.precisions), benchmark))
     try:
         yield
     finally:
         _set_arithmetic(before)
+
+
+@contextmanager
+def deterministic_algorithms(device: torch.device) -> Iterator[None]:
+    """Have torch take only algorithms that repeat themselves to the bit inside the `with` block, and raise without one.
+
+    CPUs repeat themselves anyway.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    convolutions = torch.backends.cudnn.deterministic
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.backends.cudnn.deterministic = convolutions
+
+
+def set_deterministic_products() -> None:
+    """Have cuBLAS repeat its products to the bit; raise `SettingsError` if CUDA has started without that.
+
+    cuBLAS reads from the environment how much memory it may work in. With less, streams share it in any order.
+    """
+    if os.environ.get(_WORKSPACE) in _DETERMINISTIC_WORKSPACES:
+        return
+    if _WORKSPACE in os.environ or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        raise SettingsError(
+            f"a deterministic training needs {_WORKSPACE} set before CUDA starts, and it is "
+            f"{os.environ.get(_WORKSPACE, 'not')!s}",
+            f"type: export {_WORKSPACE}={_DETERMINISTIC_WORKSPACES[0]}",
+        )
+    os.environ[_WORKSPACE] = _DETERMINISTIC_WORKSPACES[0]
+
+
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+_DETERMINISTIC_WORKSPACES = (":4096:8", ":16:8")
 
 
 class _Arithmetic(NamedTuple):
@@ -94,11 +148,9 @@ def _arithmetic_now() -> _Arithmetic:
 
 
 def _set_arithmetic(chosen: _Arithmetic) -> None:
-    # The older settings overwrite newer ones, so these come last.
-    if chosen.products is not None:
-        torch.set_float32_matmul_precision(chosen.products)
-    if chosen.convolutions_tf32 is not None:
-        torch.backends.cudnn.allow_tf32 = chosen.convolutions_tf32
+    # The older settings overwrite newer ones, so these come last. An older one that could not be read is left off TF32.
+    torch.set_float32_matmul_precision(chosen.products or "highest")
+    torch.backends.cudnn.allow_tf32 = bool(chosen.convolutions_tf32)
     for place, precision in zip(_precision_places(), chosen.precisions, strict=True):
         place.fp32_precision = precision
     torch.backends.cudnn.benchmark = chosen.benchmark
@@ -132,16 +184,24 @@ class Step:
         gradients: GradientRule,
         update: UpdateRule,
         autocast: torch.autocast,
+        tf32: bool,
+        deterministic: bool,
         device: torch.device,
         name: str,
         captured: bool,
+        to_compile: nn.Module | None = None,
     ) -> None:
-        self.networks = networks
+        self._networks = networks
         self._players = players
         self._gradients = gradients
         self._update = update
         self._autocast = autocast
+        self._tf32 = tf32
+        self._deterministic = deterministic
         self._device = device
+        self._compiled = (
+            None if to_compile is None else Compiled(self._gradients_as_written, networks=to_compile, name=name)
+        )
         self._captured = Captured(self._as_written, name=name, device=device) if captured else None
 
     def __call__(self, batch: Batch, movers: Movers) -> Losses:
@@ -153,45 +213,73 @@ class Step:
         if self._captured is not None:
             self._captured.forget()
 
-    def gradients(self, networks: GameNetworks, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
-        """Return the losses and gradients of the step with `networks`, and update nothing."""
-        with arithmetic(self._device, benchmark=True), self._autocast:
-            return self._gradients(networks, batch, {name: self._players[name] for name in movers})
+    def gradients(self, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
+        """Return the losses and gradients of the step, and update nothing."""
+        algorithms = deterministic_algorithms(self._device) if self._deterministic else nullcontext()
+        with arithmetic(self._device, benchmark=not self._deterministic, tf32=self._tf32), algorithms:
+            return (self._compiled or self._gradients_as_written)(batch, movers)
+
+    def _gradients_as_written(self, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
+        with self._autocast:
+            return self._gradients(self._networks, batch, {name: self._players[name] for name in movers})
 
     def _as_written(self, batch: Batch, movers: Movers) -> Losses:
-        losses, gradients = self.gradients(self.networks, batch, movers)
-        return self._update(losses, gradients)
+        return self._update(*self.gradients(batch, movers))
 
 
 class Compiled:
-    """Networks whose `call` compiles every rule with torch.compile."""
+    """The gradients of a step, traced and compiled by torch: forward and all backward passes in one graph.
 
-    def __init__(self, networks: Networks) -> None:
-        # Two players may run backward through one compiled graph, so its buffers must outlive the first pass.
-        torch._functorch.config.donated_buffer = False
+    There is a graph per set of movers, `Batch.due`, and shape of x. It takes the operations that the step takes as it
+    is written and no others: autograd leaves out what no mover needs, which it could not inside a compiled rule.
+    """
+
+    def __init__(self, gradients: GradientsOfBatch, *, networks: nn.Module, name: str) -> None:
+        self._gradients = gradients
         self._networks = networks
-        self._rules: dict[str, Callable[..., Any]] = {}
+        self._name = name
+        self._graphs: dict[_KindOfStep, Callable[[Batch], tuple[Losses, Gradients]]] = {}
+        self.gave_up = False
+        """Whether torch could not trace or compile the step, which then runs as it is written."""
 
-    def call(self, rule: Callable[[Networks, *_Values], _Answer], *values: *_Values) -> _Answer:
-        """Return `rule(networks, *values)`."""
-        if rule.__name__ not in self._rules:
-            self._rules[rule.__name__] = torch.compile(rule, dynamic=False)
-        answer: _Answer = self._rules[rule.__name__](self._networks, *values)
-        return answer
+    def __call__(self, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
+        """Return losses and gradients at a batch; the first of a kind is computed four times, to trace and compile."""
+        kind = _kind_of_step(batch, movers)
+        if kind not in self._graphs and not self.gave_up:
+            try:
+                with preserved(), buffers_kept(self._networks):
+                    self._graphs[kind] = _compiled(self._gradients, batch, movers)
+            except Exception as cause:  # a third party's module may do things that torch cannot trace
+                self.gave_up = True
+                _warn_of_fallback(
+                    f"torch.compile cannot take the step of {self._name}, which runs as it is written", cause
+                )
+        if self.gave_up:
+            return self._gradients(batch, movers)
+        with torch.no_grad():
+            return self._graphs[kind](batch)
 
 
-def compiled_or_not(networks: Networks, rehearse: Callable[[GameNetworks], object], *, name: str) -> GameNetworks:
-    """Return `networks` compiled, or unchanged if the rehearsal of a step fails; a rehearsal changes no state."""
-    compiled = Compiled(networks)
-    try:
-        with preserved(), buffers_kept(networks):
-            rehearse(compiled)
-    except (
-        Exception
-    ) as cause:  # a third party's module may raise anything; a warning names it, and the step runs eagerly
-        _warn_of_fallback(f"torch.compile cannot take the step of {name}, which runs as it is written", cause)
-        return networks
-    return compiled
+_KindOfStep = tuple[Movers, tuple[str, ...], torch.Size]
+
+
+def _kind_of_step(batch: Batch, movers: Movers) -> _KindOfStep:
+    return movers, batch.due, batch.x.shape
+
+
+def _compiled(gradients: GradientsOfBatch, batch: Batch, movers: Movers) -> Callable[[Batch], tuple[Losses, Gradients]]:
+    """Return `gradients` for such batches as a compiled graph that has run once; parameters are read where they lie."""
+
+    def values(batch: Batch) -> Any:
+        return pytree.tree_map(Tensor.detach, gradients(batch, movers))
+
+    gradients(batch, movers)  # what is checked in a first step reads values, which cannot be traced
+    # On CUDA autograd would run the backward passes in a thread in which nothing is traced.
+    with torch.autograd.set_multithreading_enabled(False):
+        graph = torch.compile(make_fx(values)(batch), fullgraph=True, dynamic=False)
+    with torch.no_grad():
+        graph(batch)
+    return graph
 
 
 class Captured:
@@ -205,8 +293,8 @@ class Captured:
         self._step = step
         self._name = name
         self._device = device
-        self._seen: Counter[tuple[Any, ...]] = Counter()
-        self._graphs: dict[tuple[Any, ...], _Graph] = {}
+        self._seen: Counter[_KindOfStep] = Counter()
+        self._graphs: dict[_KindOfStep, _Graph] = {}
         self._gave_up = False
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         _ALL_CAPTURED.add(self)
@@ -220,7 +308,7 @@ class Captured:
         """Take the step; later steps do not overwrite the losses returned."""
         if self._gave_up:
             return self._step(batch, movers)
-        kind = (movers, batch.due, batch.x.shape)
+        kind = _kind_of_step(batch, movers)
         self._seen[kind] += 1
         if self._seen[kind] <= WARM_UP:
             return self._warm_up(batch, movers)

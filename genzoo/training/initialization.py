@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from genzoo.errors import SettingsError
+from genzoo.games.game import Setup
 from genzoo.nn.interfaces import Networks, modules_that_keep_their_start
 from genzoo.nn.layers import is_spectrally_normalised, normalise_spectrally
 from genzoo.randomness import seeded
@@ -19,6 +20,7 @@ def initial_networks(
     `images` (up to 500, *shape) are training rows for the architecture's data-dependent initialisation; `inherited` is
     the state of the source run's networks, loaded last.
     """
+    _refuse_what_is_needed(settings)
     with seeded(seed, "build"):
         networks = assemble(settings)
     draw_weights(networks, std=settings.architecture.init_std, seed=seed)
@@ -86,6 +88,14 @@ def _draw(module: nn.Module, std: float | None) -> None:
     reset = getattr(module, "reset_parameters", None)
     if callable(reset):
         reset()
+
+
+def _refuse_what_is_needed(settings: Settings) -> None:
+    """Raise `SettingsError` if the game needs what these settings lack."""
+    game, data = settings.game, settings.dataset.spec
+    lack = game.needs(Setup(settings.architecture, data, settings.prior, settings.latent))
+    if lack is not None:
+        raise SettingsError(f"{game.name} needs {lack}", "choose another recipe, or change its parts with --set")
 
 
 def _check_fit(settings: Settings, source: Settings) -> None:

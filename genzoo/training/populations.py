@@ -31,8 +31,8 @@ def difference(trainers: Sequence[Trainer]) -> str | None:
     for other in trainers[1:]:
         if other.step != first.step:
             return f"they are at different steps, {first.step:,} and {other.step:,}"
-        if (other.precision, other.device) != (first.precision, first.device):
-            return "they differ in precision or device"
+        if (other.precision, other.deterministic, other.device) != (first.precision, first.deterministic, first.device):
+            return "they differ in precision, determinism or device"
         unlike = differences(apart_from_optimizers(first.settings), apart_from_optimizers(other.settings))
         if unlike:
             return f"they differ in {unlike[0]}"
@@ -74,6 +74,8 @@ class Population:
             gradients=first.checked_rule,
             update=self._update,
             autocast=first.autocast,
+            tf32=first.precision == "tf32",
+            deterministic=first.deterministic,
             device=first.device,
             name=first.settings.game.name,
             captured=first.execution != "eager" and first.device.type == "cuda",
@@ -100,7 +102,7 @@ class Population:
         saved = {name: buffer.clone() for name, buffer in self._buffers.items()}
         try:
             with preserved():
-                self._step.gradients(self, self._batch(), self.trainers[0].movers())
+                self._step.gradients(self._batch(), self.trainers[0].movers())
         except Exception as cause:  # vmap raises many types; the caller warns and trains each replica alone
             return f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]:.200}"
         finally:

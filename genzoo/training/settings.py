@@ -234,7 +234,7 @@ def resolve_settings(
     # Shorter paths first: game.schedule must be chosen before game.schedule.critic_steps is set.
     for path, text in sorted(overrides, key=lambda pair: pair[0].count(".")):
         settings = override(settings, path, text, resolve=resolve)
-    _refuse_prior(settings)
+    game.check_prior(settings.prior, settings.dataset.spec)
     _warn_of_old_betas(settings.training)
     return settings
 
@@ -297,14 +297,6 @@ def differences(old: object, new: object, path: str = "") -> list[str]:
     # A float that a plugin wrote as 10 is read from a record as 10.0; but true is not 1.
     same = old == new and isinstance(old, bool) == isinstance(new, bool)
     return [] if same else [f"{path}: {old} → {new}"]
-
-
-def _refuse_prior(settings: Settings) -> None:
-    """Raise `SettingsError` if the game cannot be played with the prior."""
-    game, prior = settings.game, settings.prior
-    if not isinstance(prior, game.priors):
-        names = " or ".join(kind.name for kind in game.priors)
-        raise SettingsError(f"the loss of {game.name} assumes the prior {names}, and prior is {prior.name}")
 
 
 def _warn_of_old_betas(training: Training) -> None:

@@ -30,8 +30,9 @@ from genzoo.training.execution import (
     Step,
     StepRule,
     arithmetic,
-    compiled_or_not,
     current_device,
+    refuse_unless_possible,
+    set_deterministic_products,
 )
 from genzoo.training.initialization import initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
@@ -52,12 +53,17 @@ class Trainer:
         seed: int,
         device: torch.device,
         precision: Precision = "fp32",
+        deterministic: bool = False,
         execution: Execution = "eager",
         inherited: dict[str, Tensor] | None = None,
         ranks: Ranks | None = None,
     ) -> None:
+        refuse_unless_possible(precision, device)
+        if deterministic and device.type == "cuda":
+            set_deterministic_products()
         self.settings = settings
         self.precision = precision
+        self.deterministic = deterministic
         self.execution = execution
         self.ranks = ranks or SingleProcess()
         self.seed = seed
@@ -101,15 +107,16 @@ class Trainer:
             gradients=self.checked_rule,
             update=self.apply_gradients,
             autocast=self.autocast,
+            tf32=precision == "tf32",
+            deterministic=deterministic,
             device=device,
             name=settings.game.name,
             captured=device.type == "cuda" and execution != "eager",
+            to_compile=self.networks if execution == "compiled" else None,
         )
         self.ranks.before_parting(self._step.forget_captures)
         self.optimizers: dict[str, torch.optim.Adam] = {}
         self.build_optimizers()
-        self._to_compile = execution == "compiled"
-        self._rehearsed: set[tuple[Movers, tuple[str, ...]]] = set()
 
     @property
     def gradient_rule(self) -> GradientRule:
@@ -137,10 +144,7 @@ class Trainer:
 
     def take_step(self) -> Losses:
         """Take one step: every mover's gradient at the old parameters, then every mover's update."""
-        batch = self.batch()
-        if self._to_compile and (self.movers(), batch.due) not in self._rehearsed:
-            self._compile(batch, self.movers())
-        return take_step([self], self._step, batch)
+        return take_step([self], self._step, self.batch())
 
     def batch(self) -> Batch:
         """Return the batch of the coming step."""
@@ -255,15 +259,6 @@ class Trainer:
         """Return player, name and tensor of every parameter that is averaged."""
         players = self.settings.training.averaged_players or tuple(self.players)
         return [entry for entry in self._trained() if entry[0] in players]
-
-    def _compile(self, batch: Batch, movers: Movers) -> None:
-        self._rehearsed.add((movers, batch.due))
-        self._step.networks = compiled_or_not(
-            self.networks,
-            lambda networks: self._step.gradients(networks, batch, movers),
-            name=self.settings.game.name,
-        )
-        self._to_compile = self._step.networks is not self.networks
 
     def _of_all_ranks(self, losses: Losses, gradients: Gradients) -> tuple[Losses, Gradients]:
         if self.ranks.size == 1:
@@ -382,6 +377,7 @@ class Trainer:
     def _check(self) -> None:
         if not self.players:
             raise SettingsError(f"{self.settings.game.name} trains no parameter")
+        self.settings.game.check_prior(self.settings.prior, self.settings.dataset.spec)
         needs_labels = self.networks.is_conditional and not self.settings.game.takes_few_labels
         if self.settings.training.labels is not None and needs_labels:
             raise SettingsError(

@@ -106,7 +106,7 @@ def benchmark(
     blocks = 10 if steps is None else min(10, steps)
     block_steps = max(1, int(_SECONDS / 10 / step_seconds)) if steps is None else -(-steps // blocks)
     rates.measure(blocks=blocks, steps=block_steps)
-    peak = peak_flops(engine.device, torch.bfloat16 if engine.precision == "bf16" else torch.float32)
+    peak = peak_flops(engine.device, engine.precision)
     measured: Benchmark = {
         "model": model,
         "recipe": recipe or default_recipe(),

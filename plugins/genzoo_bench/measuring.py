@@ -135,8 +135,17 @@ class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return operator(*arguments, **(keywords or {}))
 
 
-def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
+def peak_flops(device: torch.device, precision: str) -> float:
     """Return the floating-point operations per second that square matrix products reach here, the best of several."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    try:
+        return _peak_flops(device, torch.bfloat16 if precision == "bf16" else torch.float32)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _peak_flops(device: torch.device, dtype: torch.dtype) -> float:
     sizes = (4096, 8192, 16384) if device.type == "cuda" else (1024, 2048)
     best = 0.0
     for size in sizes:

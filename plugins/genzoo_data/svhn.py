@@ -3,22 +3,27 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy
 from numpy.typing import NDArray
 
 from genzoo import UnreadableError
 from genzoo.data import Block, Contents, Download, ImageFault, ImageTransform, Pixels, PreparedDataset
-from genzoo.types import DataSpec
+from genzoo.types import DataSpec, Split, Splits
 
 _BASE = "http://ufldl.stanford.edu/housenumbers/"
+_HELD_OUT = 10_000
+"""The train images that validate where the others train."""
 _FILES = ("extra_32x32.mat", "train_32x32.mat", "test_32x32.mat")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SVHN(PreparedDataset):
-    """SVHN's cropped digits: 32×32, ten classes; the extra images train and the train images validate."""
+    """SVHN's cropped digits: 32×32, ten classes; the extra images train and the train images validate.
+
+    Without `extra`, the train images train, but for the last 10,000 (of few images, the last seventh), which validate.
+    """
 
     name: ClassVar[str] = "svhn"
     origin: ClassVar[str] = "Netzer et al., 2011; http://ufldl.stanford.edu/housenumbers, format 2 (cropped digits)"
@@ -28,11 +33,31 @@ class SVHN(PreparedDataset):
         Download(file=_FILES[2], urls=(_BASE + _FILES[2],), md5="eb5a983be6a315427106f1b164d9cef3", size=64_275_384),
     )
     rows: ClassVar[dict[str, int]] = {"train": 531_131, "validation": 73_257, "test": 26_032}
+    extra: bool = True
+    """Whether the extra images are used."""
 
     @property
     def spec(self) -> DataSpec:
         """Three channels of 32×32 in [0, 1]; ten classes."""
         return DataSpec(shape=(3, 32, 32), support="unit", levels=256, class_names=tuple("0123456789"))
+
+    def about(self) -> dict[str, Any]:
+        """Return everything that its pixels depend on, which `extra` is not part of."""
+        about = super().about()
+        return about | {"fields": {name: value for name, value in about["fields"].items() if name != "extra"}}
+
+    def load(self, root: Path) -> Splits:
+        """Return the three splits."""
+        splits = super().load(root)
+        return splits if self.extra else self.without_extra(splits)
+
+    @staticmethod
+    def without_extra(splits: Splits) -> Splits:
+        """Return the train images as training and validation split."""
+        (x, labels), place = splits.validation, len(splits.validation.x)
+        assert labels is not None
+        place -= min(_HELD_OUT, place // 7)
+        return Splits(Split(x[:place], labels[:place]), Split(x[place:], labels[place:]), splits.test)
 
     @property
     def transform(self) -> ImageTransform:

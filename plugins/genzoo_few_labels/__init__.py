@@ -24,5 +24,7 @@ def genzoo_models() -> list[lazy]:
             "a GAN of K classes: sure of every image of the data, unsure of samples",
         ),
         lazy("m2", "genzoo_few_labels.m2:M2", "a VAE given the class, which it infers where there is no label"),
+        lazy("m1+m2", "genzoo_few_labels.m1_m2:M1M2", "M2 on the codes of a frozen VAE (--from)"),
+        lazy("semi-aae", "genzoo_few_labels.semi_aae:SemiAAE", "an adversarial autoencoder of a class and a style"),
         lazy("ladder", "genzoo_few_labels.ladder:Ladder", "a classifier that also removes noise from its own layers"),
     ]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genzoo import AdversarialGame, Networks
 from genzoo.types import Batch, Round, Verdict
-from genzoo_few_labels.labels import class_cost, unlabelled
+from genzoo_few_labels.labels import class_cost, log_odds
 
 PLAIN: Mapping[str, Any] = {
     "game.objective": "non-saturating",
@@ -42,13 +42,9 @@ class KPlusOne(AdversarialGame):
 
     def critic_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
         """Return the cross-entropy of labels plus the weighted adversarial loss of the other rows."""
-        adversarial = self.objective.critic(*self._log_odds(batch, round))
+        adversarial = self.objective.critic(*log_odds(self, batch, round))
         return class_cost(round.on_q.logits, batch) + self.weight * adversarial
 
     def generator_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
         """Return the objective's loss, for which labels are not used."""
-        return self.objective.generator(*self._log_odds(batch, round))
-
-    def _log_odds(self, batch: Batch, round: Round) -> tuple[Tensor, Tensor]:
-        """Return the log-odds of both sides (M,), without the rows that were drawn for their labels."""
-        return unlabelled(self.evidence(round.on_q), batch), unlabelled(self.evidence(round.on_p), batch)
+        return self.objective.generator(*log_odds(self, batch, round))

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
-from genzoo import SettingsError
+from genzoo import AdversarialGame, SettingsError
 from genzoo.nn import at_least_float32
-from genzoo.types import Batch, DataSpec
+from genzoo.types import Batch, DataSpec, Round
 
 
 def classes_of(data: DataSpec) -> int:
@@ -30,3 +30,8 @@ def unlabelled(rows: Tensor, batch: Batch) -> Tensor:
     Rows that were drawn for their labels would make a few rows of the data a large part of q(x).
     """
     return rows[batch.labelled_rows :]
+
+
+def log_odds(game: AdversarialGame, batch: Batch, round: Round) -> tuple[Tensor, Tensor]:
+    """Return what the objective takes for the logits (M, …) of both sides, without rows drawn for their labels."""
+    return unlabelled(game.evidence(round.on_q), batch), unlabelled(game.evidence(round.on_p), batch)

@@ -10,13 +10,13 @@ from typing import Any, ClassVar, TypedDict
 import numpy
 from numpy.typing import NDArray
 
-from genzoo import Run
+from genzoo import Run, SettingsError
 from genzoo.comparison import Lab, Study
 from genzoo.data import as_input, labelled_part
 from genzoo.runs import TrainingRequest
 from genzoo.types import Split, Splits
 from genzoo_studies.coverage import Spread, spread
-from genzoo_studies.published import PUBLISHED, Published
+from genzoo_studies.published import PUBLISHED, Published, published_line
 
 Overrides = Mapping[str, object]
 Cell = tuple[str, int, int]
@@ -70,6 +70,10 @@ class FewLabels(Study):
     """How every model's batches are composed, in the order of the table."""
     candidates: ClassVar[Mapping[str, tuple[Overrides, ...]]] = {}
     """The settings to choose from, for the models with more than one."""
+    sources: ClassVar[Mapping[str, str]] = {}
+    """The models that others are trained `--from`, once, with as many steps and no label."""
+    beyond_quick: ClassVar[tuple[str, ...]] = ()
+    """The models that the quick budget leaves out unless they are named."""
     common: ClassVar[Overrides] = {}
     """The settings of all models beside the recipe's."""
     draws_of: ClassVar[Mapping[str, Mapping[int, int]]]
@@ -94,9 +98,11 @@ class FewLabels(Study):
     def carry_out(self, lab: Lab) -> str:
         """Choose settings, train every model with every draw, and return a table beside the published numbers."""
         chosen = self._chosen(lab)
+        sources = self._trained_sources(lab, chosen)
         cells = [(model, labels, draw) for model in chosen for labels in self._labels for draw in self._draws(labels)]
         cells.sort(key=lambda cell: cell[2])  # draw by draw, so that a study that is stopped has some of everything
-        trained = lab.train([self._request(*cell, chosen[cell[0]]) for cell in cells])
+        requests = (self._request(*cell, chosen[cell[0]]) for cell in cells)
+        trained = lab.train([replace(request, from_run=sources.get(str(request.model))) for request in requests])
         runs = dict(zip(cells, trained, strict=True))
         rows = [self._row(model, labels, chosen[model], runs) for model, labels in product(chosen, self._labels)]
         rows += self._pixels(lab, [run for run in trained if run is not None])
@@ -121,7 +127,8 @@ class FewLabels(Study):
 
     def _chosen(self, lab: Lab) -> dict[str, Overrides]:
         """Return every model's settings: of its candidates, those with the least error on the validation split."""
-        models = self.models or tuple(self.batches)
+        left_out = self.beyond_quick if self.budget == "quick" else ()
+        models = self.models or tuple(model for model in self.batches if model not in left_out)
         tried = {model: self.candidates.get(model, ({},)) for model in models}
         contests = {model: settings for model, settings in tried.items() if len(settings) > 1}
         most = max(self._labels)
@@ -135,6 +142,21 @@ class FewLabels(Study):
             errors = [_error_of(next(runs)) for _ in settings]
             tried[model] = (settings[errors.index(min(errors, key=lambda error: 100.0 if error is None else error))],)
         return {model: settings[0] for model, settings in tried.items()}
+
+    def _trained_sources(self, lab: Lab, models: Iterable[str]) -> dict[str, Run]:
+        """Return by model the run that it is trained from."""
+        needed = {model: self.sources[model] for model in models if model in self.sources}
+        overrides = {**self.common, "training.evaluate_every": self._steps}
+        requests = {
+            source: TrainingRequest(
+                model=source, recipe=self.recipe, steps=self._steps, overrides=overrides, split="validation"
+            )
+            for source in needed.values()
+        }
+        runs = dict(zip(requests, lab.train(list(requests.values())) if requests else [], strict=True))
+        if diverged := [source for source, run in runs.items() if run is None]:
+            raise SettingsError(f"{diverged[0]}, which others are trained from, diverged", "see the study's folder")
+        return {model: run for model, source in needed.items() if (run := runs[source]) is not None}
 
     def _request(self, model: str, labels: int, draw: int, overrides: Overrides) -> TrainingRequest:
         few = {"training.labels": labels, "training.label_seed": draw}
@@ -286,7 +308,7 @@ def _page(rows: Sequence[Row], published: Sequence[Published], notes: Sequence[s
             lines.append(f"| {row['model']} | {row['labels']:,} | {gap['mean']:+.1f} | {ends} | {every} |")
     if published:
         lines += ["", "| published | labels | error | bar | what the bar is |", "|---|---|---|---|---|"]
-        lines += [_published_line(entry) for entry in published]
+        lines += [published_line(entry) for entry in published]
     return "\n".join([*lines, "", *(f"* {note}" for note in notes)])
 
 
@@ -295,9 +317,3 @@ def _shown(row: Row) -> str:
     diverged = sum(error is None for error in row["errors"])
     text = "–" if of_row is None else f"{of_row['mean']:.1f} ± {of_row['std']:.1f} ({len(row['errors']) - diverged})"
     return f"{text}, {diverged} diverged" if diverged else text
-
-
-def _published_line(entry: Published) -> str:
-    bar = "–" if entry["bar"] is None else f"± {entry['bar']:g}"
-    name = f"{entry['model']} ({entry['source']})"
-    return f"| {name} | {entry['labels']:,} | {entry['error']:g} | {bar} | {entry['bar_is']} |"

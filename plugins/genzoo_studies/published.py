@@ -71,3 +71,10 @@ def _cifar10() -> Iterator[Published]:
 
 
 PUBLISHED: tuple[Published, ...] = (*_svhn(), *_cifar10())
+
+
+def published_line(entry: Published) -> str:
+    """Return an entry as a row of a table: name, labels, error, bar, and what the bar is."""
+    bar = "–" if entry["bar"] is None else f"± {entry['bar']:g}"
+    name = f"{entry['model']} ({entry['source']})"
+    return f"| {name} | {entry['labels']:,} | {entry['error']:g} | {bar} | {entry['bar_is']} |"

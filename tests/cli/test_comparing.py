@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -26,6 +27,7 @@ from genzoo.comparison import (
     report,
     reuse,
     train_cells,
+    worker,
 )
 from genzoo.comparison.sections import Picture, Section
 from genzoo.components import to_json
@@ -297,6 +299,37 @@ def test_a_model_that_diverges_has_its_row_and_the_others_finish(say, tmp_path):
     assert found["ali"]["scores"]
     assert [cell["exit_code"] for cell in results_of(tmp_path / "wild")["cells"]] == [0, 5]
     assert "wild failed" in (tmp_path / "wild" / "table.md").read_text()
+
+
+def test_a_training_waits_for_a_worker_that_still_saves(tmp_path):
+    """After kill -9 of a comparison, the same command found its runs in use and left them out of its report."""
+    held = cell("gan", "gan", folder=tmp_path, steps=2, **SMALL_OVERRIDES)
+    held.run.path.mkdir(parents=True)
+    task = worker.Task(tmp_path / "task")
+    task.write([held.request])
+    is_held, ends = threading.Event(), threading.Event()
+
+    def hold():
+        with held.run.hold():
+            is_held.set()
+            ends.wait(30)
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(hold)
+        assert is_held.wait(30)
+        threading.Timer(1.0, ends.set).start()
+        assert worker.run_task(task.folder) == 0
+    assert held.run.step == 2
+
+
+def test_a_training_does_not_wait_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "_PATIENCE", 0.1)
+    held = cell("gan", "gan", folder=tmp_path, steps=2, **SMALL_OVERRIDES)
+    held.run.path.mkdir(parents=True)
+    task = worker.Task(tmp_path / "task")
+    task.write([held.request])
+    with held.run.hold(), ThreadPoolExecutor(1) as threads:
+        assert threads.submit(worker.run_task, task.folder).result() == 7
 
 
 @pytest.mark.parametrize(("codes", "expected"), [((5, 0), 5), ((5, 6), 6), ((7, 5), 7), ((0, 3), 3), ((0, 0), 0)])

@@ -138,6 +138,15 @@ def browse(tmp_path):
     return call
 
 
+def test_a_time_that_was_measured_for_something_else_is_marked():
+    of_four = results_of_four()
+    cells = [replace(cell, reused=cell.label == "gan" and cell.seed == 1) for cell in of_four.cells]
+    table = report.ScoreTable(replace(of_four, cells=tuple(cells)))
+    assert [row[-1] for row in table.costs[1:]] == ["61", "61 ‡", "61", "61"]
+    assert "‡ was measured when a run was trained for something else" in table.markdown()
+    assert "‡" not in report.ScoreTable(of_four).markdown()
+
+
 # In a terminal
 
 
@@ -205,6 +214,11 @@ addEventListener("load", () => {
         scrolls: each.className, sign: frame.contentWindow.getComputedStyle(each).backgroundAttachment})),
       firsts: [...page.querySelectorAll("table")].map(table =>
         table.querySelector("td").clientWidth / table.parentElement.clientWidth),
+      cut: [...page.querySelectorAll(".scores")].flatMap(table => {
+        const edge = table.parentElement.getBoundingClientRect().right;
+        return [...table.querySelectorAll("th, td")].map(each => each.getBoundingClientRect())
+          .filter(each => each.left < edge - 1 && each.right > edge + 1);
+      }).length,
       pictures: [...page.querySelectorAll("img")].map(each => each.clientWidth / each.naturalWidth),
       folded: page.querySelectorAll("details").length,
     };
@@ -234,6 +248,7 @@ def test_the_page_fits_its_window_and_what_goes_on_beyond_it_says_so(page, brows
         assert all(wide["scrolls"] == "scroll" for wide in each["wide"])
         assert all(wide["sign"] == "local, local, scroll, scroll" for wide in each["wide"])
     assert found[0]["wide"]  # on a phone, there is something to scroll
+    assert found[0]["cut"] == 0  # and no number ends at the edge
     assert all(each["folded"] for each in found)
 
 

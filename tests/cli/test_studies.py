@@ -30,8 +30,12 @@ def test_studies_are_listed_with_what_was_published_and_what_they_cost(say):
     assert said.code == 0
     assert "13.4 ± 5.8" in said.out
     found = {one["name"]: one for one in say("reproduce", "--json").document["studies"]}
-    assert set(found) == {"ali/mode-coverage", "ali/figure8", "stabilisers"}
-    assert all(one["cost"] and one["published"] and one["missing_data"] == [] for one in found.values())
+    of_images = {"ali/svhn-semi": "svhn", "ali/svhn-svm": "svhn", "ali/cifar10-semi": "cifar10"}
+    here = {"ali/mode-coverage", "ali/figure8", "ali/digits-semi", "ali/digits-svm", "stabilisers"}
+    assert set(found) == here | set(of_images)
+    assert all(one["cost"] and one["published"] for one in found.values())
+    assert all(found[name]["missing_data"] == [] for name in here)
+    assert all(found[name]["missing_data"] == [data] for name, data in of_images.items())
 
 
 def test_an_unknown_study_is_refused_with_the_nearest(say):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from terminal import typed
 from toy import TOY
 
 import genzoo
+from genzoo.cli import output
 from genzoo.cli.output import columns
 from genzoo.runs.collapse import failures_of
 from genzoo.storage import files
@@ -170,3 +172,33 @@ def test_a_failure_that_is_no_text_is_damage(say, own):
 
 def test_columns_elsewhere_are_as_wide_as_they_need(capsys):
     assert columns([("a", "b" * 200)]) == f"a  {'b' * 200}"
+
+
+# A study's table
+
+
+STUDY = """| model | modes, here | the paper |
+|---|---|---|
+| ali | 13 ± 1 | 13.4 ± 5.8 (8–25) |
+| a\\|b | 7 | – |
+
+* a note of the study that is so long that it must fold somewhere in a terminal of eighty columns"""
+
+
+def test_markdown_is_a_table_in_a_terminal_and_itself_elsewhere(monkeypatch, capsys):
+    output.result_markdown(STUDY)
+    assert capsys.readouterr().out == f"{STUDY}\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    output.console.cache_clear()
+    output.result_markdown(STUDY)
+    output.console.cache_clear()
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "model  modes, here          the paper",
+        "ali         13 ± 1  13.4 ± 5.8 (8–25)",
+        "a|b              7                  –",
+        "",
+        "* a note of the study that is so long that it must fold somewhere in a terminal",
+        "of eighty columns",
+    ]

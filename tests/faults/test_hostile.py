@@ -660,12 +660,15 @@ def test_a_remedy_never_holds_a_command_of_a_files_making(say, run, canary):
     assert not canary.exists()
 
 
-@pytest.mark.parametrize("place", ["size", "model", "name"])
+@pytest.mark.parametrize("place", ["size", "model", "name", "path"])
 def test_no_file_writes_control_codes_to_the_screen(say, run, step, place):
     codes = "\x1b[2J\x1b]0;owned\x07\x1b[31m"
     if place == "model":
         changed_record(run, lambda record: record.update(model=codes))
         said = say("runs", "--root", run.parent)
+    elif place == "path":
+        said = say("sample", run.parent / codes)
+        assert "owned" in said.err
     else:
         manifest = json.loads((step / "MANIFEST.json").read_bytes())
         if place == "size":

@@ -596,7 +596,8 @@ def test_other_commands_are_refused_on_several_ranks(say, monkeypatch, command):
         ({}, (1, 0, 0)),
         ({"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}, (1, 0, 0)),
         ({"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1"}, (4, 3, 1)),
-        ({"WORLD_SIZE": "2"}, (2, 0, 0)),
+        ({"WORLD_SIZE": "2", "RANK": "1"}, (2, 1, 0)),
+        ({"WORLD_SIZE": "", "RANK": "1"}, (1, 0, 0)),
         # of another tool, and without a group of processes
         ({"RANK": "3", "LOCAL_RANK": "1"}, (1, 0, 0)),
     ],

@@ -93,9 +93,8 @@ class Ended:
 
     @property
     def saved(self):
-        """The step of the last checkpoint that was done; 0 without one."""
-        last = max((time for what, time in self.left if what == SAVING), default=0)
-        return sum(what == STEP and time < last for what, time in self.entered)
+        """The step of the last checkpoint that was done when the first signal came; 0 without one."""
+        return INTERVAL * sum(what == SAVING and time < self.sent[0][0] for what, time in self.left)
 
     def is_within(self, function, *, signals=1):
         """Whether all signals came while it was in a call of `function`."""

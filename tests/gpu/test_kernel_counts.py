@@ -24,6 +24,19 @@ def test_a_step_launches_no_more_kernels_and_transposes_no_image(clean_step, rec
     assert sum(seen["transposes"].values()) <= TRANSPOSES.get(recipe, 0)
 
 
+def test_tf32_changes_no_operation_of_a_step(clean_step):
+    seen = {precision: clean_step("ali", "cifar10", precision) for precision in ("fp32", "tf32")}
+    assert seen["tf32"]["operations"] == seen["fp32"]["operations"]
+    assert seen["tf32"]["products"] == ["tf32"]
+    assert seen["fp32"]["products"] == ["ieee"]
+
+
+def test_a_deterministic_step_takes_deterministic_algorithms_alone(cuda):
+    seen = {asked: cuda.step("ali", "cifar10", "fp32", deterministic=asked) for asked in (False, True)}
+    assert [seen[asked]["algorithms"] for asked in (False, True)] == [["any"], ["deterministic"]]
+    assert seen[True]["kernels"] == seen[False]["kernels"]
+
+
 def test_gradients_of_replicas_are_copied_together_into_the_layout_of_parameters(cuda):
     two, four = (cuda.step("ali", "mixture25-paper", "fp32", replicas=count) for count in (2, 4))
     assert two["strides_unlike"] == four["strides_unlike"] == 0

@@ -35,6 +35,8 @@ ENGLISH = {
     "fidelity",
     "probe",
     "bench",
+    "classifier",
+    "ladder",
 }
 """Names that are words of English as well: alone, they do not name what a plugin offers."""
 NAMES = sorted({entry.name for entry in OFFERS} - ENGLISH) + PLUGINS

@@ -18,7 +18,7 @@ TORCHS = {
     "_BatchNorm",
     "_parameters",
     "_buffers",
-    "_functorch",
+    "_functional_collectives",
     "_foreach_lerp_",
     "_foreach_copy_",
     "_foreach_mul",

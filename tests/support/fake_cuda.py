@@ -8,6 +8,7 @@ torch: this file is a program as well, which takes a step per line on stdin. `Fa
 
 import ctypes
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -181,6 +182,7 @@ def pretend(driver):
     cuda.is_available = lambda: False  # else optimizers ask the driver whether a stream is capturing
     cuda.is_bf16_supported = lambda *device, **more: True
     cuda.is_initialized = lambda: True
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # as where CUDA has started, it is too late
     cuda.mem_get_info = lambda *device: (139 << 30, 141 << 30)
     cuda.set_rng_state_all = lambda states: None
     for module in (torch.amp.autocast_mode, torch.cuda.amp.common):
@@ -221,7 +223,7 @@ def layout_of(x, weight):
     return torch.channels_last if torch.channels_last in formats else torch.contiguous_format
 
 
-def observed(*, model, recipe, precision, device="cuda", source=None, overrides=None, replicas=0):
+def observed(*, model, recipe, precision, device="cuda", source=None, overrides=None, replicas=0, deterministic=False):
     """Return what the first step of a training does on fake tensors, or why genzoo refuses the training."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
@@ -233,7 +235,8 @@ def observed(*, model, recipe, precision, device="cuda", source=None, overrides=
     with FakeTensorMode(allow_non_fake_inputs=False):
         try:
             trainers = [
-                trainer_of(model, recipe, precision, device, source, overrides or {}) for _ in range(replicas or 1)
+                trainer_of(model, recipe, precision, device, source, overrides or {}, deterministic)
+                for _ in range(replicas or 1)
             ]
         except GenzooError as error:
             return {"refused": str(error)}
@@ -254,6 +257,8 @@ def observed(*, model, recipe, precision, device="cuda", source=None, overrides=
             "operations": dict(step.count),
             "kernels": step.count.total(),
             "transposes": dict(step.transposes),
+            "products": sorted(step.products),
+            "algorithms": sorted(step.algorithms),
             "batch_kernels": rows.count.total(),
             "faults": sorted({*rows.faults, *step.faults, *drawn.faults}),
             "seeded": [number for number, count in enumerate(seeded) if count],
@@ -272,7 +277,7 @@ def observed(*, model, recipe, precision, device="cuda", source=None, overrides=
         }
 
 
-def trainer_of(model, recipe, precision, device, source, overrides):
+def trainer_of(model, recipe, precision, device, source, overrides, deterministic):
     """Return a trainer on random rows, two batches of them."""
     from dataclasses import replace
 
@@ -291,7 +296,8 @@ def trainer_of(model, recipe, precision, device, source, overrides):
     if settings.game.inherits:
         settings = replace(settings, source=settings_of(source, {}))
     split = random_split(settings.dataset.spec, 2 * settings.training.batch_size, seed=0)
-    return Trainer(settings, split, seed=0, device=choose_device(device), precision=precision)
+    arithmetic = {"precision": precision, "deterministic": deterministic}
+    return Trainer(settings, split, seed=0, device=choose_device(device), **arithmetic)
 
 
 def operations(*, numbers_on_host):
@@ -308,6 +314,7 @@ def operations(*, numbers_on_host):
         def __init__(self):
             super().__init__()
             self.count, self.transposes, self.faults, self.current = Counter(), Counter(), set(), set()
+            self.products, self.algorithms = set(), set()
 
         def __torch_dispatch__(self, operator, types, arguments=(), keywords=None):
             result = operator(*arguments, **(keywords or {}))
@@ -323,6 +330,10 @@ def operations(*, numbers_on_host):
             if name not in _NO_KERNEL and any(device.type == "cuda" for device in devices):
                 self.count[name] += launches(name, arguments)
                 self.current.add(torch.cuda.current_device())
+                if "convolution" in name:
+                    self.products.add(torch.backends.cudnn.conv.fp32_precision)
+                    is_bitwise = torch.are_deterministic_algorithms_enabled() and torch.backends.cudnn.deterministic
+                    self.algorithms.add("deterministic" if is_bitwise else "any")
                 self.note_layout(name, arguments)
             return result
 

@@ -346,6 +346,57 @@ def test_what_is_done_after_a_torn_line_is_not_done_again(tmp_path, uninterrupte
     assert reads(tmp_path / "marks") == list(range(10))
 
 
+DAMAGES = {
+    "plan.json": [b"", b"{", b"[]", b'{"schema_version": 99}', b"\xff", None],
+    "done.jsonl": [
+        *(b"{\n", b"[1]\n", b"7\n", b"\xff\n", b"[99, []]\n", b"[-1, []]\n", b"[true, []]\n", b'["1", []]\n'),
+        *(b'[1, [["0", "x", "y"]]]\n', b'[1, [[0, "x"]]]\n', b'[1, [[3, "x", "y"]]]\n'),
+    ],
+    IMAGES: [b"", None],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [(name, content) for name, contents in DAMAGES.items() for content in contents]
+)
+def test_a_damaged_preparation_is_begun_anew(tmp_path, uninterrupted, name, content):
+    """It could not be gone on with, nor replaced, and the remedy was a copy that nobody has."""
+    contents = marked(tmp_path / "marks")
+    with pytest.raises(Stopped):
+        make(contents, tmp_path / "toy", report=stop_at(12))
+    path = tmp_path / ".toy.preparing" / name
+    path.unlink() if content is None else path.write_bytes(content)
+    assert make(contents, tmp_path / "toy")["files"] == uninterrupted["files"]
+    assert names(tmp_path) == [".toy.lock", "marks", "toy"]
+
+
+@pytest.mark.parametrize("kind", ["dangling", "looping"])
+def test_a_link_that_leads_nowhere_is_an_image_that_cannot_be_read(tmp_path, kind):
+    wanted, _ = write_pngs(tmp_path / "source")
+    (tmp_path / "source" / wanted[3]).unlink()
+    (tmp_path / "source" / wanted[3]).symlink_to("nowhere.png" if kind == "dangling" else wanted[3])
+    with pytest.raises(UnreadableError, match=wanted[3]):
+        make(image_contents(tmp_path / "source", wanted), tmp_path / "toy")
+    card = make(image_contents(tmp_path / "source", wanted), tmp_path / "toy", skip_corrupt=True)
+    assert card["left_out"] == {"count": 1, "names": [wanted[3]]}
+
+
+def test_names_that_are_no_text_or_hold_control_codes_are_escaped(tmp_path):
+    """A folder named by another alphabet ended the preparation after everything was decoded."""
+    contents = marked(tmp_path / "marks", faulty=(4,))
+    strange = (os.fsdecode(b"caf\xe9"), "\x1b]0;x\x07", "straße")
+    make(replace(contents, class_names=strange, notes=strange), tmp_path / "toy", skip_corrupt=True)
+    card = read_card(tmp_path / "toy")
+    assert card["class_names"] == card["notes"] == ["caf\\udce9", "\\x1b]0;x\\x07", "straße"]
+    pngs, _ = write_pngs(tmp_path / "source")
+    name = "\x1b]0;x\x07.png"
+    (tmp_path / "source" / name).write_bytes(b"no image")
+    with pytest.raises(UnreadableError) as told:
+        make(image_contents(tmp_path / "source", [*pngs, name]), tmp_path / "other")
+    assert "\\x1b]0;x\\x07.png" in told.value.found
+    assert told.value.found.isprintable()
+
+
 def test_what_was_begun_from_something_else_is_not_gone_on_with(tmp_path, uninterrupted):
     with pytest.raises(Stopped):
         make(marked(tmp_path / "others", (5,) * 6, faulty=(0, 1), identity="two"), tmp_path / "toy", report=stop_at(10))

@@ -12,6 +12,7 @@ from toy_components import TRAINING, OnePlayer, ToyImageNetworks, ToyImages, Toy
 from trainers import CPU, trainer_of
 
 from genzoo import SettingsError, UnreadableError
+from genzoo.data import as_input
 from genzoo.evaluation import Model
 from genzoo.types import DataSpec
 
@@ -37,6 +38,24 @@ def test_files_images_bytes_and_numbers_of_one_picture_have_one_code(model, tmp_
     assert torch.equal(both, model.interpolate(x, x, seed=3, steps=2))
     others = torch.rand(9, 1, 8, 8)
     assert torch.equal(model.nearest(image, others, seed=3).distances, model.nearest(x, others, seed=3).distances)
+
+
+def test_bytes_become_numbers_a_part_at_a_time(model, monkeypatch):
+    """A split of bytes may be larger than memory has room for as numbers."""
+    x = torch.randint(256, (1200, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = model.encode(x / 255, seed=3).z
+    lengths = []
+
+    def counted(rows):
+        lengths.append(len(rows) if rows.dtype == torch.uint8 else 0)
+        return as_input(rows)
+
+    monkeypatch.setattr("genzoo.evaluation.model.as_input", counted)
+    assert torch.equal(model.encode(x, seed=3).z, expected)
+    assert torch.equal(model.reconstruct(x, seed=3), model.decode(expected))
+    assert torch.equal(model.nearest(x[:3], x, seed=3, count=1).rows.flatten(), torch.arange(3))
+    assert 0 < max(lengths) <= 500
+    assert sum(lengths) == 3 * 1200 + 3
 
 
 def test_a_picture_of_any_size_and_colour_is_cut_around_its_centre(model, tmp_path):

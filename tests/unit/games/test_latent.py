@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import pytest
 import torch
-from toy_components import ToyImageNetworks, ToyImages, WithEncoder, WithoutEncoder
-from trainers import CPU, settings_of, trainer_of
+from toy_components import OnePlayer, ToyImageNetworks, ToyImages, WithEncoder, WithoutEncoder
+from trainers import CPU, SMALL, settings_of, trainer_of
 
 from genzoo import SettingsError
 from genzoo.evaluation import Model
@@ -64,3 +64,23 @@ def test_the_card_of_a_recipe_says_the_games_length():
     recipe = Recipe(name="toy", summary="", training=settings.training, **IMAGES)
     assert recipe_card(recipe, settings)["latent"] == 64
     assert recipe_card(recipe, None)["latent"] == 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfLongCodes(OnePlayer):
+    """A game that needs codes of 5 numbers."""
+
+    name: ClassVar[str] = "of-long-codes"
+
+    def needs(self, setup):
+        return None if setup.latent >= 5 else f"5 numbers of z, and has {setup.latent}"
+
+    def build(self, architecture, data):
+        assert architecture.latent >= 5
+        return super().build(architecture, data)
+
+
+def test_what_a_game_needs_is_asked_before_networks_are_built():
+    with pytest.raises(SettingsError, match="of-long-codes needs 5 numbers of z, and has 2"):
+        trainer_of(OfLongCodes())
+    assert trainer_of(OfLongCodes(), architecture=replace(SMALL, latent=5)).step == 0

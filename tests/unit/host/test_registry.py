@@ -426,3 +426,14 @@ def test_a_class_of_a_plugin_that_is_called_like_one_of_the_cores_is_of_no_kind_
 
     with pytest.raises(SettingsError, match="no game named"):
         site.discover().resolve(zoo_a.Game, "zoo-b")
+
+
+# Look-ups for programs
+
+
+def test_what_is_registered_is_found_by_kind_and_name():
+    assert genzoo.find("component", "hinge") is registry().load("components", "hinge")
+    with pytest.raises(SettingsError, match="no kind 'recipes'; did you mean 'recipe'"):
+        genzoo.find("recipes", "any")
+    with pytest.raises(SettingsError, match="no component named 'hing'; did you mean 'hinge'"):
+        genzoo.find("component", "hing")

@@ -578,7 +578,7 @@ def test_what_matrix_products_reach_is_the_best_block_of_the_best_size(monkeypat
     reached = iter([[2.0, 3.0], [0.5, 0.25]])
     monkeypatch.setattr(Rates, "warm_up", lambda self, seconds: None)
     monkeypatch.setattr(Rates, "measure", lambda self, **more: self.blocks["product"].extend(next(reached)))
-    assert measuring.peak_flops(CPU, torch.float32) == max(3.0 * 2 * 1024**3, 0.5 * 2 * 2048**3)
+    assert measuring.peak_flops(CPU, "fp32") == max(3.0 * 2 * 1024**3, 0.5 * 2 * 2048**3)
 
 
 # Random rows, and a trainer of them

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, softplus
 from trainers import doubled, equal, new_trainer, state_of
 
+import genzoo
 from genzoo import Joint, SettingsError
 from genzoo.training.populations import Population
 from genzoo.types import Batch, Round, Verdict
@@ -21,7 +22,7 @@ from genzoo_few_labels.semi_ali import SemiALI
 from genzoo_vae.vae import VAE
 
 CLASSES = 10
-MODELS = ("classifier", "semi-ali", "feature-matching", "catgan", "m2", "ladder")
+MODELS = ("classifier", "semi-ali", "feature-matching", "catgan", "m2", "ladder", "semi-aae")
 FEW = {"training.batch_size": 12, "training.labels": 20}
 COMPOSED = FEW | {"training.labelled_rows": 5}
 
@@ -314,17 +315,16 @@ def test_replicas_are_the_trainings_they_would_be_alone(model):
 @pytest.mark.parametrize("recipe", ["digits", "svhn", "cifar10", "mixture25"])
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_takes_steps_on_every_kind_of_data(model, recipe):
-    few = {
-        "training.batch_size": 6,
-        "training.labels": 25 if recipe == "mixture25" else 10,
-        "training.labelled_rows": 2,
-    }
-    few |= {"dataset.rows": 500} if recipe == "mixture25" else {}
+    few = {"training.batch_size": 6, "training.labels": 50, "training.labelled_rows": 2}
+    few |= {"prior.categories": 25} if (model, recipe) == ("semi-aae", "mixture25") else {}
     trainer = new_trainer(model, recipe=recipe, overrides=few, split=many_rows(recipe))
     for _ in range(2):
         losses = trainer.take_step()
     assert all(math.isfinite(value) for part in losses for value in map(torch.detach, part.values()))
     assert trainer.fault() is None
+    x, noise = trainer.batch().x, trainer.batch().noise
+    classes = len(trainer.settings.dataset.spec.class_names)
+    assert trainer.settings.game.classify(trainer.networks, x, noise).shape == (6, classes)
 
 
 def many_rows(recipe):
@@ -339,3 +339,44 @@ def many_rows(recipe):
 def test_data_without_classes_are_refused(model):
     with pytest.raises(SettingsError, match="learns classes, and these data have none"):
         new_trainer(model, recipe="celeba64")
+
+
+# The semi-supervised adversarial autoencoder, and M1 + M2
+
+
+def test_at_zero_logits_both_critics_of_the_autoencoder_cost_2_ln_2_and_labels_move_its_class_part():
+    trainer = trainer_of("semi-aae")
+    batch, networks, game = trainer.batch(), trainer.networks, trainer.settings.game
+    zeros = torch.zeros(12, 2)
+    assert game.critic_loss(networks, batch, round_of(zeros, zeros)).item() == pytest.approx(2 * log(2))
+    z = networks.encode(batch.x, batch.noise).z
+    assert z.shape == (12, CLASSES + 16)
+    assert torch.allclose(z[:, :CLASSES].sum(1), torch.ones(12))
+    assert torch.allclose(game.classify(networks, batch.x, batch.noise).exp(), z[:, :CLASSES], atol=1e-6)
+    assert set(batch.z[:, :CLASSES].unique().tolist()) == {0.0, 1.0}
+
+
+def test_the_autoencoder_needs_as_many_categories_as_there_are_classes():
+    with pytest.raises(SettingsError, match=r"prior\.categories is 10, and the data have 25 classes"):
+        new_trainer("semi-aae", recipe="mixture25", overrides={"dataset.rows": 500})
+    with pytest.raises(SettingsError, match="assumes the prior categorical-normal, and prior is uniform"):
+        trainer_of("semi-aae", prior="uniform")
+
+
+def test_m1_and_m2_leave_the_encoder_of_the_vae_as_it_is_and_go_on_exactly(tmp_path):
+    few = {"training.batch_size": 12, "training.log_every": 2}
+    vae = genzoo.train("vae", recipe="digits", steps=2, overrides=few, run=tmp_path / "vae", device="cpu")
+    few |= {"training.labels": 20, "training.labelled_rows": 5}
+
+    def train(name, steps):
+        more = {"overrides": few, "run": tmp_path / name, "from_run": vae, "device": "cpu"}
+        return genzoo.train("m1+m2", steps=steps, **more)
+
+    whole, stopped = train("whole", 4), train("stopped", 2)
+    genzoo.resume(stopped, steps=4, device="cpu")
+    models = [genzoo.load(run, device="cpu") for run in (whole, stopped)]
+    assert equal(*(state_of(model.networks) for model in models))
+    of_vae = genzoo.load(vae, device="cpu").networks.encoder
+    assert equal(state_of(models[0].networks.encoder), state_of(of_vae))
+    assert models[0].classify(genzoo.load_data(vae).test.x[:5]).shape == (5, CLASSES)
+    assert "classification" in {score["metric"] for score in whole.final_scores}

@@ -40,7 +40,7 @@ def test_every_plugin_that_comes_with_genzoo_loads():
     assert {plugin.version for plugin in own} == {genzoo.__version__}
 
 
-PARTS = ("ali", "gan", "vae", "data", "recipes", "metrics", "studies", "bench")
+PARTS = ("ali", "few_labels", "gan", "vae", "data", "recipes", "metrics", "studies", "bench")
 
 
 @pytest.mark.parametrize("entry", OWN, ids=lambda entry: f"{entry.kind}-{entry.name}")

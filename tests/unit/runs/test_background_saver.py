@@ -80,7 +80,7 @@ class Saves(RuleBasedStateMachine):
     @invariant()
     def is_told_of_what_is_on_disk_alone(self):
         assert self.told == self.expected
-        assert self.saver.is_writing == (bool(self.worker.jobs) or self.end is not None)
+        assert self.saver.is_writing == bool(self.worker.jobs)
 
 
 TestSaves = Saves.TestCase

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from toy_components import TRAINING, WithEncoder
 from trainers import Poisoned, settings_of, trainer_on
 
 from genzoo.errors import DivergedError, InterruptedRun, ResourceError
+from genzoo.runs import engine as engine_module
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine, Requests, run_to_end
 from genzoo.storage import checkpoints
@@ -194,6 +196,47 @@ def test_engines_that_are_trained_together_each_save_and_none_is_left_out_for_an
     failed = run_to_end(engines, lambda: [engine.trainer.take_step() for engine in engines])
     assert failed == {}
     assert [saved(tmp_path / str(number)) for number in range(3)] == [[3, 6]] * 3
+
+
+class Later(Executor):
+    """A worker whose work is done when so many steps have been taken, and at once after the last one."""
+
+    def __init__(self, *, takes, steps):
+        self.takes, self.steps, self.step, self.jobs = takes, steps, 0, []
+
+    def submit(self, call, /, *arguments, **named):
+        self.jobs.append((self.step + self.takes, call, Future()))
+        self.go_on_to(self.step)
+        return self.jobs[-1][-1]
+
+    def go_on_to(self, step):
+        self.step = step
+        for due, call, future in self.jobs:
+            if not future.done() and (due <= step or step == self.steps):
+                future.set_result(call())
+
+    def shutdown(self, wait=True, **named):
+        assert all(future.done() for *_, future in self.jobs)
+
+
+@pytest.mark.parametrize("takes", [0, 1, 3, 9])
+@pytest.mark.parametrize("every", [1, 4])
+def test_what_a_kill_loses_is_at_most_the_interval_and_twice_what_is_trained_while_one_is_written(
+    tmp_path, monkeypatch, every, takes
+):
+    steps, lost = 40, []
+    worker = Later(takes=takes, steps=steps)
+
+    class Killer(Callback):
+        def on_step(self, step):
+            lost.append(step - max(saved(tmp_path), default=0))  # before the disk goes on
+            worker.go_on_to(step)
+
+    monkeypatch.setattr(engine_module, "ThreadPoolExecutor", lambda count: worker)
+    engine_of(tmp_path, Killer(), training=replace(NEVER, steps=steps, checkpoint_every=every)).train()
+    assert max(lost) <= every + 2 * takes
+    if takes <= every:
+        assert max(lost) <= every + takes
 
 
 # By time

@@ -411,6 +411,21 @@ def bare(tmp_path_factory):
     return claim(tmp_path_factory.mktemp("runs"), "bare")
 
 
+def test_neither_another_process_with_the_number_nor_a_copy_holds_a_run(run, tmp_path):
+    """A process number is soon given again, in a container as 1, and a copied folder brings the name of the holder."""
+    with run.hold():
+        assert run.is_running
+        copy = Run(shutil.copytree(run.path, tmp_path / "copy"))
+        assert not copy.is_running
+        holder = json.loads((run.path / "holder.json").read_text())
+    for change, expected in (({}, True), ({"pid": 1}, False), ({"started": "1"}, False)):
+        (run.path / "holder.json").write_text(json.dumps(holder | change))
+        assert run.is_running is expected
+    del holder["lock"], holder["started"]  # of an earlier version
+    (run.path / "holder.json").write_text(json.dumps(holder))
+    assert run.is_running
+
+
 # Scores
 
 

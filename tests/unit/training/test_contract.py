@@ -284,6 +284,17 @@ def test_a_true_claim_passes():
     trainer.take_step()
 
 
+@pytest.mark.usefixtures("claims")
+def test_a_claim_is_checked_before_a_compiled_step_is_traced(monkeypatch):
+    traced = []
+    monkeypatch.setattr(torch, "compile", lambda graph, **_: traced.append(graph) or graph)
+    trainer = trainer_on(settings_of(Judged(couples=False)), execution="compiled")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GenzooWarning)  # one says that a step cannot be traced
+        trainer.take_step()
+    assert len(traced) == 1
+
+
 def test_without_the_claim_each_player_has_its_own_pass():
     trainer = trainer_of(Judged())
     assert trainer.per_player_reason == "the critic couples rows"

@@ -1,5 +1,6 @@
 """How a step is run: compiled and captured steps have the eager one's numbers, and what cannot be so says why."""
 
+import os
 import shutil
 import warnings
 from dataclasses import dataclass, replace
@@ -18,7 +19,12 @@ from genzoo.storage.run_folder import Run
 from genzoo.training import execution
 from genzoo.training.batches import map_tensors
 from genzoo.training.devices import choose_device, choose_execution, choose_precision
-from genzoo.training.execution import Captured, arithmetic, compiled_or_not
+from genzoo.training.execution import (
+    Captured,
+    arithmetic,
+    deterministic_algorithms,
+    set_deterministic_products,
+)
 from genzoo.training.populations import Population
 from genzoo.training.trainer import Trainer
 from genzoo.types import Batch, DataSpec, Losses
@@ -105,7 +111,6 @@ def assert_compiled_is_eager(model, *, recipe="mixture25-paper", steps=4, **over
         warnings.simplefilter("error", GenzooWarning)
         found = advanced(compiled, steps)
     assert found == [pytest.approx(losses, rel=1e-9) for losses in advanced(eager, steps)]
-    assert compiled._step.networks is not compiled.networks
     assert apart(compiled, eager) <= 1e-8
 
 
@@ -123,75 +128,72 @@ def test_a_compiled_step_is_the_eager_one_to_rounding():
         ("gan", "mixture25-paper", {"game.objective": "hinge"}),
         ("ali", "mixture25-paper", {"game.schedule": "alternating"}),
         ("conditional-ali", "digits", {"architecture.dropout": 0}),
+        ("wgan-gp", "mixture25-paper", {"game.schedule.critic_steps": 2}),
+        ("ali", "mixture25-paper", {"game.penalty": "zero-centred", "game.penalty.every": 2}),
     ],
-    ids=["vae", "hinge", "alternating", "conditional-digits"],
+    ids=["vae", "hinge", "alternating", "conditional-digits", "wgan-gp", "lazy-penalty"],
 )
 def test_every_compiled_step_is_the_eager_one_to_rounding(model, recipe, overrides):
     assert_compiled_is_eager(model, recipe=recipe, **overrides)
 
 
-@needs_compiler
-@pytest.mark.slow
-def test_a_gradient_penalty_is_not_compiled_and_one_warning_says_so():
-    compiled, eager = trainer_of("wgan-gp", how="compiled"), trainer_of("wgan-gp")
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        found = advanced(compiled, 7)  # critic steps and one of the generator
-    (one,) = [str(warning.message) for warning in said if issubclass(warning.category, GenzooWarning)]
-    assert one.startswith("torch.compile cannot take the step of wgan-gp, which runs as it is written (RuntimeError: ")
-    assert "double backward" in one
-    assert found == advanced(eager, 7)
+def refused(monkeypatch, *, by):
+    """Return what a training says whose steps torch refuses to compile, or whose graph fails; its numbers are eager."""
+    compile = torch.compile
+
+    def failing(graph, **how):
+        if by == "torch.compile":
+            raise ValueError("no such thing\nand more of it")
+
+        def run(*values):
+            graph(*values)
+            torch.manual_seed(1)
+            raise ValueError("no such thing\nand more of it")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", failing)
+    compiled, eager = (trainer_of("ali", how=how, recipe="digits") for how in ("compiled", "eager"))
+    with pytest.warns(GenzooWarning) as said:
+        found = advanced(compiled, 2)
+    monkeypatch.setattr(torch, "compile", compile)
+    assert found == advanced(eager, 2)
+    assert same(compiled, eager)
+    return [str(warning.message) for warning in said]
+
+
+@pytest.mark.parametrize("by", ["torch.compile", "the graph"])
+def test_a_step_that_torch_cannot_compile_runs_as_it_is_written_and_one_warning_says_so(monkeypatch, by):
+    assert refused(monkeypatch, by=by) == [
+        "torch.compile cannot take the step of ali, which runs as it is written (ValueError: no such thing)"
+    ]
+
+
+def test_a_game_that_waits_for_a_number_is_not_compiled_and_has_the_eager_numbers():
+    compiled, eager = (trainer_of("ali", how=how, game=Asking()) for how in ("compiled", "eager"))
+    with pytest.warns(GenzooWarning, match="torch.compile cannot take the step of asking, which runs as it is written"):
+        found = advanced(compiled, 2)
+    assert found == advanced(eager, 2)
     assert same(compiled, eager)
 
 
-def test_a_rehearsal_that_fails_leaves_the_networks_as_they_are_and_no_trace():
-    trainer = trainer_of("ali")
-    before = {name: tensor.clone() for name, tensor in trainer.networks.state_dict().items()}
-    random = torch.get_rng_state()
+def test_every_kind_of_step_is_traced_once_and_has_the_eager_numbers_to_the_bit(monkeypatch):
+    graphs = []
 
-    def rehearse(networks):
-        assert networks is not trainer.networks
-        trainer.networks.decode(torch.randn(8, 2))
-        torch.manual_seed(1)
-        raise ValueError("no such thing\nand more of it")
-
-    with pytest.warns(GenzooWarning) as said:
-        assert compiled_or_not(trainer.networks, rehearse, name="ali") is trainer.networks
-    assert [str(one.message) for one in said] == [
-        "torch.compile cannot take the step of ali, which runs as it is written (ValueError: no such thing)"
-    ]
-    assert torch.equal(torch.get_rng_state(), random)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.networks.state_dict().items())
-
-
-def test_a_rehearsal_that_succeeds_leaves_no_trace_either():
-    trainer = trainer_of("vae")
-    before = {name: tensor.clone() for name, tensor in trainer.networks.state_dict().items()}
-    random = torch.get_rng_state()
-
-    def rehearse(networks):
-        trainer.networks.decode(torch.randn(8, 2))
-
-    found = compiled_or_not(trainer.networks, rehearse, name="vae")
-    assert isinstance(found, execution.Compiled)
-    assert torch.equal(torch.get_rng_state(), random)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.networks.state_dict().items())
-
-
-def test_every_rule_is_compiled_once(monkeypatch):
-    compiled = []
-
-    def compile(rule, *, dynamic):
-        compiled.append(rule.__name__)
-        assert dynamic is False
-        return rule
+    def compile(graph, *, dynamic, fullgraph):
+        graphs.append(graph)
+        assert (dynamic, fullgraph) == (False, True)
+        return graph
 
     monkeypatch.setattr(torch, "compile", compile)
-    trainer, eager = trainer_of("ali", how="compiled"), trainer_of("ali")
-    advanced(trainer, 3)
-    assert compiled == ["_draw", "_logits", "_weigh"]
-    advanced(eager, 3)
-    assert same(trainer, eager)
+    overrides = {"game.schedule": "alternating", "game.penalty": "zero-centred", "game.penalty.every": 2}
+    compiled, eager = (
+        remade(trainer_of("ali", how=how, recipe="digits", **overrides), rows=20) for how in ("compiled", "eager")
+    )
+    assert advanced(compiled, 7) == advanced(eager, 7)
+    assert same(compiled, eager)
+    kinds = {(step % 2, step % 3 == 2) for step in range(7)}  # who moves; whether the batch is the epoch's last
+    assert len(graphs) == len(kinds)
 
 
 # What is chosen
@@ -281,8 +283,21 @@ def test_a_gpu_takes_bf16_for_pictures_from_ampere_on(monkeypatch, capability, e
     assert choose_precision("auto", "cuda", DIGITS) == "fp32"
 
 
+def test_tf32_is_chosen_by_name_alone_and_refused_on_a_cpu(tmp_path):
+    for spec in (VECTORS, DIGITS, PICTURES):
+        assert choose_precision("tf32", "cpu", spec) == "tf32"
+        assert choose_precision("auto", "cpu", spec) != "tf32"
+    with pytest.raises(SettingsError) as refused:
+        genzoo.train("ali", overrides=TOY, precision="tf32", device="cpu", run=tmp_path / "run")
+    assert str(refused.value) == (
+        "precision tf32 is arithmetic of CUDA devices, and this training is on the cpu\n"
+        "type: --device cuda, or for a new run --precision fp32"
+    )
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_unknown_precision_is_refused():
-    with pytest.raises(SettingsError, match="no precision called 'fp16'\nprecisions: auto, fp32, bf16"):
+    with pytest.raises(SettingsError, match="no precision called 'fp16'\nprecisions: auto, fp32, tf32, bf16"):
         choose_precision("fp16", "cpu", PICTURES)
 
 
@@ -492,9 +507,82 @@ def test_arithmetic_on_cuda_is_ieee_by_every_setting_inside_and_the_callers_outs
             assert readings() == expected | {"benchmark": False}
         torch.set_float32_matmul_precision("highest")
     assert readings() == before
+    tf32 = dict.fromkeys(("matmul", "conv", "rnn", "host"), "tf32")
+    tf32 |= {"products": "high", "products.allow_tf32": True, "convolutions.allow_tf32": True}
+    with arithmetic(CUDA, benchmark=True, tf32=True):
+        assert readings() == expected | tf32
+        with arithmetic(CUDA):
+            assert readings() == expected | {"benchmark": False}
+        assert readings() == expected | tf32
+    assert readings() == before
     with pytest.raises(ValueError, match="inside"), arithmetic(CUDA):
         raise ValueError("inside")
     assert readings() == before
+
+
+def algorithms():
+    """Return how torch chooses among algorithms."""
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.backends.cudnn.deterministic,
+    )
+
+
+@pytest.mark.parametrize("warn_only", [None, False, True])
+def test_deterministic_algorithms_are_taken_inside_and_the_callers_outside(warn_only):
+    if warn_only is not None:
+        torch.use_deterministic_algorithms(True, warn_only=warn_only)
+    before = algorithms()
+    try:
+        with deterministic_algorithms(CPU):
+            assert algorithms() == before
+        with deterministic_algorithms(CUDA):
+            assert algorithms() == (True, False, True)
+        assert algorithms() == before
+        with pytest.raises(ValueError, match="inside"), deterministic_algorithms(CUDA):
+            raise ValueError("inside")
+        assert algorithms() == before
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize(
+    ("value", "has_started", "expected"),
+    [
+        (None, False, ":4096:8"),
+        (":16:8", True, ":16:8"),
+        (None, True, "and it is not"),
+        (":0:0", False, "and it is :0:0"),
+    ],
+)
+def test_products_are_deterministic_or_a_line_says_what_to_type(monkeypatch, value, has_started, expected):
+    name = "CUBLAS_WORKSPACE_CONFIG"
+    monkeypatch.setenv(name, value or "")
+    if value is None:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: has_started)
+    if expected.startswith(":"):
+        set_deterministic_products()
+        assert os.environ[name] == expected
+        return
+    with pytest.raises(SettingsError, match=f"{expected}\ntype: export {name}=:4096:8"):
+        set_deterministic_products()
+
+
+def test_a_run_remembers_that_it_is_deterministic_and_is_continued_so(tmp_path):
+    chosen = {"overrides": TOY | {"training.horizon": 8}, "device": "cpu"}
+    run = genzoo.train("ali", **chosen, deterministic=True, steps=4, run=tmp_path / "run")
+    assert run.record.deterministic
+    again = genzoo.train("ali", **chosen, steps=6, run=run.path)
+    assert again.step == 6
+    assert again.record.deterministic
+    assert genzoo.resume(run, steps=8, device="cpu").record.deterministic
+    plain = genzoo.train("ali", **chosen, steps=8, run=tmp_path / "plain")
+    assert not plain.record.deterministic
+    assert files_of(run.path, 8) == files_of(plain.path, 8)  # on a CPU it changes no number
+    with pytest.raises(SettingsError, match="was started with other settings: deterministic: "):
+        genzoo.train("ali", **chosen, deterministic=True, run=tmp_path / "plain")
 
 
 # On a GPU
@@ -674,8 +762,8 @@ def test_training_on_a_gpu_leaves_the_callers_arithmetic():
 def test_a_gpu_and_a_cpu_begin_with_the_same_losses():
     one, other = trainer_of("ali"), trainer_of("ali", device="cuda")
     batch = one.stream.batch(0)
-    found = other._step.gradients(other.networks, map_tensors(torch.Tensor.cuda, batch), other.movers())
-    expected = one._step.gradients(one.networks, batch, one.movers())
+    found = other._step.gradients(map_tensors(torch.Tensor.cuda, batch), other.movers())
+    expected = one._step.gradients(batch, one.movers())
     for name, value in expected[0].players.items():
         assert found[0].players[name].item() == pytest.approx(value.item(), rel=1e-5)
 

