@@ -20,7 +20,7 @@ SCHEMA_VERSION = 1
 JSON_LIMIT = 4 * 2**20
 """The largest JSON file, in bytes, that genzoo reads."""
 
-_POLL = 0.2
+_LOCK_POLL = 0.2
 """Seconds between two looks at a lock that another process holds."""
 _RESTORE = "restore it from a copy"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -169,7 +169,7 @@ def alone(lock_path: Path, *, busy: str, wait: Callable[[], None]) -> Iterator[N
     lock, is_told = FileLock(lock_path), False
     while not lock.is_locked:
         with storage(lock_path), suppress(Timeout):
-            lock.acquire(timeout=_POLL)
+            lock.acquire(timeout=_LOCK_POLL)
         if not lock.is_locked:
             warn([] if is_told else [busy])
             is_told = True
