@@ -12,7 +12,7 @@ from torch import Tensor
 from genzoo.data.prepared_card import AGAIN, HASH_LENGTH, Blocks
 from genzoo.errors import UnreadableError
 
-Numbers = NDArray[numpy.int64]
+RowIndices = NDArray[numpy.int64]
 """Numbers of rows, (N,)."""
 
 _LOOKS = frozenset(
@@ -31,7 +31,7 @@ class BlockCheck:
         self._blocks = blocks
         self._unread = set(range(-(-len(stored) // blocks.rows)))
 
-    def check(self, rows: Numbers) -> None:
+    def check(self, rows: RowIndices) -> None:
         """Raise `UnreadableError` unless the blocks with these rows are as they were written."""
         if not self._unread:
             return
@@ -45,7 +45,7 @@ class BlockCheck:
 
 
 class CheckedRows(Tensor):
-    """Rows (N, *shape) of a file; whatever reads some of them checks their blocks first, and gives plain tensors.
+    """RowIndices (N, *shape) of a file; whatever reads some of them checks their blocks first, and gives plain tensors.
 
     A slice of them is checked when it is read.
     """
@@ -74,15 +74,15 @@ class CheckedRows(Tensor):
                 return rows
             if func is Tensor.__getitem__ and isinstance(args[1], slice) and args[1].step in (None, 1):
                 return cls.of(func(*plain), rows.block_check, rows.first + args[1].indices(len(plain[0]))[0])
-        for argument in (part for given in (*args, *kwargs.values()) for part in _checked_in(given)):
+        for argument in (part for given in (*args, *kwargs.values()) for part in _checked_parts(given)):
             argument.block_check.check(_rows_read(func, args, argument))
         return func(*plain, **{name: _as_plain(value) for name, value in kwargs.items()})
 
 
-def _rows_read(func: Callable[..., Any], args: Sequence[Any], rows: CheckedRows) -> Numbers:
+def _rows_read(func: Callable[..., Any], args: Sequence[Any], rows: CheckedRows) -> RowIndices:
     """Return the numbers in the file of the rows that a call reads: those selected, or else all of `rows`."""
     if func is Tensor.index_select and len(args) == 3 and args[1] == 0:
-        selected: Numbers = args[2].cpu().numpy()
+        selected: RowIndices = args[2].cpu().numpy()
         return selected + rows.first
     count = len(_as_plain(rows))
     if func is Tensor.__getitem__ and isinstance(args[1], int):
@@ -90,10 +90,10 @@ def _rows_read(func: Callable[..., Any], args: Sequence[Any], rows: CheckedRows)
     return numpy.arange(rows.first, rows.first + count)
 
 
-def _checked_in(value: Any) -> Sequence[CheckedRows]:
+def _checked_parts(value: Any) -> Sequence[CheckedRows]:
     """Return the checked rows in an argument, which may be a list of tensors."""
     if isinstance(value, list | tuple):
-        return [part for each in value for part in _checked_in(each)]
+        return [part for each in value for part in _checked_parts(each)]
     return [value] if isinstance(value, CheckedRows) else []
 
 

@@ -25,23 +25,23 @@ def session_of(record: RunRecord, settings: Settings, *, step: int) -> Session:
         processor=_processor(record.device),
         versions=record.versions,
         plugins=record.plugins,
-        code=hashes_of_code(settings),
+        code=source_hashes(settings),
     )
 
 
-def hashes_of_code(settings: Settings) -> dict[str, str]:
+def source_hashes(settings: Settings) -> dict[str, str]:
     """Return the SHA-256 of the source files of every package that a class of the settings' components is from."""
-    classes = {base for component in _components(settings) for base in type(component).__mro__}
+    classes = {base for component in _components_within(settings) for base in type(component).__mro__}
     modules = {base.__module__.partition(".")[0] for base in classes} - sys.stdlib_module_names
     paths = {name: getattr(sys.modules.get(name), "__file__", None) for name in sorted(modules)}
     return {name: _hash_of(Path(path)) for name, path in paths.items() if path is not None}
 
 
-def _components(value: Any) -> Iterator[Any]:
+def _components_within(value: Any) -> Iterator[Any]:
     if is_dataclass(value):
         yield value
         for field in fields(value):
-            yield from _components(getattr(value, field.name))
+            yield from _components_within(getattr(value, field.name))
 
 
 def _hash_of(module: Path) -> str:

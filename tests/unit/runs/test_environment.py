@@ -107,11 +107,11 @@ def test_the_code_is_that_of_every_file_of_the_packages_of_the_components(packag
         game: object
 
     settings = Settings(training=outside, game=inside())
-    before = environment.hashes_of_code(settings)
+    before = environment.source_hashes(settings)
     assert {"genzoo", "zoo_of_a_test"} <= before.keys()
-    assert environment.hashes_of_code(settings) == before
+    assert environment.source_hashes(settings) == before
     (folder / file).write_text((folder / file).read_text() + "#" if (folder / file).exists() else "")
-    after = environment.hashes_of_code(settings)
+    after = environment.source_hashes(settings)
     assert {name for name in before if before[name] != after[name]} == {"zoo_of_a_test"}
 
 
