@@ -65,7 +65,7 @@ class CheckedRows(Tensor):
         cls, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        plain = tuple(_as_plain(argument) for argument in args)
+        plain = tuple(_unchecked(argument) for argument in args)
         if func in _LOOKS:
             return func(*plain, **kwargs)
         rows = args[0]
@@ -76,7 +76,7 @@ class CheckedRows(Tensor):
                 return cls.of(func(*plain), rows.block_check, rows.first + args[1].indices(len(plain[0]))[0])
         for argument in (part for given in (*args, *kwargs.values()) for part in _checked_parts(given)):
             argument.block_check.check(_rows_read(func, args, argument))
-        return func(*plain, **{name: _as_plain(value) for name, value in kwargs.items()})
+        return func(*plain, **{name: _unchecked(value) for name, value in kwargs.items()})
 
 
 def _rows_read(func: Callable[..., Any], args: Sequence[Any], rows: CheckedRows) -> RowIndices:
@@ -84,7 +84,7 @@ def _rows_read(func: Callable[..., Any], args: Sequence[Any], rows: CheckedRows)
     if func is Tensor.index_select and len(args) == 3 and args[1] == 0:
         selected: RowIndices = args[2].cpu().numpy()
         return selected + rows.first
-    count = len(_as_plain(rows))
+    count = len(_unchecked(rows))
     if func is Tensor.__getitem__ and isinstance(args[1], int):
         return numpy.array([rows.first + args[1] % max(count, 1)])
     return numpy.arange(rows.first, rows.first + count)
@@ -97,9 +97,9 @@ def _checked_parts(value: Any) -> Sequence[CheckedRows]:
     return [value] if isinstance(value, CheckedRows) else []
 
 
-def _as_plain(value: Any) -> Any:
+def _unchecked(value: Any) -> Any:
     if isinstance(value, list | tuple):
-        return type(value)(_as_plain(each) for each in value)
+        return type(value)(_unchecked(each) for each in value)
     if isinstance(value, CheckedRows):
         return Tensor.__torch_function__(Tensor.as_subclass, (), (value, Tensor))  # type: ignore[no-untyped-call]
     return value
