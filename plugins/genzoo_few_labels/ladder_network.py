@@ -24,7 +24,7 @@ class LadderNetwork(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm1d(above, affine=False, eps=_EPS) for _, above in pairs)
         self.shifts = nn.ParameterList(torch.zeros(above) for _, above in pairs)
         self.scale = nn.Parameter(torch.ones(widths[-1]))
-        self.combine = nn.ParameterList(_START.repeat(1, width) for width in widths)
+        self.combine = nn.ParameterList(torch.tensor(_START)[:, None].repeat(1, width) for width in widths)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return class logits (N, K) of the clean path for x (N, D), whose statistics are kept for inference."""
@@ -80,7 +80,7 @@ class LadderNetwork(nn.Module):
         return activated
 
 
-_START = torch.tensor([[0.0], [1.0], [0.0], [0.0], [0.0], [0.0], [1.0], [0.0], [0.0], [1.0]])
+_START = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0)
 """a1 … a10, with which μ is 0 and v is 1."""
 
 
