@@ -63,9 +63,12 @@ def test_ali_on_every_recipe_is_trained_and_looked_at_by_commands(say, root, tmp
     assert say("sample", run, "-n", 4).code == 0
     assert say("reconstruct", run, "-n", 2, "--data", root).code == 0
     assert say("interpolate", run, "--pairs", 1, "--data", root).code == 0
-    # Images are 64 pixels wide, small ones magnified, 12 apart; a pair and what lies between are 2 apart.
-    assert Image.open(run / "samples.png").size == (2 * 64 + 3 * 12, 2 * 64 + 3 * 12)
-    assert Image.open(run / "interpolations.png").size == (14 * 64 + 11 * 2 + 4 * 12, 64 + 2 * 12)  # the ends are apart
+    # Images are magnified to 128 pixels, 12 apart; a pair and what lies between are 2 apart.
+    assert Image.open(run / "samples.png").size == (2 * 128 + 3 * 12, 2 * 128 + 3 * 12)
+    assert Image.open(run / "interpolations.png").size == (
+        14 * 128 + 11 * 2 + 4 * 12,
+        128 + 2 * 12,
+    )  # the ends are apart
     assert json.loads((run / "run.json").read_text())["data"]
 
 
@@ -75,7 +78,7 @@ def test_conditional_ali_draws_figure_7_from_one_z(say, root, tmp_path):
     assert say("train", "conditional-ali", *arguments).code == 0
     drawn = say("sample", run, "--grid", "figure7", "--out", "figure7.png", "--json").document
     assert (drawn["rows"], drawn["columns"]) == (4, 12)
-    assert Image.open("figure7.png").size == (12 * 64 + 13 * 12, 4 * 64 + 5 * 12)
+    assert Image.open("figure7.png").size == (12 * 128 + 13 * 12, 4 * 128 + 5 * 12)
     said = say("sample", run, "--condition", "Male,Smilling")
     assert said.code == 2
     assert "did you mean 'Smiling'?" in said.err

@@ -17,6 +17,7 @@ from fork_server import INTERVAL, STEPS
 
 from genzoo.storage import checkpoints
 from genzoo.storage.run_folder import Run
+from genzoo.storage.run_lock import SCORES_LOCK
 
 NOBODY = 65534
 LONG = 120
@@ -431,7 +432,9 @@ def said(done):
 
 
 def contents(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Return all files below a folder but the empty one that whoever writes scores locks."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != SCORES_LOCK)
+    return {path.relative_to(folder): path.read_bytes() for path in found}
 
 
 COMMANDS = {

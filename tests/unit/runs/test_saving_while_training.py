@@ -106,7 +106,7 @@ def test_a_checkpoint_that_is_written_late_holds_the_tensors_of_its_step(tmp_pat
     alone = trainer_on(settings_of(WithEncoder(), training=training))
     for _ in range(2):
         alone.take_step()
-    engine_of(tmp_path, Then(4, disk.room.set), training=replace(training, checkpoint_every=2)).train()
+    engine_of(tmp_path, Then(5, disk.room.set), training=replace(training, checkpoint_every=2)).train()
     expected = alone.state()
     for part, tensors in expected.items():
         stored = load_file(tmp_path / "checkpoints" / "step-0000002" / f"{part}.safetensors")
