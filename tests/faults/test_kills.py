@@ -31,7 +31,8 @@ def own_models():
 
 
 def arguments_of(model):
-    recipe, overrides = ("digits", DIGITS) if model.startswith("conditional-") else ("mixture25", MIXTURE)
+    needs_ten_classes = model.startswith("conditional-") or model == "semi-aae"
+    recipe, overrides = ("digits", DIGITS) if needs_ten_classes else ("mixture25", MIXTURE)
     return {"model": model, "recipe": recipe, "overrides": overrides | {"training.checkpoint_every": INTERVAL}}
 
 
@@ -124,7 +125,7 @@ def test_every_model_is_the_same_after_a_kill_at_a_random_moment(server, expecte
         for model, number in tries
     ]
     during = sum(saving for _, saving in ends)
-    assert during >= 5
+    assert during >= 2  # a save is a smaller part of a training since a thread writes it
     tally(
         "kill -9 of a training at a random moment",
         tries=len(ends),

@@ -331,7 +331,7 @@ def own_trainings():
     for entry in registry().of("models"):
         if entry.plugin.distribution == "genzoo" and not entry.load().inherits:
             for recipe, rows in (("mixture25", 1500), ("digits", 400)):
-                if recipe == "digits" or not entry.name.startswith("conditional-"):
+                if recipe == "digits" or not entry.name.startswith(("conditional-", "semi-aae")):
                     yield entry.name, recipe, rows
 
 
