@@ -29,14 +29,16 @@ class StackedAdam:
         # The replicas' numbers are (players, R), in float64 like those of torch's Adam, which are Python's.
         self._shape = len(optimizers), len(some)
         self._rates = [
-            rate if isinstance(rate, Tensor) else some.new_tensor(rate, dtype=torch.float64)
+            rate if isinstance(rate, Tensor) else torch.tensor(rate, dtype=torch.float64, device=some.device)
             for rate in (group["lr"] for group in groups)
         ]
-        betas = some.new_tensor([group["betas"] for group in groups], dtype=torch.float64).T
+        betas = torch.tensor([group["betas"] for group in groups], dtype=torch.float64, device=some.device).T
         self._betas = betas.reshape(2, *self._shape)
         self._complements = 1 - self._betas
-        self._half = betas.new_tensor(0.5)
-        self._epsilons = some.new_tensor([group["eps"] for group in groups]).view(*self._shape, 1)
+        self._half = torch.tensor(0.5, dtype=torch.float64, device=some.device)
+        self._epsilons = torch.tensor([group["eps"] for group in groups], dtype=some.dtype, device=some.device).view(
+            *self._shape, 1
+        )
         self._factors = self._complements[1, ..., None].to(some.dtype)
 
     @torch.no_grad()

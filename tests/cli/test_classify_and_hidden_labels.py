@@ -65,7 +65,8 @@ def contents(run):
 
 
 def timeless(document):
-    return {k: v for k, v in document.items() if k not in ("seconds", "steps_per_second", "created", "sha256")}
+    times = ("seconds", "steps_per_second", "wall_seconds", "wall_steps_per_second", "created", "sessions", "sha256")
+    return {key: value for key, value in document.items() if key not in times}
 
 
 @pytest.mark.parametrize("labelled_rows", [0, 5])

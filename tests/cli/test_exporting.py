@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 import genzoo
 from genzoo.evaluation import programs
 from genzoo.runs import export_run
+from genzoo.storage.scores import value_text
 
 SHORT = {"training.steps": 2, "training.batch_size": 16}
 
@@ -46,7 +47,7 @@ def test_a_folder_to_give_away_has_weights_settings_scores_pictures_and_a_card(s
     assert "# ali on digits" in card
     assert "![Samples](samples.png)" in card
     for score in genzoo.Run(run).final_scores:
-        assert f"| {score['metric']} | {score['value']:.6g} | " in card
+        assert f"| {score['metric']} | {value_text(score['value'])} | " in card
 
 
 @pytest.mark.parametrize("name", ["", "averaged.safetensors", "run.json"])

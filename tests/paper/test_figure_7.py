@@ -106,7 +106,7 @@ def test_figure_7_is_drawn_from_one_z(say, faces):
     assert len(stored["samples"][:, :, 0].unique()) == 1
     assert len(stored["samples"][:, :, 1].unique()) == 48
     assert say("sample", "anywhere", "--grid", "figure7", "--out", "samples.png").code == 0
-    assert pixels("samples.png").shape == (4 * 76 + 12, 12 * 76 + 12, 3)
+    assert pixels("samples.png").shape == (4 * 140 + 12, 12 * 140 + 12, 3)
 
 
 def test_a_sweep_of_attributes_is_added_to_the_condition(say, faces):
