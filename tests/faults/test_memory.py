@@ -180,7 +180,7 @@ def is_told(err, place, estimate):
     if len(err.splitlines()) > 3 or "Traceback" in err or "out of memory" not in err:
         return False
     if place == "restore":
-        return "--set training.batch_size=" in err
+        return "ask for less at a time" in err
     wanted = (f"training.batch_size={ROWS}:", *estimate, f"--set training.batch_size={ROWS // 2} ")
     return all(part in err for part in wanted)
 
