@@ -14,6 +14,7 @@ from .results import Results as Results
 from .results import RowScore as RowScore
 from .results import StoredScore as StoredScore
 from .results import Summary as Summary
+from .results import half_interval as half_interval
 from .settings import ComparedSettings as ComparedSettings
 from .studies import Budget as Budget
 from .studies import Lab as Lab

@@ -368,7 +368,7 @@ def _difference(minuend: str, subtrahend: str, pairs: Sequence[tuple[StoredScore
     values = [a - b for a, b in finite]
     mean = statistics.fmean(values)
     largest = max(abs(value) for pair in finite for value in pair)
-    half = _half_interval(values) if max(values) - min(values) > _ROUNDING * largest else None
+    half = half_interval(values) if max(values) - min(values) > _ROUNDING * largest else None
     first = pairs[0][0]
     return Difference(
         minuend=minuend,
@@ -382,8 +382,8 @@ def _difference(minuend: str, subtrahend: str, pairs: Sequence[tuple[StoredScore
     )
 
 
-def _half_interval(values: Sequence[float]) -> float:
-    """Return half the width of the 95 % interval of the mean, by Student's t."""
+def half_interval(values: Sequence[float]) -> float:
+    """Return half the width of the 95 % interval of the mean of at least two values, by Student's t."""
     from scipy.stats import t
 
     n = len(values)

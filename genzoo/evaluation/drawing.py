@@ -4,13 +4,16 @@ import colorsys
 import io
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from genzoo.types import DataSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _WIDE_PICTURE, _LARGEST_FACTOR = 128, 8
 """Pixels to which the width of a small image is magnified, by a whole factor that is not larger."""
@@ -128,9 +131,7 @@ def panels_png(panels: Sequence[Panel]) -> bytes:
         title = f"{panel.title} ({outside:.0%} outside)" if outside >= 0.005 else panel.title
         axes.set(title=title, xlim=(-panel.limit, panel.limit), ylim=(-panel.limit, panel.limit))
         axes.set_aspect("equal")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()
+    return _figure_png(figure)
 
 
 def confusion_png(labels: Tensor, predicted: Tensor, *, names: Sequence[str]) -> bytes:
@@ -156,9 +157,7 @@ def confusion_png(labels: Tensor, predicted: Tensor, *, names: Sequence[str]) ->
     axes.set_xticks(range(classes), names, rotation=turned)
     axes.set_yticks(range(classes), names)
     axes.set(title=f"{wrong:.1%} of {len(labels):,} rows wrong", xlabel="predicted", ylabel="class")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110)
-    return content.getvalue()
+    return _figure_png(figure)
 
 
 def _coloured(labels: Tensor | None, count: int) -> tuple[Tensor, Tensor]:
@@ -173,6 +172,12 @@ def _coloured(labels: Tensor | None, count: int) -> tuple[Tensor, Tensor]:
     hues = [colorsys.hls_to_rgb(0.9 * each / classes, 0.25 if each % 2 else 0.42, 0.9) for each in range(classes)]
     colours = torch.tensor([*hues, _LIGHT_GREY])  # the last is that of −1
     return (labels >= 0).int().argsort(stable=True), colours[labels]
+
+
+def _figure_png(figure: "Figure") -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110)
+    return content.getvalue()
 
 
 def _png(image: Image.Image) -> bytes:

@@ -6,34 +6,21 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from genzoo import AdversarialGame, Joint, Networks
-from genzoo.nn import Architecture
-from genzoo.types import Batch, DataSpec, Round
+from genzoo import Networks
+from genzoo.types import Batch, Round
+from genzoo_few_labels.critic_of_x import CriticOfX
 from genzoo_few_labels.k_plus_one import PLAIN
-from genzoo_few_labels.labels import class_cost, classes_of, unlabelled
+from genzoo_few_labels.labels import class_cost, unlabelled
 
 
 @dataclass(frozen=True, kw_only=True)
-class CatGAN(AdversarialGame):
+class CatGAN(CriticOfX):
     """Categorical GAN (Springenberg, 2016), whose classes are equally likely; entropies H are in nats."""
 
     name: ClassVar[str] = "catgan"
     defaults: ClassVar[Mapping[str, Any]] = PLAIN
     label_weight: float = 1.0
     """λ, of the cross-entropy of labels."""
-
-    def build(self, architecture: Architecture, data: DataSpec) -> Networks:
-        """Return a decoder and a critic of x with a logit per class."""
-        critic = architecture.critic(data, sees="x", outputs=classes_of(data))
-        return Networks(decoder=architecture.decoder(data), critic=critic)
-
-    def q(self, networks: Networks, batch: Batch) -> Joint:
-        """Draw x from the data."""
-        return Joint(x=batch.x)
-
-    def p(self, networks: Networks, batch: Batch) -> Joint:
-        """Draw x̃ from the decoder."""
-        return Joint(x=networks.decode(batch.z))
 
     def critic_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
         """Return −H(mean P(x)) + mean H(P(x)) − mean H(P(x̃)) + λ·cross-entropy of labels."""
@@ -50,10 +37,6 @@ class CatGAN(AdversarialGame):
         """Return the mean probability of the most probable class on both sides, for there are no log-odds."""
         sides = {"data_certainty": round.on_q, "sample_certainty": round.on_p}
         return {name: side.logits.detach().softmax(1).amax(1).mean() for name, side in sides.items()}
-
-    def classify(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
-        """Return the critic's logits (N, K)."""
-        return networks.judge(Joint(x=x)).logits
 
 
 def _entropies(logits: Tensor) -> tuple[Tensor, Tensor]:

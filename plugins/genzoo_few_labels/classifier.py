@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from genzoo import Game, Joint, Losses, Networks
+from genzoo import Game, Losses, Networks
 from genzoo.games import Players
 from genzoo.nn import Architecture
 from genzoo.types import Batch, DataSpec
-from genzoo_few_labels.labels import class_cost, classes_of
+from genzoo_few_labels.labels import class_cost, class_logits, classes_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,5 +34,4 @@ class Classifier(Game):
 
     def classify(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
         """Return the classifier's logits (N, K)."""
-        logits: Tensor = networks.get_submodule("classifier")(Joint(x=x)).logits
-        return logits
+        return class_logits(networks, x)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from genzoo import AdversarialGame, SettingsError
+from genzoo import AdversarialGame, Joint, Networks, SettingsError
 from genzoo.nn import at_least_float32
 from genzoo.types import Batch, DataSpec, Round
 
@@ -12,6 +12,12 @@ def classes_of(data: DataSpec) -> int:
     if not data.class_names:
         raise SettingsError("this model learns classes, and these data have none", "choose data with classes")
     return len(data.class_names)
+
+
+def class_logits(networks: Networks, x: Tensor) -> Tensor:
+    """Return the logits (N, K) of the part `classifier` of these networks at `x` (N, *shape)."""
+    logits: Tensor = networks.get_submodule("classifier")(Joint(x=x)).logits
+    return logits
 
 
 def class_cost(logits: Tensor, batch: Batch) -> Tensor:

@@ -43,8 +43,7 @@ class M1M2(Game):
 
     def classify(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
         """Return the classifier's logits (N, K) at the mean code of `x`."""
-        code = networks.encode(x, noise)
-        return self._m2.classify(_inner(networks), code.z if code.mean is None else code.mean, noise)
+        return self._m2.classify(_inner(networks), networks.encode(x, noise).centre, noise)
 
     @property
     def _m2(self) -> M2:

@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from genzoo import Game, Joint, Losses, Networks
+from genzoo import Game, Losses, Networks
 from genzoo.games import Prior, StandardNormal
 from genzoo.nn import Architecture, at_least_float32
 from genzoo.types import Batch, DataSpec
-from genzoo_few_labels.labels import class_cost, classes_of
+from genzoo_few_labels.labels import class_cost, class_logits, classes_of
 from genzoo_vae.likelihood import divergence, misfit
 
 
@@ -64,8 +64,7 @@ class M2(Game):
 
     def classify(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
         """Return the classifier's logits (N, K)."""
-        logits: Tensor = networks.get_submodule("classifier")(Joint(x=x)).logits
-        return logits
+        return class_logits(networks, x)
 
     def _costs(self, networks: Networks, batch: Batch) -> Tensor:
         """Return −L(x, y) (M,): −ln p(x|y, z) + KL(q(z|x, y) ‖ p(z)) + ln K."""

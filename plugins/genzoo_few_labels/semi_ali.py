@@ -41,5 +41,4 @@ class SemiALI(KPlusOne):
 
     def classify(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
         """Return the critic's logits (N, K) at x and the mean of its code; a drawn code where there is no mean."""
-        code = networks.encode(x, noise)
-        return networks.judge(Joint(x=x, z=code.z if code.mean is None else code.mean)).logits
+        return networks.judge(Joint(x=x, z=networks.encode(x, noise).centre)).logits

@@ -11,7 +11,7 @@ import numpy
 from numpy.typing import NDArray
 
 from genzoo import Run, SettingsError
-from genzoo.comparison import Lab, Study
+from genzoo.comparison import Lab, Study, half_interval
 from genzoo.data import as_input, labelled_part
 from genzoo.runs import TrainingRequest
 from genzoo.types import Split, Splits
@@ -246,15 +246,12 @@ def _compared(rows: Sequence[Row]) -> list[Row]:
 
 def paired(row: Row, base: Row) -> Interval | None:
     """Return the difference of two rows' errors over their common draws; None without any."""
-    from scipy.stats import t
-
     known = {draw: error for draw, error in zip(base["draws"], base["errors"], strict=True) if error is not None}
     pairs = zip(row["draws"], row["errors"], strict=True)
     gaps = [error - known[draw] for draw, error in pairs if error is not None and draw in known]
     if not gaps:
         return None
-    n, mean = len(gaps), statistics.fmean(gaps)
-    half = None if n == 1 else float(t.ppf(0.975, n - 1)) * statistics.stdev(gaps) / n**0.5
+    mean, half = statistics.fmean(gaps), half_interval(gaps) if len(gaps) > 1 else None
     return {
         "mean": mean,
         "low": None if half is None else mean - half,

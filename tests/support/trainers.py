@@ -1,6 +1,7 @@
 """Trainers in memory on toy components, in float32 or float64."""
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import ClassVar
@@ -11,10 +12,12 @@ from toy_components import TRAINING, ToyMixture, ToyNetworks, WithEncoder
 from genzoo import runs
 from genzoo.games import StandardNormal
 from genzoo.host.discovery import registry
+from genzoo.nn import interfaces
 from genzoo.runs import TrainingRequest
 from genzoo.runs.job import resolve_job
 from genzoo.training.batches import map_tensors
 from genzoo.training.ema import EMA
+from genzoo.training.populations import Population
 from genzoo.training.settings import Settings
 from genzoo.training.trainer import Trainer
 
@@ -49,6 +52,47 @@ def doubled(trainer):
     single = trainer.stream.batch
     trainer.stream.batch = lambda step: map_tensors(torch.Tensor.double, single(step))
     return trainer
+
+
+def goes_on_bitwise(make, *, stop, steps):
+    """Return whether a trainer that is restored after `stop` steps ends bitwise as one that takes all `steps`."""
+    whole, stopped, resumed = (make() for _ in range(3))
+    for _ in range(steps):
+        whole.take_step()
+    for _ in range(stop):
+        stopped.take_step()
+    resumed.restore(stopped.state(), step=stop)
+    for _ in range(steps - stop):
+        resumed.take_step()
+    return equal(state_of(whole.networks), state_of(resumed.networks))
+
+
+def unlike_alone(make, *, steps, rtol, atol):
+    """Return the tensors in which replicas, of the seeds 0 and 1, differ from the same trainings alone, in float64."""
+    alone, together = ([doubled(make(seed)) for seed in (0, 1)] for _ in range(2))
+    population = Population(together)
+    assert population.obstacle() is None
+    for _ in range(steps):
+        population.take_step()
+        for trainer in alone:
+            trainer.take_step()
+    return [
+        name
+        for trainer, replica in zip(alone, together, strict=True)
+        for name, tensor in state_of(replica.networks).items()
+        if not torch.allclose(tensor, state_of(trainer.networks)[name], rtol=rtol, atol=atol)
+    ]
+
+
+@contextmanager
+def claimed_row_wise(*kinds):
+    """Declare classes of a test as row-wise inside the `with` block."""
+    before = set(interfaces._ROW_WISE)
+    for kind in kinds:
+        interfaces.row_wise(kind)
+    yield
+    interfaces._ROW_WISE.clear()
+    interfaces._ROW_WISE.update(before)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,14 +8,13 @@ import torch
 from torch.linalg import matrix_norm
 from torch.nn.utils.parametrizations import spectral_norm
 from toy_components import TRAINING, ToyNetworks, WithEncoder
-from trainers import doubled, equal, state_of, trainer_of
+from trainers import doubled, equal, state_of, trainer_of, unlike_alone
 
 from genzoo.evaluation.cards import network_card
 from genzoo.games import ZeroCentred
 from genzoo.nn import Conv, Linear, ReLU, TableCritic, TableDecoder, TransposedConv
 from genzoo.nn.layers import SpectralNorm, normalise_spectrally
 from genzoo.nn.table_modules import build
-from genzoo.training.populations import Population
 
 ROWS = {
     "linear": (Linear(width=4), (5,)),
@@ -203,17 +202,7 @@ def test_a_penalty_is_differentiated_through_the_norm():
 
 
 def test_every_replica_of_a_population_is_the_training_it_would_be_alone():
-    alone, together = ([doubled(trainer(seed)) for seed in (0, 1)] for _ in range(2))
-    population = Population(together)
-    assert population.obstacle() is None
-    for _ in range(4):
-        population.take_step()
-        for one in alone:
-            one.take_step()
-    for one, replica in zip(alone, together, strict=True):
-        expected = state_of(one.networks)
-        for name, tensor in state_of(replica.networks).items():
-            assert torch.allclose(tensor, expected[name], rtol=1e-9, atol=1e-12), name
+    assert unlike_alone(trainer, steps=4, rtol=1e-9, atol=1e-12) == []
 
 
 def test_under_bfloat16_the_estimate_stays_in_float32():

@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, softplus
-from trainers import doubled, equal, new_trainer, state_of
+from trainers import doubled, equal, goes_on_bitwise, new_trainer, state_of, unlike_alone
 
 import genzoo
 from genzoo import Joint, SettingsError
-from genzoo.training.populations import Population
 from genzoo.types import Batch, Round, Verdict
 from genzoo_ali.ali import ALI
 from genzoo_few_labels.catgan import CatGAN
@@ -285,31 +284,13 @@ def test_hidden_labels_reach_nothing_that_trains(model, overrides):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_restored_training_goes_on_bitwise(model):
-    whole, stopped, resumed = (trainer_of(model) for _ in range(3))
-    for _ in range(5):
-        whole.take_step()
-    for _ in range(3):
-        stopped.take_step()
-    resumed.restore(stopped.state(), step=3)
-    for _ in range(2):
-        resumed.take_step()
-    assert equal(state_of(whole.networks), state_of(resumed.networks))
+    assert goes_on_bitwise(lambda: trainer_of(model), stop=3, steps=5)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_replicas_are_the_trainings_they_would_be_alone(model):
     still = {"game.noise": 0} if model == "ladder" else {"architecture.dropout": 0}
-    alone, together = ([doubled(trainer_of(model, seed=seed, **still)) for seed in (0, 1)] for _ in range(2))
-    population = Population(together)
-    assert population.obstacle() is None
-    for _ in range(2):
-        population.take_step()
-        for trainer in alone:
-            trainer.take_step()
-    for trainer, replica in zip(alone, together, strict=True):
-        expected = state_of(trainer.networks)
-        for name, tensor in state_of(replica.networks).items():
-            assert torch.allclose(tensor, expected[name], rtol=1e-8, atol=1e-10), name
+    assert unlike_alone(lambda seed: trainer_of(model, seed=seed, **still), steps=2, rtol=1e-8, atol=1e-10) == []
 
 
 @pytest.mark.parametrize("recipe", ["digits", "svhn", "cifar10", "mixture25"])

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn as torch_nn
 from toy_components import OnePlayer, ToyMixture, WithEncoder, WithoutEncoder
+from trainers import claimed_row_wise
 
 from genzoo import Joint, Losses, Networks, nn, testing
 from genzoo.components import Component
 from genzoo.data import Dataset
 from genzoo.evaluation import Metric, Score
 from genzoo.games import Hinge, NumberSchedule, Objective, Prior, Schedule, Slopes
-from genzoo.nn.interfaces import _ROW_WISE
 from genzoo.testing.toys import VECTOR_TOY, ToyTables
 from genzoo.types import Code, DataSpec, Split, Splits, Verdict
 
@@ -306,12 +306,8 @@ PARTS = {
 
 @pytest.fixture
 def claims():
-    before = set(_ROW_WISE)
-    nn.row_wise(CoupledCritic)
-    nn.row_wise(Coupled)
-    yield
-    _ROW_WISE.clear()
-    _ROW_WISE.update(before)
+    with claimed_row_wise(CoupledCritic, Coupled):
+        yield
 
 
 def failing(component, name=None):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn as torch_nn
 from toy_components import GAMES, OnePlayer, ToyMixture, WithEncoder, WithoutEncoder
-from trainers import settings_of, trainer_of, trainer_on
+from trainers import claimed_row_wise, settings_of, trainer_of, trainer_on
 
 from genzoo import GenzooWarning, Losses, PluginError, nn
 from genzoo.errors import explain, raised_at
@@ -259,14 +259,8 @@ class Judged(WithoutEncoder):
 
 @pytest.fixture
 def claims():
-    from genzoo.nn.interfaces import _ROW_WISE
-
-    before = set(_ROW_WISE)
-    nn.row_wise(Claiming)
-    nn.row_wise(MeanOfRows)
-    yield
-    _ROW_WISE.clear()
-    _ROW_WISE.update(before)
+    with claimed_row_wise(Claiming, MeanOfRows):
+        yield
 
 
 @pytest.mark.usefixtures("claims")

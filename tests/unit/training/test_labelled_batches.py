@@ -5,14 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 from toy_components import TRAINING, Classifier, Conditional, ToyMixture
-from trainers import CPU, doubled, equal, settings_of, state_of, trainer_of, trainer_on
+from trainers import CPU, goes_on_bitwise, settings_of, trainer_of, trainer_on, unlike_alone
 
 from genzoo import SettingsError
 from genzoo.data.labels import with_few_labels
 from genzoo.games import StandardNormal
 from genzoo.training.batches import Stream
 from genzoo.training.distributed import SingleProcess
-from genzoo.training.populations import Population
 from genzoo.types import DataSpec, Split
 
 SPEC = DataSpec(shape=(1,), support="real", class_names=("a", "b", "c"))
@@ -158,29 +157,11 @@ def test_a_trainer_hides_labels_though_its_split_has_all():
 
 
 def test_a_restored_training_of_few_labels_goes_on_bitwise():
-    whole, stopped, resumed = few_trainer(), few_trainer(), few_trainer()
-    for _ in range(6):
-        whole.take_step()
-    for _ in range(4):
-        stopped.take_step()
-    resumed.restore(stopped.state(), step=4)
-    for _ in range(2):
-        resumed.take_step()
-    assert equal(state_of(whole.networks), state_of(resumed.networks))
+    assert goes_on_bitwise(few_trainer, stop=4, steps=6)
 
 
 def test_replicas_with_few_labels_are_the_trainings_they_would_be_alone():
-    alone, together = ([doubled(few_trainer(seed)) for seed in (0, 1)] for _ in range(2))
-    population = Population(together)
-    assert population.obstacle() is None
-    for _ in range(3):
-        population.take_step()
-        for trainer in alone:
-            trainer.take_step()
-    for trainer, replica in zip(alone, together, strict=True):
-        expected = state_of(trainer.networks)
-        for name, tensor in state_of(replica.networks).items():
-            assert torch.allclose(tensor, expected[name], rtol=1e-9, atol=1e-12), name
+    assert unlike_alone(few_trainer, steps=3, rtol=1e-9, atol=1e-12) == []
 
 
 def test_a_conditional_game_refuses_few_labels():
