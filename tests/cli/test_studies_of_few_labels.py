@@ -172,6 +172,21 @@ def test_settings_are_chosen_on_the_validation_split_and_the_test_split_sees_rep
     assert "| ALI, K + 1 (ALI, table 1) | 1,000 | 7.42 | ± 0.65 | not stated |" in table
 
 
+def test_the_study_of_cifar10_learns_from_its_train_images_and_stands_beside_the_papers_table(place, monkeypatch):
+    monkeypatch.setattr(few_labels_data.CIFAR10Semi, "batches", dict.fromkeys(["classifier", "catgan"], TINY))
+    monkeypatch.setattr(few_labels_data.CIFAR10Semi, "candidates", {})
+    document = carried_out("ali/cifar10-semi", place, steps=1, draws=1, labels=20)
+    assert [(row["model"], row["labels"], len(row["errors"])) for row in document["rows"] if row["runs"]] == [
+        ("classifier", 20, 1), ("catgan", 20, 1),
+    ]  # fmt: skip
+    for run in cells(place, "ali/cifar10-semi").values():
+        assert run.record.settings["dataset"]["name"] == "cifar10"
+        assert [score["metric"] for score in run.scores if score["protocol"]["split"] == "test"] == ["classification"]
+    on_cifar10 = [(entry["model"], entry["labels"]) for entry in document["published"]]
+    assert ("ALI, K + 1", 8000) in on_cifar10
+    assert ("Ladder network", 4000) in on_cifar10
+
+
 def test_the_study_of_svms_reads_the_papers_layers_and_stands_beside_pixels_and_untrained_networks(place, monkeypatch):
     monkeypatch.setattr(few_labels_data.SVHNSVM, "rows_of_class", 2)
     monkeypatch.setattr(svm, "ALI", svm.ALI._replace(strengths=(1e-3, 1.0)))

@@ -5,14 +5,17 @@ from math import log
 
 import pytest
 import torch
+from formats import write_photographs
 from torch import nn
 from torch.nn.functional import cross_entropy, softplus
 from trainers import doubled, equal, goes_on_bitwise, new_trainer, state_of, unlike_alone
 
 import genzoo
 from genzoo import Joint, SettingsError
+from genzoo.data.prepared import prepare_dataset
 from genzoo.types import Batch, Round, Verdict
 from genzoo_ali.ali import ALI
+from genzoo_data.folder import Folder
 from genzoo_few_labels.catgan import CatGAN
 from genzoo_few_labels.feature_matching import FeatureMatching
 from genzoo_few_labels.ladder_network import LadderNetwork, denoised
@@ -361,3 +364,26 @@ def test_m1_and_m2_leave_the_encoder_of_the_vae_as_it_is_and_go_on_exactly(tmp_p
     assert equal(state_of(models[0].networks.encoder), state_of(of_vae))
     assert models[0].classify(genzoo.load_data(vae).test.x[:5]).shape == (5, CLASSES)
     assert "classification" in {score["metric"] for score in whole.final_scores}
+
+
+# One's own photographs, in a folder per class
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Return a folder of data with 24 photographs of three classes prepared at 32 × 32."""
+    root, source = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("source")
+    write_photographs(source, classes=("bird", "cat", "dog"))
+    prepare_dataset(Folder(size=32), root, source=source, jobs=1)
+    return root
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_learns_the_classes_of_a_folder(model, photographs, tmp_path):
+    sizes = {"architecture.width": 4, "training.batch_size": 8, "training.labels": 6, "training.labelled_rows": 4}
+    if model == "semi-aae":
+        sizes["prior.categories"] = 3
+    run = genzoo.train(model, recipe="folder32", overrides=sizes, steps=1, data=photographs, run=tmp_path / "run")
+    rows = genzoo.load_data(run, data=photographs).train
+    assert sorted(rows.labels.tolist()) == [-1] * (len(rows.x) - 6) + [0, 0, 1, 1, 2, 2]
+    assert genzoo.load(run).classify(rows.x[:5]).shape == (5, 3)
