@@ -1,17 +1,12 @@
 """The engine: runs a trainer in a run folder, with logs, pictures, checkpoints and evaluations."""
 
-import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import torch
-from torch import Tensor
 
 from genzoo.data.labels import label_frequencies
 from genzoo.errors import DivergedError, GenzooError, InterruptedRun, ResourceError, UnreadableError, is_out_of_memory
@@ -24,6 +19,7 @@ from genzoo.runs.background_saver import BackgroundSaver
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.collapse import CollapseMonitor
 from genzoo.runs.intervals import SaveTimer, due
+from genzoo.runs.meter import Meter, readable
 from genzoo.runs.notes import FirstSteps, note_of_few_rows
 from genzoo.storage import checkpoints, files
 from genzoo.storage.checkpoints import Checkpoint
@@ -58,6 +54,7 @@ class Engine:
         self._evaluate = evaluate
         self._training = trainer.settings.training
         self._writes = trainer.ranks.is_first
+        self._identity = run.record.identity if run.exists else None
         self._frequencies = label_frequencies(splits.train.labels, trainer.settings.dataset.spec)
         self._meter = Meter()
         self._collapse = CollapseMonitor()
@@ -74,6 +71,7 @@ class Engine:
         tensors = {name: unpack(checkpoint.file(f"{name}.safetensors")) for name in names}
         state = files.read_json(checkpoint.file("state.json"), "a checkpoint's state")
         self.trainer.restore(tensors, step=checkpoint.step)
+        self._meter.restore(state.get("meter") or {}, device=self.trainer.device)
         # Older checkpoints do not say how long the run took by the clock on the wall.
         seconds, wall_seconds = state.get("seconds"), state.get("wall_seconds", state.get("seconds"))
         if not isinstance(seconds, int | float) or not isinstance(wall_seconds, int | float):
@@ -107,8 +105,12 @@ class Engine:
         self._save_timer.restart()
         self._saver = BackgroundSaver(worker, self._callback.on_save)
         if self._writes:
-            self.run.rewind_log(trainer.step)
+            self._go_on_with_log(trainer.step)
             checkpoints.prune(self.run.checkpoints, keep=self._training.keep_checkpoints)
+            # A process that was killed while it evaluated had saved this step and has no scores of it.
+            if trainer.step and due(self._training, trainer.step, last=self.is_done).evaluate:
+                with self._clock.paused():
+                    self._measure()
         return self._saver
 
     def requests(self) -> "Requests":
@@ -172,8 +174,16 @@ class Engine:
             if now.evaluate:
                 self._measure()
 
+    def _go_on_with_log(self, step: int) -> None:
+        """Drop the entries of steps to be taken again, and remember those before."""
+        self.run.rewind_log(step)
+        for entry in self.run.read_log():
+            self._collapse.look(entry.get("watch", {}))
+
     def _log(self, fault: Fault | None) -> None:
-        losses, watch = self._meter.read()
+        # A partial entry is dropped when the run goes on, and what it averages counts in the one that is due.
+        is_partial = fault is None and self.trainer.step % self._training.log_every != 0
+        losses, watch = self._meter.read(clear=not is_partial)
         if self._writes and fault is None:
             watch |= self._spread()
         entry: dict[str, Any] = {
@@ -182,6 +192,8 @@ class Engine:
             "losses": losses,
             "watch": watch,
         }
+        if is_partial:
+            entry["partial"] = True
         if alarms := self._collapse.look(watch):
             entry["warnings"] = alarms
         if fault is not None:
@@ -216,13 +228,14 @@ class Engine:
             "seed": self.trainer.seed,
             "seconds": self._clock.seconds(),
             "wall_seconds": self._clock.wall_seconds(),
+            "run": self._identity,
+            "meter": self._meter.state(),
         }
         tensors = {f"{name}.safetensors": content for name, content in self.trainer.copied_state(pack).items()}
         save = partial(
-            checkpoints.save,
-            self.run.checkpoints,
+            self.run.save_checkpoint,
             step=self.trainer.step,
-            files={**tensors, "state.json": files.json_bytes(state)},
+            content={**tensors, "state.json": files.json_bytes(state)},
             keep=self._training.keep_checkpoints,
         )
         self._saver.start(self.trainer.step, save)
@@ -249,10 +262,11 @@ class Engine:
             return {}
         with self._clock.paused():
             samples = self.model(self.trainer.networks).sample(_PICTURED, seed=self.trainer.seed)
-        return {"sample_spread": _readable(float(samples.std(0).mean()) / self._data_spread)}
+        return {"sample_spread": readable(float(samples.std(0).mean()) / self._data_spread)}
 
     def _picture(self, folder: str, step: int) -> Path:
         path = self.run.path / folder
+        self.run.check_lock()
         with files.storage(path):
             path.mkdir(exist_ok=True)
         return path / f"{step:07d}.png"
@@ -339,37 +353,6 @@ def _memory_explained(engines: Sequence[Engine]) -> Iterator[None]:
             f"train with another --run and a smaller batch: --set training.batch_size={max(1, rows // 2)} "
             "(it is never changed silently)",
         ) from error
-
-
-class Meter:
-    """Averages the losses and watched values () of steps; nothing leaves the device until they are read."""
-
-    def __init__(self) -> None:
-        self._losses: dict[str, list[Tensor]] = defaultdict(list)
-        self._watch: dict[str, list[Tensor]] = defaultdict(list)
-
-    def add(self, losses: Losses) -> None:
-        """Add the values of one step."""
-        for name, value in losses.players.items():
-            self._losses[name].append(value.detach())
-        for name, value in losses.watch.items():
-            self._watch[name].append(value.detach())
-
-    def read(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the mean losses and watched values since the last call, in one transfer, and start anew."""
-        series = [*self._losses.values(), *self._watch.values()]
-        means = torch.stack([torch.stack(values).double().mean() for values in series]).tolist() if series else []
-        readable = [_readable(value) for value in means]
-        losses = dict(zip(self._losses, readable, strict=False))
-        watch = dict(zip(self._watch, readable[len(losses) :], strict=True))
-        self._losses.clear()
-        self._watch.clear()
-        return losses, watch
-
-
-def _readable(value: float) -> float | str:
-    """Return a number, or its text if it is not finite, as JSON has no such numbers."""
-    return value if math.isfinite(value) else str(value)
 
 
 class Clock:

@@ -126,14 +126,21 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(name[1]) for name in names if name)
 
 
-def newest(folder: Path) -> tuple[Checkpoint | None, list[UnreadableError]]:
-    """Return the newest whole checkpoint, if any, and the error of each newer, damaged one."""
+def newest(folder: Path, *, owner: Mapping[str, Any] | None = None) -> tuple[Checkpoint | None, list[UnreadableError]]:
+    """Return the newest whole checkpoint, if any, and the error of each newer one that is damaged or another's.
+
+    `owner` is what the state of a run's own checkpoints says; older ones do not say all of it.
+    """
     faults: list[UnreadableError] = []
     for step in reversed(steps(folder)):
         try:
-            return verify(folder / f"step-{step:07d}"), faults
+            checkpoint = verify(folder / f"step-{step:07d}")
+            if owner is not None:
+                _check_owner(checkpoint, {**owner, "step": step})
         except UnreadableError as fault:
             faults.append(fault)
+        else:
+            return checkpoint, faults
     return None, faults
 
 
@@ -165,6 +172,13 @@ def write_weights(path: Path, *, step: int, files: Mapping[str, Content]) -> Non
     for name, content in files.items():
         write(path / name, content)
     write(path / MANIFEST, json_bytes(_manifest(step, files)))
+
+
+def _check_owner(checkpoint: Checkpoint, owner: Mapping[str, Any]) -> None:
+    state = read_json(checkpoint.file("state.json"), "a checkpoint's state")
+    for key, value in owner.items():
+        if state.get(key, value) != value:
+            raise UnreadableError(f"{checkpoint.path} is another run's: its {key} is {state[key]!r:.40}, not {value!r}")
 
 
 def _verify_file(path: Path, name: str, entry: Any) -> None:

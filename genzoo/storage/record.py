@@ -115,6 +115,8 @@ class RunRecord:
     """CPU threads of the process that last trained it, on which the last bits of its numbers depend."""
     sessions: tuple[Session, ...] = ()
     """What each process trained it with, in their order; empty in records from before this was stored."""
+    identity: str | None = None
+    """A random name that the run's checkpoints share; None in records from before this was stored."""
 
     @property
     def steps(self) -> int:
@@ -184,6 +186,7 @@ _LATER_KEYS: _Kinds = {
     "deterministic": bool,
     "threads": int | None,
     "sessions": list | None,
+    "identity": str | None,
 }
 """Keys that older records lack."""
 _SESSION_KEYS: _Kinds = {

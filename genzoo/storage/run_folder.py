@@ -4,7 +4,8 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -155,7 +156,9 @@ class Run:
         """Return the newest whole checkpoint and a warning per damaged newer one; raise `UnreadableError`."""
         if self.is_exported:
             return checkpoints.verify_weights(self.path), []
-        checkpoint, faults = checkpoints.newest(self.checkpoints)
+        record = self.record
+        owner = {"seed": record.seed} | ({} if record.identity is None else {"run": record.identity})
+        checkpoint, faults = checkpoints.newest(self.checkpoints, owner=owner)
         if checkpoint is None and faults:
             raise UnreadableError(
                 f"no checkpoint of {self.path} is whole: {faults[0].found}",
@@ -202,13 +205,15 @@ class Run:
                 ]
             )
         earlier = () if former is None else former.sessions or (former.last_session,)
-        self.write_record(replace(record, sessions=(*earlier, session)))
+        identity = uuid.uuid4().hex if former is None or former.identity is None else former.identity
+        self.write_record(replace(record, sessions=(*earlier, session), identity=identity))
 
     def write_scores(self, scores: list[dict[str, Any]]) -> None:
         """Write the scores, and keep earlier ones of other metrics, protocols, steps or data.
 
         Any process may do so, whoever holds the run: a lock of the scores' own keeps one from undoing another.
         """
+        self.check_lock()
         data = self.record.data
         written = {_identity_of(score, data) for score in scores}
         with run_lock.scores(self.path):
@@ -216,8 +221,22 @@ class Run:
             document = {"schema_version": files.SCHEMA_VERSION, "run": self.name, "scores": earlier + scores}
             files.write_sealed(self.path / "evaluation.json", document)
 
+    def save_checkpoint(self, *, step: int, content: Mapping[str, files.Content], keep: int) -> None:
+        """Add a checkpoint and remove all but the newest `keep`; by then, the log of its steps is on disk, too."""
+        self.check_lock()
+        log = self.path / "metrics.jsonl"
+        with files.storage(log):
+            if log.exists():
+                files.sync(log)
+        checkpoints.save(self.checkpoints, step=step, files=content, keep=keep)
+
+    def check_lock(self) -> None:
+        """Raise `ResourceError` if this process held the run, and another folder or lock is in its place now."""
+        run_lock.check(self.path)
+
     def log(self, entry: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
+        self.check_lock()
         path = self.path / "metrics.jsonl"
         line = json.dumps(entry, allow_nan=False) + "\n"
         with files.storage(path, needed=len(line)), path.open("a", encoding="utf-8") as file:
@@ -242,9 +261,10 @@ class Run:
         return entries
 
     def rewind_log(self, step: int) -> None:
-        """Remove the entries after `step`, which a resumed run writes again."""
+        """Remove the entries after `step` and partial ones, which a resumed run writes again."""
         if (self.path / "metrics.jsonl").exists():
-            lines = [json.dumps(entry) for entry in self.read_log() if entry["step"] <= step]
+            entries = (entry for entry in self.read_log() if entry["step"] <= step and not entry.get("partial"))
+            lines = [json.dumps(entry) for entry in entries]
             files.write(self.path / "metrics.jsonl", "".join(f"{line}\n" for line in lines).encode())
 
     @contextmanager

@@ -8,14 +8,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from genzoo.errors import BusyError, UnreadableError
+from genzoo.errors import BusyError, ResourceError, UnreadableError
 from genzoo.machine import start_of_process
 from genzoo.storage import files
 from genzoo.text import now
 
+_LOCK = "run.lock"
 SCORES_LOCK = ".evaluation.lock"
 _WAIT = 60
 """Seconds to wait for another process that adds scores, which takes milliseconds."""
+_HELD: dict[Path, int] = {}
+"""The folders that this process holds, as they were named, with the inode of the lock."""
 
 
 @contextmanager
@@ -25,7 +28,7 @@ def hold(folder: Path) -> Iterator[None]:
 
     if not folder.is_dir():  # the lock would create the folder
         raise UnreadableError(f"there is no run folder {folder}", "runs are listed by: genzoo runs")
-    lock = FileLock(folder / "run.lock")
+    lock = FileLock(folder / _LOCK)
     with files.storage(folder), suppress(Timeout):
         lock.acquire(timeout=0)
     if not lock.is_locked:
@@ -33,13 +36,30 @@ def hold(folder: Path) -> Iterator[None]:
         who = f"process {holder.get('pid')} on {holder.get('host')}" if holder else "another process"
         raise BusyError(f"{folder} is in use by {who}", "wait for it, stop it, or choose another --run")
     try:
+        with files.storage(folder):
+            _HELD[folder] = (folder / _LOCK).stat().st_ino
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now(), **_identity(folder, os.getpid())}
         files.write_json(_holder_path(folder), {"schema_version": files.SCHEMA_VERSION, **holder})
         yield
     finally:
         with suppress(OSError):
-            _holder_path(folder).unlink()
+            if _has_our_lock(folder):  # not the name of another holder, of a folder that took this one's place
+                _holder_path(folder).unlink()
+        _HELD.pop(folder, None)
         lock.release()
+
+
+def check(folder: Path) -> None:
+    """Raise `ResourceError` if this process holds the folder, and the lock in it is not the one that it holds."""
+    if folder not in _HELD:
+        return
+    with files.storage(folder):
+        is_lost = folder.is_dir() and not _has_our_lock(folder)
+    if is_lost:
+        raise ResourceError(
+            f"{folder} is no longer the folder that this training holds: it was moved, replaced, or lost its lock",
+            "nothing more is written; go on with the folder that has its checkpoints: genzoo resume RUN",
+        )
 
 
 @contextmanager
@@ -73,10 +93,15 @@ def is_held(folder: Path) -> bool:
     return all(holder.get(key, value) == value for key, value in _identity(folder, holder["pid"]).items())
 
 
+def _has_our_lock(folder: Path) -> bool:
+    lock = folder / _LOCK
+    return lock.exists() and lock.stat().st_ino == _HELD.get(folder)
+
+
 def _identity(folder: Path, pid: int) -> dict[str, Any]:
     """Return what a copy of the folder, or another process with the same number, does not have in common."""
     try:
-        lock = (folder / "run.lock").stat().st_ino
+        lock = (folder / _LOCK).stat().st_ino
     except OSError:
         lock = None
     return {"lock": lock, "started": start_of_process(pid)}

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from stopping import StopAt, files_of
-from toy import put_record
+from toy import TOY, put_record
 
 import genzoo
 from genzoo.errors import GenzooWarning, InterruptedRun
@@ -66,6 +66,7 @@ CASES = {
     "alice-implicit-default": Case("alice-implicit", "mixture25", 10, (5,), MIXTURE),
     "ali-stabilised": Case("ali", "digits", 9, (3, 5, 6), {"training.batch_size": 600} | STABILISED),
 }
+LOGGED = ("step", "losses", "watch", "warnings", "partial")
 STOPS = [(name, stop) for name, case in CASES.items() for stop in case.stops]
 
 
@@ -114,9 +115,11 @@ def test_a_run_resumed_in_a_fresh_process_is_bitwise_the_one_that_never_stopped(
 @pytest.mark.parametrize(("name", "stop"), STOPS)
 def test_the_log_of_a_resumed_run_goes_on_where_it_was(resumed, name, stop):
     steps = CASES[name].steps
-    entries = Run(resumed / f"{name}-{stop}").read_log()
-    assert [entry["step"] for entry in entries] == sorted({*range(5, steps + 1, 5), stop, steps})
+    entries, expected = (Run(resumed / run).read_log() for run in (f"{name}-{stop}", name))
+    assert [entry["step"] for entry in entries] == sorted({*range(5, steps + 1, 5), steps})
     assert all(entry["seconds"] >= before["seconds"] for before, entry in pairwise(entries))
+    for entry, other in zip(entries, expected, strict=True):
+        assert {key: entry.get(key) for key in LOGGED} == {key: other.get(key) for key in LOGGED}
 
 
 def test_the_augmentation_of_a_resumed_run_had_begun_to_act(resumed):
@@ -296,3 +299,27 @@ def test_another_horizon_than_a_run_began_with_is_refused(tmp_path, unmeasured, 
     assert Run(tmp_path / "run").step == 3
     assert say(*command, "--steps", 6, "--set", "training.horizon=3").code == 0
     assert Run(tmp_path / "run").step == 6
+
+
+class Killed(BaseException):
+    """Ends a process at once, as a signal 9 would."""
+
+
+def test_the_scores_of_a_step_at_which_a_process_was_killed_while_it_measured_are_made_up(tmp_path, monkeypatch):
+    def killed(*arguments, **named):
+        raise Killed
+
+    overrides = TOY | {"training.evaluate_every": 2}
+    monkeypatch.setattr("genzoo.runs.opening.measure", killed)
+    with pytest.raises(Killed):
+        genzoo.train("gan", recipe="mixture25", overrides=overrides, run=tmp_path / "killed")
+    assert (Run(tmp_path / "killed").step, Run(tmp_path / "killed").scores) == (2, [])
+    monkeypatch.undo()
+    genzoo.resume(tmp_path / "killed")
+    genzoo.train("gan", recipe="mixture25", overrides=overrides, run=tmp_path / "whole")
+    scores, expected = (
+        sorted((score["step"], score["metric"], score["protocol"]["split"], score["value"]) for score in run.scores)
+        for run in (Run(tmp_path / "killed"), Run(tmp_path / "whole"))
+    )
+    assert {step for step, *_ in scores} == {2, 4}
+    assert scores == expected

@@ -241,6 +241,7 @@ NEEDS_TORCH = {
     "genzoo.runs.environment",
     "genzoo.runs.exporting",
     "genzoo.runs.job",
+    "genzoo.runs.meter",
     "genzoo.runs.opening",
 }
 TORCH_FREE = sorted(set(MODULES) - NEEDS_TORCH - {"genzoo.__main__"})
@@ -272,7 +273,7 @@ from genzoo.storage.runs_root import claim
 record, *commands = json.loads(sys.argv[1])
 run = claim(Path("runs"), "toy")
 run.write_record(RunRecord.from_json(record))
-files = dict.fromkeys(("networks.safetensors", "optimizers.safetensors", "state.json"), b"{}")
+files = dict.fromkeys(("networks.safetensors", "optimizers.safetensors", "state.json"), b'{"schema_version": 1}')
 checkpoints.save(run.checkpoints, step=4, files=files, keep=2)
 run.write_scores([{"metric": "m", "value": 1.0, "step": 4, "protocol": {}}])
 with run.hold():

@@ -24,7 +24,7 @@ from genzoo.storage.record import SourceRecord
 from genzoo.storage.run_folder import Run
 from genzoo.storage.runs_root import all_runs, claim, claim_exactly
 
-FILES = {"networks.safetensors": b"n" * 50, "optimizers.safetensors": b"o" * 50, "state.json": b"{}"}
+FILES = {"networks.safetensors": b"n" * 50, "optimizers.safetensors": b"o" * 50, "state.json": b'{"schema_version": 1}'}
 
 
 @pytest.fixture
@@ -529,3 +529,78 @@ def test_a_damaged_place_of_the_data_says_what_to_do(run, content):
     with pytest.raises(UnreadableError, match=r"data\.json") as refused:
         _ = run.data_place
     assert refused.value.remedy.endswith(f"rm {run.path / 'data.json'}")
+
+
+def test_rewinding_the_log_drops_a_partial_entry_which_the_one_that_is_due_counts_again(logged):
+    logged.log({"step": 21, "partial": True})
+    logged.rewind_log(21)
+    assert logged.read_log() == ENTRIES
+
+
+# A run folder that another one takes the place of
+
+
+def saved(run, step=30):
+    run.save_checkpoint(step=step, content=FILES, keep=5)
+
+
+WRITES = {
+    "a log entry": lambda run: run.log({"step": 30}),
+    "a checkpoint": saved,
+    "scores": lambda run: run.write_scores([{"metric": "m", "value": 1.0, "step": 20, "protocol": {}}]),
+}
+LOSSES = {
+    "moved, and another run in its place": lambda run: (
+        run.path.rename(run.path.with_name("old")),
+        shutil.copytree(run.path.with_name("old"), run.path),
+    ),
+    "its lock removed": lambda run: (run.path / "run.lock").unlink(),
+    "its lock replaced": lambda run: ((run.path / "run.lock").unlink(), (run.path / "run.lock").touch()),
+}
+
+
+def names_below(path):
+    return sorted(str(file.relative_to(path)) for file in path.rglob("*") if ".lock" not in file.name)
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_writer_whose_folder_is_no_longer_the_one_that_it_holds_writes_nothing_more(run, loss, write):
+    with run.hold():
+        WRITES[write](run)  # as long as it holds the folder
+        LOSSES[loss](run)
+        before = names_below(run.path)
+        with pytest.raises(ResourceError, match="no longer the folder that this training holds") as refused:
+            WRITES[write](run)
+        assert refused.value.exit_code == 6
+        assert names_below(run.path) == before
+    assert names_below(run.path) == before  # nor takes away the name of the one who holds it now
+
+
+def test_after_a_loss_the_folder_can_be_held_and_written_again(run):
+    with run.hold():
+        LOSSES["its lock removed"](run)
+    with run.hold():
+        saved(run)
+    assert run.step == 30
+
+
+# Checkpoints of other runs
+
+
+@pytest.mark.parametrize("key", ["run", "seed", "step"])
+def test_a_checkpoint_of_another_run_is_passed_over_and_told(run, key):
+    run.write_record(record(identity="ours"))
+    ours = {"schema_version": 1, "run": "ours", "seed": 0, "step": 20}
+    for changes in ({}, {key: "theirs" if key == "run" else 7}):
+        content = FILES | {"state.json": files.json_bytes(ours | changes)}
+        checkpoints.save(run.checkpoints, step=20, files=content, keep=2)
+        newest, told = run.newest_checkpoint()
+        assert newest.step == (10 if changes else 20)
+        assert [f"its {key} is" in text for text in told] == [True] * len(changes)
+
+
+def test_checkpoints_from_before_runs_had_an_identity_are_their_own(run):
+    run.write_record(record(identity="ours"))
+    newest, told = run.newest_checkpoint()
+    assert (newest.step, told) == (20, [])
