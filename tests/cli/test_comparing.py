@@ -171,6 +171,8 @@ def test_a_second_comparison_on_a_recipe_leaves_the_first_alone_and_shares_its_t
     assert compare("vae", steps=2) == str(root / "vae" / "report.html")
     assert {path: path.read_bytes() for path in (root / "gan-vae").iterdir()} == first
     (run,) = (cell["run"] for cell in results_of(root / "vae")["cells"])
+    of_folders = [[cell["reused"] for cell in results_of(root / name)["cells"]] for name in ("gan-vae", "vae")]
+    assert of_folders == [[False, False], [True]]  # the second comparison on it did not train vae
     assert (root / "vae" / run).resolve() in {
         (root / "gan-vae" / cell["run"]).resolve()
         for cell in json.loads(first[root / "gan-vae" / "results.json"])["cells"]
