@@ -149,15 +149,34 @@ def test_a_time_that_was_measured_for_something_else_is_marked():
     assert "‡" not in report.ScoreTable(of_four).markdown()
 
 
+def test_losses_are_spoken_of_where_they_are_drawn(tmp_path):
+    of_four = results_of_four()
+    without = replace(of_four, cells=tuple(replace(cell, losses={}) for cell in of_four.cells))
+    pages = []
+    for number, each in enumerate((of_four, without)):
+        (tmp_path / str(number)).mkdir()
+        report.write_report(tmp_path / str(number), each, [])
+        pages.append((tmp_path / str(number) / "report.html").read_text())
+    assert ["Losses of different models" in page for page in pages] == [True, False]
+
+
+def test_a_difference_without_an_interval_shows_none_in_a_terminal(monkeypatch, capsys):
+    of_four = results_of_four()
+    alike = tuple(replace(each, low=None, high=None) for each in of_four.differences)
+    lines = shown(monkeypatch, capsys, 160, replace(of_four, differences=alike))
+    assert not [line for line in lines if "n = " in line]
+    assert [line for line in lines if line.startswith("ali − gan")]
+
+
 # In a terminal
 
 
-def shown(monkeypatch, capsys, width):
+def shown(monkeypatch, capsys, width, results=None):
     """Return the lines that a terminal of this width shows of the main scores."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", str(width))
     output.console.cache_clear()
-    show_contestants(report.ScoreTable(results_of_four()))
+    show_contestants(report.ScoreTable(results or results_of_four()))
     output.console.cache_clear()
     return [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in capsys.readouterr().out.splitlines()]
 
