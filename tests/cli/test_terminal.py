@@ -185,6 +185,11 @@ def test_a_failure_that_is_no_text_is_damage(say, own):
     assert json.loads((own.path / "evaluation.json").read_text())["scores"] == scores
 
 
+def test_settings_that_are_left_open_or_empty_are_not_shown():
+    settings = {"name": "folder", "set": "", "size": 0, "classes": [], "players": {}, "labels": None, "adaptive": False}
+    assert output.settings_texts(settings) == ["size=0", "adaptive=False"]
+
+
 def test_columns_elsewhere_are_as_wide_as_they_need(capsys):
     assert columns([("a", "b" * 200)]) == f"a  {'b' * 200}"
 
