@@ -5,4 +5,6 @@ WORKDIR /genzoo
 COPY . .
 RUN python3 -m venv .venv && .venv/bin/pip install --no-cache-dir -e .
 WORKDIR /work
+# Data sets outlive the container, like runs: both lie in the folder that is mounted.
+ENV GENZOO_DATA=/work/data
 ENTRYPOINT ["/genzoo/.venv/bin/genzoo"]

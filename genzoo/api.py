@@ -10,7 +10,7 @@ from genzoo.host.discovery import registry
 from genzoo.runs import session
 from genzoo.runs.callbacks import Callback, Callbacks
 from genzoo.runs.request import ExecutionName, PrecisionName, TrainingRequest
-from genzoo.runs.signals import saved_on_interrupt
+from genzoo.runs.signals import saved_on_interrupt, tell
 from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun
 from genzoo.types import SplitName, Splits
@@ -94,7 +94,8 @@ def _attended(callback: Callback | None, progress: bool) -> Iterator[Callback]:
     from genzoo.runs.bars import bar_here
 
     bar = bar_here() if progress and torchrun.rank() == 0 else None
-    with saved_on_interrupt(Callbacks(*(each for each in (callback, bar) if each is not None))) as attended:
+    callbacks = Callbacks(*(each for each in (callback, bar) if each is not None))
+    with saved_on_interrupt(callbacks, tell=tell if bar is None else bar.tell) as attended:
         try:
             yield attended
         finally:

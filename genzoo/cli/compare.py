@@ -124,7 +124,8 @@ def legend(scores: "ScoreTable") -> str:
 
 def _entry_text(entry: "TableEntry", column: "Column") -> str:
     """Return an entry as text: of a difference with its interval, as a word that does not fold."""
-    interval = entry.detail.partition(", ")[0].replace(" to ", "…") if column.baseline else ""
+    first = entry.detail.partition(", ")[0]
+    interval = first.replace(" to ", "…") if column.baseline and " to " in first else ""
     return f"{entry.text} {'★ ' if entry.best else ''}{interval}".strip()
 
 

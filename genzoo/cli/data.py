@@ -47,6 +47,8 @@ def fetch_command(name: str, source: str | None, offline: bool, data: str | None
     from genzoo.data import downloads, prepared
 
     dataset, root = _dataset(name), data_root(data)
+    if not dataset.downloads and not dataset.by_hand:
+        raise SettingsError(f"'{name}' has nothing to fetch: it is made of {dataset.origin}", _remedy(name, dataset))
     if dataset.by_hand and source is None:
         _say_by_hand(dataset, as_json)
         raise _not_by_program(dataset)
@@ -88,10 +90,19 @@ def prepare_command(
     from genzoo.data import prepared
 
     dataset, root = _dataset(name, assignments), data_root(data)
+    if source is None and not dataset.downloads:
+        raise UnreadableError(f"'{name}' is made of {dataset.origin}, and no --source is given", _remedy(name, dataset))
     began = time.monotonic()
     with counting(f"preparing {dataset.name}", "images") as report:
         card = prepared.prepare_dataset(
-            dataset, root, source=source, jobs=jobs, skip_corrupt=skip_corrupt, replace=replace, report=report
+            dataset,
+            root,
+            source=source,
+            jobs=jobs,
+            skip_corrupt=skip_corrupt,
+            replace=replace,
+            remedy=_remedy(name, dataset),
+            report=report,
         )
     rows = {split: stop - start for split, (start, stop) in card["splits"].items()}
     facts = {
@@ -248,6 +259,11 @@ def _dataset(name: str, assignments: tuple[str, ...] = ()) -> "PreparedDataset":
             remedy = f"type: {options.train_command_for(name)}"
         raise SettingsError(f"'{name}' needs no files to fetch or prepare", remedy)
     return choice.dataset
+
+
+def _remedy(name: str, dataset: "PreparedDataset") -> str:
+    """Return what to type for a data set that was asked for by `name`."""
+    return dataset.remedy(name=name, base=_dataset(name))
 
 
 def _say_by_hand(dataset: "PreparedDataset", as_json: bool) -> None:

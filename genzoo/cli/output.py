@@ -250,7 +250,9 @@ def gradients_text(per_player_reason: str | None) -> str:
 
 def settings_texts(value: Mapping[str, Any]) -> list[str]:
     """Return the fields of settings as `name=value`, without those that are left open or empty."""
-    return [f"{key}={_field_text(item)}" for key, item in value.items() if key != "name" and item not in (None, {}, [])]
+    return [
+        f"{key}={_field_text(item)}" for key, item in value.items() if key != "name" and item not in (None, {}, [], "")
+    ]
 
 
 def _field_text(item: Any) -> str:

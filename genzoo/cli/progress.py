@@ -84,6 +84,7 @@ class Bar(TrainingProgress):
         from genzoo.runs.bars import TerminalBar
 
         self._bar = TerminalBar(console(stderr=True))
+        stop.tell = self._bar.tell
 
     def on_start(self, run: Run, step: int, steps: int) -> None:
         """Write the header, and start the bar."""
@@ -140,7 +141,7 @@ def watching() -> "Iterator[ComparisonCallback]":
 
             def on_start(self, folder: Path, labels: Sequence[str], done: int) -> None:
                 status(f"{counted(len(labels), 'training')}, {done} done already; report: {folder}")
-                self.display = _ComparisonBars(labels) if _can_draw() else _ComparisonLines(labels)
+                self.display = _ComparisonBars(labels, stop) if _can_draw() else _ComparisonLines(labels)
                 stack.enter_context(self.display)
 
             def on_progress(self, steps: Mapping[int, tuple[int, int]]) -> None:
@@ -196,12 +197,12 @@ class _ComparisonLines(_PlainLines):
 
 
 class _ComparisonBars(_Drawing):
-    def __init__(self, labels: Sequence[str]) -> None:
-        from rich.progress import BarColumn, Progress
+    def __init__(self, labels: Sequence[str], stop: Stop) -> None:
+        from rich.progress import BarColumn
 
-        from genzoo.runs.bars import SPEED_OVER, TextOf, pace_text, steps_text
+        from genzoo.runs.bars import SPEED_OVER, Remarked, TextOf, pace_text, steps_text
 
-        self._progress = Progress(
+        self._progress = Remarked(
             TextOf(lambda task: task.description),
             TextOf(lambda task: "" if task.total is None else steps_text(task)),
             BarColumn(bar_width=None),
@@ -210,6 +211,7 @@ class _ComparisonBars(_Drawing):
             expand=True,
             speed_estimate_period=12 * SPEED_OVER,  # the steps of a training are those of its log
         )
+        stop.tell = self._progress.tell
         self._tasks = [self._progress.add_task(label, total=None) for label in labels]
 
     def show(self, steps: Mapping[int, tuple[int, int]]) -> None:

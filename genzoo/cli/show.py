@@ -99,8 +99,10 @@ def _find(name: str) -> list[Entry]:
     if not matches:
         if error := _posterior_error(name):
             raise error
+        if name.isdecimal():
+            raise SettingsError(f"there is no run {name}", "runs are listed by: genzoo runs")
         names = sorted({entry.name for entry in entries})
-        raise registry().unknown(prefix if kinds else "component", wanted, names)
+        raise registry().unknown(prefix if kinds else "run, model, recipe or component", wanted, names)
     shown_together = [entry for entry in matches if entry.kind in ("recipes", "datasets")] or matches[:1]
     twins = [entry for entry in matches if entry.kind == shown_together[0].kind]
     if len(twins) > 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.comparison.settings import flat
-from genzoo.components import to_json
+from genzoo.components import to_json, to_text
 from genzoo.data.root import data_root
 from genzoo.errors import SettingsError
 from genzoo.host.discovery import registry
@@ -78,6 +78,28 @@ def identity(job: Job, data: str | None) -> str:
     # Named only where it is so, as cells from before there was a choice keep their identity.
     decisive += ["deterministic"] if job.deterministic else []
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def names_of(cells: Sequence[Cell]) -> list[str]:
+    """Return short names of cells: label, seed, and settings where others have both, as `gan labels=10 seed 0`."""
+    alike: dict[tuple[str, int], list[Cell]] = {}
+    for cell in cells:
+        alike.setdefault((cell.label, cell.job.seed), []).append(cell)
+    return [
+        " ".join([cell.label, *_settings_apart(cell, alike[cell.label, cell.job.seed]), f"seed {cell.job.seed}"])
+        for cell in cells
+    ]
+
+
+def _settings_apart(cell: Cell, cells: Sequence[Cell]) -> list[str]:
+    """Return as few settings of a cell, as `name=value`, as tell it from all `cells` with other settings."""
+    mine, *others = (dict(flat(to_json(each.settings), "")) for each in (cell, *cells))
+    texts = []
+    for path, value in mine.items():
+        if any(other.get(path) != value for other in others):
+            texts.append(f"{path.rpartition('.')[2]}={'none' if value is None else to_text(value)}")
+            others = [other for other in others if other.get(path) == value]
+    return texts
 
 
 def decisive_settings(cells: Sequence[Cell]) -> dict[str, Any]:

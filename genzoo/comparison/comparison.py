@@ -20,7 +20,7 @@ from genzoo.comparison.cells import (
 )
 from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.report import ScoreTable, write_report
-from genzoo.comparison.report_folder import free_folder, refuse_other_report
+from genzoo.comparison.report_folder import LabelledRun, free_folder, refuse_other_report, reported_reuse
 from genzoo.comparison.results import ResultRow, Results, cell_result, differences_of, environment, row_of
 from genzoo.comparison.reuse import COMPARISONS, with_earlier_run
 from genzoo.comparison.sections import sections_of
@@ -134,6 +134,7 @@ def compare(
     for cell in cells:
         if cell.request is None and not cell.is_done:
             raise UnreadableError(f"{cell.run.path} is not finished", f"type: genzoo resume {cell.run.path}")
+    done_before = {_labelled_run(cell) for cell in cells if cell.is_done}
     outcomes = train_cells(
         cells,
         _report_folder(cells, root, is_named=report is not None),
@@ -145,18 +146,23 @@ def compare(
         executor=executor,
     )
     folder = _report_folder(cells, root, is_named=report is not None)  # another comparison may have taken it meanwhile
-    results = _report(cells, outcomes, folder, data=data, command=command)
+    reused = {training: training in done_before for training in map(_labelled_run, cells)} | reported_reuse(folder)
+    results = _report(cells, outcomes, folder, reused=reused, data=data, command=command)
     runs = {label: tuple(cell.run for cell in cells if cell.label == label) for label in labelled}
     return Comparison(folder=folder, results=results, runs=runs)
 
 
 def _report_folder(cells: Sequence[Cell], root: Path, *, is_named: bool) -> Path:
     """Return the folder of the report; raise `SettingsError` if it was named and holds a report on other trainings."""
-    trainings = [(cell.label, cell.run.name) for cell in cells]
+    trainings = list(map(_labelled_run, cells))
     if is_named:
         refuse_other_report(root, trainings)
         return root
     return free_folder(root, list(dict.fromkeys(cell.label for cell in cells)), trainings)
+
+
+def _labelled_run(cell: Cell) -> LabelledRun:
+    return cell.label, cell.run.name
 
 
 def _by_label(contestants: Sequence[Contestant]) -> dict[str, Contestant]:
@@ -197,7 +203,13 @@ def _requested(
 
 
 def _report(
-    cells: Sequence[Cell], outcomes: Sequence[Outcome], folder: Path, *, data: str | Path | None, command: str
+    cells: Sequence[Cell],
+    outcomes: Sequence[Outcome],
+    folder: Path,
+    *,
+    reused: Mapping[LabelledRun, bool],
+    data: str | Path | None,
+    command: str,
 ) -> Results:
     """Write results.json, table.md and report.html, and return the results."""
     first: dict[str, Cell] = {}
@@ -207,7 +219,10 @@ def _report(
     splits = dataset.load(data_root(data))
     ended_well = {id(cell) for cell, outcome in zip(cells, outcomes, strict=True) if not outcome.code}
     models = {label: session.load_run(cell.run) for label, cell in first.items() if id(cell) in ended_well}
-    cell_results = [cell_result(cell, outcome, folder) for cell, outcome in zip(cells, outcomes, strict=True)]
+    cell_results = [
+        cell_result(cell, outcome, folder, reused=reused[_labelled_run(cell)])
+        for cell, outcome in zip(cells, outcomes, strict=True)
+    ]
     rows, settings = [], {}
     for label in first:
         pairs = [(cell, result) for cell, result in zip(cells, cell_results, strict=True) if cell.label == label]

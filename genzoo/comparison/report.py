@@ -15,6 +15,7 @@ from genzoo.comparison.results import (
     Baseline,
     BaselineScore,
     Better,
+    CellResult,
     Difference,
     ResultRow,
     Results,
@@ -110,6 +111,8 @@ class ScoreTable:
         self.notes = _notes(results, self.seeds)
         reused = {cell.label for cell in results.cells if cell.reused}
         self.costs = [_COSTS, *(_cost_row(row, is_reused=row.label in reused) for row in contestants)]
+        self.differing = _differing(self.settings, labels)
+        self.trainings = [_TRAININGS, *map(_training_row, results.cells)]
         self.cost_note = _COST_NOTE + (_REUSED_NOTE if reused else "")
         self.reasons = _reasons(results, {metric.name.partition("/")[0] for metric in self.metrics})
         self.reasons += _unranked(results, self.metrics)
@@ -267,7 +270,8 @@ def _pair_name(pair: _Pair) -> str:
 
 
 _COST_NOTE = "Seconds are the mean over seeds, of trainings as they ran, some beside others."
-_REUSED_NOTE = " ‡ was measured when a run was trained for something else, perhaps beside other work: not comparable."
+_REUSED_NOTE = " ‡ was measured by an earlier command, perhaps beside other work: not comparable."
+_TRAININGS = ("contestant", "seed", "steps taken", "seconds", "begun (UTC)", "folder")
 _COSTS = ("model", "parameters", "multiply-adds per step, forward", "steps", "rows of data seen", "seconds")
 
 
@@ -302,6 +306,17 @@ def _cost_row(row: ResultRow, *, is_reused: bool) -> tuple[str, ...]:
     macs = NO_SCORE if row.macs_per_update is None else f"{row.macs_per_update:,}"
     seconds = f"{row.seconds:.0f}" + (" ‡" if is_reused else "")
     return (row.label, f"{row.parameters:,}", macs, f"{row.steps:,}", f"{row.images_seen:,}", seconds)
+
+
+def _differing(settings: ComparedSettings, labels: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return one row per setting in which contestants differ: its name, and every contestant's value."""
+    return [(name, *(settings.text(name, label) for label in labels)) for name in settings.different]
+
+
+def _training_row(cell: CellResult) -> tuple[str, ...]:
+    begun = f"{cell.created[:10]} {cell.created[11:16]}"
+    folder = f"{cell.run} ({cell.failure})" if cell.failure else cell.run
+    return (cell.label, str(cell.seed), f"{cell.step:,}", f"{cell.seconds:.0f}", begun, folder)
 
 
 def _reasons(results: Results, metrics: set[str]) -> list[str]:

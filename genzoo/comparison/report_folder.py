@@ -34,7 +34,7 @@ def refuse_other_report(folder: Path, trainings: Sequence[LabelledRun]) -> None:
         reported = _trainings(folder)
     except UnreadableError:
         return
-    if reported - set(trainings):
+    if reported.keys() - set(trainings):
         labels = ", ".join(sorted({label for label, _ in reported}))
         raise SettingsError(
             f"{folder} holds a report on {labels or 'something else'}, with trainings that are not in this one",
@@ -44,17 +44,25 @@ def refuse_other_report(folder: Path, trainings: Sequence[LabelledRun]) -> None:
 
 def _reports_on_some_of(folder: Path, trainings: Sequence[LabelledRun]) -> bool:
     try:
-        return not _trainings(folder) - set(trainings)
+        return not _trainings(folder).keys() - set(trainings)
     except UnreadableError:
         return False
 
 
-def _trainings(folder: Path) -> set[LabelledRun]:
-    """Return the trainings that the report in `folder` is on."""
+def reported_reuse(folder: Path) -> dict[LabelledRun, bool]:
+    """Return the trainings of the report in `folder`, and whether each was done before it; none without a report."""
+    try:
+        return _trainings(folder)
+    except UnreadableError:
+        return {}
+
+
+def _trainings(folder: Path) -> dict[LabelledRun, bool]:
+    """Return the trainings that the report in `folder` is on, and whether each was done before it."""
     cells = files.read_json(folder / RESULTS, "a comparison's results").get("cells")
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
-        return {("", "")}  # the results of something else, such as a study
-    return {(str(cell.get("label")), PurePath(str(cell.get("run"))).name) for cell in cells}
+        return {("", ""): False}  # the results of something else, such as a study
+    return {(str(cell.get("label")), PurePath(str(cell.get("run"))).name): bool(cell.get("reused")) for cell in cells}
 
 
 def _name_for(labels: Sequence[str]) -> str:

@@ -135,7 +135,10 @@ class CellResult:
     created: str = ""
     """When the training began, as an ISO date; empty if it is not known."""
     reused: bool = False
-    """Whether it was trained before for something else, so that its evaluations along the way may be missing."""
+    """Whether an earlier command than the first of this report trained it.
+
+    Its time is then not comparable, and its evaluations along the way may be missing.
+    """
     losses: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
     """Pairs (step, loss) by player from the run's log, at most 200 per player."""
     exit_code: int = 0
@@ -224,7 +227,7 @@ def row_of(cells: Sequence[Cell], results: Sequence[CellResult], obstacles: Sequ
     )
 
 
-def cell_result(cell: Cell, outcome: Outcome, folder: Path) -> CellResult:
+def cell_result(cell: Cell, outcome: Outcome, folder: Path, *, reused: bool = False) -> CellResult:
     """Return a cell's result for the report in `folder`: the scores of its run that were measured with its seed."""
     exists = cell.run.exists
     log, scores = (cell.run.read_log(), cell.run.scores_on_its_data) if exists else ([], [])
@@ -240,7 +243,7 @@ def cell_result(cell: Cell, outcome: Outcome, folder: Path) -> CellResult:
         best_step=best_step,
         best_by=best_by,
         created=cell.run.record.created if exists else "",
-        reused=cell.request is not None and cell.run.path != cell.request.run,
+        reused=reused,
         losses=_losses(log),
         exit_code=outcome.code,
     )

@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from pathlib import Path
 
-from genzoo.comparison.cells import Cell
+from genzoo.comparison.cells import Cell, names_of
 from genzoo.comparison.executors import LocalProcesses
 from genzoo.comparison.progress import ComparisonCallback, LogTail
 from genzoo.comparison.worker import Outcome, Task, run_task
@@ -38,8 +38,7 @@ def train_cells(
     are those of `compare`.
     """
     callback = callback or ComparisonCallback()
-    labels = [f"{cell.label} seed {cell.job.seed}" for cell in cells]
-    callback.on_start(folder, labels, sum(cell.is_done for cell in cells))
+    callback.on_start(folder, names_of(cells), sum(cell.is_done for cell in cells))
     with _executor(executor, jobs or max(1, min(len(cells), usable_cores()))) as workers:
         outcomes = run_cells(
             cells,

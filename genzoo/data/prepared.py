@@ -81,10 +81,7 @@ class PreparedDataset(Dataset):
         """Return the card of the prepared data set; raise `UnreadableError` with the command that prepares it."""
         place = root / self.place
         if not (place / CARD).is_file():
-            raise UnreadableError(
-                f"data set '{self.name}' is not prepared: {place} has no card (--data names another folder)",
-                self.remedy(),
-            )
+            raise self.unprepared(root)
         card = read_card(place)
         if tuple(card["shape"]) != self.spec.shape:
             raise UnreadableError(
@@ -129,18 +126,32 @@ class PreparedDataset(Dataset):
             raise UnreadableError(f"{path} does not hold a name for each image", AGAIN)
         return names
 
-    def remedy(self) -> str:
-        """Return the commands that fetch and prepare the data set."""
+    def unprepared(
+        self, root: Path, *, name: str | None = None, base: "PreparedDataset | None" = None
+    ) -> UnreadableError:
+        """Return the error that it has no card below `root`, with the commands that prepare it, as `remedy` says."""
+        return UnreadableError(
+            f"the data of '{name or self.name}' are not prepared: {root / self.place} has no card "
+            "(--data names another folder)",
+            self.remedy(name=name, base=base),
+        )
+
+    def remedy(self, *, name: str | None = None, base: "PreparedDataset | None" = None) -> str:
+        """Return the commands that fetch and prepare the data set.
+
+        They call it by the `name` of a recipe whose data set is `base`, or else by its own.
+        """
+        name, base = name or self.name, base or type(self)()
         from_where = "" if self.downloads and not self.by_hand else " --source PATH"
         settings = "".join(
             f" --set dataset.{field.name}={value}"
             for field in fields(self)
-            if isinstance(value := getattr(self, field.name), int | float | str) and value != field.default
+            if isinstance(value := getattr(self, field.name), int | float | str) and value != getattr(base, field.name)
         )
-        fetch = f"genzoo data fetch {self.name}, then: " if self.downloads or self.by_hand else ""
+        fetch = f"genzoo data fetch {name}, then: " if self.downloads or self.by_hand else ""
         at_once = "; or train with --fetch" if self.downloads and not self.by_hand else ""
         return (
-            f"type: {fetch}genzoo data prepare {self.name}{from_where}{settings}{at_once}\n"
+            f"type: {fetch}genzoo data prepare {name}{from_where}{settings}{at_once}\n"
             "data sets that need no files are listed by: genzoo data status"
         )
 
@@ -203,15 +214,16 @@ def prepare_dataset(
     jobs: int | None = None,
     skip_corrupt: bool = False,
     replace: bool = False,
+    remedy: str | None = None,
     report: preparing.ImageProgress = lambda done, total: None,
 ) -> dict[str, Any]:
     """Decode the files at `source`, by default the fetched ones, into the data set's folder, and return its card.
 
-    Files whose hash is published or recorded are checked first.
+    Files whose hash is published or recorded are checked first. `remedy` is what to do if there is no `source`.
     """
     place = downloaded(dataset, root) if source is None else source
     if not place.exists():
-        raise UnreadableError(f"{place} does not exist", dataset.remedy())
+        raise UnreadableError(f"{place} does not exist", remedy or dataset.remedy())
     by_name = {download.file: download for download in dataset.downloads}
     for path in [place] if place.is_file() else [place / name for name in by_name]:
         if path.name in by_name and path.is_file():

@@ -52,7 +52,8 @@ class Panel(NamedTuple):
 
 def pairs_png(x: Tensor, reconstructions: Tensor) -> bytes:
     """Draw images x (N, 1 or 3, H, W) in pairs: an original, on the left, and its reconstruction."""
-    return grid_png(torch.stack([x.to(reconstructions), reconstructions], dim=1).flatten(0, 1), columns=8, group=2)
+    pairs = torch.stack([x.to(reconstructions), reconstructions], dim=1)
+    return grid_png(pairs.flatten(0, 1), columns=8, group=2, headings=("original", "decoded") * 4)
 
 
 def walks_png(a: Tensor, between: Tensor, b: Tensor) -> bytes:

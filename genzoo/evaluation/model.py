@@ -289,7 +289,8 @@ class Model:
 
     def _checked_logits(self, logits: Tensor | None) -> Tensor:
         if logits is None:
-            raise SettingsError("this model predicts no classes")
+            remedy = "train one that learns classes; models are listed by: genzoo list models"
+            raise SettingsError("this model predicts no classes", remedy)
         classes = len(self.data.class_names)
         if logits.ndim != 2 or (classes and logits.shape[1] != classes):
             raise PluginError(f"the game's classify gave {tuple(logits.shape)}, expected (N, {classes or 'K'})")

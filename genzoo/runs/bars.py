@@ -17,6 +17,7 @@ from rich.text import Text
 
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.notes import losses_text, warning_texts
+from genzoo.runs.signals import tell
 from genzoo.storage.run_folder import Run
 from genzoo.text import time_left
 
@@ -37,7 +38,26 @@ class TextOf(ProgressColumn):
         return Text(self._text(task))
 
 
-class _WithLosses(Progress):
+class Remarked(Progress):
+    """A progress with a line below its bars for what a signal's handler says, which would be drawn over elsewhere."""
+
+    _remark = ""
+
+    def tell(self, text: str) -> None:
+        """Show the line at the next drawing, or write it where nothing is drawn."""
+        if self.live.is_started:
+            self._remark = text
+        else:
+            tell(text)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield the bars, then the line."""
+        yield from super().get_renderables()
+        if self._remark:
+            yield Text(self._remark)
+
+
+class _WithLosses(Remarked):
     """A progress with a line of losses below every bar."""
 
     def get_renderables(self) -> Iterable[RenderableType]:
@@ -60,6 +80,10 @@ class TrainingBar(Callback, ABC):
             refresh_per_second=5,
             speed_estimate_period=SPEED_OVER,
         )
+
+    def tell(self, text: str) -> None:
+        """Show a line below the bar; a signal's handler may call this."""
+        self._progress.tell(text)
 
     def on_start(self, run: Run, step: int, steps: int) -> None:
         """Write the run's folder, and start the bar."""

@@ -9,7 +9,10 @@ import torch
 
 from genzoo import __version__
 from genzoo.components import from_json, to_json, to_text
+from genzoo.data.dataset import Dataset
 from genzoo.data.labels import label_frequencies
+from genzoo.data.prepared import PreparedDataset
+from genzoo.data.prepared_card import CARD
 from genzoo.errors import PluginError, SettingsError, UnreadableError
 from genzoo.games.game import Game
 from genzoo.host.discovery import registry as installed_registry
@@ -54,7 +57,11 @@ class Job:
         return f"{self.model}-{self.recipe}-s{self.seed}"
 
     def with_found_classes(self, root: Path) -> "Job":
-        """Return the job with settings read from the data set's files below `root`, such as class names, filled in."""
+        """Return the job with settings read from the data set's files below `root`, such as class names, filled in.
+
+        Raises `UnreadableError` with the commands that prepare the recipe's data if that is not done.
+        """
+        refuse_unprepared(self.settings.dataset, root, recipe=self.recipe)
         return self.with_settings(replace(self.settings, dataset=self.settings.dataset.with_found_classes(root)))
 
     def with_settings(self, settings: Settings) -> "Job":
@@ -188,6 +195,17 @@ def find_recipe(registry: Registry, recipe: str | Recipe | None) -> Recipe:
     if not isinstance(loaded, Recipe):
         raise PluginError(f"what is registered as the recipe '{name}' is not a Recipe: {short_repr(loaded)}")
     return loaded
+
+
+def refuse_unprepared(dataset: Dataset, root: Path, *, recipe: str) -> None:
+    """Raise `UnreadableError` if a data set needs preparing and is not below `root`; the remedy names the recipe."""
+    if not isinstance(dataset, PreparedDataset) or (root / dataset.place / CARD).is_file():
+        return
+    registry = installed_registry()
+    base = find_recipe(registry, recipe).dataset if registry.has("recipes", recipe) else None
+    if isinstance(base, type(dataset)):
+        raise dataset.unprepared(root, name=recipe, base=base)
+    raise dataset.unprepared(root)
 
 
 def continued(run: Run, record: RunRecord, job: Job, registry: Registry) -> Job:

@@ -17,7 +17,7 @@ from genzoo.randomness import preserved
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine
 from genzoo.runs.environment import session_of
-from genzoo.runs.job import Job, job_of, resolve_job, settings_of
+from genzoo.runs.job import Job, job_of, refuse_unprepared, resolve_job, settings_of
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage import checkpoints
 from genzoo.storage.checkpoints import Checkpoint
@@ -204,6 +204,7 @@ def data_of(run: Run, data: str | Path | None) -> DataOfRun:
     record = run.record
     settings, root = settings_of(registry(), record), data_root(data, run.data_place)
     dataset = settings.dataset
+    refuse_unprepared(dataset, root, recipe=record.recipe)
     fingerprint = dataset.fingerprint(root)
     if fingerprint != record.data:
         warn(

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 _Handler = Callable[[int, FrameType | None], None]
 
 KEPT = "everything that was saved before is kept"
+STOPPING = "stopping as soon as all is saved; once more to stop at once"
 
 
 @contextmanager
 def end_on_signals() -> Iterator[None]:
     """Raise `Interrupted` on SIGINT or SIGTERM inside the `with` block; the former handlers return on leaving."""
-    with _handlers({"SIGINT": _end, "SIGTERM": _end, "SIGUSR1": lambda number, frame: _tell("nothing to save here")}):
+    with _handlers({"SIGINT": _end, "SIGTERM": _end, "SIGUSR1": lambda number, frame: tell("nothing to save here")}):
         yield
 
 
@@ -36,7 +37,7 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
             # An exception here could be swallowed by a half-imported module, or crash one written in C.
-            _tell(f"interrupted; {KEPT}")
+            tell(f"interrupted; {KEPT}")
             os._exit(128 + number)
         frame = frame.f_back
     raise Interrupted(number)
@@ -54,11 +55,13 @@ class Stop:
         """
         self.save = False
         """Whether SIGUSR1 came: save and go on."""
+        self.tell: Callable[[str], None] = tell
+        """How a line is written meanwhile; a bar has a place of its own for it."""
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Record that a save was asked for (SIGUSR1)."""
         self.save = True
-        _tell("a checkpoint is saved after the next step, if there is one")
+        self.tell("a checkpoint is saved after the next step, if there is one")
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Record a signal to stop, or end at once if the training cannot ask for it."""
@@ -73,7 +76,7 @@ class Stop:
             for following in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(following) == self.handle:
                     signal.signal(following, signal.SIG_DFL)
-        _tell("stopping as soon as all is saved; once more to stop at once")
+        self.tell(STOPPING)
 
 
 @contextmanager
@@ -116,7 +119,8 @@ class StopOnSignal(Callback):
 class _Interrupt(Callback):
     """Stops a training at the step after an interrupt; a second one, or one at another time, raises at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.tell = tell
         self._is_training = False
         self._number: int | None = None
 
@@ -125,7 +129,7 @@ class _Interrupt(Callback):
         if self._number is not None or not self._is_training:
             signal.default_int_handler(number, frame)
         self._number = number
-        _tell("stopping as soon as all is saved; once more to stop at once")
+        self.tell(STOPPING)
 
     def on_start(self, run: "Run", step: int, steps: int) -> None:
         """Defer interrupts until everything is saved."""
@@ -143,8 +147,10 @@ class _Interrupt(Callback):
 
 
 @contextmanager
-def saved_on_interrupt(callback: Callback) -> Iterator[Callback]:
+def saved_on_interrupt(callback: Callback, *, tell: Callable[[str], None]) -> Iterator[Callback]:
     """Yield a callback that, beside what `callback` does, has an interrupt save the training before it ends.
+
+    `tell` says so at once; it is called in a signal's handler.
 
     Where Python would not raise `KeyboardInterrupt` (in other threads, under a handler of the caller's) and where
     several ranks train, that is `callback` itself.
@@ -153,7 +159,7 @@ def saved_on_interrupt(callback: Callback) -> Iterator[Callback]:
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler or torchrun.size() > 1:
         yield callback
         return
-    interrupt = _Interrupt()
+    interrupt = _Interrupt(tell)
     with _handlers({"SIGINT": interrupt.handle}):
         yield Callbacks(callback, interrupt)
 
@@ -196,7 +202,7 @@ def _handlers(wanted: Mapping[str, _Handler]) -> Iterator[None]:
             signal.signal(number, former)
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
     """Write a line to stderr; print is not reentrant."""
     if sys.stderr is not None:
         with suppress(OSError):  # the terminal may be gone

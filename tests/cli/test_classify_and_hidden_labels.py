@@ -230,7 +230,8 @@ def test_a_file_that_is_no_image_or_missing_is_named(tmp_path, say):
 def test_a_model_that_predicts_no_classes_is_refused(say):
     assert say("train", "gan", "--steps", "1", "--set", "dataset.rows=30", "--run", "gan").code == 0
     said = say("classify", "gan")
-    assert (said.code, said.err) == (2, "error: this model predicts no classes\n")
+    remedy = "train one that learns classes; models are listed by: genzoo list models"
+    assert (said.code, said.err) == (2, f"error: this model predicts no classes\n{remedy}\n")
     assert say("evaluate", "gan", "--metric", "classification").err.startswith("error: metric 'classification' cannot")
 
 

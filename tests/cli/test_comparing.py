@@ -73,6 +73,13 @@ def results_of(folder):
 # Identity
 
 
+def test_trainings_are_named_by_what_tells_them_apart():
+    sizes = {"gan": (2, 3), "ali": (2,)}
+    listed = [cell(model, model, **{"architecture.latent": size}) for model in sizes for size in sizes[model]]
+    listed.append(cell("gan", "gan", seed=1))
+    assert cells.names_of(listed) == ["gan latent=2 seed 0", "gan latent=3 seed 0", "ali seed 0", "gan seed 1"]
+
+
 def test_what_decides_the_numbers_decides_the_folder_and_intervals_do_not():
     same = cells.identity(job(**{"training.log_every": 7, "training.evaluate_every": 3}), None)
     assert cells.identity(job(), None) == same
@@ -171,6 +178,8 @@ def test_a_second_comparison_on_a_recipe_leaves_the_first_alone_and_shares_its_t
     assert compare("vae", steps=2) == str(root / "vae" / "report.html")
     assert {path: path.read_bytes() for path in (root / "gan-vae").iterdir()} == first
     (run,) = (cell["run"] for cell in results_of(root / "vae")["cells"])
+    of_folders = [[cell["reused"] for cell in results_of(root / name)["cells"]] for name in ("gan-vae", "vae")]
+    assert of_folders == [[False, False], [True]]  # the second comparison on it did not train vae
     assert (root / "vae" / run).resolve() in {
         (root / "gan-vae" / cell["run"]).resolve()
         for cell in json.loads(first[root / "gan-vae" / "results.json"])["cells"]

@@ -66,7 +66,7 @@ def test_a_terminal_is_asked(say, requests, tmp_path, monkeypatch, answer, is_th
 def test_what_is_the_persons_own_is_left_to_the_training_to_explain(say):
     said = say("train", "ali", "--recipe", "folder32", "--data", "data", "--fetch")
     assert said.code == 3
-    assert "genzoo data prepare folder" in said.err
+    assert "genzoo data prepare folder32 --source PATH" in said.err
 
 
 def test_what_no_program_can_fetch_is_explained_in_steps(say):

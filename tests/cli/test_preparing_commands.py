@@ -168,7 +168,9 @@ def test_sub_folders_are_classes(tmp_path, data):
         (("digits",), 2, "'digits' needs no files to fetch or prepare"),
         (("mixture25",), 2, "'mixture25' needs no files to fetch or prepare"),
         (("folder64", "--source", "nowhere"), 3, "nowhere does not exist"),
-        (("folder64",), 3, "genzoo data prepare folder"),
+        (("folder64",), 3, "genzoo data prepare folder64 --source PATH"),
+        (("folder64", "--set", "dataset.channels=1"), 3, "folder64 --source PATH --set dataset.channels=1"),
+        (("tinyimagenet64",), 3, "genzoo data fetch tinyimagenet64, then: genzoo data prepare tinyimagenet64;"),
         (("cifar10",), 3, "genzoo data fetch cifar10"),
         (("folder64", "--source", "source", "--set", "dataset.size=banana"), 2, "banana"),
         (("folder64", "--source", "source", "--set", "dataset.size=0"), 2, "1 ≤ size ≤ 1024"),
@@ -187,6 +189,13 @@ def test_what_cannot_be_meant_is_told(source, data, arguments, code, text):
     assert text in said.err
     assert 1 <= len(said.err.splitlines()) <= 3
     assert not data[0].exists() or not any(data[0].glob("*/card.json"))
+
+
+def test_there_is_nothing_to_fetch_of_what_a_person_has(say):
+    said = say("data", "fetch", "folder32")
+    assert said.code == 2
+    assert "'folder32' has nothing to fetch: it is made of the folder given as --source" in said.err
+    assert "type: genzoo data prepare folder32 --source PATH" in said.err
 
 
 @pytest.fixture
@@ -211,6 +220,7 @@ def test_training_tells_what_to_prepare_and_then_finds_it(say, source, data, rec
     assert "data sets that need no files are listed by: genzoo data status" in said.err
     assert not Path("run").exists()
     command = told(said.err, "genzoo data prepare")
+    assert command == ["data", "prepare", recipe, "--source", "PATH"]
     assert say(*[source if word == "PATH" else word for word in command], "--data", data[0]).code == 0
     assert say(*train, "--json").document["step"] == 2
 

@@ -145,19 +145,38 @@ def test_a_time_that_was_measured_for_something_else_is_marked():
     cells = [replace(cell, reused=cell.label == "gan" and cell.seed == 1) for cell in of_four.cells]
     table = report.ScoreTable(replace(of_four, cells=tuple(cells)))
     assert [row[-1] for row in table.costs[1:]] == ["61", "61 ‡", "61", "61"]
-    assert "‡ was measured when a run was trained for something else" in table.markdown()
+    assert "‡ was measured by an earlier command" in table.markdown()
     assert "‡" not in report.ScoreTable(of_four).markdown()
+
+
+def test_losses_are_spoken_of_where_they_are_drawn(tmp_path):
+    of_four = results_of_four()
+    without = replace(of_four, cells=tuple(replace(cell, losses={}) for cell in of_four.cells))
+    pages = []
+    for number, each in enumerate((of_four, without)):
+        (tmp_path / str(number)).mkdir()
+        report.write_report(tmp_path / str(number), each, [])
+        pages.append((tmp_path / str(number) / "report.html").read_text())
+    assert ["Losses of different models" in page for page in pages] == [True, False]
+
+
+def test_a_difference_without_an_interval_shows_none_in_a_terminal(monkeypatch, capsys):
+    of_four = results_of_four()
+    alike = tuple(replace(each, low=None, high=None) for each in of_four.differences)
+    lines = shown(monkeypatch, capsys, 160, replace(of_four, differences=alike))
+    assert not [line for line in lines if "n = " in line]
+    assert [line for line in lines if line.startswith("ali − gan")]
 
 
 # In a terminal
 
 
-def shown(monkeypatch, capsys, width):
+def shown(monkeypatch, capsys, width, results=None):
     """Return the lines that a terminal of this width shows of the main scores."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", str(width))
     output.console.cache_clear()
-    show_contestants(report.ScoreTable(results_of_four()))
+    show_contestants(report.ScoreTable(results or results_of_four()))
     output.console.cache_clear()
     return [re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip() for line in capsys.readouterr().out.splitlines()]
 
@@ -214,9 +233,12 @@ addEventListener("load", () => {
       content: root.scrollWidth,
       wide: inside.filter(each => each.scrollWidth > each.clientWidth + 1 && each.clientWidth).map(each => ({
         scrolls: each.className, sign: frame.contentWindow.getComputedStyle(each).backgroundAttachment})),
-      firsts: [...page.querySelectorAll("table")].map(table =>
+      firsts: [...page.querySelectorAll("table")].filter(table =>
+        frame.contentWindow.getComputedStyle(table.rows[1]).display == "table-row").map(table =>
         table.querySelector("td").clientWidth / table.parentElement.clientWidth),
-      cut: [...page.querySelectorAll(".scores")].flatMap(table => {
+      listings: [...page.querySelectorAll(".listing")].map(each => each.parentElement)
+        .map(each => each.scrollWidth - each.clientWidth),
+      cut: [...page.querySelectorAll("table")].flatMap(table => {
         const edge = table.parentElement.getBoundingClientRect().right;
         return [...table.querySelectorAll("th, td")].map(each => each.getBoundingClientRect())
           .filter(each => each.left < edge - 1 && each.right > edge + 1);
@@ -252,6 +274,7 @@ def test_the_page_fits_its_window_and_what_goes_on_beyond_it_says_so(page, brows
         assert all(wide["sign"] == "local, local, scroll, scroll" for wide in each["wide"])
     assert found[0]["wide"]  # on a phone, there is something to scroll
     assert found[0]["cut"] == 0  # and no number ends at the edge
+    assert found[0]["listings"] == [0, 0, 0]  # settings, costs and trainings are read without scrolling
     assert all(each["folded"] for each in found)
 
 

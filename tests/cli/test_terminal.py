@@ -1,5 +1,6 @@
 """What commands write to a terminal: nothing wider than it, no word broken, and colour unless NO_COLOR is set."""
 
+import io
 import json
 import re
 import sys
@@ -7,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from rich.console import Console
 from terminal import typed
 from toy import TOY
 
 import genzoo
 from genzoo.cli import output
 from genzoo.cli.output import columns
+from genzoo.runs.bars import TerminalBar
 from genzoo.runs.collapse import failures_of
 from genzoo.storage import files
 from genzoo.storage.run_folder import Run
@@ -75,6 +78,18 @@ def test_a_training_at_50_columns_shows_its_step_speed_and_time_left(folder):
     assert max(len(line) for line in screen.lines if not line.startswith("  genzoo ")) <= 50
     again = typed(folder, "train", "gan", *TOY_OPTIONS, "--steps", "400", "--run", "narrow", columns=80)
     assert "all 400 steps are taken already" in again.lines
+
+
+def test_what_a_signal_has_to_say_stands_below_a_bar_and_alone_where_there_is_none(capfd):
+    drawn = io.StringIO()
+    bar = TerminalBar(Console(file=drawn, force_terminal=True, width=60))
+    bar.begin(3, 10)
+    bar.tell("stopping soon")
+    bar.close()
+    assert re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.getvalue()).split("\n")[-3].strip() == "stopping soon"
+    assert capfd.readouterr().err == ""
+    bar.tell("stopped")
+    assert capfd.readouterr().err == "stopped\n"
 
 
 def test_errors_are_coloured_on_a_terminal_unless_asked_not_to(folder):
@@ -168,6 +183,11 @@ def test_a_failure_that_is_no_text_is_damage(say, own):
     with pytest.raises(genzoo.UnreadableError, match="scores is missing or wrong"):
         _ = own.scores
     assert json.loads((own.path / "evaluation.json").read_text())["scores"] == scores
+
+
+def test_settings_that_are_left_open_or_empty_are_not_shown():
+    settings = {"name": "folder", "set": "", "size": 0, "classes": [], "players": {}, "labels": None, "adaptive": False}
+    assert output.settings_texts(settings) == ["size=0", "adaptive=False"]
 
 
 def test_columns_elsewhere_are_as_wide_as_they_need(capsys):

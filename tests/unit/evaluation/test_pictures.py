@@ -9,7 +9,7 @@ from contents import pixels
 from matplotlib.axes import Axes
 from models import identity_model
 
-from genzoo.evaluation.drawing import Panel
+from genzoo.evaluation.drawing import Panel, pairs_png
 from genzoo.evaluation.pictures import save_grid, save_interpolations, save_panels
 from genzoo.types import DataSpec
 
@@ -54,6 +54,17 @@ def test_headings_stand_above_their_columns_and_within_their_width(tmp_path):
     columns = [slice(GAP, GAP + SIDE), slice(2 * GAP + SIDE, 2 * GAP + 2 * SIDE)]
     assert [written[column].any() for column in columns] == [True, True]
     assert sum(written[column].sum() for column in columns) == written.sum()
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_every_pair_says_which_is_the_original(tmp_path, count):
+    (tmp_path / "a.png").write_bytes(pairs_png(torch.zeros(count, 1, 8, 8), torch.ones(count, 1, 8, 8)))
+    grid, side = pixels(tmp_path / "a.png"), 64
+    top = (grid[:, GAP] != GREY).argmax(axis=0)[0]  # where the first original begins
+    written = (grid[:top] != GREY).any(axis=(0, 2))
+    starts = [GAP + pair * (2 * side + SEAM + GAP) + place * (side + SEAM) for pair in range(4) for place in (0, 1)]
+    headed = [bool(written[start : start + side].any()) for start in starts]
+    assert headed == [pair < count for pair in range(4) for _ in ("original", "decoded")]
 
 
 def test_a_row_that_is_not_full_is_no_wider_than_its_images(tmp_path):
