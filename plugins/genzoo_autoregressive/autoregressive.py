@@ -34,7 +34,8 @@ class Autoregressive(Game):
 
     name: ClassVar[str] = "autoregressive"
     priors: ClassVar[tuple[type[Prior], ...]] = (StandardNormal,)
-    defaults: ClassVar[Mapping[str, Any]] = {"training.beta1": 0.9, "training.beta2": 0.999}
+    # Of 500, 1,000, 1,500 and 2,000 steps on digits, 1,000 were best on the validation split (seed 100).
+    defaults: ClassVar[Mapping[str, Any]] = {"training.steps": 1000, "training.beta1": 0.9, "training.beta2": 0.999}
     width: int = 6
     """Hidden units per pixel in each layer."""
     layers: int = 2
