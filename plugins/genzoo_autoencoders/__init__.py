@@ -6,4 +6,6 @@ from genzoo import hookimpl, lazy
 @hookimpl
 def genzoo_models() -> list[lazy]:
     """Return the autoencoders."""
-    return []
+    return [
+        lazy("aae", "genzoo_autoencoders.aae:AAE", "an autoencoder, and a critic that tells its codes from the prior"),
+    ]
