@@ -8,7 +8,7 @@ from trainers import goes_on_bitwise, new_trainer
 from genzoo.data.dataset import random_split
 from genzoo.host.discovery import registry
 
-MODELS = ["aae"]
+MODELS = ["aae", "infogan", "joint-latent-regressor"]
 
 
 def trainer_of(model, recipe="digits"):
