@@ -43,8 +43,8 @@ def genzoo_metrics() -> list[lazy]:
             "share of rows whose class is predicted wrongly",
         ),
         lazy(
-            "categories",
-            "genzoo_metrics.categories:Categories",
+            "category-match",
+            "genzoo_metrics.category_match:CategoryMatch",
             "agreement with classes of categories that a model made out by itself",
         ),
         lazy(

@@ -17,7 +17,7 @@ from genzoo.evaluation.metrics import evaluate_model
 from genzoo.games import Game
 from genzoo.types import Batch, DataSpec, Joint, Round, Split, Splits, Verdict
 from genzoo_gan.infogan import InfoGAN
-from genzoo_metrics.categories import Categories, matched, purity
+from genzoo_metrics.category_match import CategoryMatch, matched, purity
 
 PLAIN = {"training.batch_size": 8, "architecture.dropout": 0, "game.objective": "non-saturating"}
 LATENT = 14
@@ -115,16 +115,16 @@ class BySign(Game):
 def test_the_metric_measures_what_a_game_categorises_and_only_where_it_does():
     spec = DataSpec(shape=(2,), support="real", class_names=("up", "down", "flat"))
     model = identity_model(spec)
-    assert Categories().obstacle(model) == "it makes out no categories"
+    assert CategoryMatch().obstacle(model) == "it makes out no categories"
     with pytest.raises(SettingsError, match="makes out no categories"):
         model.categorise(torch.zeros(1, 2))
     model = replace(model, game=BySign())
-    assert Categories().obstacle(model) is None
+    assert CategoryMatch().obstacle(model) is None
     x = torch.tensor([[1.0, 1.0], [2.0, 0.0], [3.0, 0.0], [-1.0, 0.0], [0.0, -4.0], [9.0, 9.0]])
     split = Split(x=x, labels=torch.tensor([0, 0, 2, 1, 1, -1]))  # the label of the last is hidden
-    scores = evaluate_model(model, Splits(split, split, split), [Categories()], split_name="test", seed=0)
+    scores = evaluate_model(model, Splits(split, split, split), [CategoryMatch()], split_name="test", seed=0)
     assert {score.metric: score.value for score in scores} == pytest.approx(
-        {"categories/purity": 4 / 5, "categories/accuracy": 4 / 5}
+        {"category-match/purity": 4 / 5, "category-match/accuracy": 4 / 5}
     )
 
 
@@ -132,8 +132,10 @@ def test_an_infogan_is_measured_on_rows_and_on_samples_of_every_category():
     trainer = trainer_of()
     model = Model.of(trainer.settings, trainer.networks.eval(), device=CPU, label_frequencies=None)
     splits = trainer.settings.dataset.load(None)
-    scores = evaluate_model(model, splits, [Categories(samples=40)], split_name="validation", seed=0)
-    assert {score.metric for score in scores} == {f"categories/{part}" for part in ("purity", "accuracy", "samples")}
+    scores = evaluate_model(model, splits, [CategoryMatch(samples=40)], split_name="validation", seed=0)
+    assert {score.metric for score in scores} == {
+        f"category-match/{part}" for part in ("purity", "accuracy", "samples")
+    }
     assert all(0.1 <= score.value <= 1 for score in scores)
     assert {score.protocol["categories"] for score in scores} == {10}
     asked = sweep_of(model, "category", rows=2, seed=0)[0]

@@ -16,20 +16,20 @@ from genzoo_metrics import classifier
 
 
 @dataclass(frozen=True, kw_only=True)
-class Categories(Metric):
+class CategoryMatch(Metric):
     """How well categories that a model made out agree with classes; 1 at best.
 
-    `categories/purity` is the share of rows of the class that is most frequent in their inferred category, and
-    `categories/accuracy` that of rows of the class which their category is matched to, one class per category, by the
-    best of all matchings. `categories/samples` is the purity of samples asked for each category of the prior in turn,
-    by the classes of a small classifier of the data.
+    `category-match/purity` is the share of rows of the class that is most frequent in their inferred category, and
+    `category-match/accuracy` that of rows of the class which their category is matched to, one class per category, by
+    the best of all matchings. `category-match/samples` is the purity of samples asked for each category of the prior in
+    turn, by the classes of a small classifier of the data.
     """
 
-    name: ClassVar[str] = "categories"
+    name: ClassVar[str] = "category-match"
     about: ClassVar[Mapping[str, str]] = {
-        "categories/purity": "Share of rows of the class that is most frequent in their inferred category.",
-        "categories/accuracy": "Share of rows of the class that their inferred category is matched to, one to one.",
-        "categories/samples": "Purity of samples asked for one category, by a small classifier's answers.",
+        "category-match/purity": "Share of rows of the class that is most frequent in their inferred category.",
+        "category-match/accuracy": "Share of rows of the class that their inferred category is matched to, one to one.",
+        "category-match/samples": "Purity of samples asked for one category, by a small classifier's answers.",
     }
     samples: int = 2000
 
@@ -51,9 +51,11 @@ class Categories(Metric):
         logits = model.categorise(model.rows(rows)[0], seed=seed)
         counts = _counts(logits.argmax(1).cpu(), rows.labels, logits.shape[1], len(model.data.class_names))
         protocol = {"rows": len(rows.x), "categories": len(counts)}
-        values = {"categories/purity": purity(counts), "categories/accuracy": matched(counts)}
+        values = {"category-match/purity": purity(counts), "category-match/accuracy": matched(counts)}
         scores = [
-            Score(metric=name, value=value, protocol=protocol, better="higher", headline=name == "categories/accuracy")
+            Score(
+                metric=name, value=value, protocol=protocol, better="higher", headline=name == "category-match/accuracy"
+            )
             for name, value in values.items()
         ]
         return scores + self._of_samples(model, split, train, seed)
@@ -70,7 +72,7 @@ class Categories(Metric):
         fitted = classifier.classifier_of(train, model.data)
         counts = _counts(asked, fitted.predict(model.decode(z)), len(one_hot), len(model.data.class_names))
         protocol = {"samples": self.samples, "categories": len(one_hot)} | fitted.protocol(split)
-        return [Score(metric="categories/samples", value=purity(counts), protocol=protocol, better="higher")]
+        return [Score(metric="category-match/samples", value=purity(counts), protocol=protocol, better="higher")]
 
 
 def purity(counts: Tensor) -> float:
