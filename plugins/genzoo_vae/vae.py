@@ -15,7 +15,13 @@ from genzoo_vae.likelihood import divergence, misfit, name_of_likelihood
 
 @dataclass(frozen=True, kw_only=True)
 class VAE(Game):
-    """Variational autoencoder: minimises −E log p(x|z) + β·KL(q(z|x) ‖ N(0, I)), in nats per row."""
+    """Variational autoencoder (Kingma and Welling, 2014, equation 3): a bound of ln p(x), in nats per row.
+
+    Losses:
+        E, G:  −E ln p(x|ẑ) + β·KL(q(z|x) ‖ N(0, I))
+
+    Any β but 1 makes it a β-VAE (Higgins et al., 2017), and the loss no bound.
+    """
 
     name: ClassVar[str] = "vae"
     priors: ClassVar[tuple[type[Prior], ...]] = (StandardNormal,)
