@@ -1,7 +1,7 @@
 """A trained model in inference mode: sample, encode, reconstruct, interpolate and classify."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,8 +160,7 @@ class Model:
     @property
     def predicts_classes(self) -> bool:
         """Whether `classify` gives an answer, which the game is asked with one row of zeros."""
-        x = torch.zeros(1, *self.data.shape, device=self.device)
-        return self._classify(x, torch.zeros(1, self.latent, device=self.device)) is not None
+        return self._answers(self.game.classify, torch.zeros(1, *self.data.shape), 0)[0] is not None
 
     def classify(self, x: Rows, *, seed: int = 0) -> Tensor:
         """Return class logits (N, K) of `x` (N, *shape).
@@ -169,12 +168,23 @@ class Model:
         A classifier that reads codes reads those of `encode` with the same seed. A model that predicts no classes
         raises `SettingsError`.
         """
-        x, noise = self._stored_with_noise(x, seed)
-        answers = [
-            self._classify(part, part_noise)
-            for (part, _), (part_noise, _) in zip(self._in_parts(x, None), self._in_parts(noise, None), strict=True)
-        ]
+        answers = self._answers(self.game.classify, x, seed)
         return torch.cat([self._checked_logits(answer) for answer in answers])
+
+    @property
+    def makes_out_categories(self) -> bool:
+        """Whether `categorise` gives an answer, which the game is asked with one row of zeros."""
+        return self._answers(self.game.categorise, torch.zeros(1, *self.data.shape), 0)[0] is not None
+
+    def categorise(self, x: Rows, *, seed: int = 0) -> Tensor:
+        """Return logits (N, K) of the categories that the model itself made out, for `x` (N, *shape).
+
+        Their order says nothing of classes. A model that makes out none raises `SettingsError`.
+        """
+        parts = [answer for answer in self._answers(self.game.categorise, x, seed) if answer is not None]
+        if not parts:
+            raise SettingsError("this model makes out no categories")
+        return torch.cat(parts)
 
     def features(self, x: Rows, *, y: Tensor | None = None) -> dict[str, Tensor]:
         """Return the encoder's activations (N, …) of `x` (N, *shape) by name, input side first, if it names any."""
@@ -326,9 +336,14 @@ class Model:
         return torch.cat(weights) if weights else None
 
     @torch.no_grad()
-    def _classify(self, x: Tensor, noise: Tensor) -> Tensor | None:
+    def _answers(
+        self, rule: Callable[[Networks, Tensor, Tensor], Tensor | None], x: Rows, seed: int
+    ) -> list[Tensor | None]:
+        """Return what a rule of the game answers for the rows `x`, with the noise of `seed`, a part at a time."""
+        x, noise = self._stored_with_noise(x, seed)
+        parts = zip(self._in_parts(x, None), self._in_parts(noise, None), strict=True)
         with self._inference():
-            return self.game.classify(self.networks, x, noise)
+            return [rule(self.networks, rows, part_noise) for (rows, _), (part_noise, _) in parts]
 
     @torch.no_grad()
     def _features(self, x: Tensor, y: Tensor | None) -> dict[str, Tensor]:

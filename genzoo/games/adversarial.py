@@ -60,6 +60,11 @@ class AdversarialGame(Game):
     def _overrides(cls, *methods: str) -> bool:
         return any(getattr(cls, method) is not getattr(AdversarialGame, method) for method in methods)
 
+    @property
+    def scores(self) -> int:
+        """How many logits of a row are scores of their own: the sum of their losses counts; 1: the mean over logits."""
+        return 1
+
     @abstractmethod
     def q(self, networks: Networks, batch: Batch) -> Joint:
         """Draw the data side: N rows, each part as in `Joint`."""
@@ -70,11 +75,11 @@ class AdversarialGame(Game):
 
     def critic_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
         """Return what the critic minimises, a scalar ()."""
-        return self.objective.critic(self.evidence(round.on_q), self.evidence(round.on_p))
+        return self._of_scores(self.objective.critic(self.evidence(round.on_q), self.evidence(round.on_p)))
 
     def generator_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
         """Return what the generator minimises, a scalar (): the objective's loss and the `generator_cost`."""
-        loss = self.objective.generator(self.evidence(round.on_q), self.evidence(round.on_p))
+        loss = self._of_scores(self.objective.generator(self.evidence(round.on_q), self.evidence(round.on_p)))
         cost = self.generator_cost(networks, batch, round.q, round.p)
         return loss if cost is None else loss + cost
 
@@ -181,6 +186,10 @@ class AdversarialGame(Game):
         if cost is not None:
             losses.players["generator"] = losses.players["generator"] + cost.detach()
         return losses, one_backward(logits, shown, slopes, movers, generator_cost=cost)
+
+    def _of_scores(self, loss: Tensor) -> Tensor:
+        """Return the sum of the scores' losses, from their mean ()."""
+        return loss if self.scores == 1 else self.scores * loss
 
     def _movers_of(self, step: int) -> tuple[str, ...]:
         return self.movers(step, ("critic", "generator"))

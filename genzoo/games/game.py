@@ -117,6 +117,13 @@ class Game(Component):
         """
         return None
 
+    def categorise(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor | None:
+        """Return logits (N, K) of categories that the model itself made out, for `x` and `noise` as in `classify`.
+
+        None, the default: it makes out none. Where the prior of z has a part `category`, they are its categories.
+        """
+        return None
+
     def gradients(self, networks: GameNetworks, batch: Batch, movers: Players) -> tuple[Losses, Gradients]:
         """Return the losses and every mover's gradient at the current parameters, from one backward pass per mover.
 

@@ -121,6 +121,8 @@ class JointCritic(nn.Module, ABC):
 
     outputs: int = 1
     """Logits per row: the logits of a verdict are (N,) for 1 and (N, K) for K."""
+    feature_size: int | None = None
+    """F, the length of a verdict's features, for networks that read them; None: the critic does not say."""
 
     @abstractmethod
     def forward(self, joint: Joint) -> Verdict:

@@ -117,6 +117,7 @@ class TableCritic(JointCritic):
         widths = [prod(stack.output) for stack in (self.x, self.z) if stack is not None]
         given = _as_input(joint_table, sum(widths) + condition)
         self.joint = build(joint_table, given, gives=(outputs, *(1 for _ in given[1:])))
+        self.feature_size = prod(self.joint.cards[-1].given)
 
     def forward(self, joint: Joint) -> Verdict:
         """Return the verdict on every row of `joint`: logits (N,), or (N, outputs) for several outputs."""

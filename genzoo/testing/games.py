@@ -41,7 +41,7 @@ def toy_trainer(game: Game, recipe: Recipe, *, rows: int = 16, seed: int = 0, pr
     settings = replace(settings, training=training)
     inherited = None
     if game.inherits:
-        source = replace(settings, game=ToyGame())
+        source = replace(settings, game=ToyGame(parts=game.inherits))
         with seeded("inherited"):
             settings, inherited = replace(settings, source=source), assemble(source).state_dict()
     split = random_split(settings.dataset.spec, 4 * rows, seed=seed)

@@ -75,20 +75,30 @@ class ToyTables(Architecture):
         )
 
 
+_NETWORKS = ("encoder", "decoder", "critic")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ToyGame(Game):
-    """A game with some of the networks, whose weights are drawn towards 0: models for metrics, and inherited parts."""
+    """A game with some of the networks, whose weights are drawn towards 0: models for metrics, and inherited parts.
+
+    A part of another name than theirs is a critic of x.
+    """
 
     name: ClassVar[str] = "toy-game"
-    parts: tuple[str, ...] = ("encoder", "decoder", "critic")
+    parts: tuple[str, ...] = _NETWORKS
 
     def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return the networks of `parts`."""
-        return Networks(
+        networks = Networks(
             encoder=architecture.encoder(data) if "encoder" in self.parts else None,
             decoder=architecture.decoder(data) if "decoder" in self.parts else None,
             critic=architecture.critic(data) if "critic" in self.parts else None,
         )
+        for name in self.parts:
+            if name not in _NETWORKS:
+                networks.add_module(name, architecture.critic(data, sees="x"))
+        return networks
 
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return the squares of all parameters."""

@@ -98,6 +98,10 @@ def _refuse_what_is_needed(settings: Settings) -> None:
         raise SettingsError(f"{game.name} needs {lack}", "choose another recipe, or change its parts with --set")
 
 
+_READ_OR_GIVE_Z = {"encoder", "decoder", "critic"}
+"""The networks whose z must be as long in the run that inherits them; a game's further parts see x alone."""
+
+
 def _check_fit(settings: Settings, source: Settings) -> None:
     ours, theirs = settings.dataset.spec, source.dataset.spec
     for what, left, right in (
@@ -105,5 +109,5 @@ def _check_fit(settings: Settings, source: Settings) -> None:
         ("support of x", ours.support, theirs.support),
         ("latent size", settings.latent, source.latent),
     ):
-        if left != right:
+        if left != right and (what != "latent size" or _READ_OR_GIVE_Z & set(settings.game.inherits)):
             raise SettingsError(f"the {what} is {left} here and {right} in the run given as --from")

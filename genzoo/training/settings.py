@@ -234,7 +234,7 @@ def resolve_settings(
     # Shorter paths first: game.schedule must be chosen before game.schedule.critic_steps is set.
     for path, text in sorted(overrides, key=lambda pair: pair[0].count(".")):
         settings = override(settings, path, text, resolve=resolve)
-    game.check_prior(settings.prior, settings.dataset.spec)
+    settings.game.check_prior(settings.prior, settings.dataset.spec)
     _warn_of_old_betas(settings.training)
     return settings
 

@@ -27,7 +27,7 @@ class PostHocALI(ALI):
         """Return encoder and critic; the decoder comes from the other run."""
         return Networks(
             encoder=architecture.encoder(data, posterior=self.posterior),
-            critic=architecture.critic(data, sees="xz"),
+            critic=self.critic_of(architecture, data),
         )
 
 

@@ -6,4 +6,16 @@ from genzoo import hookimpl, lazy
 @hookimpl
 def genzoo_models() -> list[lazy]:
     """Return the autoencoders."""
-    return []
+    return [
+        lazy("aae", "genzoo_autoencoders.aae:AAE", "an autoencoder, and a critic that tells its codes from the prior"),
+        lazy(
+            "perceptual-autoencoder",
+            "genzoo_autoencoders.perceptual:PerceptualAutoencoder",
+            "a VAE whose reconstructions look alike to a classifier (--from), or to a critic too",
+        ),
+        lazy(
+            "vae-gan",
+            "genzoo_autoencoders.vae_gan:VAEGAN",
+            "a VAE whose reconstructions look alike to a GAN's critic; three players",
+        ),
+    ]

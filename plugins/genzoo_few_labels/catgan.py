@@ -43,6 +43,10 @@ class CatGAN(CriticOfX):
         sides = {"data_certainty": round.on_q, "sample_certainty": round.on_p}
         return {name: side.logits.detach().softmax(1).amax(1).mean() for name, side in sides.items()}
 
+    def categorise(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
+        """Return what `classify` does: without labels, its classes are categories of its own."""
+        return self.classify(networks, x, noise)
+
 
 def _entropies(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean of H(P) and H of the mean of P, both (), for the classes' logits (M, K)."""

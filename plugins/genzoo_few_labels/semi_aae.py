@@ -82,3 +82,7 @@ class SemiAAE(AdversarialGame):
         """Return the logarithms (N, K) of the encoder's class probabilities."""
         assert isinstance(networks.encoder, ClassAndStyle)
         return networks.encoder.log_probabilities(networks.encode(x, noise).z)
+
+    def categorise(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
+        """Return what `classify` does: without labels, its classes are categories of its own."""
+        return self.classify(networks, x, noise)

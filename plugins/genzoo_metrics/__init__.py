@@ -43,6 +43,11 @@ def genzoo_metrics() -> list[lazy]:
             "share of rows whose class is predicted wrongly",
         ),
         lazy(
+            "category-match",
+            "genzoo_metrics.category_match:CategoryMatch",
+            "agreement with classes of categories that a model made out by itself",
+        ),
+        lazy(
             "fidelity",
             "genzoo_metrics.fidelity:Fidelity",
             "FID, KID, inception score, precision and recall by torch-fidelity; only where it is named",

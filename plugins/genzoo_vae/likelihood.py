@@ -7,18 +7,23 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from genzoo import Networks
 from genzoo.nn import at_least_float32
-from genzoo.types import Batch, Code, DataSpec
+from genzoo.types import Batch, Code, DataSpec, Support
 
 
 def misfit(networks: Networks, batch: Batch, z: Tensor, *, sigma: float) -> Tensor:
     """Return −log p(x|z) (N,) of the batch's x for `z` (N, latent); `sigma` is the Gaussian's standard deviation."""
     assert networks.decoder is not None
-    logits = at_least_float32(networks.decode_logits(z, batch.y))
-    if networks.decoder.support == "unit":
-        of_numbers = binary_cross_entropy_with_logits(logits, batch.x, reduction="none")
+    return misfit_of(networks.decode_logits(z, batch.y), batch.x, support=networks.decoder.support, sigma=sigma)
+
+
+def misfit_of(logits: Tensor, x: Tensor, *, support: Support, sigma: float) -> Tensor:
+    """Return −log p(x|z) (N,) of `x` (N, *shape) for the decoder's `logits` (N, *shape) at z."""
+    logits = at_least_float32(logits)
+    if support == "unit":
+        of_numbers = binary_cross_entropy_with_logits(logits, x, reduction="none")
     else:
         # −log N(x; logits, σ²) for every number of x; the decoder's logits are its mean.
-        of_numbers = ((batch.x - logits) / sigma).square() / 2 + log(sigma) + log(2 * pi) / 2
+        of_numbers = ((x - logits) / sigma).square() / 2 + log(sigma) + log(2 * pi) / 2
     return of_numbers.flatten(1).sum(1)
 
 

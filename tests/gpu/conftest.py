@@ -3,9 +3,19 @@
 import pytest
 from fake_cuda import FakeCuda, obstacle
 
-SOURCES = {"m1+m2": "vae"}
+SOURCES = {"m1+m2": "vae", "perceptual-autoencoder": "classifier"}
 """The models whose `--from` is another one's run than the GAN's."""
-OF_CLASSES = {"catgan", "classifier", "feature-matching", "ladder", "m1+m2", "m2", "semi-aae", "semi-ali"}
+OF_CLASSES = {
+    "catgan",
+    "classifier",
+    "feature-matching",
+    "ladder",
+    "m1+m2",
+    "m2",
+    "perceptual-autoencoder",
+    "semi-aae",
+    "semi-ali",
+}
 REFUSALS = (
     "needs labels, and these data have none",
     "learns classes, and these data have none",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from processes import python_path
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "genzoo-aae"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "genzoo-swae"
 TINY = [
     "--steps=3",
     *(f"--set={setting}" for setting in ("training.batch_size=8", "dataset.rows=64", "dataset.held_out_rows=32")),
@@ -19,7 +19,7 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Install the example beside the environment, as `pip install ./genzoo-aae` would into it."""
+    """Install the example beside the environment, as `pip install ./genzoo-swae` would into it."""
     folder = tmp_path_factory.mktemp("example")
     source = shutil.copytree(EXAMPLE, folder / "source")
     target = folder / "site"
@@ -41,13 +41,13 @@ def test_the_example_is_at_most_sixty_lines():
 
 def test_the_example_is_listed_with_its_distribution(site, tmp_path):
     listed = json.loads(genzoo(site, tmp_path, "list", "models", "--json").stdout)
-    assert {"name": "aae", "distribution": "genzoo-aae", "version": "1.0"}.items() <= {
-        key: value for item in listed["models"] if item["name"] == "aae" for key, value in item.items()
+    assert {"name": "swae", "distribution": "genzoo-swae", "version": "1.0"}.items() <= {
+        key: value for item in listed["models"] if item["name"] == "swae" for key, value in item.items()
     }.items()
 
 
 def test_the_example_trains_and_reconstructs_like_a_first_party_model(site, tmp_path):
-    trained = genzoo(site, tmp_path, "train", "aae", *TINY, "--set=game.weight=2", "--json")
+    trained = genzoo(site, tmp_path, "train", "swae", *TINY, "--set=game.weight=2", "--json")
     assert trained.returncode == 0, trained.stderr
     result = json.loads(trained.stdout)
     assert result["step"] == 3

@@ -52,6 +52,7 @@ def test_the_hidden_rows_of_a_table_critic_are_its_layers_and_the_last_is_its_fe
     assert {name: tuple(layer.shape[1:]) for name, layer in layers.items()} == shapes
     assert list(layers) == list(shapes)
     assert torch.equal(list(layers.values())[-1].flatten(1), critic(joint).features)
+    assert critic(joint).features.shape[1] == critic.feature_size
 
 
 def test_a_layer_is_what_its_row_gives():

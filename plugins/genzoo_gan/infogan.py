@@ -1,0 +1,94 @@
+"""InfoGAN: a GAN whose critic also tells which code a sample was made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import log, pi
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from genzoo import Joint, Networks, SettingsError
+from genzoo.games import CategoricalNormal, Players, Prior
+from genzoo.nn import Architecture, at_least_float32
+from genzoo.types import Batch, DataSpec, Round
+from genzoo_gan.gan import GAN
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfoGAN(GAN):
+    """GAN that minimises λ·(−ln Q(c|x̃)) with both players (Chen et al., 2016, equation 6).
+
+    z is a category, then continuous codes, then noise. Q is a linear map of the critic's features and trained with the
+    critic: a softmax of the category, and a normal of standard deviation 1 for every continuous code. The codes and the
+    noise are normal, where the paper's are uniform.
+    """
+
+    name: ClassVar[str] = "infogan"
+    priors: ClassVar[tuple[type[Prior], ...]] = (CategoricalNormal,)
+    defaults: ClassVar[Mapping[str, Any]] = {"prior": "categorical-normal"}
+    weight: float = 1.0
+    """λ."""
+    categories: int = 10
+    """The prior's."""
+    codes: int = 2
+    """The number of continuous codes."""
+    noise: int = 2
+    """The numbers of z of which Q says nothing; the more, the less the category has to say."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.weight, self.codes, self.noise) < 0:
+            raise ValueError("weight, codes and noise are expected to be at least 0")
+
+    def check_prior(self, prior: Prior, data: DataSpec) -> None:
+        """Raise `SettingsError` unless the prior has as many categories as the game."""
+        super().check_prior(prior, data)
+        assert isinstance(prior, CategoricalNormal)
+        if prior.categories != self.categories:
+            found = f"prior.categories is {prior.categories}, and game.categories is {self.categories}"
+            raise SettingsError(found, f"make them equal: --set prior.categories={self.categories}")
+
+    def latent(self, architecture: Architecture, data: DataSpec) -> int:
+        """Return the length of category, codes and noise together."""
+        return self.categories + self.codes + self.noise
+
+    def build(self, architecture: Architecture, data: DataSpec) -> Networks:
+        """Return a GAN's networks, and Q as `code`."""
+        networks = super().build(replace(architecture, latent=self.latent(architecture, data)), data)
+        assert networks.critic is not None
+        if networks.critic.feature_size is None:
+            raise SettingsError(f"architecture '{architecture.name}' has a critic that does not say its feature_size")
+        networks.add_module("code", nn.Linear(networks.critic.feature_size, self.categories + self.codes))
+        return networks
+
+    def players(self, networks: Networks) -> Players:
+        """Return critic and Q as one player, and the decoder as the other."""
+        parts = {"critic": ("critic", "code"), "generator": ("decoder",)}
+        return {
+            player: [parameter for name in names for parameter in networks.get_submodule(name).parameters()]
+            for player, names in parts.items()
+        }
+
+    def critic_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
+        """Return the GAN's loss plus λ·(−ln Q)."""
+        return super().critic_loss(networks, batch, round) + self.weight * self.surprise(networks, batch, round)
+
+    def generator_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
+        """Return the GAN's loss plus λ·(−ln Q)."""
+        return super().generator_loss(networks, batch, round) + self.weight * self.surprise(networks, batch, round)
+
+    def surprise(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
+        """Return the mean of −ln Q(c|x̃) (), summed over category and codes.
+
+        ln K less the category's part is a lower bound of its mutual information with x̃.
+        """
+        answer = at_least_float32(networks.get_submodule("code")(round.on_p.features))
+        k, last = self.categories, self.categories + self.codes
+        missed = (batch.z[:, k:last] - answer[:, k:]).square() / 2 + log(2 * pi) / 2
+        return cross_entropy(answer[:, :k], batch.z[:, :k]) + missed.sum(1).mean()
+
+    def categorise(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
+        """Return Q's logits (N, K) of the category."""
+        logits: Tensor = networks.get_submodule("code")(networks.judge(Joint(x=x)).features)
+        return logits[:, : self.categories]
