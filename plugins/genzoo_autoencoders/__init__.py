@@ -6,4 +6,6 @@ from genzoo import hookimpl, lazy
 @hookimpl
 def genzoo_models() -> list[lazy]:
     """Return the autoencoders."""
-    return []
+    return [
+        lazy("wae", "genzoo_autoencoders.wae:WAE", "autoencoder whose codes are matched to the prior by MMD"),
+    ]

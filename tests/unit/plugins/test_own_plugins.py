@@ -70,7 +70,7 @@ def test_every_kind_has_an_entry_of_its_own():
     [
         ("", []),
         ("genzoo_gan", ["conditional-gan", "gan", "wgan-gp"]),
-        ("genzoo_gan,genzoo_vae", ["conditional-gan", "conditional-vae", "gan", "vae", "wgan-gp"]),
+        ("genzoo_gan,genzoo_vae", ["conditional-gan", "conditional-vae", "gan", "iaf-vae", "tc-vae", "vae", "wgan-gp"]),
     ],
 )
 def test_the_environment_narrows_the_registry(monkeypatch, only, expected):
