@@ -143,6 +143,8 @@ def _show_card(card: dict[str, Any]) -> None:
 
 
 def _show_recipe(card: dict[str, Any]) -> None:
+    from genzoo.evaluation.cards import evaluations_text
+
     result(f"recipe {card['name']}: {card['summary']}", fold=True)
     if card["model"]:
         result(f"model {card['model']}")
@@ -157,6 +159,7 @@ def _show_recipe(card: dict[str, Any]) -> None:
             fields = "  ".join(f"{key}={_value(value)}" for key, value in card[root].items())
             result(_wrapped(f"{root}: {fields}", 110))
     result(f"size of z: {card['latent']:,}")
+    result(f"network evaluations per sample: {evaluations_text(card['evaluations'])}")
     if card["model"]:
         result(f"gradients: {gradients_text(card['per_player_reason'])}", fold=True)
     result(f"data: {card['data']['name']}, {_data(card['data'])}", fold=True)

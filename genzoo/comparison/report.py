@@ -24,6 +24,7 @@ from genzoo.comparison.results import (
 )
 from genzoo.comparison.sections import Section
 from genzoo.comparison.settings import ComparedSettings
+from genzoo.evaluation.cards import evaluations_text
 from genzoo.storage import files
 from genzoo.storage.scores import value_text
 from genzoo.text import printable
@@ -268,7 +269,15 @@ def _pair_name(pair: _Pair) -> str:
 
 _COST_NOTE = "Seconds are the mean over seeds, of trainings as they ran, some beside others."
 _REUSED_NOTE = " ‡ was measured when a run was trained for something else, perhaps beside other work: not comparable."
-_COSTS = ("model", "parameters", "multiply-adds per step, forward", "steps", "rows of data seen", "seconds")
+_COSTS = (
+    "model",
+    "parameters",
+    "multiply-adds per step, forward",
+    "network evaluations per sample",
+    "steps",
+    "rows of data seen",
+    "seconds",
+)
 
 
 def _metrics(results: Results) -> list[MetricLine]:
@@ -301,7 +310,8 @@ def _all_scores(
 def _cost_row(row: ResultRow, *, is_reused: bool) -> tuple[str, ...]:
     macs = NO_SCORE if row.macs_per_update is None else f"{row.macs_per_update:,}"
     seconds = f"{row.seconds:.0f}" + (" ‡" if is_reused else "")
-    return (row.label, f"{row.parameters:,}", macs, f"{row.steps:,}", f"{row.images_seen:,}", seconds)
+    evaluations = evaluations_text(row.evaluations)
+    return (row.label, f"{row.parameters:,}", macs, evaluations, f"{row.steps:,}", f"{row.images_seen:,}", seconds)
 
 
 def _reasons(results: Results, metrics: set[str]) -> list[str]:

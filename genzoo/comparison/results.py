@@ -93,6 +93,8 @@ class ResultRow:
     settings: dict[str, Any]
     obstacles: tuple[tuple[str, str], ...] = ()
     """The metrics that cannot measure it, and why."""
+    evaluations: int | None = 1
+    """How often a network runs for a sample; 0 without a decoder, None where that depends on the sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -411,15 +413,16 @@ def _without_seed(protocol: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cost(settings: Settings) -> dict[str, Any]:
-    """Return parameters, forward multiply-accumulates per update, images seen and steps."""
+    """Return parameters, forward multiply-accumulates per update, images seen, steps, and evaluations per sample."""
     networks = networks_of(settings)
     cards = networks_card(networks)
     counted = {name: card["macs"] for name, card in cards.items() if card["layers"]}
     per_row = sum(macs * networks.rows_per_update(name) for name, macs in counted.items() if macs is not None)
     batch = settings.training.batch_size
     return {
-        "parameters": sum(card["parameters"] for card in cards.values()),
+        "parameters": sum(parameter.numel() for parameter in networks.parameters()),  # those that two share but once
         "macs_per_update": None if None in counted.values() else per_row * batch,
         "images_seen": settings.training.steps * batch,
         "steps": settings.training.steps,
+        "evaluations": networks.evaluations,
     }

@@ -30,6 +30,7 @@ def recipe_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
         "game": None if settings is None else to_json(settings.game),
         "architecture": to_json(described.architecture),
         "prior": to_json(described.prior),
+        "evaluations": networks.evaluations,
         "latent": described.architecture.latent if settings is None else settings.latent,
         "training": to_json(described.training),
         **gradients,
@@ -68,6 +69,11 @@ def network_card(network: nn.Module) -> dict[str, Any]:
         "macs": sum(card.macs for _, card in cards) if is_complete else None,
         "layers": [_layer(name, number, card) for number, (name, card) in enumerate(cards, start=1)],
     }
+
+
+def evaluations_text(evaluations: int | None) -> str:
+    """Return for people how often a network runs for a sample, from `Networks.evaluations`."""
+    return "depends on z" if evaluations is None else f"{evaluations:,}" if evaluations else "–"
 
 
 def dataset_card(dataset: Dataset) -> dict[str, Any]:

@@ -215,6 +215,14 @@ class Model:
         columns = [column for column in weights if column is not None]
         return torch.stack(columns, dim=1) if columns else None
 
+    def log_probabilities(self, x: Rows, *, y: Tensor | None = None) -> Tensor | None:
+        """Return ln P(x) (N,) in nats of images `x` (N, *shape) as grey levels; None if the game offers none."""
+        x = self._stored(x)
+        self._check_condition(y, len(x))
+        parts = [self._log_probability(part, part_y) for part, part_y in self._in_parts(x, y)]
+        offered = [part for part in parts if part is not None]
+        return torch.cat(offered) if offered else None
+
     def interpolate(
         self,
         a: Rows,
@@ -334,6 +342,11 @@ class Model:
             parts = [self.game.log_weight(self.networks, batch, self.prior) for batch in batches]
         weights = [part for part in parts if part is not None]
         return torch.cat(weights) if weights else None
+
+    @torch.no_grad()
+    def _log_probability(self, x: Tensor, y: Tensor | None) -> Tensor | None:
+        with self._inference():
+            return self.game.log_probability(self.networks, x, y)
 
     @torch.no_grad()
     def _answers(

@@ -79,6 +79,13 @@ class Game(Component):
         """Return what `log_weight` takes p(x|z) to be, for the protocol of scores: `Bernoulli on [0, 1]`."""
         return None
 
+    def log_probability(self, networks: Networks, x: Tensor, y: Tensor | None = None) -> Tensor | None:
+        """Return ln P(x) (N,) in nats of images `x` (N, *shape) whose numbers are grey levels, exactly.
+
+        None, the default, for a game without such probabilities. `y` is (N, condition_size) for a conditional game.
+        """
+        return None
+
     def check_prior(self, prior: Prior, data: DataSpec) -> None:
         """Raise `SettingsError` if the game cannot be played with `prior`; by default, unless it is among `priors`."""
         if not isinstance(prior, self.priors):

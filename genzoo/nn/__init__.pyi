@@ -1,5 +1,8 @@
 from .architecture import Architecture as Architecture
 from .architecture import LinearEmbedder as LinearEmbedder
+from .fields import DenseField as DenseField
+from .fields import Field as Field
+from .fields import UNetField as UNetField
 from .interfaces import Decoder as Decoder
 from .interfaces import Embedder as Embedder
 from .interfaces import Encoder as Encoder

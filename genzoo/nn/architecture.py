@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from genzoo.components import Component
 from genzoo.errors import SettingsError
+from genzoo.nn.fields import DenseField, Field, UNetField
 from genzoo.nn.interfaces import Decoder, Embedder, Encoder, JointCritic, Networks
 from genzoo.types import DataSpec, Posterior, Sees
 
@@ -42,6 +43,13 @@ class Architecture(Component):
     @abstractmethod
     def critic(self, data: DataSpec, *, sees: Sees = "xz", condition: int = 0, outputs: int = 1) -> JointCritic:
         """Return a critic that `sees` x, z or both, with `outputs` logits per row; `condition` as for `encoder`."""
+
+    def field(self, data: DataSpec, *, condition: int = 0) -> Field:
+        """Return a velocity of x and a time; `condition` is as for `encoder`.
+
+        By default, it is a small U-Net for images, and fully connected for vectors.
+        """
+        return UNetField(data, condition=condition) if data.is_image else DenseField(data, condition=condition)
 
     def embedder(self, data: DataSpec) -> Embedder:
         """Return the map from y to its embedding, shared by all networks of a game; by default, the identity."""

@@ -102,6 +102,9 @@ class Encoder(nn.Module, ABC):
 class Decoder(nn.Module, ABC):
     """Maps z to x; `support` is the range of x."""
 
+    evaluations: int | None = 1
+    """How often it runs its network, one time after another, for an x; None where that depends on z."""
+
     def __init__(self, *, support: Support) -> None:
         super().__init__()
         self.support: Support = support
@@ -223,6 +226,11 @@ class Networks(nn.Module):
         if y is None:
             raise SettingsError("a conditional model needs labels, and none are given")
         return embedder(y)  # type: ignore[no-any-return]
+
+    @property
+    def evaluations(self) -> int | None:
+        """How often a network runs for a sample: what the decoder says, and 0 without one."""
+        return 0 if self.decoder is None else self.decoder.evaluations
 
     def freeze(self, name: str, part: nn.Module) -> None:
         """Set the network called `name` to `part`, which is not trained and stays in inference mode."""

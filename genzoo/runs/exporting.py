@@ -8,6 +8,7 @@ from typing import Any
 from genzoo.components import to_json
 from genzoo.errors import SettingsError, warn
 from genzoo.evaluation import pictures, programs
+from genzoo.evaluation.cards import evaluations_text
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.programs import Program, ProgramFormat
 from genzoo.runs.session import load_run
@@ -78,6 +79,7 @@ def _model_card(
         "z": f"{model.latent} numbers, prior {to_json(model.prior).get('name')}",
         "classes": ", ".join(model.data.class_names) if model.networks.is_conditional else None,
         "parameters": f"{parameters:,}",
+        "network evaluations per sample": evaluations_text(model.networks.evaluations),
         "weights": f"{model.weights}, after {model.step:,} steps with seed {record.seed}",
         "made with": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
     }

@@ -18,4 +18,5 @@ def genzoo_models() -> list[lazy]:
             "genzoo_autoencoders.vae_gan:VAEGAN",
             "a VAE whose reconstructions look alike to a GAN's critic; three players",
         ),
+        lazy("wae", "genzoo_autoencoders.wae:WAE", "autoencoder whose codes are matched to the prior by MMD"),
     ]

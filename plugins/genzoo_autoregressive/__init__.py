@@ -6,4 +6,10 @@ from genzoo import hookimpl, lazy
 @hookimpl
 def genzoo_models() -> list[lazy]:
     """Return the autoregressive models."""
-    return []
+    return [
+        lazy(
+            "autoregressive",
+            "genzoo_autoregressive.autoregressive:Autoregressive",
+            "exact probabilities of grey levels, each given the pixels before; small images",
+        )
+    ]

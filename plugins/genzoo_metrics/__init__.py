@@ -62,6 +62,11 @@ def genzoo_metrics() -> list[lazy]:
         lazy("elbo", "genzoo_metrics.density:ELBO", "evidence lower bound of ln p(x), in nats per row"),
         lazy("iwae", "genzoo_metrics.density:IWAE", "tighter bound of ln p(x) from k weighted draws of z"),
         lazy(
+            "bits-per-dimension",
+            "genzoo_metrics.density:BitsPerDimension",
+            "−log₂ of the probability of images as grey levels, over the numbers of x",
+        ),
+        lazy(
             "probe",
             "genzoo_metrics.probe:Probe",
             "test error of simple classifiers on the encoder's features; only where it is named",

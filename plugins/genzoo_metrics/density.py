@@ -1,9 +1,9 @@
-"""Bounds of the log-likelihood by importance weights: the evidence lower bound and its tighter form of k draws."""
+"""Log-likelihood: bounds by importance weights, one draw or k of them, and exact probabilities of grey levels."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import log
+from math import log, prod
 from typing import ClassVar
 
 import torch
@@ -73,3 +73,36 @@ class IWAE(LikelihoodBound):
     def bound(self, log_weights: Tensor) -> Tensor:
         """Return the log of the mean weight."""
         return torch.logsumexp(log_weights, dim=1) - log(self.k)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitsPerDimension(Metric):
+    """−log₂ P(x) of images as grey levels, over the numbers of x, averaged over the split's first rows.
+
+    Exact, and comparable to others of as many levels alone: log₂ of these is what guessing costs.
+    """
+
+    name: ClassVar[str] = "bits-per-dimension"
+    about: ClassVar[Mapping[str, str]] = {
+        "bits-per-dimension": "−log₂ of the probability of images as grey levels, over the numbers of x."
+    }
+    rows: int = 2000
+
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise ValueError("rows must be at least 1")
+
+    def obstacle(self, model: Model) -> str | None:
+        """Return an obstacle for models whose game gives grey levels no probabilities."""
+        x = torch.zeros(1, *model.data.shape)
+        y = torch.zeros(1, model.data.condition_size) if model.networks.is_conditional else None
+        return "no probabilities of grey levels" if model.log_probabilities(x, y=y) is None else None
+
+    def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
+        """Average over the first rows of the split."""
+        x, y = model.rows(split, self.rows)
+        probabilities = model.log_probabilities(x, y=y)
+        assert probabilities is not None  # or else there is an obstacle
+        value = -probabilities.double().mean().item() / (prod(model.data.shape) * log(2))
+        protocol = {"rows": len(x), "levels": model.data.levels}
+        return [Score(metric=self.name, value=value, protocol=protocol, better="lower")]

@@ -40,7 +40,8 @@ def test_every_plugin_that_comes_with_genzoo_loads():
     assert {plugin.version for plugin in own} == {genzoo.__version__}
 
 
-PARTS = ("ali", "few_labels", "gan", "vae", "data", "recipes", "metrics", "studies", "bench")
+MODELS = ("ali", "autoencoders", "autoregressive", "few_labels", "flow", "gan", "vae")
+PARTS = (*MODELS, "data", "recipes", "metrics", "studies", "bench")
 
 
 @pytest.mark.parametrize("entry", OWN, ids=lambda entry: f"{entry.kind}-{entry.name}")
@@ -69,7 +70,7 @@ def test_every_kind_has_an_entry_of_its_own():
     [
         ("", []),
         ("genzoo_gan", ["conditional-gan", "gan", "wgan-gp"]),
-        ("genzoo_gan,genzoo_vae", ["conditional-gan", "conditional-vae", "gan", "vae", "wgan-gp"]),
+        ("genzoo_gan,genzoo_vae", ["conditional-gan", "conditional-vae", "gan", "iaf-vae", "tc-vae", "vae", "wgan-gp"]),
     ],
 )
 def test_the_environment_narrows_the_registry(monkeypatch, only, expected):
@@ -87,6 +88,6 @@ def test_the_default_recipe_of_an_installation_is_the_toy_task():
 
 
 def test_a_place_names_the_distribution_that_installed_the_class():
-    line = VAE.losses.__code__.co_firstlineno
-    assert place_of(VAE, "losses") == f"genzoo {__version__}, VAE.losses, genzoo_vae/vae.py:{line}"
+    line = VAE.cost.__code__.co_firstlineno
+    assert place_of(VAE, "cost") == f"genzoo {__version__}, VAE.cost, genzoo_vae/vae.py:{line}"
     assert place_of(VAE, "players").startswith(f"genzoo {__version__}, VAE, genzoo_vae/vae.py:")
