@@ -14,7 +14,7 @@ from pathlib import Path
 
 from genzoo import Game
 from genzoo.errors import SettingsError
-from genzoo.evaluation.cards import networks_card, networks_of
+from genzoo.evaluation.cards import evaluations_text, networks_card, networks_of
 from genzoo.games import AdversarialGame, Objective
 from genzoo.host.discovery import registry
 from genzoo.runs.job import find_game, find_recipe
@@ -157,9 +157,12 @@ class Zoo:
         return type(self.game).classify is not Game.classify
 
     @property
-    def has_density(self):
-        """Whether it weighs p(x, z) against q(z|x)."""
-        return type(self.game).log_weight is not Game.log_weight
+    def density(self):
+        """What it knows of ln p(x): `exact`, a `bound`, or nothing."""
+        kind = type(self.game)
+        if kind.log_probability is not Game.log_probability:
+            return "exact"
+        return "bound" if kind.log_weight is not Game.log_weight else ""
 
     @property
     def abilities(self):
@@ -170,7 +173,7 @@ class Zoo:
             "encode": reads,
             "reconstruct": reads and writes,
             "classify": self.classifies,
-            "density": self.has_density,
+            "density": bool(self.density),
         }
         return [name for name, can in able.items() if can]
 
@@ -193,7 +196,7 @@ class Zoo:
             "another run": bool(self.game.inherits) and not self.takes_few_labels,
             "few labels": self.takes_few_labels,
             "conditions": self.conditional,
-            "density": self.has_density,
+            "density": bool(self.density),
             "codes": "encoder" in self.parts,
             "samples": "decoder" in self.parts,
         }
@@ -304,12 +307,12 @@ def _abilities(models):
     columns = ("sample", "encode", "reconstruct", "classify", "density")
     lines = ["## What each can do", "", _row(("model", *columns, "what it needs beside rows of data")), _rule(7)]
     for model in models.values():
-        ticks = ["✓" if column in model.abilities else "" for column in columns]
+        ticks = ["✓" if column in model.abilities else "" for column in columns[:-1]] + [model.density]
         lines.append(_row((_link(model.name), *ticks, model.needs)))
     return [
         *lines,
         "",
-        "*density*: the game weighs p(x, z) against q(z|x), by which `genzoo evaluate` bounds ln p(x).",
+        "*density*: `genzoo evaluate` gives a bound of ln p(x), or its exact value for data of grey levels.",
         "",
     ]
 
@@ -319,7 +322,7 @@ def _scores(task, measured, models):
     if measured is None:
         return []
     named = SCORES[task]
-    header = ("model", *named.values(), "n", "ms a step", "evaluations a sample", "parameters")
+    header = ("model", *named.values(), "n", "ms a step", "evaluations", "parameters")
     lines = [f"## On {task}", "", *_protocol(task, measured), "", _row(header), _rule(len(header))]
     lines += [_score_row(name, model, named) for name, model in measured["models"].items() if "scores" in model]
     baseline = measured.get("held_out")
@@ -342,15 +345,15 @@ def _protocol(task, measured):
         f"{measured['labels']}. {ABOUT[task]}"
     )
     yield (
-        "*ms a step* is the CPU time of a step in one thread, and *evaluations a sample* how often the decoder's most "
-        f"used layer runs for one sample. Measured on {measured['date']}: {measured['machine']}."
+        "*ms a step* is the CPU time of a step in one thread, and *evaluations* how often a "
+        f"network runs for a sample. Measured on {measured['date']}: {measured['machine']}."
     )
 
 
 def _score_row(name, model, named):
     values = [_mean(model["scores"].get(score)) for score in named]
     count = f"{model['n']}; {model['failed']} failed" if model["failed"] else str(model["n"])
-    evaluations = str(model["evaluations"] or "")
+    evaluations = evaluations_text(model["evaluations"])
     time = f"{model['milliseconds']:.1f}" if model["milliseconds"] is not None else ""
     costs = (time, evaluations, f"{model['parameters']:,}")
     return _row((_link(name), *values, count, *costs))

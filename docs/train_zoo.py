@@ -11,7 +11,6 @@ import os
 import platform
 import statistics
 import time
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
 from multiprocessing import get_context
@@ -270,26 +269,13 @@ def _of_model(model, done, plan):
         "scores": {name: _spread([result["scores"][name] for result in results]) for name in results[0]["scores"]},
         "milliseconds": statistics.fmean(times) if times else None,
         "parameters": sum(parameter.numel() for parameter in model.networks.parameters()),
-        "evaluations": _evaluations(model),
+        "evaluations": model.networks.evaluations,
     }
 
 
 def _spread(values):
     std = statistics.stdev(values) if len(values) > 1 else 0.0
     return {"mean": statistics.fmean(values), "std": std, "n": len(values), "values": values}
-
-
-def _evaluations(model):
-    """Return how often the most used layer of the decoder runs for a sample; None without a decoder."""
-    if model.networks.decoder is None:
-        return None
-    calls = Counter()
-    layers = [part for part in model.networks.decoder.modules() if any(True for _ in part.parameters(recurse=False))]
-    hooks = [layer.register_forward_hook(lambda layer, *_: calls.update([id(layer)])) for layer in layers]
-    model.sample(1)
-    for hook in hooks:
-        hook.remove()
-    return max(calls.values(), default=1)
 
 
 def _held_out(task, models):

@@ -35,9 +35,9 @@ def test_a_card_says_what_the_networks_of_a_model_answer(model):
     card, settings = ZOO["zoo"]()[model], ZOO["settings_for"](model, "digits")
     game, data = settings.game, settings.dataset.spec
     networks = game.build(settings.architecture, data)
-    for part in game.inherits:
-        maker = getattr(settings.architecture, part)
-        networks.freeze(part, maker(data))
+    makers = {"encoder": settings.architecture.encoder, "decoder": settings.architecture.decoder}
+    for part in makers.keys() & set(game.inherits):
+        networks.freeze(part, makers[part](data))
     networks.eval()
     source = torch.Generator().manual_seed(0)
     x, y = torch.rand(2, *data.shape, generator=source), torch.eye(10)[:2]
@@ -48,9 +48,12 @@ def test_a_card_says_what_the_networks_of_a_model_answer(model):
         "encode": networks.encoder is not None and networks.encode(x, batch.noise, y).z,
         "classify": game.classify(networks, x, batch.noise),
         "density": game.log_weight(networks, batch, settings.prior),
+        "exact": game.log_probability(networks, x, y),
     }
     able = {name for name, answer in answers.items() if isinstance(answer, torch.Tensor)}
-    assert set(card.abilities) == able | ({"reconstruct"} if {"sample", "encode"} <= able else set())
+    assert card.density == ("exact" if "exact" in able else "bound" if "density" in able else "")
+    able |= {"reconstruct"} if {"sample", "encode"} <= able else set()
+    assert set(card.abilities) - {"density"} == able - {"density", "exact"}
 
 
 @pytest.mark.parametrize("module", API["public_modules"]())
