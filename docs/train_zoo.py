@@ -108,8 +108,8 @@ def _options():
     parser.add_argument("--folder", type=Path, default=Path("runs/zoo"), help="where the runs lie")
     parser.add_argument("--out", type=Path, default=make_zoo.MEASURED, help="where numbers and pictures go")
     parser.add_argument("--models", type=lambda text: text.split(","), help="these alone, such as ali,gan")
-    parser.add_argument("--digits-steps", type=int, default=1000)
-    parser.add_argument("--mixture-steps", type=int, default=2000)
+    parser.add_argument("--digits-steps", type=int, default=700)
+    parser.add_argument("--mixture-steps", type=int, default=1500)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     return parser.parse_args()
 
