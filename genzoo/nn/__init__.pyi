@@ -13,6 +13,7 @@ from .interfaces import at_least_float32 as at_least_float32
 from .interfaces import keeps_start as keeps_start
 from .interfaces import posterior_log_density as posterior_log_density
 from .interfaces import row_wise as row_wise
+from .table_modules import Residual as Residual
 from .table_networks import TableCritic as TableCritic
 from .table_networks import TableDecoder as TableDecoder
 from .table_networks import TableEncoder as TableEncoder
@@ -24,9 +25,11 @@ from .tables import LeakyReLU as LeakyReLU
 from .tables import Linear as Linear
 from .tables import Maxout as Maxout
 from .tables import Nonlinearity as Nonlinearity
+from .tables import Pool as Pool
 from .tables import ReLU as ReLU
 from .tables import Row as Row
 from .tables import Shape as Shape
 from .tables import Sigmoid as Sigmoid
 from .tables import Table as Table
 from .tables import TransposedConv as TransposedConv
+from .tables import Upsample as Upsample

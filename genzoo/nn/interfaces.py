@@ -26,6 +26,8 @@ _ROW_WISE: set[type[nn.Module]] = {
     nn.Conv1d,
     nn.Conv2d,
     nn.ConvTranspose2d,
+    nn.AvgPool2d,
+    nn.Upsample,
     nn.Dropout,
     nn.Dropout2d,
     nn.LayerNorm,

@@ -1,13 +1,14 @@
 """Stacks: modules built from layer tables."""
 
+from dataclasses import dataclass
 from itertools import islice
 
 from torch import Tensor, nn
 
 from genzoo.errors import SettingsError
-from genzoo.nn.interfaces import row_wise
+from genzoo.nn.interfaces import keeps_start, row_wise
 from genzoo.nn.layers import UntiedBias, normalise_spectrally
-from genzoo.nn.tables import LayerCard, Shape, Table, lay_out, show_shape
+from genzoo.nn.tables import Bias, LayerCard, Row, Shape, Table, lay_out, show_shape
 
 
 def build(table: Table, given: Shape, *, gives: Shape | None = None) -> "Stack":
@@ -15,12 +16,88 @@ def build(table: Table, given: Shape, *, gives: Shape | None = None) -> "Stack":
 
     Raises `SettingsError` for a table that does not fit its input, or whose output is not (N, *gives).
     """
-    cards = lay_out(table, given)
-    output = cards[-1].output if cards else given
+    cards, output = lay_out(table, given), _output(table, given)
     if gives is not None and output != gives:
         row = f"row {len(table)} ({table[-1]})" if table else "an empty table"
         raise SettingsError(f"{row} gives {show_shape(output)}, expected {show_shape(gives)}")
     return Stack(cards, given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Residual(Row):
+    """A block of rows as one row: the sum of what `rows` and `shortcut` give for the same input.
+
+    An empty shortcut is the input itself. The block's own dropout, batch norm and nonlinearity come after the sum.
+    """
+
+    rows: Table
+    shortcut: Table = ()
+
+    @property
+    def bias_kind(self) -> Bias:
+        """`none`: the rows have theirs."""
+        return "none"
+
+    def map_shape(self, given: Shape) -> Shape:
+        """Return the shape of the sum; raise `ValueError` unless both ways give it."""
+        try:
+            outputs = [_output(table, given) for table in (self.rows, self.shortcut)]
+        except SettingsError as error:
+            raise ValueError(error.found) from error
+        if outputs[0] != outputs[1] or outputs[0][0] != self._maps:
+            shapes = " and ".join(map(show_shape, outputs))
+            raise ValueError(f"its rows and shortcut give {shapes}, expected {self._maps} maps of both, in one size")
+        return outputs[0]
+
+    def macs(self, given: Shape) -> int:
+        """Return those of all rows."""
+        return sum(card.macs for card in self.cards(given))
+
+    def parameters(self, given: Shape) -> int:
+        """Return those of all rows, and of the block's batch norm."""
+        return sum(card.parameters for card in self.cards(given)) + (2 * self._maps if self.batch_norm else 0)
+
+    def cards(self, given: Shape) -> tuple[LayerCard, ...]:
+        """Return the cards of the rows, then those of the shortcut."""
+        return lay_out(self.rows, given) + lay_out(self.shortcut, given)
+
+    def linear_map(self, given: Shape, *, bias: bool) -> nn.Module:
+        """Return the block."""
+        return ResidualBlock(lay_out(self.rows, given), lay_out(self.shortcut, given))
+
+    def __str__(self) -> str:
+        rows = "; ".join(map(str, self.rows))
+        return f"residual [{rows}]" + (f" + [{'; '.join(map(str, self.shortcut))}]" if self.shortcut else "")
+
+
+def _output(table: Table, given: Shape) -> Shape:
+    cards = lay_out(table, given)
+    return cards[-1].output if cards else given
+
+
+@row_wise
+class ResidualBlock(nn.Module):
+    """The sum of two ways through rows."""
+
+    def __init__(self, rows: tuple[LayerCard, ...], shortcut: tuple[LayerCard, ...]) -> None:
+        super().__init__()
+        self.rows = nn.Sequential(*map(Layer, rows))
+        self.shortcut = nn.Sequential(*map(Layer, shortcut))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, *output) for `x` (N, *given)."""
+        return self.shortcut(x) + self.rows(x)  # type: ignore[no-any-return]
+
+
+@keeps_start
+@row_wise
+class ZeroStart(nn.Sequential):
+    """A linear map whose weights and biases start at 0."""
+
+    def __init__(self, linear_map: nn.Module) -> None:
+        for parameter in linear_map.parameters():
+            nn.init.zeros_(parameter)
+        super().__init__(linear_map)
 
 
 @row_wise
@@ -35,7 +112,7 @@ class Layer(nn.Sequential):
         linear_map = row.linear_map(card.given, bias=row.bias_kind == "tied")
         if row.spectral_norm:
             normalise_spectrally(linear_map)
-        steps.append(linear_map)
+        steps.append(ZeroStart(linear_map) if row.starts_at_zero else linear_map)
         if row.bias_kind == "untied":
             steps.append(UntiedBias(mapped))
         if row.batch_norm:

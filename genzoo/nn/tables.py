@@ -161,6 +161,8 @@ class Row(ABC):
     """Whether the weight is divided by its largest singular value, which is estimated as training goes on."""
     bias: Bias | None = None
     """`tied`: one per map; `untied`: one per map and position; None: `tied`, or `none` under batch norm."""
+    starts_at_zero: bool = False
+    """Whether the linear map starts at 0, as the last one of a residual block does, and is not drawn."""
 
     def __post_init__(self) -> None:
         self.nonlinearity.check(self.width)
@@ -185,6 +187,13 @@ class Row(ABC):
     def linear_map(self, given: Shape, *, bias: bool) -> nn.Module:
         """Return the linear map for inputs of shape `given` as a module."""
 
+    def parameters(self, given: Shape) -> int:
+        """Return the number of parameters of the whole row for an input of shape `given`."""
+        mapped = self.map_shape(given)
+        weights = self.macs(given) // self._positions(given)
+        biases = {"none": 0, "tied": mapped[0], "untied": prod(mapped)}[self.bias_kind]
+        return weights + biases + (2 * mapped[0] if self.batch_norm else 0)
+
     def output_shape(self, given: Shape) -> Shape:
         """Return the shape after the whole row, for an input of shape `given`."""
         return (self.nonlinearity.output_width(self.width), *self.map_shape(given)[1:])
@@ -192,6 +201,10 @@ class Row(ABC):
     @property
     def _maps(self) -> int:
         return self.nonlinearity.map_width(self.width)
+
+    def _positions(self, given: Shape) -> int:
+        """Return how often every weight of the row is used: the number of positions of its kernel."""
+        return prod(self.map_shape(given)[1:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,6 +303,83 @@ class TransposedConv(_Convolution):
         """Return `nn.ConvTranspose2d`."""
         return nn.ConvTranspose2d(given[0], self._maps, self.kernel, self.stride, self.padding, bias=bias)
 
+    def _positions(self, given: Shape) -> int:
+        return prod(given[1:])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _WithoutWeights(Row):
+    """A row whose map has no weights and keeps the number of maps."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.bias or self.spectral_norm or self.starts_at_zero:
+            raise ValueError("a row without weights has no bias, no norm of weights and no start of them")
+
+    @property
+    def bias_kind(self) -> Bias:
+        """`none`."""
+        return "none"
+
+    def macs(self, given: Shape) -> int:
+        """Return 0."""
+        return 0
+
+    def _check_maps(self, given: Shape) -> None:
+        if len(given) != 3 or given[0] != self._maps:
+            raise ValueError(f"expected {self._maps} maps × height × width")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool(_WithoutWeights):
+    """The mean over squares of side `kernel`, or their sum; with kernel 1, a norm and nonlinearity alone."""
+
+    kernel: int = 1
+    sums: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kernel < 1:
+            raise ValueError(f"kernel is {self.kernel}, expected at least 1")
+
+    def map_shape(self, given: Shape) -> Shape:
+        """Return (maps, height, width) over `kernel`, by which the sides must divide."""
+        self._check_maps(given)
+        if given[1] % self.kernel or given[2] % self.kernel:
+            raise ValueError(f"expected sides that divide by {self.kernel}")
+        return (given[0], given[1] // self.kernel, given[2] // self.kernel)
+
+    def linear_map(self, given: Shape, *, bias: bool) -> nn.Module:
+        """Return `nn.AvgPool2d`."""
+        return nn.AvgPool2d(self.kernel, divisor_override=1 if self.sums else None)
+
+    def __str__(self) -> str:
+        return f"{'sum' if self.sums else 'mean'} over {self.kernel}×{self.kernel}" if self.kernel > 1 else "same maps"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upsample(_WithoutWeights):
+    """Every number `factor` times in both directions."""
+
+    factor: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.factor < 1:
+            raise ValueError(f"factor is {self.factor}, expected at least 1")
+
+    def map_shape(self, given: Shape) -> Shape:
+        """Return (maps, height, width) times `factor`."""
+        self._check_maps(given)
+        return (given[0], given[1] * self.factor, given[2] * self.factor)
+
+    def linear_map(self, given: Shape, *, bias: bool) -> nn.Module:
+        """Return `nn.Upsample` by nearest neighbours."""
+        return nn.Upsample(scale_factor=self.factor)
+
+    def __str__(self) -> str:
+        return f"upsample {self.factor}×{self.factor}"
+
 
 Table = tuple[Row, ...]
 """The rows of a network in order, input first."""
@@ -311,13 +401,13 @@ def lay_out(table: Table, given: Shape) -> tuple[LayerCard, ...]:
     cards = []
     for number, row in enumerate(table, start=1):
         try:
-            mapped = row.map_shape(given)
+            row.map_shape(given)
         except ValueError as error:
             raise SettingsError(
                 f"row {number} ({row}, {row.width} maps) does not fit its input {show_shape(given)}: {error}"
             ) from error
         output = row.output_shape(given)
-        cards.append(LayerCard(row, given, output, _count(row, given, mapped), row.macs(given)))
+        cards.append(LayerCard(row, given, output, row.parameters(given), row.macs(given)))
         given = output
     return tuple(cards)
 
@@ -325,14 +415,3 @@ def lay_out(table: Table, given: Shape) -> tuple[LayerCard, ...]:
 def show_shape(shape: Shape) -> str:
     """Return the shape as the paper prints it, such as 64×13×13."""
     return "×".join(str(size) for size in shape)
-
-
-def _count(row: Row, given: Shape, mapped: Shape) -> int:
-    weights = row.macs(given) // _positions(row, given, mapped)
-    biases = {"none": 0, "tied": mapped[0], "untied": prod(mapped)}[row.bias_kind]
-    return weights + biases + (2 * mapped[0] if row.batch_norm else 0)
-
-
-def _positions(row: Row, given: Shape, mapped: Shape) -> int:
-    """Return how often every weight of the row is used: the number of positions of its kernel."""
-    return prod(given[1:]) if isinstance(row, TransposedConv) else prod(mapped[1:])

@@ -11,7 +11,11 @@ from genzoo_ali.unary_scores import WithUnaryScores
 
 @dataclass(frozen=True, kw_only=True)
 class ALI(AdversarialGame):
-    """Adversarially learned inference (Dumoulin et al., 2017), equation 1."""
+    """Adversarially learned inference (Dumoulin et al., 2017, equation 1): a critic tells (x, ẑ) from (x̃, z).
+
+    Losses:
+        min over E and G, max over D:  E ln σ(D(x, ẑ)) + E ln(1 − σ(D(x̃, z)))
+    """
 
     name: ClassVar[str] = "ali"
     posterior: Posterior | None = None

@@ -17,7 +17,11 @@ from genzoo_ali.ali import ALI
 
 @dataclass(frozen=True, kw_only=True)
 class ALICE(ALI):
-    """ALI with an explicit cycle (Li et al., 2017): the generator also minimises λ_x·d(x, x̂) + λ_z·‖z − ẑ(x̃)‖².
+    """ALI with an explicit cycle (Li et al., 2017): reconstructions must also be close by a distance d.
+
+    Losses:
+        E, G:  ALI's loss + λ_x·d(x, x̂) + λ_z·‖z − ẑ(x̃)‖²
+        D:     ALI's loss
 
     d is the cross-entropy of x̂ for data in [0, 1], and the squared distance for others. Both are means over the
     numbers of x or z. With both weights 0, it is ALI bit for bit.
@@ -49,6 +53,10 @@ class ALICE(ALI):
 @dataclass(frozen=True, kw_only=True)
 class ImplicitALICE(ALI):
     """ALI with an adversarial cycle (Li et al., 2017): critics tell (x, x) from (x, x̂), and (z, z) from (z, ẑ(x̃)).
+
+    Losses:
+        E, G:         ALI's loss + w·[loss of E, G against A(x, x̂) and B(z, ẑ(x̃))]
+        D, A and B:   ALI's loss + w·[loss of A on (x, x) and (x, x̂), of B on (z, z) and (z, ẑ(x̃))]
 
     Both play the same objective as the critic of (x, z), with a weight.
     """

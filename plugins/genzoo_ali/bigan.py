@@ -9,7 +9,11 @@ from genzoo_ali.ali import ALI
 
 @dataclass(frozen=True, kw_only=True)
 class BiGAN(ALI):
-    """Bidirectional GAN (Donahue et al., 2017): the encoder is a point, z = E(x)."""
+    """Bidirectional GAN (Donahue et al., 2017): ALI with an encoder that draws nothing.
+
+    Losses:
+        as ALI, with ẑ = E(x)
+    """
 
     name: ClassVar[str] = "bigan"
     posterior: Posterior | None = "point"

@@ -13,7 +13,11 @@ from genzoo.types import Batch, DataSpec, Posterior
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionalALI(AdversarialGame):
-    """Conditional ALI (Dumoulin et al., 2017), equation 7, with x and y drawn together and one y for both sides."""
+    """Conditional ALI (Dumoulin et al., 2017, equation 7), with x and y drawn together and one y for both sides.
+
+    Losses:
+        min over E and G, max over D:  E ln σ(D(x, ẑ, y)) + E ln(1 − σ(D(x̃, z, y)))
+    """
 
     name: ClassVar[str] = "conditional-ali"
     posterior: Posterior | None = None

@@ -14,7 +14,11 @@ from genzoo_ali.ali import ALI
 
 @dataclass(frozen=True, kw_only=True)
 class PostHocALI(ALI):
-    """ALI's game with the decoder frozen: a new encoder, and a new critic of (x, z)."""
+    """ALI with the decoder frozen (Dumoulin et al., 2017, section 4.5): a new encoder, and a new critic of (x, z).
+
+    Losses:
+        min over E, max over D:  E ln σ(D(x, ẑ)) + E ln(1 − σ(D(x̃, z)))
+    """
 
     name: ClassVar[str] = "post-hoc-ali"
     inherits: ClassVar[tuple[str, ...]] = ("decoder",)
@@ -29,7 +33,11 @@ class PostHocALI(ALI):
 
 @dataclass(frozen=True, kw_only=True)
 class InverseMapping(Game):
-    """An encoder that recovers z: minimises E‖z − Gz(Gx(z))‖² over prior draws, without data."""
+    """An encoder that recovers z from samples of a frozen decoder, without data (Dumoulin et al., 2017, section 4.5).
+
+    Losses:
+        E:  E‖z − ẑ(x̃)‖²
+    """
 
     name: ClassVar[str] = "inverse-mapping"
     inherits: ClassVar[tuple[str, ...]] = ("decoder",)

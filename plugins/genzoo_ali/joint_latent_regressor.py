@@ -14,6 +14,11 @@ from genzoo.types import Batch, DataSpec, Posterior
 class JointLatentRegressor(AdversarialGame):
     """GAN whose encoder minimises the mean squared distance of z from E(G(z)), and sees no data (Donahue et al., 2017).
 
+    Losses:
+        D:  E sp(−D(x)) + E sp(D(x̃))
+        E:  mean (z − E(x̃))²
+        G:  E sp(−D(x̃)) + w·mean (z − E(x̃))²
+
     The decoder minimises the same beside the objective, with a weight; with weight 0 it is that of a GAN.
     """
 

@@ -15,6 +15,10 @@ from genzoo_vae.likelihood import misfit
 class AAE(AdversarialGame):
     """Adversarial autoencoder (Makhzani et al., 2015): reconstructs x, and matches q(z) to p(z) by a critic of z.
 
+    Losses:
+        D:     E sp(−D(ẑ)) + E sp(D(z))
+        E, G:  E sp(D(ẑ)) + E sp(−D(z)) − w·E ln p(x|ẑ)
+
     The paper takes turns between reconstruction and adversary; here both are one step of one generator.
     """
 

@@ -17,7 +17,11 @@ from genzoo_vae.vae import VAE
 
 @dataclass(frozen=True, kw_only=True)
 class PerceptualAutoencoder(VAE):
-    """VAE that also minimises ½Σ‖C_l(x) − C_l(x̂)‖² over the hidden layers C_l of a frozen classifier, from its run.
+    """VAE that also compares hidden layers C_l of a frozen classifier (Lamb et al., 2016; Dosovitskiy and Brox, 2016).
+
+    Losses:
+        E, G:  −w_x·E ln p(x|ẑ) + β·KL(q(z|x) ‖ N(0, I)) + w_f·½Σ_l ‖C_l(x) − C_l(x̂)‖² + w_a·E sp(−D(x̂))
+        D:     E sp(−D(x)) + E sp(D(x̂)), where w_a is not 0
 
     Without a critic it is discriminative regularisation (Lamb et al., 2016) at a standard deviation of 1 per feature,
     where theirs are learned; with `adversarial_weight` it is DeePSiM (Dosovitskiy and Brox, 2016, equation 2). The sum

@@ -18,6 +18,12 @@ from genzoo_vae.likelihood import divergence
 class VAEGAN(AdversarialGame):
     """VAE/GAN (Larsen et al., 2016, algorithm 1), of three players, which all move at once.
 
+    Losses:
+        F = ½‖f(x) − f(x̂)‖² in a hidden layer f of the critic
+        E:  β·KL(q(z|x) ‖ N(0, I)) + F
+        G:  E sp(−D(x̃)) + γ·F
+        D:  E sp(−D(x)) + E sp(D(x̃))
+
     With F = ½‖f(x) − f(x̂)‖² in a hidden layer f of the critic, the encoder minimises β·KL(q(z|x) ‖ N(0, I)) + F and no
     loss of the GAN, the decoder γ·F and the GAN's, and the critic the GAN's alone. In the paper a player stands still
     where the costs of critic and decoder are far apart; here none does.

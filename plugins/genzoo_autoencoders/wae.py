@@ -16,7 +16,10 @@ _SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 @dataclass(frozen=True, kw_only=True)
 class WAE(Game):
-    """Wasserstein autoencoder (Tolstikhin et al., 2018, algorithm 2): minimises E‖x − x̂‖² + λ·MMD²(q(z), p(z)).
+    """Wasserstein autoencoder (Tolstikhin et al., 2018, algorithm 2): codes that are distributed as the prior.
+
+    Losses:
+        E, G:  E‖x − x̂‖² + λ·MMD²(ẑ, z)
 
     The discrepancy is unbiased, between the batch's codes and as many draws of the prior, which may be any. It compares
     rows with each other, so that on several ranks it is that of each rank's rows.

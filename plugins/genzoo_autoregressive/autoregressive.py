@@ -25,7 +25,10 @@ _MOST_NUMBERS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Autoregressive(Game):
-    """Autoregressive model (MADE: Germain et al., 2015, equation 2): minimises −Σᵢ ln P(xᵢ|x₁ … xᵢ₋₁), in nats per row.
+    """Autoregressive model (MADE: Germain et al., 2015, equation 2): every number given those before, in nats per row.
+
+    Losses:
+        all:  −Σᵢ ln P(xᵢ | x₁ … xᵢ₋₁)
 
     x are grey levels, row by row as in PixelRNN (van den Oord et al., 2016). Its network is its own: of the
     architecture it takes nothing. z has as many numbers as x; the decoder draws pixel after pixel, by the inverse

@@ -15,7 +15,12 @@ from genzoo_few_labels.labels import class_cost, unlabelled
 
 @dataclass(frozen=True, kw_only=True)
 class CatGAN(CriticOfX):
-    """Categorical GAN (Springenberg, 2016), whose classes are equally likely; entropies H are in nats."""
+    """Categorical GAN (Springenberg, 2016), whose classes are equally likely; entropies H are in nats.
+
+    Losses:
+        D:  −H(mean P(x)) + mean H(P(x)) − mean H(P(x̃)) + λ·CE(y, P(x))
+        G:  −H(mean P(x̃)) + mean H(P(x̃))
+    """
 
     name: ClassVar[str] = "catgan"
     defaults: ClassVar[Mapping[str, Any]] = PLAIN

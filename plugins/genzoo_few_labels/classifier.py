@@ -15,7 +15,11 @@ from genzoo_few_labels.labels import class_cost, class_logits, classes_of
 
 @dataclass(frozen=True, kw_only=True)
 class Classifier(Game):
-    """Supervised baseline: minimises the cross-entropy of labelled rows, and learns nothing from the others."""
+    """Supervised baseline, which learns nothing from rows without labels.
+
+    Losses:
+        C:  CE(y, P(x))
+    """
 
     name: ClassVar[str] = "classifier"
 

@@ -17,6 +17,10 @@ from genzoo_few_labels.labels import unlabelled
 class FeatureMatching(CriticOfX, KPlusOne):
     """Feature-matching GAN with a critic of K + 1 classes (Salimans et al., 2016, sections 3.1 and 5).
 
+    Losses:
+        D:  CE(y, D(x)) + w·[E sp(−s(x)) + E sp(s(x̃))],  s = ln Σ_k exp(D_k)
+        G:  ‖E f(x) − E f(x̃)‖² in the features f of the critic's last hidden layer
+
     The paper prints the squared distance of mean features; its programs for SVHN and CIFAR10 take the absolute one, and
     half the adversarial terms.
     """

@@ -19,6 +19,9 @@ from genzoo_few_labels.ladder_network import LadderNetwork
 class Ladder(Game):
     """Ladder network (Rasmus et al., 2015, algorithm 1): cross-entropy of noisy labelled rows, and denoising costs.
 
+    Losses:
+        all:  CE(y, noisy P(x)) + Σ_l λ_l·mean (ẑ_l − z_l)² over the layers l, ẑ cleaned from above, z without noise
+
     Its network is its own, and of the architecture it takes nothing.
     """
 

@@ -19,6 +19,9 @@ from genzoo_few_labels.m2 import M2
 class M1M2(Game):
     """Stacked semi-supervised VAE M1+M2 (Kingma et al., 2014): M2 on codes of x, which M1's encoder draws afresh.
 
+    Losses:
+        as M2, with a code of M1's encoder in place of x
+
     M1 is a VAE, whose run is given and whose encoder is frozen. All numbers of its code are read, also those that say
     nothing; M2 is fully connected, whatever the architecture.
     """

@@ -20,6 +20,10 @@ from genzoo_vae.likelihood import divergence, misfit
 class M2(Game):
     """Semi-supervised VAE M2 (Kingma et al., 2014, equations 6 to 9), in nats per row of the batch.
 
+    Losses:
+        L(x, y) = −E ln p(x|y, ẑ) + KL(q(z|x, y) ‖ N(0, I)) + ln K
+        all:  L(x, y) with a label, else Σ_y P(y|x)·L(x, y) − H(P(y|x));  + α·CE(y, P(x))
+
     The sum over the classes of a row without a label is taken exactly, with a pass of encoder and decoder for each.
     """
 

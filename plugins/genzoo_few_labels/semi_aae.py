@@ -20,6 +20,10 @@ from genzoo_vae.likelihood import misfit
 class SemiAAE(AdversarialGame):
     """Semi-supervised adversarial autoencoder (Makhzani et al., 2015): z is a one-hot class, then a normal style.
 
+    Losses:
+        D:     mean over both critics of E sp(−D(ẑ)) + E sp(D(z))
+        E, G:  mean over both critics of E sp(D(ẑ)) + E sp(−D(z));  − w·E ln p(x|ẑ) + CE(y, class of ẑ)
+
     A critic for each compares them with the prior; labels enter by the cross-entropy of the class part.
     """
 

@@ -16,6 +16,11 @@ from genzoo_few_labels.labels import classes_of
 class SemiALI(KPlusOne):
     """ALI with a critic of K + 1 classes (Dumoulin et al., 2017, section 4.3), without feature matching.
 
+    Losses:
+        s = ln Σ_k exp(D_k), the evidence that a pair is of the data
+        D:     CE(y, D(x, ẑ)) + w·[E sp(−s(x, ẑ)) + E sp(s(x̃, z))]
+        E, G:  E sp(s(x, ẑ)) + E sp(−s(x̃, z))
+
     The paper says in words what the critic tells apart; losses and their weights are those of Salimans et al. (2016).
     """
 

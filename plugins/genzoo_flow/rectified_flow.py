@@ -17,7 +17,10 @@ from genzoo_flow.solvers import Heun, Solver
 
 @dataclass(frozen=True, kw_only=True)
 class RectifiedFlow(Game):
-    """Rectified flow (Liu et al., 2023, equation 1; Lipman et al., 2023): minimises E‖v(xₜ, t) − (x₁ − x₀)‖².
+    """Rectified flow (Liu et al., 2023, equation 1; Lipman et al., 2023): a velocity from the prior to the data.
+
+    Losses:
+        v:  E‖v(xₜ, t) − (x₁ − x₀)‖²,  xₜ = (1 − t)·x₀ + t·x₁
 
     xₜ is (1 − t)·x₀ + t·x₁ between a draw x₀ of the prior and x₁, the data; images are in [−1, 1]. The loss is the mean
     over the numbers of x. z has as many numbers as x: the decoder solves dx/dt = v(x, t) from z on, the encoder back.

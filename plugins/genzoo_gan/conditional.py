@@ -13,7 +13,11 @@ from genzoo.types import Batch, DataSpec
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionalGAN(AdversarialGame):
-    """Conditional generative adversarial network (Mirza and Osindero, 2014)."""
+    """Conditional generative adversarial network (Mirza and Osindero, 2014, equation 2).
+
+    Losses:
+        min over G, max over D:  E ln σ(D(x, y)) + E ln(1 − σ(D(x̃, y))),  x̃ = G(z, y)
+    """
 
     name: ClassVar[str] = "conditional-gan"
 

@@ -10,7 +10,11 @@ from genzoo.types import Batch, DataSpec
 
 @dataclass(frozen=True, kw_only=True)
 class GAN(AdversarialGame):
-    """Generative adversarial network (Goodfellow et al., 2014), non-saturating by default."""
+    """Generative adversarial network (Goodfellow et al., 2014, equation 1), non-saturating by default.
+
+    Losses:
+        min over G, max over D:  E ln σ(D(x)) + E ln(1 − σ(D(x̃)))
+    """
 
     name: ClassVar[str] = "gan"
 

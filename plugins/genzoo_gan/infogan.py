@@ -19,6 +19,10 @@ from genzoo_gan.gan import GAN
 class InfoGAN(GAN):
     """GAN that minimises λ·(−ln Q(c|x̃)) with both players (Chen et al., 2016, equation 6).
 
+    Losses:
+        D, Q:  E sp(−D(x)) + E sp(D(x̃)) − λ·E ln Q(c|x̃)
+        G:     E sp(−D(x̃)) − λ·E ln Q(c|x̃)
+
     z is a category, then continuous codes, then noise. Q is a linear map of the critic's features and trained with the
     critic: a softmax of the category, and a normal of standard deviation 1 for every continuous code. The codes and the
     noise are normal, where the paper's are uniform.

@@ -10,7 +10,12 @@ from genzoo_gan.gan import GAN
 
 @dataclass(frozen=True, kw_only=True)
 class WGANGP(GAN):
-    """Wasserstein GAN with gradient penalty (Gulrajani et al., 2017)."""
+    """Wasserstein GAN with gradient penalty (Gulrajani et al., 2017, equation 3), at points x̄ between x and x̃.
+
+    Losses:
+        D:  E D(x̃) − E D(x) + λ·E(‖∇D(x̄)‖ − 1)²
+        G:  −E D(x̃)
+    """
 
     name: ClassVar[str] = "wgan-gp"
     defaults: ClassVar[Mapping[str, Any]] = {"training.beta1": 0.0, "training.beta2": 0.9}

@@ -1,4 +1,4 @@
-"""Recipes and their architectures: the paper's toy task and image networks, digits, and folders of images."""
+"""Recipes and their architectures: the paper's, digits, folders of images, DCGAN, and residual networks."""
 
 from genzoo import hookimpl, lazy
 
@@ -17,6 +17,13 @@ def genzoo_architectures() -> list[lazy]:
         lazy("svhn", "genzoo_recipes.svhn:SVHNNetworks", "the paper's 32×32 networks, critic with BN (table 4)"),
         lazy("celeba64", "genzoo_recipes.celeba64:CelebA64Networks", "the paper's networks for 64×64 faces (table 5)"),
         lazy("imagenet64", "genzoo_recipes.imagenet64:ImageNet64Networks", "the paper's networks for 64×64 (table 6)"),
+        lazy("dcgan", "genzoo_recipes.dcgan:DCGANNetworks", "DCGAN's convolutions with batch norm, for square images"),
+        lazy(
+            "sn-resnet",
+            "genzoo_recipes.residual:SNResNetNetworks",
+            "residual blocks, with spectral norm in the critic, for square images",
+        ),
+        lazy("r3gan", "genzoo_recipes.residual:R3GANNetworks", "residual blocks without any norm, for square images"),
     ]
 
 
@@ -70,6 +77,31 @@ def genzoo_recipes() -> list[lazy]:
             "tinyimagenet64",
             "genzoo_recipes.imagenet64:TINYIMAGENET64_RECIPE",
             "the networks of table 6 on the 200-class Tiny ImageNet, 125 epochs of 100,000 images",
+        ),
+        lazy(
+            "dcgan32",
+            "genzoo_recipes.dcgan:DCGAN32",
+            "DCGAN's networks and optimizer on CIFAR10, or any 32×32 images (--set dataset=folder)",
+        ),
+        lazy(
+            "dcgan64",
+            "genzoo_recipes.dcgan:DCGAN64",
+            "DCGAN's networks and optimizer on CelebA, or any 64×64 images (--set dataset=folder)",
+        ),
+        lazy(
+            "sn-resnet32",
+            "genzoo_recipes.residual:SN_RESNET32",
+            "the residual networks of spectral normalisation on CIFAR10, with hinge and five critic steps",
+        ),
+        lazy(
+            "r3gan32",
+            "genzoo_recipes.residual:R3GAN32",
+            "R3GAN's training and networks of its kind on CIFAR10, or any 32×32 images (--set dataset=folder)",
+        ),
+        lazy(
+            "r3gan64",
+            "genzoo_recipes.residual:R3GAN64",
+            "R3GAN's training and networks of its kind on CelebA, or any 64×64 images (--set dataset=folder)",
         ),
         lazy(
             "folder32",

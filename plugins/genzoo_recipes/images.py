@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from genzoo import Networks
+from genzoo import Networks, SettingsError
 from genzoo.nn import Architecture, LinearEmbedder, TableDecoder
 from genzoo.types import DataSpec
 
@@ -32,3 +32,14 @@ class ImageNetworks(Architecture):
         """Start the decoder's output bias at the log-odds of the mean image."""
         if isinstance(networks.decoder, TableDecoder):
             networks.decoder.start_at_mean(images)
+
+
+def halvings(data: DataSpec) -> int:
+    """Return how often the sides of the images are halved down to 4; raise `SettingsError` if they never come to 4."""
+    side = data.shape[-1]
+    if not data.is_image or data.shape[1] != side or side < 8 or side & (side - 1):
+        raise SettingsError(
+            f"an x of these data is {'×'.join(map(str, data.shape))}, expected square images of side 8, 16, 32, 64 …",
+            "choose another architecture: genzoo list architectures",
+        )
+    return side.bit_length() - 3

@@ -11,7 +11,11 @@ from genzoo_vae.vae import VAE
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionalVAE(VAE):
-    """Conditional variational autoencoder (Sohn et al., 2015): −E log p(x|z, y) + β·KL(q(z|x, y) ‖ N(0, I))."""
+    """Conditional variational autoencoder (Sohn et al., 2015), with a prior that does not depend on y.
+
+    Losses:
+        E, G:  −E ln p(x|ẑ, y) + β·KL(q(z|x, y) ‖ N(0, I))
+    """
 
     name: ClassVar[str] = "conditional-vae"
 

@@ -56,6 +56,10 @@ class IAFEncoder(Encoder):
 class IAFVAE(Variational):
     """VAE with an inverse autoregressive flow (Kingma et al., 2016, algorithm 1), gated as in their equation 14.
 
+    Losses:
+        E, G:  −E ln p(x|ẑ) + β·E[ln q(ẑ|x) − ln p(ẑ)]
+        ẑ = z_T,  z_t = σ_t·z_{t−1} + (1 − σ_t)·m_t,  ln q(ẑ|x) = ln q(z_0|x) − Σ_t Σ ln σ_t
+
     The divergence is estimated by the z drawn. There are no free bits: a game has one group of z, whose divergence
     stays far above them.
     """

@@ -23,7 +23,10 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TCVAE(Variational):
-    """β-TCVAE (Chen et al., 2018, equations 2 and 4): minimises −E log p(x|z) + α·MI + β·TC + γ·KL of z's numbers.
+    """β-TCVAE (Chen et al., 2018, equations 2 and 4): a VAE whose divergence is split in three.
+
+    Losses:
+        E, G:  −E ln p(x|ẑ) + α·MI(x, z) + β·KL(q(z) ‖ Π q(z_j)) + γ·Σ_j KL(q(z_j) ‖ p(z_j))
 
     q(z) is the mean of q(z|x) over the batch, where the paper's estimator divides by the rows of the data as well,
     which changes the values of MI and TC and no gradient. So a row's loss depends on the batch, and on several ranks it

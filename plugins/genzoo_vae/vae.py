@@ -12,9 +12,12 @@ from genzoo_vae.variational import Variational
 
 @dataclass(frozen=True, kw_only=True)
 class VAE(Variational):
-    """Variational autoencoder: minimises −E log p(x|z) + β·KL(q(z|x) ‖ N(0, I)), in nats per row.
+    """Variational autoencoder (Kingma and Welling, 2014, equation 3): a bound of ln p(x), in nats per row.
 
-    With β above 1, such as `--set game.beta=4`, it is a β-VAE (Higgins et al., 2017).
+    Losses:
+        E, G:  −E ln p(x|ẑ) + β·KL(q(z|x) ‖ N(0, I))
+
+    Any β but 1 makes it a β-VAE (`--set game.beta=4`; Higgins et al., 2017), and the loss no bound.
     """
 
     name: ClassVar[str] = "vae"

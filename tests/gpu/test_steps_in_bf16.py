@@ -4,10 +4,9 @@ The other precision has a file of its own, so that two processes share the time 
 """
 
 import pytest
-from fake_cuda import names_of
+from fake_cuda import models_with_recipes
 
 
-@pytest.mark.parametrize("recipe", names_of("recipes"))
-@pytest.mark.parametrize("model", names_of("models"))
+@pytest.mark.parametrize(("model", "recipe"), models_with_recipes())
 def test_a_step_waits_for_nothing_stays_on_its_device_and_keeps_the_layout(clean_step, model, recipe):
     clean_step(model, recipe, "bf16")

@@ -6,15 +6,54 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import torch
+
+from genzoo.host.discovery import registry
+from genzoo.types import Batch
 
 DOCS = Path(__file__).parents[2] / "docs"
-API = runpy.run_path(str(DOCS / "make_api.py"))
+PAGES = {"api.md": "make_api.py", "paper-recipes.md": "make_paper_recipes.py", "zoo.md": "make_zoo.py"}
+API, ZOO = (runpy.run_path(str(DOCS / PAGES[page])) for page in ("api.md", "zoo.md"))
+MODELS = [entry.name for entry in registry().of("models") if entry.plugin.distribution == "genzoo"]
 
 
-@pytest.mark.parametrize(("page", "script"), [("paper-recipes.md", "make_paper_recipes.py"), ("api.md", "make_api.py")])
-def test_a_generated_page_is_what_the_code_says(page, script):
-    made = runpy.run_path(str(DOCS / script))
-    assert (DOCS / page).read_text() == made["page"](), f"type: python docs/{script}"
+@pytest.mark.parametrize("page", PAGES)
+def test_a_generated_page_is_what_the_code_says(page):
+    made = runpy.run_path(str(DOCS / PAGES[page]))
+    assert (DOCS / page).read_text() == made["page"](), f"type: python docs/{PAGES[page]}"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_says_its_source_and_its_losses(model):
+    (first, *_), losses = ZOO["docstring"](registry().load("models", model))
+    assert losses, "its docstring has no section `Losses:`"
+    assert re.search(r"\(.+ \d{4}[,)]|baseline", first), "its docstring's first paragraph names no source"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_card_says_what_the_networks_of_a_model_answer(model):
+    card, settings = ZOO["zoo"]()[model], ZOO["settings_for"](model, "digits")
+    game, data = settings.game, settings.dataset.spec
+    networks = game.build(settings.architecture, data)
+    makers = {"encoder": settings.architecture.encoder, "decoder": settings.architecture.decoder}
+    for part in makers.keys() & set(game.inherits):
+        networks.freeze(part, makers[part](data))
+    networks.eval()
+    source = torch.Generator().manual_seed(0)
+    x, y = torch.rand(2, *data.shape, generator=source), torch.eye(10)[:2]
+    z = settings.prior.draw(2, settings.latent, source)
+    batch = Batch(x=x, z=z, noise=torch.randn(2, settings.latent, generator=source), y=y)
+    answers = {
+        "sample": networks.decoder is not None and networks.decode(z, y),
+        "encode": networks.encoder is not None and networks.encode(x, batch.noise, y).z,
+        "classify": game.classify(networks, x, batch.noise),
+        "density": game.log_weight(networks, batch, settings.prior),
+        "exact": game.log_probability(networks, x, y),
+    }
+    able = {name for name, answer in answers.items() if isinstance(answer, torch.Tensor)}
+    assert card.density == ("exact" if "exact" in able else "bound" if "density" in able else "")
+    able |= {"reconstruct"} if {"sample", "encode"} <= able else set()
+    assert set(card.abilities) - {"density"} == able - {"density", "exact"}
 
 
 @pytest.mark.parametrize("module", API["public_modules"]())

@@ -54,6 +54,8 @@ _NO_KERNEL = {
 """Operations that read and write no memory of the device."""
 _WAITING = {"_local_scalar_dense", "_unique2", "equal", "is_nonzero", "masked_select", "nonzero", "unique_dim"}
 """Operations whose result the host waits for."""
+_LARGE = {"dcgan32", "dcgan64", "sn-resnet32", "r3gan32", "r3gan64"}
+"""Recipes that only ALI, which has all three networks, is tried on unless slow tests are asked for."""
 _DRAWS = {"bernoulli", "multinomial", "normal_", "rand", "rand_like", "randint", "randn", "randn_like", "randperm"}
 
 
@@ -70,6 +72,17 @@ def names_of(kind):
     from genzoo.host.discovery import registry
 
     return [entry.name for entry in registry().of(kind)]
+
+
+def models_with_recipes():
+    """Return every model with every recipe; by default, some recipes of large networks are those of ALI alone."""
+    import pytest
+
+    return [
+        pytest.param(model, recipe, marks=pytest.mark.slow if recipe in _LARGE and model != "ali" else ())
+        for model in names_of("models")
+        for recipe in names_of("recipes")
+    ]
 
 
 class FakeCuda:
