@@ -72,6 +72,24 @@ def names_of(kind):
     return [entry.name for entry in registry().of(kind)]
 
 
+def models_on_recipes():
+    """Return (model, recipe) for all models on vectors, small images and large ones, and for three on all recipes.
+
+    All other pairs are marked as slow.
+    """
+    import pytest
+
+    pairs = [(model, recipe) for model in names_of("models") for recipe in names_of("recipes")]
+    return [
+        pytest.param(*pair, marks=[] if pair[0] in _ON_ALL_RECIPES or pair[1] in _OF_ALL_MODELS else pytest.mark.slow)
+        for pair in pairs
+    ]
+
+
+_ON_ALL_RECIPES = {"ali", "vae", "conditional-ali"}
+_OF_ALL_MODELS = {"mixture25", "digits", "cifar10", "svhn"}
+
+
 class FakeCuda:
     """The program that takes steps on fake CUDA tensors, started with a driver stub in `folder`."""
 
