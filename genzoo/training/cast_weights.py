@@ -31,26 +31,29 @@ class CastWeights:
     def __init__(self, networks: nn.Module, players: Players, *, dtype: torch.dtype) -> None:
         owners = {id(parameter): player for player, part in players.items() for parameter in part}
         self._dtype = dtype
-        self._places: dict[str, list[tuple[nn.Module, str]]] = {}
+        self._places: dict[str, dict[int, list[tuple[nn.Module, str]]]] = {}
+        """Where a weight is looked for, by player and weight; several modules may share one."""
         for module in networks.modules():
             if type(module) in _CAST_BY_AUTOCAST:
                 for name, parameter in module.named_parameters(recurse=False):
-                    self._places.setdefault(owners.get(id(parameter), ""), []).append((module, name))
+                    of_player = self._places.setdefault(owners.get(id(parameter), ""), {})
+                    of_player.setdefault(id(parameter), []).append((module, name))
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Have the modules compute with their cast weights inside the `with` block."""
-        places = [place for part in self._places.values() for place in part]
         # A node for each player, because autograd computes the gradients of all that a node was given.
         for part in self._places.values():
-            weights = [getattr(module, name) for module, name in part]
-            for (module, name), weight in zip(part, _Cast.apply(self._dtype, *weights), strict=True):
-                vars(module)[name] = weight  # is found before the parameter, which stays where it is
+            weights = [getattr(*places[0]) for places in part.values()]
+            for places, weight in zip(part.values(), _Cast.apply(self._dtype, *weights), strict=True):
+                for module, name in places:
+                    vars(module)[name] = weight  # is found before the parameter, which stays where it is
         try:
             yield
         finally:
-            for module, name in places:
-                del vars(module)[name]
+            for part in self._places.values():
+                for module, name in (place for places in part.values() for place in places):
+                    del vars(module)[name]
 
 
 class _Cast(torch.autograd.Function):

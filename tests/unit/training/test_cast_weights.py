@@ -69,3 +69,18 @@ def test_a_players_backward_pass_reaches_no_other_players_weights():
         )
     assert (len(critic), len(decoder)) == (1, 1)
     assert critic != decoder
+
+
+def test_a_weight_that_two_modules_share_is_cast_once():
+    twins = nn.ModuleList(nn.Linear(3, 3, bias=False) for _ in range(2))
+    twins[1].weight = twins[0].weight
+    casts, x = CastWeights(twins, {"all": [twins[0].weight]}, dtype=torch.bfloat16), torch.randn(4, 3)
+
+    def gradient():
+        return torch.autograd.grad(twins[1](twins[0](x)).sum(), twins[0].weight)[0]
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = gradient()
+    with torch.autocast("cpu", dtype=torch.bfloat16), casts.in_place():
+        assert twins[0].weight is twins[1].weight
+        assert torch.equal(gradient(), expected)
