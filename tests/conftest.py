@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -40,6 +41,12 @@ def say(monkeypatch, capsys, tmp_path):
         return Said(ended.value.code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def trained_here(monkeypatch):
+    """Have comparisons and studies train in this process: every other one would import torch anew."""
+    monkeypatch.setattr("genzoo.comparison.train_cells.LocalProcesses", lambda jobs: ThreadPoolExecutor(1))
 
 
 @pytest.fixture

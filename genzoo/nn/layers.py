@@ -1,4 +1,4 @@
-"""Layers that torch lacks: maxout, a bias per position, batch norm over all ranks; and spectral normalisation."""
+"""Layers that torch lacks: maxout, a bias per position, batch norm without counting or over all ranks, and others."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import _functional_collectives as collectives
-from torch.nn.functional import normalize
+from torch.nn.functional import batch_norm, normalize
 from torch.nn.utils import parametrize
 
 from genzoo.nn.interfaces import at_least_float32, row_wise
@@ -29,6 +29,28 @@ class MaxoutLayer(nn.Module):
         # then copies. Not on CPUs: dropout's masks follow the format, and runs of before would go on differently.
         last = x.movedim(1, -1)
         return last.reshape(*last.shape[:-1], -1, self.pieces).max(-1).values.movedim(-1, 1)
+
+
+class _UncountedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """A batch norm that counts no batches unless its momentum is None, where alone the count is read.
+
+    Torch's own adds 1 to a number on the device in every pass. The count stays in checkpoints, as it was loaded.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, C, …): `x` (N, C, …) normalised by its own statistics, or in inference by the running ones."""
+        if not self.training or self.momentum is None:
+            return super().forward(x)
+        running = self.running_mean, self.running_var
+        return batch_norm(x, *running, self.weight, self.bias, training=True, momentum=self.momentum, eps=self.eps)
+
+
+class UncountedBatchNorm1d(_UncountedBatchNorm, nn.BatchNorm1d):
+    """Batch norm of vectors."""
+
+
+class UncountedBatchNorm2d(_UncountedBatchNorm, nn.BatchNorm2d):
+    """Batch norm of images."""
 
 
 @row_wise
@@ -146,7 +168,6 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         if not (self.training and self.of_all_ranks):
             return super().forward(x)
         if x.is_cuda and self.momentum is not None:
-            self._count_batch()
             out: Tensor = _FusedBatchNorm.apply(x, self.weight, self.bias, self)
             return out
         out, mean, variance = self.normalised(x, self.weight, self.bias)
@@ -174,14 +195,12 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
         """Move the running statistics towards the mean and variance (C,) of `count` numbers per channel."""
         if self.num_batches_tracked is None or self.running_mean is None or self.running_var is None:
             return
-        self._count_batch()
-        share = 1 / self.num_batches_tracked.float() if self.momentum is None else self.momentum
+        share: Tensor | float | None = self.momentum
+        if share is None:
+            self.num_batches_tracked.add_(1)
+            share = 1 / self.num_batches_tracked.float()
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(variance * (count / max(count - 1, 1)), share)  # the unbiased variance, as torch keeps
-
-    def _count_batch(self) -> None:
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
 
 
 class _FusedBatchNorm(torch.autograd.Function):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from genzoo.errors import SettingsError
 from genzoo.nn.interfaces import keeps_start, row_wise
-from genzoo.nn.layers import UntiedBias, normalise_spectrally
+from genzoo.nn.layers import UncountedBatchNorm1d, UncountedBatchNorm2d, UntiedBias, normalise_spectrally
 from genzoo.nn.tables import Bias, LayerCard, Row, Shape, Table, lay_out, show_shape
 
 
@@ -116,7 +116,7 @@ class Layer(nn.Sequential):
         if row.bias_kind == "untied":
             steps.append(UntiedBias(mapped))
         if row.batch_norm:
-            norm = nn.BatchNorm1d if len(mapped) == 1 else nn.BatchNorm2d
+            norm = UncountedBatchNorm1d if len(mapped) == 1 else UncountedBatchNorm2d
             steps.append(norm(mapped[0], eps=row.batch_norm.eps, momentum=row.batch_norm.momentum))
         if row.dropout:
             steps.append(nn.Dropout(row.dropout))

@@ -18,7 +18,7 @@ from genzoo.randomness import preserved
 from genzoo.runs.background_saver import BackgroundSaver
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.collapse import CollapseMonitor
-from genzoo.runs.intervals import SaveTimer, due
+from genzoo.runs.intervals import PictureBudget, SaveTimer, due
 from genzoo.runs.meter import Meter, readable
 from genzoo.runs.notes import FirstSteps, note_of_few_rows
 from genzoo.storage import checkpoints, files
@@ -62,6 +62,7 @@ class Engine:
         self._seconds_before, self._wall_seconds_before = 0.0, 0.0
         self._clock = Clock()
         self._save_timer = SaveTimer(self._training.checkpoint_minutes)
+        self._pictures = PictureBudget()
         self._saver: BackgroundSaver
         self._first_steps = FirstSteps(step=0, steps=self._training.steps)
 
@@ -91,8 +92,11 @@ class Engine:
         """Whether all steps are taken."""
         return self.trainer.step >= self._training.steps
 
-    def begin(self, worker: Executor) -> BackgroundSaver:
-        """Start the clock, drop the log entries of steps to be taken again, and return what saves in `worker`."""
+    def begin(self, worker: Executor, pictures: PictureBudget) -> BackgroundSaver:
+        """Start the clock, drop the log entries of steps to be taken again, and return what saves in `worker`.
+
+        `pictures` is shared by engines that train together.
+        """
         trainer = self.trainer
         self._callback.on_start(self.run, trainer.step, self._training.steps)
         settings, shown = trainer.settings, self._training.steps * self._training.batch_size
@@ -103,6 +107,7 @@ class Engine:
         self._first_steps = FirstSteps(step=trainer.step, steps=self._training.steps, on_cpu=on_cpu)
         self._clock = Clock(step=trainer.step, seconds=self._seconds_before, wall_seconds=self._wall_seconds_before)
         self._save_timer.restart()
+        self._pictures = pictures
         self._saver = BackgroundSaver(worker, self._callback.on_save)
         if self._writes:
             self._go_on_with_log(trainer.step)
@@ -115,7 +120,11 @@ class Engine:
 
     def requests(self) -> "Requests":
         """Return what was asked for since the last step, by the callback and by time, the same on all ranks."""
-        asked = Requests(self._callback.stop_signal(), self._callback.wants_save() or self._is_save_due_by_time())
+        asked = Requests(
+            self._callback.stop_signal(),
+            self._callback.wants_save() or self._is_save_due_by_time(),
+            self._is_picture_due_by_time(),
+        )
         return Requests.of(self.trainer.ranks.agree_on_signal(asked.number))
 
     def after_step(self, losses: Losses, requests: "Requests") -> None:
@@ -155,7 +164,8 @@ class Engine:
 
     def _do_what_is_due(self, step: int, requests: "Requests", *, last: bool) -> None:
         self._callback.on_step(step)
-        now = due(self._training, step, last=last, stop=requests.signal is not None, save=requests.save)
+        stop = requests.signal is not None
+        now = due(self._training, step, last=last, stop=stop, save=requests.save, draw=requests.draw)
         is_shown = now.draw or now.save or now.evaluate
         fault = self.trainer.fault(to_show=is_shown) if now.log or is_shown else None
         # Logging a fault ends the run, so that nothing is drawn, saved or measured after it.
@@ -166,7 +176,7 @@ class Engine:
         with self._clock.paused():
             if now.draw:
                 self._draw()
-            is_last = last or requests.signal is not None
+            is_last = last or stop
             if now.save and (is_last or requests.save or not self._saver.is_writing):
                 self._save()
             if is_last:
@@ -218,6 +228,10 @@ class Engine:
         self._save_timer.restart()
         return True
 
+    def _is_picture_due_by_time(self) -> bool:
+        """Return whether to draw although steps do not say when; only the first rank's clock counts."""
+        return self._writes and self._training.picture_every is None and self._pictures.allows_more()
+
     def _save(self) -> None:
         """Copy what a checkpoint needs, and have it written while training goes on."""
         self._saver.wait()
@@ -246,7 +260,7 @@ class Engine:
 
     def _draw(self) -> None:
         step, seed = self.trainer.step, self.trainer.seed
-        with self.trainer.weights_to_show() as networks:
+        with self._pictures.spending(), self.trainer.weights_to_show() as networks:
             model = self.model(networks)
             count = _PICTURED if model.data.is_image else _SCATTERED
             if networks.decoder is not None:
@@ -279,16 +293,21 @@ class Requests(NamedTuple):
     """The number of a signal to save and stop, or None."""
     save: bool
     """Whether to save and continue."""
+    draw: bool = False
+    """Whether to draw and continue."""
 
     @property
     def number(self) -> int | None:
-        """The requests as a number, of which the largest of several ranks stops if any does; None for no request."""
-        return 2 * (self.signal or 0) + self.save or None
+        """The requests as a number; None for no request.
+
+        The largest of several ranks stops if any does, and else saves if any does; what is drawn by time can wait.
+        """
+        return 4 * (self.signal or 0) + 2 * self.save + self.draw or None
 
     @classmethod
     def of(cls, number: int | None) -> "Requests":
         """Return the requests that have this number."""
-        return cls((number or 0) // 2 or None, bool((number or 0) % 2))
+        return cls((number or 0) // 4 or None, bool((number or 0) & 2), bool((number or 0) & 1))
 
 
 def run_to_end(engines: Sequence[Engine], take_step: Callable[[], Sequence[Losses]]) -> dict[Engine, GenzooError]:
@@ -298,9 +317,10 @@ def run_to_end(engines: Sequence[Engine], take_step: Callable[[], Sequence[Losse
     and saves all of them.
     """
     failed: dict[Engine, GenzooError] = {}
+    pictures = PictureBudget()
     with ThreadPoolExecutor(1) as worker, preserved(), _memory_explained(engines), ExitStack() as savers:
         for engine in engines:
-            savers.enter_context(engine.begin(worker))
+            savers.enter_context(engine.begin(worker, pictures))
         while not engines[0].is_done and len(failed) < len(engines):
             losses_of_each = take_step()
             requests = _merged([engine.requests() for engine in engines])
@@ -332,7 +352,11 @@ def train_in_turn(engines: Sequence[Engine]) -> dict[Engine, GenzooError]:
 def _merged(requests: Sequence[Requests]) -> Requests:
     """Return one request that asks for whatever any of several asks for."""
     signals = [request.signal for request in requests if request.signal]
-    return Requests(signals[0] if signals else None, any(request.save for request in requests))
+    return Requests(
+        signals[0] if signals else None,
+        any(request.save for request in requests),
+        any(request.draw for request in requests),
+    )
 
 
 @contextmanager

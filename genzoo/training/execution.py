@@ -22,6 +22,7 @@ from genzoo.games.game import Gradients, Players
 from genzoo.nn.interfaces import GameNetworks
 from genzoo.randomness import preserved
 from genzoo.training.batches import map_tensors
+from genzoo.training.cast_weights import CastWeights
 from genzoo.types import Batch, Losses
 
 Execution = Literal["eager", "captured", "compiled"]
@@ -184,6 +185,7 @@ class Step:
         gradients: GradientRule,
         update: UpdateRule,
         autocast: torch.autocast,
+        cast_weights: CastWeights | None = None,
         tf32: bool,
         deterministic: bool,
         device: torch.device,
@@ -196,6 +198,7 @@ class Step:
         self._gradients = gradients
         self._update = update
         self._autocast = autocast
+        self._cast_weights = cast_weights
         self._tf32 = tf32
         self._deterministic = deterministic
         self._device = device
@@ -220,7 +223,7 @@ class Step:
             return (self._compiled or self._gradients_as_written)(batch, movers)
 
     def _gradients_as_written(self, batch: Batch, movers: Movers) -> tuple[Losses, Gradients]:
-        with self._autocast:
+        with self._autocast, self._cast_weights.in_place() if self._cast_weights else nullcontext():
             return self._gradients(self._networks, batch, {name: self._players[name] for name in movers})
 
     def _as_written(self, batch: Batch, movers: Movers) -> Losses:

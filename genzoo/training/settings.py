@@ -75,7 +75,8 @@ class Training:
     batch_statistics: Literal["sync", "local"] = "sync"
     """Over which rows batch norm takes its statistics on several ranks: those of all ranks, or of each alone."""
     log_every: int = 100
-    picture_every: int = 1000
+    picture_every: int | None = None
+    """Steps between pictures; None draws them as often as takes at most 2 % of the time."""
     checkpoint_minutes: float | None = 10.0
     """Minutes between checkpoints; None or 0 saves none by time."""
     checkpoint_every: int | None = None

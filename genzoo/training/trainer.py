@@ -19,6 +19,7 @@ from genzoo.storage.tensors import fill
 from genzoo.text import nearest
 from genzoo.training.batch_statistics import StatisticsOfAverages
 from genzoo.training.batches import Stream
+from genzoo.training.cast_weights import CastWeights
 from genzoo.training.contract import Checked, check_before_the_first_step
 from genzoo.training.distributed import Ranks, SingleProcess
 from genzoo.training.ema import EMA, update_averages
@@ -101,12 +102,15 @@ class Trainer:
         self._ema = None if decay is None else EMA(averaged, decay=decay)
         self._statistics_of_averages = StatisticsOfAverages(self.networks, self._play_for_statistics)
         self.per_player_reason = settings.per_player_reason(self.networks)
+        # On a CPU there are no kernels to launch, and a compiled step casts weights where it uses them.
+        casts = precision == "bf16" and device.type == "cuda" and execution != "compiled"
         self._step = Step(
             self.networks,
             self.players,
             gradients=self.checked_rule,
             update=self.apply_gradients,
             autocast=self.autocast,
+            cast_weights=CastWeights(self.networks, self.players, dtype=torch.bfloat16) if casts else None,
             tf32=precision == "tf32",
             deterministic=deterministic,
             device=device,

@@ -6,7 +6,7 @@ from genzoo_recipes.imagenet64 import ImageNet64Networks
 from genzoo_recipes.small32 import Small32Networks
 from genzoo_recipes.svhn import SVHNNetworks
 
-_TRAINING = Training(steps=50_000, batch_size=100, learning_rate=1e-4, beta1=0.5, beta2=0.999, picture_every=1000)
+_TRAINING = Training(steps=50_000, batch_size=100, learning_rate=1e-4, beta1=0.5, beta2=0.999)
 
 FOLDER32 = Recipe(
     name="folder32",

@@ -163,7 +163,6 @@ PAPER = Recipe(
         beta1=0.2,
         beta2=0.999,
         log_every=1000,
-        picture_every=50_000,
     ),
     notes=(
         "β1 is 0.2 and β2 0.999; the scripts' 0.8 and 0.001 are in the convention of their time, which wrote 1 − β",

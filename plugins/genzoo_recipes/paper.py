@@ -67,7 +67,6 @@ def schedule(*, epochs: int, rows: int, batch_size: int) -> Training:
         beta1=0.5,
         beta2=0.999,
         log_every=100,
-        picture_every=5000,
     )
 
 

@@ -41,6 +41,8 @@ from genzoo.training.trainer import Trainer
 
 SMALL = ("--set", "dataset.rows=200", "--set", "dataset.held_out_rows=2200", "--set", "training.batch_size=20")
 SMALL_OVERRIDES = {"dataset.rows": 200, "dataset.held_out_rows": 2200, "training.batch_size": 20}
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+here = pytest.mark.usefixtures("trained_here")
 
 
 def request(model="ali", *, seed=0, steps=4, recipe="mixture25", precision="fp32", **overrides):
@@ -61,8 +63,10 @@ def cell(label, *arguments, folder=Path("none"), **chosen):
 def compared(tmp_path_factory):
     """Return a folder in which ALI, GAN and VAE were compared, two seeds each."""
     folder = tmp_path_factory.mktemp("compared")
-    command = [sys.executable, "-m", "genzoo", "compare", "ali", "gan", "vae", "--steps", "10", "--seeds", "2", *SMALL]
-    subprocess.run([*command, "--report", str(folder), "--jobs", "2"], check=True, capture_output=True)
+    with ThreadPoolExecutor(1) as executor:
+        genzoo.compare(
+            ["ali", "gan", "vae"], steps=10, seeds=2, overrides=SMALL_OVERRIDES, report=folder, executor=executor
+        )
     return folder
 
 
@@ -166,6 +170,7 @@ def test_existing_runs_are_compared_by_their_paths(compared, say, tmp_path):
     assert found["rows"][0]["parameters"] == known["ali"]["parameters"]
 
 
+@here
 def test_a_second_comparison_on_a_recipe_leaves_the_first_alone_and_shares_its_trainings(say, tmp_path):
     def compare(*models, steps):
         return say("compare", *models, "--steps", steps, *SMALL, "--jobs", 1).out.splitlines()[-1]
@@ -190,6 +195,7 @@ def test_a_second_comparison_on_a_recipe_leaves_the_first_alone_and_shares_its_t
     assert "holds a report on gan, vae, with trainings that are not in this one" in said.err
 
 
+@here
 def test_a_run_that_was_trained_alike_is_used_and_the_report_says_where_it_is(say, tmp_path):
     said = say("train", "gan", "--steps", 3, *SMALL, "--run", "runs/mine", "--quiet")
     assert said.code == 0, said.err
@@ -242,6 +248,7 @@ def test_a_run_that_is_not_the_same_or_not_whole_is_not_used(say, monkeypatch, f
     assert reuse.with_earlier_run(asked) == asked
 
 
+@here
 def test_the_report_says_in_what_its_contestants_differ(say, tmp_path):
     arguments = ("gan", "longer=gan", "--set", "longer:training.steps=4", "--set", "longer:training.beta1=0.9")
     found = say("compare", *arguments, "--steps", 2, *SMALL, "--report", tmp_path / "two", "--json").document
@@ -266,17 +273,20 @@ def test_the_report_says_in_what_its_contestants_differ(say, tmp_path):
     assert f"* training.beta1 differs: gan {beta1}, longer 0.9" in (tmp_path / "two" / "table.md").read_text()
 
 
+@here
 def test_a_comparison_of_one_model_is_a_report_of_one(compared, say, tmp_path):
     found = say("compare", "vae", "--steps", 10, *SMALL, "--report", tmp_path / "one", "--json").document
     assert [row["label"] for row in found["rows"]] == ["vae"]
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_comparison_goes_on_to_the_same_results(compared, tmp_path, end):
+@here
+@pytest.mark.parametrize("end", [*(pytest.param(each, marks=pytest.mark.slow) for each in SIGNALS), signal.SIGKILL])
+def test_an_interrupted_comparison_goes_on_to_the_same_results(compared, say, tmp_path, end):
+    """In tests/faults a comparison is sent the other signals."""
     folder = tmp_path / "interrupted"
-    command = [sys.executable, "-m", "genzoo", "compare", "vae", "--steps", "10", "--seeds", "2", *SMALL]
-    command += ["--report", str(folder), "--jobs", "1"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    command = ["compare", "vae", "--steps", "10", "--seeds", "2", *SMALL, "--report", str(folder), "--jobs", "1"]
+    program = [sys.executable, "-m", "genzoo", *command]
+    process = subprocess.Popen(program, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not list(folder.glob("cells/*/run.json")) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -285,7 +295,7 @@ def test_an_interrupted_comparison_goes_on_to_the_same_results(compared, tmp_pat
     assert not (folder / "results.json").exists()
     while any(Run(cell).is_running for cell in (folder / "cells").iterdir()) and time.monotonic() < deadline:
         time.sleep(0.1)  # a training whose comparison was killed is asked to save and end
-    subprocess.run(command, check=True, capture_output=True)
+    assert say(*command).code == 0
     (row,) = results_of(folder)["rows"]
     known = next(row for row in results_of(compared)["rows"] if row["label"] == "vae")
     assert timeless(row) == timeless(known)
@@ -298,6 +308,7 @@ def timeless(document):
     return [timeless(item) for item in document] if isinstance(document, list) else document
 
 
+@here
 def test_a_model_that_diverges_has_its_row_and_the_others_finish(say, tmp_path):
     arguments = ("ali", "wild=ali", "--set", "wild:training.learning_rate=1e30", "--steps", 30, *SMALL)
     said = say("compare", *arguments, "--report", tmp_path / "wild")
@@ -515,6 +526,7 @@ def test_trainings_run_wherever_an_executor_runs_them(compared, tmp_path):
     assert not (tmp_path / "tasks").exists()
 
 
+@here
 def test_a_recipe_that_no_plugin_registers_is_compared(tmp_path):
     base = find_recipe(registry(), "mixture25")
     mine = replace(base, name="mine", dataset=replace(base.dataset, rows=60, held_out_rows=2200))
@@ -527,6 +539,7 @@ def test_a_recipe_that_no_plugin_registers_is_compared(tmp_path):
 # As a library call
 
 
+@here
 def test_a_comparison_is_a_value_with_rows_scores_protocols_and_paths(compared, tmp_path):
     heard = []
 
@@ -638,6 +651,7 @@ def test_teams_stand_in_the_order_of_their_first_cells():
     assert teams(job(), job("gan"), job(seed=1), job("gan", seed=1), job("vae")) == [(0, 2), (1, 3), (4,)]
 
 
+@here
 def test_a_comparison_together_is_of_ordinary_runs_and_goes_on_from_what_is_there(say, tmp_path):
     arguments = ("compare", "ali", "gan", "--seeds", 2, "--steps", 40, *SMALL, "--report", tmp_path / "one", "--json")
     found = say(*arguments, "--together", "--jobs", 2).document

@@ -12,7 +12,7 @@ from published import prepare_all, publishing
 import genzoo
 from genzoo.evaluation.scoring import metric_called
 from genzoo.host.discovery import registry
-from genzoo.runs import opening
+from genzoo.runs import engine, opening
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.training.devices import choose_device
 from genzoo.training.settings import resolve_settings
@@ -31,9 +31,10 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def reconstruction_alone(monkeypatch):
-    """Let a training end in one score: thousands of samples of the large networks take minutes on a CPU."""
+def few_samples(monkeypatch):
+    """Let a training end in one score and small pictures: thousands of samples of large networks take minutes."""
     monkeypatch.setattr(opening, "applicable_metrics", lambda model: [metric_called("reconstruction")])
+    monkeypatch.setattr(engine, "_PICTURED", 4)
 
 
 @pytest.mark.parametrize(

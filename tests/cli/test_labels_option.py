@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("trained_here")
 TINY = ("--recipe", "digits", "--steps", 3, "--set", "training.batch_size=12")
 
 

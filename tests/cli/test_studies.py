@@ -15,8 +15,9 @@ from genzoo.host.discovery import registry
 from genzoo.runs import TrainingRequest
 from genzoo.runs.job import resolve_job
 from genzoo.training.settings import differences
-from genzoo_studies import coverage, stabilisers
+from genzoo_studies import coverage, figure8, stabilisers
 
+pytestmark = pytest.mark.usefixtures("trained_here")
 TINY = ("--set", "study.runs=2", "--set", "study.steps=6")
 
 
@@ -91,7 +92,8 @@ def test_what_a_study_draws_and_saves_is_no_part_of_its_trainings_identity():
     assert plain != identity_with(**{"training.learning_rate": 1e-5})
 
 
-def test_figure_8_takes_the_best_of_the_coverage_study_and_draws_twenty_panels(say, place):
+def test_figure_8_takes_the_best_of_the_coverage_study_and_draws_twenty_panels(say, place, monkeypatch):
+    monkeypatch.setattr(figure8, "_POINTS", 500)
     if not (place / "ali/mode-coverage/results.json").exists():
         assert say("reproduce", "ali/mode-coverage", *TINY, "--report", place).code == 0
     coverage_found = json.loads((place / "ali/mode-coverage/results.json").read_text())

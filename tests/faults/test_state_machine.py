@@ -463,7 +463,7 @@ def live(server, begun, expected, tmp_path):
     return call
 
 
-@pytest.mark.parametrize("sequences", [100, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("sequences", [60, pytest.param(500, marks=pytest.mark.slow)])
 def test_whatever_happens_a_reported_checkpoint_is_loadable_or_its_loss_is_told(live, tally, sequences):
     tried, faults = live(sequences=sequences)
     assert faults == []

@@ -205,6 +205,14 @@ class Halves:
 # What a child can be told to do; it tells its parent lines through `disk.tell`.
 
 
+def draw_nothing():
+    """Write empty pictures of vectors: to draw them takes longer than so short a training."""
+    from genzoo.evaluation import pictures
+    from genzoo.storage import files
+
+    pictures.save_panels = lambda path, panels: files.write(path, bytes(10000))
+
+
 def train(disk, *, run, model, recipe, overrides, then="train"):
     """Train, or go on as a user would: resume what has a checkpoint, type the same command again for the rest."""
     import torch
@@ -214,6 +222,7 @@ def train(disk, *, run, model, recipe, overrides, then="train"):
     from genzoo.storage import checkpoints
 
     torch.set_num_threads(1)
+    draw_nothing()
     real = checkpoints.save
 
     def save(*arguments, **more):
@@ -325,9 +334,7 @@ def disturbed(disk, *, run, order, at=None, stop=None, drawn=False, **changes):
 
     import genzoo
     from genzoo.errors import GenzooError
-    from genzoo.evaluation import pictures
     from genzoo.runs.callbacks import Callback
-    from genzoo.storage import files
     from genzoo.storage.run_folder import Run
 
     torch.set_num_threads(1)
@@ -352,7 +359,7 @@ def disturbed(disk, *, run, order, at=None, stop=None, drawn=False, **changes):
             return signal.SIGTERM if self.step + 1 == stop else None  # asked before it is told of a step
 
     if not drawn:
-        pictures.save_panels = lambda path, panels: files.write(path, bytes(10000))
+        draw_nothing()
     if at == 0:
         change(disk, **changes)
     try:

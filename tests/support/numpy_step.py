@@ -114,7 +114,6 @@ class Reference:
             for key, value in (("running_mean", mean), ("running_var", variance)):
                 key = f"{name}.1.{key}"
                 self.state[key] = 0.95 * self.state[key] + 0.05 * value
-            self.state[f"{name}.1.num_batches_tracked"] += 1
         for player in movers:
             for name, gradient in gradients[player].items():
                 self._adam(f"{player}/{name}", name, gradient)

@@ -84,8 +84,8 @@ def test_images_are_magnified_by_whole_factors_up_to_8_to_128_pixels(tmp_path, w
 
 def test_a_scatter_plot_says_how_many_points_lie_outside(tmp_path, monkeypatch):
     titles = []
-    draw = Axes.set
-    monkeypatch.setattr(Axes, "set", lambda axes, **how: (titles.append(how["title"]), draw(axes, **how)))
+    write = Axes.set_title
+    monkeypatch.setattr(Axes, "set_title", lambda axes, text, **how: (titles.append(text), write(axes, text, **how)))
     inside = torch.rand(100, 2)
     outside = inside.clone()
     outside[:30, 1] = -7

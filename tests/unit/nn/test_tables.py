@@ -27,6 +27,7 @@ from genzoo.nn import (
     TableEncoder,
     TransposedConv,
 )
+from genzoo.nn.layers import UncountedBatchNorm1d, UncountedBatchNorm2d
 from genzoo.nn.table_modules import build
 from genzoo.nn.tables import lay_out
 from genzoo.types import DataSpec
@@ -264,7 +265,7 @@ def test_input_dropout_acts_on_the_input_and_dropout_just_before_the_nonlinearit
 def test_dropout_before_the_nonlinearity_is_before_maxout_and_after_batch_norm():
     stack = build((Linear(width=4, batch_norm=BN, dropout=0.5, nonlinearity=MAXOUT),), (3,))
     kinds = [type(module) for module in list(stack.layers[0])[:-1]]
-    assert kinds == [nn.Linear, nn.BatchNorm1d, nn.Dropout]
+    assert kinds == [nn.Linear, UncountedBatchNorm1d, nn.Dropout]
     x = torch.randn(8, 3)
     assert stack.logits(x).shape == (8, 4)
     assert stack(x).shape == (8, 2)
@@ -273,11 +274,29 @@ def test_dropout_before_the_nonlinearity_is_before_maxout_and_after_batch_norm()
 def test_batch_norm_takes_its_epsilon_and_momentum_and_drops_the_bias():
     stack = build((conv(6, 3, batch_norm=BN), Linear(width=5, batch_norm=BatchNorm(eps=1e-3, momentum=0.5))), (2, 4, 4))
     convolution, norm, _ = stack.layers[0]
-    assert (type(norm), norm.eps, norm.momentum, convolution.bias) == (nn.BatchNorm2d, 1e-4, 0.05, None)
+    assert (type(norm), norm.eps, norm.momentum, convolution.bias) == (UncountedBatchNorm2d, 1e-4, 0.05, None)
     linear, norm, _ = stack.layers[1]
-    assert (type(norm), norm.eps, norm.momentum) == (nn.BatchNorm1d, 1e-3, 0.5)
+    assert (type(norm), norm.eps, norm.momentum) == (UncountedBatchNorm1d, 1e-3, 0.5)
     assert [c.parameters for c in stack.cards] == [6 * 2 * 9 + 12, 6 * 4 * 5 + 10]
     assert (linear[1].in_features, linear[1].bias) == (24, None)
+
+
+@pytest.mark.parametrize("momentum", [0.05, None])
+@pytest.mark.parametrize(
+    ("ours", "torchs"), [(UncountedBatchNorm1d, nn.BatchNorm1d), (UncountedBatchNorm2d, nn.BatchNorm2d)]
+)
+def test_a_batch_norm_is_torchs_to_the_bit_but_for_a_count_that_only_means_over_batches_read(ours, torchs, momentum):
+    norms = [kind(3, eps=1e-4, momentum=momentum) for kind in (ours, torchs)]
+    for norm in norms:
+        norm.load_state_dict(norm.state_dict() | {"num_batches_tracked": torch.tensor(7)})
+    shape = (5, 3) if ours is UncountedBatchNorm1d else (5, 3, 2, 2)
+    for _ in range(2):
+        x = torch.randn(shape)
+        assert torch.equal(*(norm(x) for norm in norms))
+    for name in ("running_mean", "running_var"):
+        assert torch.equal(*(norm.get_buffer(name) for norm in norms))
+    assert [int(norm.num_batches_tracked) for norm in norms] == [7 if momentum else 9, 9]
+    assert torch.equal(*(norm.eval()(x) for norm in norms))
 
 
 def test_an_untied_bias_is_one_value_per_map_and_position():

@@ -251,11 +251,14 @@ def test_a_checkpoint_is_saved_when_the_minutes_are_over_and_without_any_at_the_
         assert steps == expected if name != "often" else steps > expected
 
 
+@pytest.mark.parametrize("draw", [False, True])
 @pytest.mark.parametrize("save", [False, True])
 @pytest.mark.parametrize("signal", [None, 1, 2, 15])
-def test_requests_are_the_same_after_they_were_a_number(signal, save):
-    assert Requests.of(Requests(signal, save).number) == Requests(signal, save)
-    assert max(Requests(signal, save).number or 0, Requests(None, True).number) // 2 == (signal or 0)
+def test_requests_are_the_same_after_they_were_a_number(signal, save, draw):
+    asked = Requests(signal, save, draw)
+    assert Requests.of(asked.number) == asked
+    of_all = Requests.of(max(asked.number or 0, Requests(None, True, True).number))
+    assert (of_all.signal, of_all.save or signal is not None) == (signal, True)
 
 
 # What the log says of time

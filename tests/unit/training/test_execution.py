@@ -102,11 +102,11 @@ def same(one, other):
 # Compiled
 
 
-def assert_compiled_is_eager(model, *, recipe="mixture25-paper", steps=4, **overrides):
+def assert_compiled_is_eager(model, *, recipe="mixture25-paper", rows=20, steps=4, **overrides):
     compiled = trainer_of(model, how="compiled", recipe=recipe, **overrides)
     eager = trainer_of(model, recipe=recipe, **overrides)
-    # batches of 8 and 8 and 4 rows: the last of an epoch is compiled again
-    compiled, eager = (doubled(remade(trainer, rows=20)) for trainer in (compiled, eager))
+    # batches of 8 and 8 and, with 20 rows, 4: the last of an epoch is compiled again
+    compiled, eager = (doubled(remade(trainer, rows=rows)) for trainer in (compiled, eager))
     with warnings.catch_warnings():
         warnings.simplefilter("error", GenzooWarning)
         found = advanced(compiled, steps)
@@ -116,7 +116,14 @@ def assert_compiled_is_eager(model, *, recipe="mixture25-paper", steps=4, **over
 
 @needs_compiler
 def test_a_compiled_step_is_the_eager_one_to_rounding():
+    assert_compiled_is_eager("ali", rows=16)
+
+
+def test_a_batch_of_another_size_is_compiled_again(monkeypatch):
+    graphs = []
+    monkeypatch.setattr(torch, "compile", lambda graph, **how: graphs.append(graph) or graph)
     assert_compiled_is_eager("ali")
+    assert len(graphs) == 2
 
 
 @needs_compiler
@@ -124,6 +131,7 @@ def test_a_compiled_step_is_the_eager_one_to_rounding():
 @pytest.mark.parametrize(
     ("model", "recipe", "overrides"),
     [
+        ("ali", "mixture25-paper", {}),
         ("vae", "mixture25-paper", {}),
         ("gan", "mixture25-paper", {"game.objective": "hinge"}),
         ("ali", "mixture25-paper", {"game.schedule": "alternating"}),
@@ -131,7 +139,7 @@ def test_a_compiled_step_is_the_eager_one_to_rounding():
         ("wgan-gp", "mixture25-paper", {"game.schedule.critic_steps": 2}),
         ("ali", "mixture25-paper", {"game.penalty": "zero-centred", "game.penalty.every": 2}),
     ],
-    ids=["vae", "hinge", "alternating", "conditional-digits", "wgan-gp", "lazy-penalty"],
+    ids=["ali", "vae", "hinge", "alternating", "conditional-digits", "wgan-gp", "lazy-penalty"],
 )
 def test_every_compiled_step_is_the_eager_one_to_rounding(model, recipe, overrides):
     assert_compiled_is_eager(model, recipe=recipe, **overrides)
