@@ -39,7 +39,10 @@ class TextOf(ProgressColumn):
 
 
 class Remarked(Progress):
-    """A progress with a line below its bars for what a signal's handler says, which would be drawn over elsewhere."""
+    """A progress with a line of losses below its bars, and one for what a signal's handler says.
+
+    What the handler wrote elsewhere would be drawn over.
+    """
 
     _remark = ""
 
@@ -51,27 +54,20 @@ class Remarked(Progress):
             tell(text)
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """Yield the bars, then the line."""
+        """Yield the bars, the line, and the losses of tasks that have them."""
         yield from super().get_renderables()
         if self._remark:
             yield Text(self._remark)
-
-
-class _WithLosses(Remarked):
-    """A progress with a line of losses below every bar."""
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        """Yield the bars, then the losses."""
-        yield from super().get_renderables()
         for task in self.tasks:
-            yield Text(task.fields["losses"], no_wrap=True, overflow="ellipsis")
+            if "losses" in task.fields:
+                yield Text(task.fields["losses"], no_wrap=True, overflow="ellipsis")
 
 
 class TrainingBar(Callback, ABC):
     """Counts a training's steps, and draws them with speed, time left and the latest losses."""
 
     def __init__(self, console: Console) -> None:
-        self._progress = _WithLosses(
+        self._progress = Remarked(
             TextOf(steps_text),
             BarColumn(bar_width=None),  # it alone gives way on a narrow screen
             TextOf(pace_text),
