@@ -81,7 +81,7 @@ def identity(job: Job, data: str | None) -> str:
 
 
 def names_of(cells: Sequence[Cell]) -> list[str]:
-    """Return short names of cells: label, seed, and settings where others have both, as `gan labels=10 seed 0`."""
+    """Return short names of cells: label, seed, and settings where others have both, as `MODEL labels=10 seed 0`."""
     alike: dict[tuple[str, int], list[Cell]] = {}
     for cell in cells:
         alike.setdefault((cell.label, cell.job.seed), []).append(cell)

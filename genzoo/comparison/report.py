@@ -272,7 +272,7 @@ def _pair_name(pair: _Pair) -> str:
 
 _COST_NOTE = "Seconds are the mean over seeds, of trainings as they ran, some beside others."
 _REUSED_NOTE = " ‡ was measured by an earlier command, perhaps beside other work: not comparable."
-_TRAININGS = ("contestant", "seed", "steps taken", "seconds", "begun (UTC)", "folder")
+_TRAININGS = ("contestant", "seed", "steps taken", "seconds", "begun (UTC)", "run folder")
 _COSTS = (
     "model",
     "parameters",

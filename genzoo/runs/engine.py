@@ -19,7 +19,7 @@ from genzoo.runs.background_saver import BackgroundSaver
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.collapse import CollapseMonitor
 from genzoo.runs.intervals import PictureBudget, SaveTimer, due
-from genzoo.runs.meter import Meter, readable
+from genzoo.runs.meter import Meter, json_number
 from genzoo.runs.notes import FirstSteps, note_of_few_rows
 from genzoo.storage import checkpoints, files
 from genzoo.storage.checkpoints import Checkpoint
@@ -276,7 +276,7 @@ class Engine:
             return {}
         with self._clock.paused():
             samples = self.model(self.trainer.networks).sample(_PICTURED, seed=self.trainer.seed)
-        return {"sample_spread": readable(float(samples.std(0).mean()) / self._data_spread)}
+        return {"sample_spread": json_number(float(samples.std(0).mean()) / self._data_spread)}
 
     def _picture(self, folder: str, step: int) -> Path:
         path = self.run.path / folder

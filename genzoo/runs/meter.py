@@ -32,7 +32,7 @@ class Meter:
         """Return the mean losses and watched values since they were cleared, in one transfer, and clear them."""
         series = self._series()
         means = torch.stack([values.mean() for values in series.values()]).tolist() if series else []
-        found = {key: readable(mean) for key, mean in zip(series, means, strict=True)}
+        found = {key: json_number(mean) for key, mean in zip(series, means, strict=True)}
         if clear:
             self._values.clear()
             self._restored.clear()
@@ -45,7 +45,7 @@ class Meter:
         numbers = iter(torch.cat(list(series.values())).tolist() if series else [])
         state: dict[str, dict[str, list[float | str]]] = {kind: {} for kind in _KINDS}
         for (kind, name), values in series.items():
-            state[kind][name] = [readable(next(numbers)) for _ in range(len(values))]
+            state[kind][name] = [json_number(next(numbers)) for _ in range(len(values))]
         return state
 
     def restore(self, state: Mapping[str, Any], *, device: torch.device) -> None:
@@ -69,6 +69,6 @@ class Meter:
         return series
 
 
-def readable(value: float) -> float | str:
+def json_number(value: float) -> float | str:
     """Return a number, or its text if it is not finite, as JSON has no such numbers."""
     return value if math.isfinite(value) else str(value)

@@ -232,7 +232,7 @@ class Run:
 
     def check_lock(self) -> None:
         """Raise `ResourceError` if this process held the run, and another folder or lock is in its place now."""
-        run_lock.check(self.path)
+        run_lock.check_held(self.path)
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append one line to metrics.jsonl."""

@@ -49,7 +49,7 @@ def hold(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def check(folder: Path) -> None:
+def check_held(folder: Path) -> None:
     """Raise `ResourceError` if this process holds the folder, and the lock in it is not the one that it holds."""
     if folder not in _HELD:
         return
