@@ -17,7 +17,7 @@ from genzoo_gan.gan import GAN
 
 @dataclass(frozen=True, kw_only=True)
 class InfoGAN(GAN):
-    """GAN that minimises λ·(−ln Q(c|x̃)) with both players (Chen et al., 2016, equation 6).
+    """GAN that minimises −λ·ln Q(c|x̃) with both players, λ by kind of code (Chen et al., 2016, equation 6).
 
     Losses:
         D, Q:  E sp(−D(x)) + E sp(D(x̃)) − λ·E ln Q(c|x̃)
@@ -30,9 +30,18 @@ class InfoGAN(GAN):
 
     name: ClassVar[str] = "infogan"
     priors: ClassVar[tuple[type[Prior], ...]] = (CategoricalNormal,)
-    defaults: ClassVar[Mapping[str, Any]] = {"prior": "categorical-normal"}
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "prior": "categorical-normal",
+        "game.objective": "non-saturating",
+        "game.penalty": "none",
+        "training.beta1": 0.5,
+        "training.beta2": 0.999,
+        "training.players.critic.learning_rate": 2e-4,
+    }
     weight: float = 1.0
-    """λ."""
+    """λ of the category."""
+    code_weight: float = 0.1
+    """λ of the continuous codes, whose −ln Q is the larger and would leave the category unlearned."""
     categories: int = 10
     """The prior's."""
     codes: int = 2
@@ -42,8 +51,8 @@ class InfoGAN(GAN):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.weight, self.codes, self.noise) < 0:
-            raise ValueError("weight, codes and noise are expected to be at least 0")
+        if min(self.weight, self.code_weight, self.codes, self.noise) < 0:
+            raise ValueError("weight, code_weight, codes and noise are expected to be at least 0")
 
     def check_prior(self, prior: Prior, data: DataSpec) -> None:
         """Raise `SettingsError` unless the prior has as many categories as the game."""
@@ -76,21 +85,22 @@ class InfoGAN(GAN):
 
     def critic_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
         """Return the GAN's loss plus λ·(−ln Q)."""
-        return super().critic_loss(networks, batch, round) + self.weight * self.surprise(networks, batch, round)
+        return super().critic_loss(networks, batch, round) + self.surprise(networks, batch, round)
 
     def generator_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
         """Return the GAN's loss plus λ·(−ln Q)."""
-        return super().generator_loss(networks, batch, round) + self.weight * self.surprise(networks, batch, round)
+        return super().generator_loss(networks, batch, round) + self.surprise(networks, batch, round)
 
     def surprise(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
-        """Return the mean of −ln Q(c|x̃) (), summed over category and codes.
+        """Return the mean of −ln Q(c|x̃) (), weighed and summed over category and codes.
 
-        ln K less the category's part is a lower bound of its mutual information with x̃.
+        ln K less −ln Q of the category is a lower bound of its mutual information with x̃.
         """
         answer = at_least_float32(networks.get_submodule("code")(round.on_p.features))
         k, last = self.categories, self.categories + self.codes
         missed = (batch.z[:, k:last] - answer[:, k:]).square() / 2 + log(2 * pi) / 2
-        return cross_entropy(answer[:, :k], batch.z[:, :k]) + missed.sum(1).mean()
+        of_category = cross_entropy(answer[:, :k], batch.z[:, :k])
+        return self.weight * of_category + self.code_weight * missed.sum(1).mean()
 
     def categorise(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
         """Return Q's logits (N, K) of the category."""

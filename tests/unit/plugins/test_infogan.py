@@ -22,6 +22,8 @@ from genzoo_metrics.category_match import CategoryMatch, matched, purity
 PLAIN = {"training.batch_size": 8, "architecture.dropout": 0, "game.objective": "non-saturating"}
 LATENT = 14
 
+WEIGHTLESS = {"game.weight": 0, "game.code_weight": 0}
+
 
 def trainer_of(**overrides):
     return new_trainer("infogan", recipe="digits", seed=3, overrides=PLAIN | overrides)
@@ -46,7 +48,7 @@ def test_a_q_that_answers_0_to_a_uniform_code_pays_a_sixth_and_the_normals_const
     category = torch.zeros(20_000, 10, dtype=torch.float64)
     category[:, 0] = 1
     codes = torch.cat([category, places[:, None]], 1)
-    paid = surprise_of(InfoGAN(codes=1), torch.zeros_like(codes), codes)
+    paid = surprise_of(InfoGAN(codes=1, code_weight=1), torch.zeros_like(codes), codes)
     assert paid - log(10) == pytest.approx(1 / 6 + log(2 * pi) / 2, abs=1e-8)
     assert 1 / 6 + log(2 * pi) / 2 == pytest.approx(1.085605, abs=1e-6)
 
@@ -56,7 +58,7 @@ def test_without_weight_it_is_a_gan_bit_for_bit(penalty):
     chosen = PLAIN | {"game.penalty": penalty, "training.one_backward": False}
     same_z = {"prior": "categorical-normal", "architecture.latent": LATENT}
     gan = new_trainer("gan", recipe="digits", seed=3, overrides=chosen | same_z)
-    infogan = trainer_of(**chosen, **{"game.weight": 0})
+    infogan = trainer_of(**chosen, **WEIGHTLESS)
     for _ in range(3):
         losses = [trainer.take_step().players for trainer in (gan, infogan)]
         assert [value.item() for value in losses[0].values()] == [value.item() for value in losses[1].values()]
@@ -65,7 +67,7 @@ def test_without_weight_it_is_a_gan_bit_for_bit(penalty):
 
 
 def test_both_players_pay_for_the_code_and_q_belongs_to_the_critic():
-    light, heavy = (doubled(trainer_of(**{"game.weight": weight, "game.penalty": "none"})) for weight in (0.0, 1.0))
+    light, heavy = (doubled(trainer_of(**weights, **{"game.penalty": "none"})) for weights in (WEIGHTLESS, {}))
     assert {id(parameter) for parameter in heavy.networks.code.parameters()} < {
         id(parameter) for parameter in heavy.players["critic"]
     }
