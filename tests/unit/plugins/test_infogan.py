@@ -56,8 +56,8 @@ def test_a_q_that_answers_0_to_a_uniform_code_pays_a_sixth_and_the_normals_const
 @pytest.mark.parametrize("penalty", ["none", "zero-centred"])
 def test_without_weight_it_is_a_gan_bit_for_bit(penalty):
     chosen = PLAIN | {"game.penalty": penalty, "training.one_backward": False}
-    same_z = {"prior": "categorical-normal", "architecture.latent": LATENT}
-    gan = new_trainer("gan", recipe="digits", seed=3, overrides=chosen | same_z)
+    as_infogan = InfoGAN.defaults | chosen | {"architecture.latent": LATENT}
+    gan = new_trainer("gan", recipe="digits", seed=3, overrides=as_infogan)
     infogan = trainer_of(**chosen, **WEIGHTLESS)
     for _ in range(3):
         losses = [trainer.take_step().players for trainer in (gan, infogan)]
