@@ -119,8 +119,8 @@ def can_ask() -> bool:
 
 
 def train_command_for(recipe: str | None = None) -> str:
-    """Return a command that trains the first installed model on `recipe`, by default on the default recipe."""
-    model = next((entry.name for entry in registry().of("models")), "MODEL")
+    """Return a command that trains the first model of the first plugin on `recipe`, by default the default recipe."""
+    model = next((entry.name for entry in registry().entries if entry.kind == "models"), "MODEL")
     if recipe is None and registry().default_recipe is None:
         recipe = next((entry.name for entry in registry().of("recipes")), "RECIPE")
     return f"genzoo train {model}" if recipe is None else f"genzoo train {model} --recipe {recipe}"

@@ -12,6 +12,8 @@ from genzoo.errors import UnreadableError
 from genzoo.types import Losses
 
 _KINDS = ("losses", "watch")
+_MOST = 20_000
+"""Values in a checkpoint's state, which take half a megabyte; of more, a run that goes on averages its own alone."""
 
 
 class Meter:
@@ -40,8 +42,10 @@ class Meter:
         return losses, watch
 
     def state(self) -> dict[str, dict[str, list[float | str]]]:
-        """Return all values since they were cleared, in one transfer, for a checkpoint's JSON."""
+        """Return all values since they were cleared, in one transfer, for a checkpoint's JSON; none if many."""
         series = self._series()
+        if sum(map(len, series.values())) > _MOST:
+            return {}
         numbers = iter(torch.cat(list(series.values())).tolist() if series else [])
         state: dict[str, dict[str, list[float | str]]] = {kind: {} for kind in _KINDS}
         for (kind, name), values in series.items():

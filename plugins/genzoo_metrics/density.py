@@ -84,7 +84,7 @@ class BitsPerDimension(Metric):
 
     name: ClassVar[str] = "bits-per-dimension"
     about: ClassVar[Mapping[str, str]] = {
-        "bits-per-dimension": "−log₂ of the probability of images as grey levels, over the numbers of x."
+        "bits-per-dimension": "The negative log₂ probability of images as grey levels, over the numbers of x."
     }
     rows: int = 2000
 

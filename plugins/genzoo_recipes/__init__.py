@@ -91,17 +91,17 @@ def genzoo_recipes() -> list[lazy]:
         lazy(
             "sn-resnet32",
             "genzoo_recipes.residual:SN_RESNET32",
-            "the residual networks of spectral normalisation on CIFAR10, with hinge and five critic steps",
+            "residual networks of spectral normalisation on CIFAR10: hinge and five critic steps",
         ),
         lazy(
             "r3gan32",
             "genzoo_recipes.residual:R3GAN32",
-            "R3GAN's training and networks of its kind on CIFAR10, or any 32×32 images (--set dataset=folder)",
+            "R3GAN's training, and networks like its own, on CIFAR10 (--set dataset=folder)",
         ),
         lazy(
             "r3gan64",
             "genzoo_recipes.residual:R3GAN64",
-            "R3GAN's training and networks of its kind on CelebA, or any 64×64 images (--set dataset=folder)",
+            "R3GAN's training, and networks like its own, on CelebA (--set dataset=folder)",
         ),
         lazy(
             "folder32",

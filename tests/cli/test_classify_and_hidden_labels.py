@@ -66,6 +66,7 @@ def contents(run):
 
 def timeless(document):
     times = ("seconds", "steps_per_second", "wall_seconds", "wall_steps_per_second", "created", "sessions", "sha256")
+    times += ("identity", "run")  # of the run itself, drawn when it began
     return {key: value for key, value in document.items() if key not in times}
 
 

@@ -147,7 +147,7 @@ def test_reconstructions_are_given_the_labels_of_their_rows(say, run):
     assert torch.equal(pairs[:, 1], model.reconstruct(x, y=y, seed=3))
     assert not torch.equal(pairs[:, 1], model.reconstruct(x, y=y.roll(1, dims=1), seed=3))
     picture = say("reconstruct", run, "-n", 8).out.strip()
-    assert pixels(picture).shape == size_of_grid(2, *[2] * 4)
+    assert pixels(picture).shape == size_of_grid(2, *[2] * 4, heading=HEADING)
 
 
 def test_interpolations_walk_between_the_labels_of_their_ends(say, run):

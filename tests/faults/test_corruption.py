@@ -27,6 +27,7 @@ from genzoo.errors import GenzooError, UnreadableError
 from genzoo.host.discovery import registry
 from genzoo.runs.engine import Engine
 from genzoo.runs.job import job_of
+from genzoo.runs.meter import Meter
 from genzoo.storage import checkpoints, files
 from genzoo.storage.run_folder import Run
 
@@ -615,8 +616,8 @@ def sealed(run, content):
     manifest = json.loads((checkpoint / "MANIFEST.json").read_bytes())
     manifest["files"]["state.json"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     (checkpoint / "MANIFEST.json").write_bytes(files.json_bytes(manifest))
-    trainer = SimpleNamespace(restore=lambda *tensors, **more: None)
-    engine = SimpleNamespace(_training=SimpleNamespace(decay=0.5), trainer=trainer)
+    trainer = SimpleNamespace(restore=lambda *tensors, **more: None, device=torch.device("cpu"))
+    engine = SimpleNamespace(_training=SimpleNamespace(decay=0.5), trainer=trainer, _meter=Meter())
     Engine.restore(engine, checkpoints.verify(checkpoint))
 
 

@@ -31,8 +31,8 @@ def own_models():
 
 
 def arguments_of(model):
-    needs_ten_classes = model.startswith("conditional-") or model == "semi-aae"
-    recipe, overrides = ("digits", DIGITS) if needs_ten_classes else ("mixture25", MIXTURE)
+    needs_digits = model.startswith("conditional-") or model in ("semi-aae", "autoregressive")
+    recipe, overrides = ("digits", DIGITS) if needs_digits else ("mixture25", MIXTURE)
     return {"model": model, "recipe": recipe, "overrides": overrides | {"training.checkpoint_every": INTERVAL}}
 
 

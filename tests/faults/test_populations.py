@@ -561,7 +561,8 @@ def test_a_run_trained_together_is_that_trained_alone_to_rounding(whole, tmp_pat
     ours, theirs = (entries[-1]["losses"] for entries in (Run(whole / "s1").read_log(), alone.read_log()))
     assert ours == pytest.approx(theirs, rel=1e-4)
     ours = Run(whole / "s1").record
-    assert ours == replace(alone.record, created=ours.created, overrides=ours.overrides, sessions=ours.sessions)
+    other = {"created": ours.created, "overrides": ours.overrides, "sessions": ours.sessions, "identity": ours.identity}
+    assert ours == replace(alone.record, **other)
     (session,) = alone.record.sessions
     assert [replace(other, began=session.began) for other in ours.sessions] == [session]
 

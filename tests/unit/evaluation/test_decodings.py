@@ -95,8 +95,7 @@ def test_reconstructions_show_themselves_beside_what_was_given():
     model = identity_model(IMAGES, blur=0.1)
     reconstructions = model.reconstruct(x, seed=1)
     pixels, _ = shown(reconstructions)
-    pairs = torch.stack([x, reconstructions], dim=1).flatten(0, 1)
-    assert (pixels == drawn(drawing.grid_png(pairs, columns=8, group=2))).all()
+    assert (pixels == drawn(drawing.pairs_png(x, reconstructions))).all()
     given_as_bytes = model.reconstruct((x * 255).round().to(torch.uint8), seed=1)
     assert shown(given_as_bytes)[0].shape == pixels.shape
 

@@ -69,8 +69,8 @@ def test_every_kind_has_an_entry_of_its_own():
     ("only", "expected"),
     [
         ("", []),
-        ("genzoo_gan", ["conditional-gan", "gan", "wgan-gp"]),
-        ("genzoo_gan,genzoo_vae", ["conditional-gan", "conditional-vae", "gan", "iaf-vae", "tc-vae", "vae", "wgan-gp"]),
+        ("genzoo_gan", ["conditional-gan", "gan", "infogan", "wgan-gp"]),
+        ("genzoo_vae,genzoo_flow", ["conditional-vae", "iaf-vae", "rectified-flow", "tc-vae", "vae"]),
     ],
 )
 def test_the_environment_narrows_the_registry(monkeypatch, only, expected):

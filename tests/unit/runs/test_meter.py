@@ -54,3 +54,9 @@ def test_values_that_are_no_numbers_are_kept_as_text():
 def test_what_is_no_state_is_refused(state):
     with pytest.raises(UnreadableError, match="does not hold the values of the log"):
         Meter().restore(state, device=CPU)
+
+
+def test_of_very_many_values_a_checkpoint_holds_none():
+    meter = Meter()
+    add(meter, [(torch.tensor(1.0), torch.tensor(1.0))] * 20_002)
+    assert meter.state() == {}

@@ -11,7 +11,7 @@ from genzoo.runs import engine as engine_module
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine, run_to_end
 from genzoo.runs.intervals import PictureBudget
-from genzoo.storage import files
+from genzoo.storage import checkpoints, files
 from genzoo.storage.run_folder import Run
 
 STEPS = 6
@@ -72,7 +72,7 @@ def drawn(run):
 
 def numbers(run):
     """Return the weights and moments of a run, and its log without times."""
-    checkpoint, _ = run.newest_checkpoint()
+    checkpoint, _ = checkpoints.newest(run.checkpoints)
     log = [{name: entry[name] for name in ("step", "losses", "watch")} for entry in run.read_log()]
     return {file.name: file.read_bytes() for file in checkpoint.path.glob("*.safetensors")}, log
 

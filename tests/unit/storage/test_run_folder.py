@@ -532,7 +532,10 @@ def test_a_damaged_place_of_the_data_says_what_to_do(run, content):
 
 
 def test_rewinding_the_log_drops_a_partial_entry_which_the_one_that_is_due_counts_again(logged):
-    logged.log({"step": 21, "partial": True})
+    partial = {"step": 21, "partial": True}
+    logged.log(partial)
+    logged.rewind_log(21, keep_partial=True)  # all steps are taken, and no other entry is due
+    assert logged.read_log() == [*ENTRIES, partial]
     logged.rewind_log(21)
     assert logged.read_log() == ENTRIES
 
