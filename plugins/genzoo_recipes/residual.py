@@ -186,7 +186,7 @@ class R3GANNetworks(ResidualNetworks):
 
 SN_RESNET32 = Recipe(
     name="sn-resnet32",
-    summary="the residual networks of spectral normalisation on CIFAR10, with hinge and five critic steps",
+    summary="residual networks of spectral normalisation on CIFAR10: hinge and five critic steps",
     dataset=CIFAR10(),
     architecture=SNResNetNetworks(init_std=None),
     training=Training(
@@ -248,7 +248,7 @@ _R3GAN_NOTES = (
 
 R3GAN32 = Recipe(
     name="r3gan32",
-    summary="R3GAN's training and networks of its kind on CIFAR10, or any 32×32 images (--set dataset=folder)",
+    summary="R3GAN's training, and networks like its own, on CIFAR10 (--set dataset=folder)",
     dataset=CIFAR10(),
     architecture=R3GANNetworks(),
     training=_schedule(512),
@@ -258,7 +258,7 @@ R3GAN32 = Recipe(
 
 R3GAN64 = Recipe(
     name="r3gan64",
-    summary="R3GAN's training and networks of its kind on CelebA, or any 64×64 images (--set dataset=folder)",
+    summary="R3GAN's training, and networks like its own, on CelebA (--set dataset=folder)",
     dataset=CelebA64(),
     architecture=R3GANNetworks(),
     training=_schedule(256),
