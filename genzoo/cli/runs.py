@@ -56,17 +56,18 @@ def runs_command(root: str | None, order: str, tag: str | None, as_json: bool) -
         return
     apart = draws_results() and order == "name"  # the long paths of comparisons take no room from the others
     for _, group in groupby(summaries, key=lambda item: apart and Path(item["run"]).parts[0]):
-        _show_list(list(group))
+        _show_list(list(group), order)
     if failed := sum(bool(item["failures"]) for item in summaries):
         status(f"{counted(failed, 'run')} failed; why is said by: genzoo show RUN")
 
 
-def _show_list(summaries: Sequence[dict[str, Any]]) -> None:
+def _show_list(summaries: Sequence[dict[str, Any]], order: str) -> None:
     header = ("run", "model", "recipe", "started", "step", "status", "score", "note")
+    sorted_by = header.index({"name": "run", "date": "started"}.get(order, order))
     width = len(header) if any(item["note"] or item["tag"] for item in summaries) else len(header) - 1
     styles = {(row, 5): _STYLES.get(_state(item), "red") for row, item in enumerate(summaries)}
     rows = [_listed(item)[:width] for item in summaries]
-    drop = [column for column in (2, 1, 3, 7, 6) if column < width]
+    drop = [column for column in (2, 1, 3, 7, 6) if column < width and column != sorted_by]
     show_table(rows, header=header[:width], right=(4,), fold=(5, 6, 7), drop=drop, styles=styles)
 
 

@@ -118,7 +118,7 @@ def _unreadable(faults: list[ImageFault], rows: int) -> UnreadableError:
     more = "" if len(faults) <= 3 else f"; and {len(faults) - 3:,} more"
     return UnreadableError(
         f"{len(faults):,} of {rows:,} images cannot be read: {first}{more}",
-        "repair or remove them, or leave them out with: --skip-corrupt (what is decoded is kept)",
+        "repair or remove them (what is decoded is kept),\nor leave them out with: --skip-corrupt",
     )
 
 

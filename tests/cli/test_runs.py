@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from processes import WITHOUT_TORCH, python
+from terminal import typed
 from toy import RECORD, TOY
 
 import genzoo
@@ -51,6 +52,17 @@ def three(tmp_path):
 def test_runs_are_listed_in_the_order_asked_for(say, three, order, names):
     listed = say("runs", "--sort", order, "--json").document["runs"]
     assert [Path(item["run"]).name for item in listed] == names
+
+
+def test_a_narrow_terminal_keeps_the_column_that_runs_are_sorted_by(tmp_path):
+    name = "runs/0001-a-model-of-a-long-name-on-a-recipe-s0"
+    write(tmp_path / name, created="2026-01-02T00:00:00+00:00", score=1.0, model="a-model-of-a-long-name")
+    screens = [typed(tmp_path, "runs", "--sort", order, columns=80).lines for order in ("name", "date", "model")]
+    assert [("started" in lines[0].split(), "model" in lines[0].split()) for lines in screens] == [
+        (False, False),
+        (True, False),
+        (False, True),
+    ]
 
 
 def test_the_lowest_score_is_best_where_lower_is_better(say, tmp_path):
