@@ -105,6 +105,7 @@ NEEDS = {
     "conditions": "a class or attributes of every row, and want samples of what you ask for",
     "density": "rows alone, and want codes and a (bound of the) log-likelihood",
     "codes": "rows alone, and want samples, codes of your rows, and reconstructions",
+    "reconstructions": "rows alone, and want codes and reconstructions, and no samples",
     "samples": "rows alone, and want samples",
     "other": "something else in mind",
 }
@@ -169,7 +170,7 @@ class Zoo:
         """What it can do, in the order of the columns."""
         reads, writes = "encoder" in self.parts, "decoder" in self.parts
         able = {
-            "sample": writes,
+            "sample": writes and self.game.sampling_obstacle is None,
             "encode": reads,
             "reconstruct": reads and writes,
             "classify": self.classifies,
@@ -197,7 +198,8 @@ class Zoo:
             "few labels": self.takes_few_labels,
             "conditions": self.conditional,
             "density": bool(self.density),
-            "codes": "encoder" in self.parts,
+            "codes": {"sample", "encode"} <= set(self.abilities),
+            "reconstructions": "encoder" in self.parts,
             "samples": "decoder" in self.parts,
         }
         return next((name for name, is_so in traits.items() if is_so), "other")
@@ -332,6 +334,8 @@ def _scores(task, measured, models):
     missing = {name: model["obstacle"] for name, model in measured["models"].items() if "obstacle" in model}
     untrained = sorted(set(models) - set(measured["models"]))
     lines += ["", *(f"* `{name}` is not here: {reason}" for name, reason in missing.items())]
+    silent = {name: models[name].game.sampling_obstacle for name in measured["models"] if name in models}
+    lines += [f"* `{name}` has no samples: {reason}." for name, reason in silent.items() if reason]
     lines += [f"* Not measured yet: {', '.join(untrained)}."] if untrained else []
     return [*lines, ""]
 
@@ -395,6 +399,8 @@ def _facts(model):
     sizes = [f"{name} ({parameters:,})" for name, parameters in model.networks.items()]
     sizes += [f"{name} (from the other run)" for name in model.game.inherits]
     yield "can", ", ".join(model.abilities) or "–"
+    if model.game.sampling_obstacle:
+        yield "cannot sample", model.game.sampling_obstacle
     if model.needs:
         yield "needs", model.needs
     yield f"networks (parameters on {RECIPE})", ", ".join(sizes)

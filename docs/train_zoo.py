@@ -279,8 +279,8 @@ def _spread(values):
 
 
 def _held_out(task, models):
-    """Return the scores of validation rows in place of the samples of the first model that has a decoder."""
-    model = next((model for model in models if model.networks.decoder is not None), None)
+    """Return the scores of validation rows in place of the samples of the first model that has samples."""
+    model = next((model for model in models if model.sampling_obstacle is None), None)
     if model is None:
         return {}
     splits = model.dataset.load(data_root())
@@ -317,7 +317,7 @@ def _rows(model, count):
 
 def _grid(model):
     """Return a grid: a row of samples and, for a model with an encoder, one of data and one of reconstructions."""
-    rows = [model.sample(COLUMNS)]
+    rows = [model.sample(COLUMNS)] if model.sampling_obstacle is None else []
     if model.networks.encoder is not None:
         x, y = _rows(model, COLUMNS)
         rows += [x, model.reconstruct(x, y=y)]
@@ -329,7 +329,8 @@ def _panels(model):
     x, y = _rows(model, POINTS)
     labels = model.dataset.load(data_root()).test.labels[:POINTS]
     limit = drawing.data_limit(x, model.data)
-    panels = [drawing.Panel("samples", model.sample(POINTS), None, limit)]
+    can_sample = model.sampling_obstacle is None
+    panels = [drawing.Panel("samples", model.sample(POINTS), None, limit)] if can_sample else []
     if model.networks.encoder is not None:
         z = model.encode(x, y=y).z
         panels.append(drawing.Panel("codes of data", z, labels, drawing.latent_limit(z)))

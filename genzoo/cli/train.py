@@ -167,5 +167,6 @@ def _show_result(run: Run, *, as_json: bool) -> None:
 
 
 def _next_commands(run: Run) -> list[str]:
-    commands = [f"genzoo show {run.path}", f"genzoo sample {run.path}"]
-    return [*commands, f"genzoo reconstruct {run.path}"] if (Path(run.path) / "reconstructions").is_dir() else commands
+    folders = {"sample": "samples", "reconstruct": "reconstructions"}
+    able = [command for command, folder in folders.items() if (Path(run.path) / folder).is_dir()]
+    return [f"genzoo {command} {run.path}" for command in ("show", *able)]

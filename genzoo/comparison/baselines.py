@@ -31,7 +31,7 @@ def baselines_of(contestants: Mapping[str, Cell], models: Mapping[str, Model], s
     """
     baselines = []
     if models:
-        sampling = (label for label, model in models.items() if model.networks.decoder is not None)
+        sampling = (label for label, model in models.items() if model.sampling_obstacle is None)
         label = next(sampling, next(iter(models)))
         model, usable = models[label], _usable(contestants[label].settings, splits)
         metrics = [metric for metric in applicable_metrics(model) if metric.measures_held_out]

@@ -73,6 +73,7 @@ def _of_images(models: Mapping[str, Model], autoencoders: Mapping[str, Model], s
     first = next(iter(models.values()))
     is_small = first.data.shape[-1] <= _SMALL_SIDE
     columns = 8 if is_small else 6
+    samplers = _samplers(models)
     count = columns**2
 
     def data(path: Path) -> None:
@@ -93,7 +94,7 @@ def _of_images(models: Mapping[str, Model], autoencoders: Mapping[str, Model], s
         Section(
             "Samples",
             "Validation rows, and for every model the same draws from the prior, seed 0.",
-            (Picture("data", _written(data)), *_drawn(samples, models)),
+            (Picture("data", _written(data)), *_drawn(samples, samplers)) if samplers else (),
         ),
         Section(
             "Reconstructions",
@@ -111,6 +112,7 @@ def _of_vectors(models: Mapping[str, Model], autoencoders: Mapping[str, Model], 
     first = next(iter(models.values()))
     labels = None if split.labels is None else split.labels[:_POINTS]
     limit = drawing.data_limit(first.rows(split, _POINTS)[0], first.data)
+    samplers = _samplers(models)
     latent_limit = max(drawing.latent_limit(model.draw_z(_POINTS)) for model in models.values())
 
     def plot(path: Path, title: str, points: Tensor, limit: float, labels: Tensor | None = None) -> None:
@@ -133,7 +135,7 @@ def _of_vectors(models: Mapping[str, Model], autoencoders: Mapping[str, Model], 
         Section(
             "Samples",
             "Validation rows, coloured by class, and samples from the same prior draws for every model, seed 0.",
-            (data, *_drawn(samples, models)),
+            (data, *_drawn(samples, samplers)) if samplers else (),
         ),
         Section(
             "Codes",
@@ -142,6 +144,10 @@ def _of_vectors(models: Mapping[str, Model], autoencoders: Mapping[str, Model], 
         ),
         Section("Reconstructions", "Of the same rows by every model.", _drawn(reconstructions, autoencoders)),
     ]
+
+
+def _samplers(models: Mapping[str, Model]) -> dict[str, Model]:
+    return {label: model for label, model in models.items() if model.sampling_obstacle is None}
 
 
 def _drawn(draw: Callable[[Model, Path], None], models: Mapping[str, Model]) -> tuple[Picture, ...]:

@@ -16,6 +16,7 @@ def sweep_of(model: Model, part: str, *, rows: int, seed: int) -> tuple[Tensor, 
 
     The columns are all categories of a part whose draws are one-hot, and else quantiles of each of its numbers.
     """
+    model.require_samples()
     if model.networks.is_conditional:
         raise SettingsError("this model is given conditions", "its classes or attributes are shown by: --sweep all")
     parts = model.prior.parts(model.latent)

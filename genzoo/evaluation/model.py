@@ -100,8 +100,19 @@ class Model:
             dataset=settings.dataset,
         )
 
+    @property
+    def sampling_obstacle(self) -> str | None:
+        """Why it has no samples, such as `it has no decoder`; None if it has."""
+        return "it has no decoder" if self.networks.decoder is None else self.game.sampling_obstacle
+
+    def require_samples(self) -> None:
+        """Raise `SettingsError` if decoded draws from the prior are no samples."""
+        if self.sampling_obstacle is not None:
+            raise SettingsError(f"this model cannot sample: {self.sampling_obstacle}")
+
     def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Decodings:
         """Return (count, *shape) decoded prior draws; for None, y is drawn from the label frequencies."""
+        self.require_samples()
         z = self.draw_z(count, seed=seed)
         if self.networks.is_conditional and y is None:
             y = self.draw_y(count, seed=seed)
@@ -112,6 +123,7 @@ class Model:
 
         Every row has its own draw of z; with `one_z`, all cells share one.
         """
+        self.require_samples()
         rows, columns = y.shape[:2]
         z = self.draw_z(1 if one_z else rows, seed=seed)
         z = z.expand(rows, -1).repeat_interleave(columns, dim=0)

@@ -31,8 +31,8 @@ def save_decodings(
 def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, seed: int) -> None:
     """Draw reconstructions of the split's first rows.
 
-    Images: pairs of an original, on the left, and its reconstruction. Vectors: data, codes, reconstructions and
-    samples, the first three coloured by class.
+    Images: pairs of an original, on the left, and its reconstruction. Vectors: data, codes, reconstructions and, of a
+    model that has them, samples, the first three coloured by class.
     """
     x, y = model.rows(split, count)
     labels = None if split.labels is None else split.labels[:count]
@@ -42,16 +42,14 @@ def save_reconstructions(path: Path, model: Model, split: Split, *, count: int, 
         files.write(path, drawing.pairs_png(x, reconstructions))
         return
     limit = data_limit(x, model.data)
-    samples = model.sample(len(x), seed=seed)
-    save_panels(
-        path,
-        [
-            Panel("data x", x, labels, limit),
-            Panel("codes z of x", codes, labels, latent_limit(model.draw_z(len(x), seed=seed))),
-            Panel("reconstructions of x", reconstructions, labels, limit),
-            Panel("samples", samples, None, limit),
-        ],
-    )
+    panels = [
+        Panel("data x", x, labels, limit),
+        Panel("codes z of x", codes, labels, latent_limit(model.draw_z(len(x), seed=seed))),
+        Panel("reconstructions of x", reconstructions, labels, limit),
+    ]
+    if model.sampling_obstacle is None:
+        panels.append(Panel("samples", model.sample(len(x), seed=seed), None, limit))
+    save_panels(path, panels)
 
 
 def save_interpolations(

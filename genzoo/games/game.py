@@ -45,6 +45,8 @@ class Game(Component):
     """Settings by path that this game uses in place of the recipe's, unless overridden: `{"training.beta1": 0.0}`."""
     takes_few_labels: ClassVar[bool] = False
     """Whether y enters nothing in rows that are not `Batch.labelled`, without which a conditional game needs all."""
+    sampling_obstacle: ClassVar[str | None] = None
+    """Why decoded draws from the prior are no samples, as `its prior is not learned`; None: they are samples."""
     priors: ClassVar[tuple[type[Prior], ...]] = (Prior,)
     """The classes of priors that the game can be played with: any, unless its loss assumes one."""
 

@@ -263,7 +263,7 @@ class Engine:
         with self._pictures.spending(), self.trainer.weights_to_show() as networks:
             model = self.model(networks)
             count = _PICTURED if model.data.is_image else _SCATTERED
-            if networks.decoder is not None:
+            if model.sampling_obstacle is None:
                 pictures.save_samples(self._picture("samples", step), model, count=count, seed=seed)
             if networks.encoder is not None and networks.decoder is not None:
                 originals = count // 2 if model.data.is_image else count
@@ -272,10 +272,11 @@ class Engine:
 
     def _spread(self) -> dict[str, float | str]:
         """Return the standard deviation of samples over rows, divided by the data's."""
-        if self.trainer.networks.decoder is None:
+        model = self.model(self.trainer.networks)
+        if model.sampling_obstacle is not None:
             return {}
         with self._clock.paused():
-            samples = self.model(self.trainer.networks).sample(_PICTURED, seed=self.trainer.seed)
+            samples = model.sample(_PICTURED, seed=self.trainer.seed)
         return {"sample_spread": json_number(float(samples.std(0).mean()) / self._data_spread)}
 
     def _picture(self, folder: str, step: int) -> Path:

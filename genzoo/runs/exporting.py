@@ -56,7 +56,7 @@ def export_run(
 
 def _draw_pictures(source: Run, target: Run, model: Model) -> None:
     """Draw samples, and take the run's newest picture of reconstructions."""
-    if model.networks.decoder is not None:
+    if model.sampling_obstacle is None:
         count = 64 if model.data.is_image else 2500
         pictures.save_samples(target.path / _SAMPLES, model, count=count, seed=0)
     if (drawn := source.newest_picture("reconstructions")) is not None:
@@ -87,7 +87,8 @@ def _model_card(
     lines = [f"# {record.model} on {record.recipe}", ""]
     lines += [f"![{title}]({name})\n" for name, title in titles.items() if (target.path / name).exists()]
     lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items() if value), ""]
-    lines += ["```python", "import genzoo", "", 'model = genzoo.load("this folder")', "x = model.sample(16)", "```", ""]
+    use = ["x = model.sample(16)"] if model.sampling_obstacle is None else []
+    lines += ["```python", "import genzoo", "", 'model = genzoo.load("this folder")', *use, "```", ""]
     if scores:
         lines += ["## Scores", "", "| score | value | how it was measured |", "|---|---|---|"]
         lines += [_score_line(score) for score in scores] + [""]

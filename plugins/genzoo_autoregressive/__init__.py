@@ -11,5 +11,10 @@ def genzoo_models() -> list[lazy]:
             "autoregressive",
             "genzoo_autoregressive.autoregressive:Autoregressive",
             "exact probabilities of grey levels, each given the pixels before; small images",
-        )
+        ),
+        lazy(
+            "vq-vae",
+            "genzoo_autoregressive.vq_vae:VQVAE",
+            "an autoencoder whose codes are rows of a codebook; it encodes, and does not sample",
+        ),
     ]

@@ -10,7 +10,6 @@ from genzoo.types import Split
 from genzoo_metrics import classifier
 from genzoo_metrics.classifier import classifier_of
 from genzoo_metrics.feature_scores import class_score, frechet_distance, neighbourhoods
-from genzoo_metrics.latent import missing
 
 _TRAINING_ROWS = 10_000
 """The largest number of training rows that samples are compared with."""
@@ -28,8 +27,8 @@ class OfClassifier(Metric):
             raise ValueError(f"samples is {self.samples}, expected at least 2")
 
     def obstacle(self, model: Model) -> str | None:
-        """Return an obstacle for models without a decoder, and for data that are not small labelled images."""
-        return missing(model, "decoder") or classifier.obstacle(model)
+        """Return an obstacle for models without samples, and for data that are not small labelled images."""
+        return model.sampling_obstacle or classifier.obstacle(model)
 
 
 @dataclass(frozen=True, kw_only=True)

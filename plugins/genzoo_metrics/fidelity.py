@@ -18,7 +18,6 @@ from genzoo import UnreadableError
 from genzoo.data import as_input
 from genzoo.evaluation import Metric, Model, Score
 from genzoo.types import Split
-from genzoo_metrics.latent import missing
 
 INCEPTION = "inception-v3-compat"
 _FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -62,7 +61,7 @@ class Fidelity(Metric):
 
     def obstacle(self, model: Model) -> str | None:
         """Return an obstacle for models of other than grey or colour images, and what is not installed or not here."""
-        if lacking := missing(model, "decoder"):
+        if lacking := model.sampling_obstacle:
             return lacking
         if not model.data.is_image or model.data.shape[0] not in (1, 3):
             return "its x are no images of one or three channels"

@@ -107,8 +107,8 @@ class Cycle(Metric):
     rows: int = 1000
 
     def obstacle(self, model: Model) -> str | None:
-        """Return an obstacle for models without an encoder or a decoder."""
-        return missing(model, "encoder", "decoder")
+        """Return an obstacle for models without an encoder or samples."""
+        return missing(model, "encoder") or model.sampling_obstacle
 
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Decode draws from the prior and encode them again."""

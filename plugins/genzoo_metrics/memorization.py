@@ -30,8 +30,8 @@ class NearestNeighbour(Metric):
     training_rows: int = 20_000
 
     def obstacle(self, model: Model) -> str | None:
-        """Return an obstacle for models without a decoder."""
-        return "it has no decoder" if model.networks.decoder is None else None
+        """Return an obstacle for models without samples."""
+        return model.sampling_obstacle
 
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Compare samples and held-out rows with the first training rows."""

@@ -44,10 +44,8 @@ class Modes(Metric):
     samples: int = 10_000
 
     def obstacle(self, model: Model) -> str | None:
-        """Return an obstacle for models without a decoder, and for data whose true modes are unknown."""
-        if model.networks.decoder is None:
-            return "it has no decoder to sample from"
-        return None if model.data.mixture else "the modes of its data are not known"
+        """Return an obstacle for models without samples, and for data whose true modes are unknown."""
+        return model.sampling_obstacle or (None if model.data.mixture else "the modes of its data are not known")
 
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
         """Return the scores of samples; one that is not finite is of low quality and of no component."""

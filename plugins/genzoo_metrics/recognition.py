@@ -40,7 +40,9 @@ class Recognition(Metric):
             raise ValueError("neighbours and samples are expected to be at least 1")
 
     def obstacle(self, model: Model) -> str | None:
-        """Return an obstacle for models that are not conditional on classes, and for large x."""
+        """Return an obstacle for models that have no samples or are not conditional on classes, and for large x."""
+        if model.sampling_obstacle is not None:
+            return model.sampling_obstacle
         if not model.networks.is_conditional:
             return "it is not conditional"
         if not model.data.class_names:

@@ -44,7 +44,7 @@ def test_a_card_says_what_the_networks_of_a_model_answer(model):
     z = settings.prior.draw(2, settings.latent, source)
     batch = Batch(x=x, z=z, noise=torch.randn(2, settings.latent, generator=source), y=y)
     answers = {
-        "sample": networks.decoder is not None and networks.decode(z, y),
+        "decode": networks.decoder is not None and networks.decode(z, y),
         "encode": networks.encoder is not None and networks.encode(x, batch.noise, y).z,
         "classify": game.classify(networks, x, batch.noise),
         "density": game.log_weight(networks, batch, settings.prior),
@@ -52,8 +52,9 @@ def test_a_card_says_what_the_networks_of_a_model_answer(model):
     }
     able = {name for name, answer in answers.items() if isinstance(answer, torch.Tensor)}
     assert card.density == ("exact" if "exact" in able else "bound" if "density" in able else "")
-    able |= {"reconstruct"} if {"sample", "encode"} <= able else set()
-    assert set(card.abilities) - {"density"} == able - {"density", "exact"}
+    able |= {"reconstruct"} if {"decode", "encode"} <= able else set()
+    able |= {"sample"} if "decode" in able and game.sampling_obstacle is None else set()
+    assert set(card.abilities) - {"density"} == able - {"decode", "density", "exact"}
 
 
 @pytest.mark.parametrize("module", API["public_modules"]())

@@ -1,5 +1,8 @@
 """Models whose answers are known beforehand, and data that they are of."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy
 import torch
 from torch import nn
@@ -49,6 +52,14 @@ def identity_model(spec, *, blur=0.0):
         label_frequencies=None,
         device=CPU,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutSamples(WithEncoder):
+    """A game whose prior draws are no codes."""
+
+    name: ClassVar[str] = "without-samples"
+    sampling_obstacle: ClassVar[str | None] = "its prior is not learned"
 
 
 class Shifted(Encoder):

@@ -1,9 +1,10 @@
 """The pictures of a report: which there are, and that data and prior are drawn once for all models."""
 
 import io
+from dataclasses import replace
 
 import pytest
-from models import identity_model
+from models import WithoutSamples, identity_model
 from PIL import Image
 from toy_components import ToyImages, ToyMixture
 
@@ -43,6 +44,18 @@ def test_models_without_encoders_have_samples_alone(dataset):
     models = {"sampler": models_of(dataset)["sampler"]}
     assert [section.title for section in sections_of(models, dataset.load(None))] == ["Samples"]
     assert sections_of({}, dataset.load(None)) == []
+
+
+@pytest.mark.parametrize("dataset", [IMAGES, VECTORS])
+def test_models_without_samples_have_all_but_these(dataset):
+    models = models_of(dataset)
+    titles = [section.title for section in sections_of(models, dataset.load(None))]
+    models["a"] = replace(models["a"], game=WithoutSamples())
+    first, *others = sections_of(models, dataset.load(None))
+    assert [picture.title for picture in first.pictures] == ["data", "b", "sampler"]
+    assert [section.title for section in others] == titles[1:]
+    alone = sections_of({"a": models["a"]}, dataset.load(None))
+    assert [section.title for section in alone] == titles[1:]
 
 
 @pytest.mark.parametrize(("smallest", "is_magnified"), [(8, True), (7, False)])

@@ -7,12 +7,13 @@ from typing import ClassVar
 
 import pytest
 import torch
-from models import Doubled, Shifted, exact_model, identity_model
+from models import Doubled, Shifted, WithoutSamples, exact_model, identity_model
 from torch import nn
 from toy_components import ToyImageNetworks, ToyImages, ToyMixture, ToyNetworks, WithEncoder
 
 import genzoo.evaluation.model
 from genzoo import Networks, SettingsError
+from genzoo.evaluation.codes import sweep_of
 from genzoo.games import Prior
 from genzoo.nn import posterior_log_density
 from genzoo.types import Code, DataSpec, Split
@@ -273,6 +274,20 @@ def test_what_a_model_does_not_have_is_refused():
     for ask in (no_decoder.reconstruct, lambda x: no_decoder.sample(2), lambda x: no_decoder.interpolate(x, x)):
         with pytest.raises(SettingsError, match="no decoder"):
             ask(torch.zeros(2, 2))
+
+
+def test_a_game_whose_prior_gives_no_samples_has_reconstructions_alone():
+    model, x = replace(exact_model(), game=WithoutSamples()), torch.rand(4, 2)
+    assert exact_model().sampling_obstacle is None
+    for ask in (
+        lambda: model.sample(2),
+        lambda: model.sample_grid(torch.zeros(2, 2, 3)),
+        lambda: sweep_of(model, "category", rows=2, seed=0),
+    ):
+        with pytest.raises(SettingsError, match=r"^this model cannot sample: its prior is not learned$"):
+            ask()
+    assert torch.equal(model.reconstruct(x, seed=1), exact_model().reconstruct(x, seed=1))
+    assert torch.equal(model.decode(x), exact_model().decode(x))
 
 
 def test_x_of_another_shape_is_refused_with_both_shapes():

@@ -319,7 +319,7 @@ def test_what_cannot_be_measured_is_said():
     assert Reconstruction().obstacle(no_encoder) == "it has no encoder"
     assert Reconstruction().obstacle(no_decoder) == "it has no decoder"
     assert Modes().obstacle(no_encoder) is None
-    assert Modes().obstacle(no_decoder) == "it has no decoder to sample from"
+    assert Modes().obstacle(no_decoder) == "it has no decoder"
     assert Modes().obstacle(identity_model(Digits().spec)) == "the modes of its data are not known"
 
 

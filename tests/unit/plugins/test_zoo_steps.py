@@ -9,7 +9,7 @@ from trainers import CPU, goes_on_bitwise, job_of_request
 from genzoo.data.dataset import random_split
 from genzoo.training.trainer import Trainer
 
-MODELS = ["aae", "infogan", "joint-latent-regressor", "perceptual-autoencoder", "vae-gan"]
+MODELS = ["aae", "infogan", "joint-latent-regressor", "perceptual-autoencoder", "vae-gan", "vq-vae"]
 SOURCES = {"perceptual-autoencoder": "classifier"}
 
 
