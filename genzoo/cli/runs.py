@@ -118,7 +118,8 @@ def show_run(run: Run) -> None:
     (_, where), *settings = describe(run)
     rows = [("run", where), ("recipe", card["recipe"])]
     rows += [("status", f"{card['status']}, {card['step']:,} of {card['steps']:,} steps")]
-    rows += [("started", f"{_date(card['created'])}, {duration(card['seconds'])} of training")]
+    trained = f", {duration(card['seconds'])} of training" if card["seconds"] else ""  # an exported model has no log
+    rows += [("started", f"{_date(card['created'])}{trained}")]
     rows += [("note", note)] if (note := str(RunNote.of(run))) else []
     rows += [("versions", ", ".join(f"{name} {version}" for name, version in card["versions"].items()))]
     rows += [*settings, *((name, str(path.relative_to(run.path))) for name, path in _files(run).items())]

@@ -37,6 +37,8 @@ class Section(NamedTuple):
     """Whether its pictures are drawings, whatever the data are."""
     is_magnified: bool = True
     """Whether the page may draw it at half its size, because a pixel of an image is several of the picture."""
+    is_wide: bool = False
+    """Whether each picture takes a row of the page, because its images are many across and not magnified."""
 
 
 def sections_of(models: Mapping[str, Model], splits: Splits) -> list[Section]:
@@ -100,11 +102,12 @@ def _of_images(models: Mapping[str, Model], autoencoders: Mapping[str, Model], s
             "Reconstructions",
             "Pairs of a validation image and, to its right, its reconstruction; the same rows for every model.",
             _drawn(reconstructions, autoencoders),
+            is_wide=not is_small,
         ),
     ]
     if len(split.x) >= 2 * _INTERPOLATED:
         note = "Between two validation images, set apart at the ends of each row: decodings of codes on the line."
-        sections.append(Section("Interpolations", note, _drawn(interpolations, autoencoders)))
+        sections.append(Section("Interpolations", note, _drawn(interpolations, autoencoders), is_wide=not is_small))
     return [section._replace(is_magnified=is_small) for section in sections]
 
 

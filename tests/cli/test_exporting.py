@@ -73,6 +73,7 @@ def test_whatever_looks_at_a_run_takes_the_folder_and_any_file_in_it(say, run, e
     assert genzoo.load(given).step == genzoo.Run.at(given).step == 2
     assert say("sample", given).out == f"{exported / 'samples-2.png'}\n"
     assert say("show", given, "--json").document["model"] == "ali"
+    assert "of training" not in say("show", given).out  # which no log tells
     scores = genzoo.evaluate(given, metrics=["reconstruction"], seed=5)
     assert scores == genzoo.evaluate(run, metrics=["reconstruction"], seed=5)
 

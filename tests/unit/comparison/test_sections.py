@@ -61,7 +61,10 @@ def test_models_without_samples_have_all_but_these(dataset):
 @pytest.mark.parametrize(("smallest", "is_magnified"), [(8, True), (7, False)])
 def test_images_that_are_not_magnified_say_so_to_the_page(monkeypatch, smallest, is_magnified):
     monkeypatch.setattr("genzoo.comparison.sections._SMALL_SIDE", smallest)
-    assert {section.is_magnified for section in sections_of(models_of(IMAGES), IMAGES.load(None))} == {is_magnified}
+    sections = sections_of(models_of(IMAGES), IMAGES.load(None))
+    assert {section.is_magnified for section in sections} == {is_magnified}
+    wide = [section.title for section in sections if section.is_wide]
+    assert wide == ([] if is_magnified else ["Reconstructions", "Interpolations"])
 
 
 def test_digits_are_magnified_so_that_half_a_picture_shows_a_number_with_four_pixels():
