@@ -67,7 +67,7 @@ def _show_list(summaries: Sequence[dict[str, Any]], order: str) -> None:
     width = len(header) if any(item["note"] or item["tag"] for item in summaries) else len(header) - 1
     styles = {(row, 5): _STYLES.get(_state(item), "red") for row, item in enumerate(summaries)}
     rows = [_listed(item)[:width] for item in summaries]
-    drop = [column for column in (2, 1, 3, 7, 6) if column < width and column != sorted_by]
+    drop = [column for column in (2, 1, 3, 7, 6, 4) if column < width and column != sorted_by]
     show_table(rows, header=header[:width], right=(4,), fold=(5, 6, 7), drop=drop, styles=styles)
 
 

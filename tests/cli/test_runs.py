@@ -55,9 +55,10 @@ def test_runs_are_listed_in_the_order_asked_for(say, three, order, names):
 
 
 def test_a_narrow_terminal_keeps_the_column_that_runs_are_sorted_by(tmp_path):
-    name = "runs/0001-a-model-of-a-long-name-on-a-recipe-s0"
-    write(tmp_path / name, created="2026-01-02T00:00:00+00:00", score=1.0, model="a-model-of-a-long-name")
+    name = "runs/0001-a-model-of-a-long-name-on-a-recipe-s0-0123"
+    write(tmp_path / name, created="2026-01-02T00:00:00+00:00", score=1.0, model="a-model")
     screens = [typed(tmp_path, "runs", "--sort", order, columns=80).lines for order in ("name", "date", "model")]
+    assert all(lines[1].startswith(f"{name} ") for lines in screens)  # whole
     assert [("started" in lines[0].split(), "model" in lines[0].split()) for lines in screens] == [
         (False, False),
         (True, False),
