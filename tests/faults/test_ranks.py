@@ -122,7 +122,10 @@ def weights_of(run):
 
 
 def files_below(folder):
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    """Return the names of a run's files, those of the newest checkpoint alone: others depend on how long saves take."""
+    newest = f"step-{Run(folder).step:07d}"
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    return {name for name in names if "step-" not in name or newest in name}
 
 
 # The numbers of one process
