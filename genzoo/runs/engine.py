@@ -186,8 +186,7 @@ class Engine:
 
     def _go_on_with_log(self, step: int) -> None:
         """Drop the entries of steps to be taken again, and remember those before."""
-        self.run.rewind_log(step, keep_partial=self.is_done)
-        for entry in self.run.read_log():
+        for entry in self.run.rewind_log(step, keep_partial=self.is_done):
             self._collapse.look(entry.get("watch", {}))
 
     def _log(self, fault: Fault | None) -> None:

@@ -260,12 +260,17 @@ class Run:
             raise UnreadableError(f"{path} is damaged: a line is no log entry", remedy)
         return entries
 
-    def rewind_log(self, step: int, *, keep_partial: bool = False) -> None:
-        """Remove the entries after `step`, and partial ones unless kept, which a run that goes on writes again."""
+    def rewind_log(self, step: int, *, keep_partial: bool = False) -> list[dict[str, Any]]:
+        """Remove the entries after `step`, and partial ones unless kept, which a run that goes on writes again.
+
+        Returns the entries that stay.
+        """
+        entries = [entry for entry in self.read_log() if entry["step"] <= step]
+        entries = [entry for entry in entries if keep_partial or not entry.get("partial")]
         if (self.path / "metrics.jsonl").exists():
-            entries = [entry for entry in self.read_log() if entry["step"] <= step]
-            lines = [json.dumps(entry) for entry in entries if keep_partial or not entry.get("partial")]
+            lines = [json.dumps(entry) for entry in entries]
             files.write(self.path / "metrics.jsonl", "".join(f"{line}\n" for line in lines).encode())
+        return entries
 
     @contextmanager
     def hold(self) -> Iterator[None]:

@@ -657,7 +657,7 @@ def keeps_its_log():
     """Leave in the log what will be made again."""
     from genzoo.storage.run_folder import Run
 
-    Run.rewind_log = lambda run, step: None
+    Run.rewind_log = lambda run, step, **more: run.read_log()
 
 
 def forgets_its_moments():
