@@ -4,14 +4,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genzoo import AdversarialGame, Joint, Losses, Networks
-from genzoo.games import Players
+from genzoo import Losses, Networks
 from genzoo.nn import Architecture, at_least_float32
 from genzoo.types import Batch, DataSpec, Posterior
+from genzoo_gan.three_players import ThreePlayers
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointLatentRegressor(AdversarialGame):
+class JointLatentRegressor(ThreePlayers):
     """GAN whose encoder minimises the mean squared distance of z from E(G(z)), and sees no data (Donahue et al., 2017).
 
     Losses:
@@ -40,18 +40,6 @@ class JointLatentRegressor(AdversarialGame):
             decoder=architecture.decoder(data),
             critic=architecture.critic(data, sees="x"),
         )
-
-    def players(self, networks: Networks) -> Players:
-        """Return every network as a player."""
-        return {name: list(networks.get_submodule(name).parameters()) for name in ("critic", "encoder", "decoder")}
-
-    def q(self, networks: Networks, batch: Batch) -> Joint:
-        """Draw x from the data."""
-        return Joint(x=batch.x)
-
-    def p(self, networks: Networks, batch: Batch) -> Joint:
-        """Draw x̃ from the decoder."""
-        return Joint(x=networks.decode(batch.z))
 
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return the objective's losses, and the squared distance, averaged over the numbers of z and over rows."""

@@ -6,16 +6,17 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from genzoo import AdversarialGame, Joint, Losses, Networks, SettingsError
-from genzoo.games import Players, Prior, StandardNormal
+from genzoo import Joint, Losses, Networks, SettingsError
+from genzoo.games import Prior, StandardNormal
 from genzoo.nn import Architecture
 from genzoo.types import Batch, DataSpec
 from genzoo_autoencoders.features import feature_distances
+from genzoo_gan.three_players import ThreePlayers
 from genzoo_vae.likelihood import divergence
 
 
 @dataclass(frozen=True, kw_only=True)
-class VAEGAN(AdversarialGame):
+class VAEGAN(ThreePlayers):
     """VAE/GAN (Larsen et al., 2016, algorithm 1), of three players, which all move at once.
 
     Losses:
@@ -24,9 +25,8 @@ class VAEGAN(AdversarialGame):
         G:  E sp(−D(x̃)) + γ·F
         D:  E sp(−D(x)) + E sp(D(x̃))
 
-    With F = ½‖f(x) − f(x̂)‖² in a hidden layer f of the critic, the encoder minimises β·KL(q(z|x) ‖ N(0, I)) + F and no
-    loss of the GAN, the decoder γ·F and the GAN's, and the critic the GAN's alone. In the paper a player stands still
-    where the costs of critic and decoder are far apart; here none does.
+    The critic never minimises F. In the paper a player stands still where the costs of critic and decoder are far
+    apart; here none does.
     """
 
     name: ClassVar[str] = "vae-gan"
@@ -52,18 +52,6 @@ class VAEGAN(AdversarialGame):
             decoder=architecture.decoder(data),
             critic=architecture.critic(data, sees="x"),
         )
-
-    def players(self, networks: Networks) -> Players:
-        """Return every network as a player."""
-        return {name: list(networks.get_submodule(name).parameters()) for name in ("critic", "encoder", "decoder")}
-
-    def q(self, networks: Networks, batch: Batch) -> Joint:
-        """Draw x from the data."""
-        return Joint(x=batch.x)
-
-    def p(self, networks: Networks, batch: Batch) -> Joint:
-        """Draw x̃ from the decoder."""
-        return Joint(x=networks.decode(batch.z))
 
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return the losses of algorithm 1, with F and the divergence summed over numbers and averaged over rows."""
