@@ -22,8 +22,8 @@ class RectifiedFlow(Game):
     Losses:
         v:  E‖v(xₜ, t) − (x₁ − x₀)‖²,  xₜ = (1 − t)·x₀ + t·x₁
 
-    x₀ is a draw of the prior and x₁ the data, where images are in [−1, 1]. The loss is the mean over the numbers of x. z
-    has as many numbers as x: the decoder solves dx/dt = v(x, t) from z on, the encoder back.
+    x₀ is a draw of the prior and x₁ the data, where images are in [−1, 1]. The loss is the mean over the numbers of x.
+    z has as many numbers as x: the decoder solves dx/dt = v(x, t) from z on, the encoder back.
     """
 
     name: ClassVar[str] = "rectified-flow"
