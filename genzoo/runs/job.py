@@ -120,7 +120,9 @@ def resolve_job(registry: Registry, request: TrainingRequest, source: SourceReco
         base = find_recipe(registry, request.recipe)
         named, of_game = base.name, base.game
     texts = {path: to_text(value) for path, value in request.overrides.items()}
-    settings = resolve_settings(game, base, list(texts.items()), of_game=of_game, resolve=registry.resolve)
+    settings = resolve_settings(
+        game, base, list(texts.items()), of_game=of_game, places=request.places, resolve=registry.resolve
+    )
     if request.steps is not None:
         settings = with_steps(settings, request.steps)
     return Job(
