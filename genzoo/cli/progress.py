@@ -209,6 +209,7 @@ class _ComparisonLines(_PlainLines):
     def __init__(self, labels: Sequence[str]) -> None:
         super().__init__(2 * _SECONDS_BETWEEN_LINES)
         self._labels = labels
+        self._last = ""
         self._waiting: set[int] | None = None
         self._first_seen: dict[int, tuple[int, float]] = {}
 
@@ -222,7 +223,10 @@ class _ComparisonLines(_PlainLines):
         if self._waiting and self.is_due():
             seen = sorted(self._waiting & self._first_seen.keys())
             under_way = "; ".join(self._under_way(number, *steps[number]) for number in seen)
-            status(f"{len(steps) - len(self._waiting)} of {len(steps)} done; {under_way or 'starting'}")
+            line = f"{len(steps) - len(self._waiting)} of {len(steps)} done; {under_way or 'starting'}"
+            if line != self._last:
+                status(line)
+            self._last = line
 
     def end(self, number: int, run: Run, error: GenzooError | None) -> None:
         if self._waiting is not None:

@@ -618,11 +618,15 @@ def test_a_long_comparison_writes_few_lines_each_with_speed_and_time_left(monkey
             clock[0] = float(second)
             taken = {number: (min(second, steps), steps) for number in range(2, 12)}
             callback.on_progress({0: (steps, steps), 1: (steps, steps), **taken})
+        for _ in range(5):
+            clock[0] += 36_000.0
+            callback.on_progress(dict.fromkeys(range(12), (steps, steps)))
         callback.on_training_end(2, Run(tmp_path), SettingsError("too narrow"))
-    first, named, *later, failed = capsys.readouterr().err.splitlines()
+    first, named, *later, measured, failed = capsys.readouterr().err.splitlines()
     assert first == f"12 trainings, 2 done already; report: {tmp_path}"
     assert named.endswith("m9 (36,000 steps), 2 more")
     assert named.startswith("to be trained: m2 (36,000 steps), m3 ")
+    assert measured.startswith("2 of 12 done; m2 is measured; m3 is measured; ")
     assert failed == "failed: m2: too narrow"
     assert 50 < len(later) < 150
     assert later[0].startswith("2 of 12 done; m2 15/36,000  1.0 steps/s  9:59:45 left; m3 ")
