@@ -270,7 +270,7 @@ def _say_by_hand(dataset: "PreparedDataset", as_json: bool) -> None:
     if as_json:
         result_json({"dataset": dataset.name, "files": [], "by_hand": list(dataset.by_hand)})
         return
-    result(_steps_text(dataset.by_hand))
+    result(_steps_text(dataset.by_hand), fold=True)
 
 
 def _steps_text(steps: Sequence[str]) -> str:

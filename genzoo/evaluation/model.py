@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from genzoo.data.dataset import Dataset, as_input
-from genzoo.data.decoding import ImageSource
+from genzoo.data.decoding import ImageSource, image_files
 from genzoo.data.labels import condition, draw_conditions
 from genzoo.errors import PluginError, SettingsError
 from genzoo.evaluation.decodings import Decodings
@@ -26,7 +26,7 @@ from genzoo.training.settings import Settings
 from genzoo.types import Batch, Code, DataSpec, Split
 
 Rows = Tensor | NDArray[Any] | ImageSource | Sequence[ImageSource]
-"""N rows of data: a tensor or array (N, *shape), or images and paths of image files."""
+"""N rows of data: a tensor or array (N, *shape), or images and paths of image files and folders."""
 
 _ROWS_AT_ONCE = 500
 
@@ -47,8 +47,9 @@ class Model:
     Every draw depends on the given seed alone, and is the same on every device. z is (N, latent); y, for a conditional
     model, is (N, condition_size). x is (N, *shape), finite, and for images in [0, 1] or uint8, which is divided by 255;
     in its place, an image of Pillow's, the path of an image file, or a list of these goes through the transform of the
-    data set. An x or y of another shape or range, a condition that the model does not take, and a network that it does
-    not have raise `SettingsError`.
+    data set; a folder stands for the image files below it, sorted by name, with a `GenzooWarning` of what is left out.
+    An x or y of another shape or range, a condition that the model does not take, and a network that it does not have
+    raise `SettingsError`.
     """
 
     game: Game
@@ -300,7 +301,7 @@ class Model:
         if isinstance(x, Sequence) and x and all(isinstance(picture, str | Path | Image.Image) for picture in x):
             if self.dataset is None:
                 raise SettingsError("this model was made without a data set, which reads images", "give a tensor")
-            x = self.dataset.read(x)
+            x = self.dataset.read(image_files(x))
         try:
             x = torch.as_tensor(x)
         except (TypeError, ValueError, RuntimeError) as error:

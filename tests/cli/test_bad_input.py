@@ -133,6 +133,7 @@ def test_a_wrong_name_is_refused_with_the_nearest_right_one(refuse, arguments, n
         (["reproduce", "ali/figure8", "--set", "study.foo=3"], "study has: budget, steps"),
         (["show", "gaussian"], "--set game.posterior=gaussian"),
         (["show", "zoo"], "genzoo list"),
+        (["show", "encode"], "type: genzoo encode --help"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import genzoo
+from genzoo.cli.progress import watching
 from genzoo.comparison import (
     ComparisonCallback,
     LocalProcesses,
@@ -173,10 +174,19 @@ def test_existing_runs_are_compared_by_their_paths(compared, say, tmp_path):
 @here
 def test_a_second_comparison_on_a_recipe_leaves_the_first_alone_and_shares_its_trainings(say, tmp_path):
     def compare(*models, steps):
-        return say("compare", *models, "--steps", steps, *SMALL, "--jobs", 1).out.splitlines()[-1]
+        said = say("compare", *models, "--steps", steps, *SMALL, "--jobs", 1)
+        lines.append(said.err.splitlines())
+        return said.out.splitlines()[-1]
 
-    root = Path("comparisons/mixture25")
+    root, lines = Path("comparisons/mixture25"), []
     assert compare("gan", "vae", steps=2) == str(root / "gan-vae" / "report.html")
+    assert lines[0][:2] == [
+        f"2 trainings, 0 done already; report: {root / 'gan-vae'}",
+        "to be trained: gan seed 0 (2 steps), vae seed 0 (2 steps)",
+    ]
+    assert [re.sub(r" \S+ steps/s$", "", line) for line in lines[0] if "steps/s" in line] == [
+        f"{model} seed 0 is trained: 2 steps at" for model in ("gan", "vae")
+    ]
     first = {path: path.read_bytes() for path in (root / "gan-vae").iterdir()}
     assert {path.name for path in first} == {"report.html", "results.json", "table.md"}
     assert compare("gan", "vae", steps=3) == str(root / "gan-vae-2" / "report.html")
@@ -597,6 +607,29 @@ def test_the_untrained_baseline_of_a_conditional_model_has_its_sample_scores(tmp
 
 
 # Progress
+
+
+def test_a_long_comparison_writes_few_lines_each_with_speed_and_time_left(monkeypatch, capsys, tmp_path):
+    hours, steps, clock = 10, 36_000, [0.0]
+    monkeypatch.setattr("genzoo.cli.progress.time.monotonic", lambda: clock[0])
+    with watching() as callback:
+        callback.on_start(tmp_path, [f"m{number}" for number in range(12)], 2)
+        for second in range(0, hours * 3600, 5):
+            clock[0] = float(second)
+            taken = {number: (min(second, steps), steps) for number in range(2, 12)}
+            callback.on_progress({0: (steps, steps), 1: (steps, steps), **taken})
+        for _ in range(5):
+            clock[0] += 36_000.0
+            callback.on_progress(dict.fromkeys(range(12), (steps, steps)))
+        callback.on_training_end(2, Run(tmp_path), SettingsError("too narrow"))
+    first, named, *later, measured, failed = capsys.readouterr().err.splitlines()
+    assert first == f"12 trainings, 2 done already; report: {tmp_path}"
+    assert named.endswith("m9 (36,000 steps), 2 more")
+    assert named.startswith("to be trained: m2 (36,000 steps), m3 ")
+    assert measured.startswith("2 of 12 done; m2 is measured; m3 is measured; ")
+    assert failed == "failed: m2: too narrow"
+    assert 50 < len(later) < 150
+    assert later[0].startswith("2 of 12 done; m2 15/36,000  1.0 steps/s  9:59:45 left; m3 ")
 
 
 # Together

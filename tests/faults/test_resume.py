@@ -255,7 +255,7 @@ def test_a_run_that_is_resumed_with_other_versions_code_or_threads_says_so_and_k
     with pytest.warns(GenzooWarning) as told:
         genzoo.resume(run, steps=4)
     (line,) = (str(each.message) for each in told)
-    for word in (f"threads {first.threads} (before: 64)", "(before: 2.9.0)", "the code of genzoo_gan"):
+    for word in (f"threads {first.threads} (before: 64)", "(before: 2.9.0)", "other code of genzoo_gan"):
         assert word in line
     assert run.record.sessions[:2] == (first, other)
     assert (run.record.sessions[2].step, run.record.sessions[2].code) == (3, first.code)

@@ -426,6 +426,16 @@ def test_neither_another_process_with_the_number_nor_a_copy_holds_a_run(run, tmp
     assert run.is_running
 
 
+def test_where_no_start_of_a_process_is_known_its_number_and_the_lock_tell_who_holds_a_run(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(run_lock, "start_of_process", lambda pid: None)  # as without /proc
+    with run.hold():
+        assert run.is_running
+        assert not Run(shutil.copytree(run.path, tmp_path / "copy")).is_running
+        holder = json.loads((run.path / "holder.json").read_text())
+    (run.path / "holder.json").write_text(json.dumps(holder | {"pid": 2**22 + 1}))  # beyond any that Linux gives
+    assert not run.is_running
+
+
 # Scores
 
 
