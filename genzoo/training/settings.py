@@ -234,10 +234,10 @@ def resolve_settings(
         prior=recipe.prior,
         training=recipe.training,
     )
-    for path, value in (of_game or {}).items():
+    for path, value in _by_path(of_game or {}):
         if game.leaves_open(path.partition(".")[0]):
             settings = override(settings, f"game.{path}", to_text(value), resolve=resolve)
-    for path, value in game.defaults.items():
+    for path, value in _by_path(game.defaults):
         settings = override(settings, path, to_text(value), resolve=resolve)
     # Shorter paths first: game.schedule must be chosen before game.schedule.critic_steps is set.
     for path, text in sorted(overrides, key=lambda pair: pair[0].count(".")):
@@ -256,6 +256,21 @@ def _told_where(place: str | None) -> Iterator[None]:
         if place is None:
             raise
         raise SettingsError(f"{place}: {error.found}", error.remedy) from error
+
+
+def _by_path(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield path and value of every setting in a mapping whose values may be mappings.
+
+    Where those say the `name` of a component, as its JSON does, it comes before the component's fields.
+    """
+    for path, value in settings.items():
+        if not isinstance(value, Mapping):
+            yield path, value
+            continue
+        inner = dict(value)
+        if "name" in inner:
+            yield path, inner.pop("name")
+        yield from ((f"{path}.{rest}", item) for rest, item in _by_path(inner))
 
 
 _OF_OPTIMIZERS = (
