@@ -92,7 +92,10 @@ class Game(Component):
         """Raise `SettingsError` if the game cannot be played with `prior`; by default, unless it is among `priors`."""
         if not isinstance(prior, self.priors):
             names = " or ".join(kind.name for kind in self.priors)
-            raise SettingsError(f"the loss of {self.name} assumes the prior {names}, and prior is {prior.name}")
+            raise SettingsError(
+                f"the loss of {self.name} assumes the prior {names}, and prior is {prior.name}",
+                f"type: --set prior={self.priors[0].name}",
+            )
 
     def latent(self, architecture: Architecture, data: DataSpec) -> int:
         """Return the length of z and of an encoder's noise, at least 1; by default, the architecture's."""

@@ -38,7 +38,7 @@ def assemble(settings: Settings) -> Networks:
     settings.game.extend(networks, settings.dataset.spec)
     if not settings.game.inherits:
         if settings.source is not None:
-            raise SettingsError(f"{settings.game.name} inherits nothing: leave out --from")
+            raise SettingsError(f"{settings.game.name} inherits nothing", "leave out --from")
         return networks
     if settings.source is None:
         parts = " and ".join(settings.game.inherits)
@@ -48,7 +48,10 @@ def assemble(settings: Settings) -> Networks:
     for name in settings.game.inherits:
         part = getattr(source_networks, name, None)
         if not isinstance(part, nn.Module):
-            raise SettingsError(f"the run given as --from is of {settings.source.game.name}: no {name}")
+            raise SettingsError(
+                f"the run given as --from is of {settings.source.game.name}: no {name}",
+                "name a run of another model: --from RUN",
+            )
         networks.freeze(name, part)
     return networks
 
@@ -110,4 +113,7 @@ def _check_fit(settings: Settings, source: Settings) -> None:
         ("latent size", settings.latent, source.latent),
     ):
         if left != right and (what != "latent size" or _READ_OR_GIVE_Z & set(settings.game.inherits)):
-            raise SettingsError(f"the {what} is {left} here and {right} in the run given as --from")
+            raise SettingsError(
+                f"the {what} is {left} here and {right} in the run given as --from",
+                "name another run, or choose the recipe and settings that it has",
+            )
