@@ -53,6 +53,9 @@ _COMMANDS = {
     "plugin": "genzoo.cli.plugin",
     "runs": "genzoo.cli.runs",
     "note": "genzoo.cli.runs",
+    "verify": "genzoo.cli.verify",
+    "repair": "genzoo.cli.verify",
+    "gc": "genzoo.cli.verify",
     "completion": "genzoo.cli.completion",
 }
 
