@@ -37,7 +37,10 @@ def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_
         return
     entries = _find(name)
     if model is not None and entries[0].kind != "recipes":
-        raise SettingsError(f"--model shows a recipe's networks, and '{name}' is no recipe")
+        raise SettingsError(
+            f"--model shows a recipe's networks, and '{name}' is no recipe",
+            "recipes are listed by: genzoo list recipes",
+        )
     cards = [_card(entry, model, assignments) for entry in entries]
     if as_json:
         result_json(cards[0])

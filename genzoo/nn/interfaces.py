@@ -234,7 +234,7 @@ class Networks(nn.Module):
         """
         embedder = _present(self.embedder, "embedder")
         if y is None:
-            raise SettingsError("a conditional model needs labels, and none are given")
+            raise SettingsError("a conditional model needs labels, and none are given", "give them as y")
         return embedder(y)  # type: ignore[no-any-return]
 
     @property
@@ -269,5 +269,7 @@ class GameNetworks(Protocol):
 
 def _present(part: _Part | None, name: str) -> _Part:
     if part is None:
-        raise SettingsError(f"this model has no {name}")
+        raise SettingsError(
+            f"this model has no {name}", "choose another; what models can do is shown by: genzoo show MODEL"
+        )
     return part

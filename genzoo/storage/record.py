@@ -124,6 +124,11 @@ class RunRecord:
         return int(self.settings["training"]["steps"])
 
     @property
+    def owner(self) -> dict[str, Any]:
+        """What the states of the run's own checkpoints say; older ones do not say all of it."""
+        return {"seed": self.seed} | ({} if self.identity is None else {"run": self.identity})
+
+    @property
     def last_session(self) -> Session:
         """What it was last trained with."""
         if self.sessions:

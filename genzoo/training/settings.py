@@ -317,7 +317,7 @@ def with_steps(settings: Settings, steps: int) -> Settings:
     try:
         return replace(settings, training=replace(settings.training, steps=steps))
     except ValueError as error:
-        raise SettingsError(f"--steps {steps}: {error}") from error
+        raise SettingsError(f"--steps {steps}: {error}", "choose another number of steps") from error
 
 
 def differences(old: object, new: object, path: str = "") -> list[str]:

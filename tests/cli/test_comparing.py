@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import wait_for
+from toy import record
 
 import genzoo
 from genzoo.cli.progress import watching
@@ -37,6 +38,7 @@ from genzoo.evaluation.scoring import selection_seed
 from genzoo.host.discovery import registry
 from genzoo.runs import TrainingRequest
 from genzoo.runs.job import find_recipe, resolve_job
+from genzoo.runs.signals import STOPPING
 from genzoo.storage.run_folder import Run
 from genzoo.training.trainer import Trainer
 
@@ -297,18 +299,49 @@ def test_an_interrupted_comparison_goes_on_to_the_same_results(compared, say, tm
     command = ["compare", "vae", "--steps", "10", "--seeds", "2", *SMALL, "--report", str(folder), "--jobs", "1"]
     program = [sys.executable, "-m", "genzoo", *command]
     process = subprocess.Popen(program, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("cells/*/run.json")) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(lambda: any(folder.glob("cells/*/run.json")), seconds=300)
     process.send_signal(end)
-    assert process.wait(60) == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[end]
+    assert process.wait(300) == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[end]
     assert not (folder / "results.json").exists()
-    while any(Run(cell).is_running for cell in (folder / "cells").iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.1)  # a training whose comparison was killed is asked to save and end
+    # A training whose comparison was killed is asked to save and end.
+    wait_for(lambda: not any(Run(cell).is_running for cell in (folder / "cells").iterdir()), seconds=300)
     assert say(*command).code == 0
     (row,) = results_of(folder)["rows"]
     known = next(row for row in results_of(compared)["rows"] if row["label"] == "vae")
     assert timeless(row) == timeless(known)
+
+
+KILLED_COMPARISON = """
+import sys, time
+from pathlib import Path
+from genzoo.comparison import LocalProcesses, run_task
+executor = LocalProcesses(1)
+executor.submit(run_task, Path(sys.argv[1]))
+time.sleep(600)
+"""
+
+
+def test_a_worker_is_asked_to_save_and_end_when_its_comparison_is_killed(tmp_path):
+    held = cell("gan", "gan", folder=tmp_path, steps=2, **SMALL_OVERRIDES)
+    held.run.path.mkdir(parents=True)
+    held.run.write_record(record())
+    task = worker.Task(tmp_path / "task")
+    task.write([held.request])
+    with held.run.hold():  # so that the worker waits for it
+        parent = subprocess.Popen([sys.executable, "-c", KILLED_COMPARISON, str(task.folder)])
+        threads = Path(f"/proc/{parent.pid}/task")
+        children = lambda: " ".join(path.read_text() for path in threads.glob("*/children")).split()  # noqa: E731
+        wait_for(lambda: children() and hears_hangups(children()[0]), process=parent)
+        parent.kill()
+        parent.wait()
+        wait_for((task.folder / "outcome.json").exists)
+    assert STOPPING in (task.folder / worker.OUTPUT).read_text()
+
+
+def hears_hangups(number):
+    """Whether a process has a handler for SIGHUP, as genzoo's have while signals stop a training."""
+    status = dict(line.split(":\t") for line in Path(f"/proc/{number}/status").read_text().splitlines())
+    return bool(int(status["SigCgt"], 16) & 1 << (signal.SIGHUP - 1))
 
 
 def timeless(document):
