@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from genzoo.public.fields import described
+from genzoo.public.names import with_former
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -34,6 +37,7 @@ Sees = Literal["x", "z", "xz"]
 """The parts of a joint sample that a critic reads: x alone, z alone, or both."""
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
     """A mixture of equally likely isotropic Gaussians: the true distribution of a toy data set."""
@@ -44,6 +48,7 @@ class Mixture:
     """The standard deviation of every component along every axis."""
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class ConditionGrid:
     """A named grid of conditions; all its cells are decoded from one z."""
@@ -53,6 +58,7 @@ class ConditionGrid:
     """Each condition as `--condition` takes it, such as `class=3` or `Male,Smiling`; all rows have one length."""
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
     """The shape and range of one x of a data set, and its labels; known before any data are read."""
@@ -82,6 +88,7 @@ class DataSpec:
         return len(self.shape) == 3
 
 
+@described
 class Split(NamedTuple):
     """One part of a data set as it is stored."""
 
@@ -95,6 +102,7 @@ SplitName = Literal["train", "validation", "test"]
 """Which part of a data set is meant."""
 
 
+@described
 class Splits(NamedTuple):
     """The three parts of a data set, without common rows."""
 
@@ -103,6 +111,7 @@ class Splits(NamedTuple):
     test: Split
 
 
+@described
 class Batch(NamedTuple):
     """The N rows of one step: data, and draws made by the engine."""
 
@@ -124,6 +133,7 @@ class Batch(NamedTuple):
     """The number of first rows that were drawn from those with a label; 0 where rows are as they fall."""
 
 
+@described
 class Joint(NamedTuple):
     """The joint samples of one side as the critic reads them; a part that it does not see is None."""
 
@@ -135,6 +145,7 @@ class Joint(NamedTuple):
     """The embedded condition, (N, out_features of the embedder)."""
 
 
+@described
 class Code(NamedTuple):
     """An encoder's output: z, and the mean and log σ that it was drawn with, if any."""
 
@@ -153,6 +164,7 @@ class Code(NamedTuple):
         return self.z if self.mean is None else self.mean
 
 
+@described
 class Verdict(NamedTuple):
     """A critic's output for N rows."""
 
@@ -162,6 +174,7 @@ class Verdict(NamedTuple):
     """(N, F): the critic's last hidden layer."""
 
 
+@described
 class Round(NamedTuple):
     """One round of an adversarial game: the joint samples of both sides and the critic's verdicts on them."""
 
@@ -175,6 +188,7 @@ class Round(NamedTuple):
     on_p: Verdict
 
 
+@described
 class Losses(NamedTuple):
     """One loss per player that moves, and further scalars for the log."""
 
@@ -182,3 +196,7 @@ class Losses(NamedTuple):
     """The scalar that each player minimises, by its name."""
     watch: "dict[str, Tensor]"
     """Scalars for the log, by name: detached, on the device."""
+
+
+if not TYPE_CHECKING:  # or a type checker takes any name for one of this module's
+    __getattr__ = with_former(__name__)
