@@ -151,7 +151,7 @@ class Zoo:
     @property
     def parts(self):
         """The names of all its networks."""
-        return [*self.networks, *self.game.inherits]
+        return [*dict.fromkeys((*self.networks, *self.game.inherits))]
 
     @property
     def classifies(self):
@@ -182,7 +182,9 @@ class Zoo:
     @property
     def needs(self):
         """What it must be given beside rows of data."""
-        of_run = f"a run with {' and '.join(self.game.inherits)}" if self.game.inherits else ""
+        kind = self.game.inherits_from
+        parts = f"a run with {' and '.join(self.game.inherits)}" if self.game.inherits else ""
+        of_run = f"a run of {kind.name}" if kind else parts
         labels = ("a few labels" if self.takes_few_labels else "labels of all rows") if self.needs_labels else ""
         return ", ".join(filter(None, (of_run, labels)))
 
@@ -398,7 +400,7 @@ def _card(model):
 
 def _facts(model):
     sizes = [f"{name} ({parameters:,})" for name, parameters in model.networks.items()]
-    sizes += [f"{name} (from the other run)" for name in model.game.inherits]
+    sizes += [f"{name} (from the other run)" for name in model.game.inherits if name not in model.networks]
     yield "can", ", ".join(model.abilities) or "–"
     if model.game.sampling_obstacle:
         yield "cannot sample", model.game.sampling_obstacle

@@ -148,6 +148,8 @@ def _request(task, steps, model, seed, models, place):
 
 def _source(model, models):
     """Return the name of the model whose run has the networks that `model` takes from another one."""
+    if model.game.inherits_from:
+        return model.game.inherits_from.name
     needed = set(model.game.inherits)
     able = [other.name for other in models.values() if needed <= set(other.networks) and not other.conditional]
     return min(able, key=lambda name: (name not in SOURCES, name), default=SOURCES[0])

@@ -449,7 +449,7 @@ def _plot(courses: Mapping[str, _OverSeeds]) -> Markup:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.2, 2.6), layout="constrained")
+    figure = Figure(figsize=(4.2, 2.4 + 0.1 * len(courses)), layout="constrained")  # inches, with lines of the legend
     FigureCanvasSVG(figure)
     axes = figure.subplots()
     for number, (label, course) in enumerate(courses.items()):
@@ -463,7 +463,7 @@ def _plot(courses: Mapping[str, _OverSeeds]) -> Markup:
         axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.set_yscale(**scale_of([value for course in courses.values() for _, values in course for value in values]))
     axes.set_xlabel("step")
-    axes.legend(fontsize="small", frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     content = io.StringIO()
     figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})

@@ -21,6 +21,7 @@ from genzoo.errors import DivergedError
 from genzoo.evaluation.cards import networks_card, networks_of
 from genzoo.evaluation.scoring import selection_seed
 from genzoo.host.discovery import registry
+from genzoo.nn.interfaces import Networks
 from genzoo.storage import files
 from genzoo.training.settings import Settings
 
@@ -411,6 +412,12 @@ def _row_score(metric: str, courses: Sequence[_Course]) -> RowScore:
     )
 
 
+def _parameters(networks: Networks) -> int:
+    """Return how many parameters there are without inherited ones; those that two networks share count once."""
+    inherited = {id(parameter) for part in networks.frozen.values() for parameter in part.parameters()}
+    return sum(parameter.numel() for parameter in networks.parameters() if id(parameter) not in inherited)
+
+
 def _without_seed(protocol: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in protocol.items() if key != "seed"}
 
@@ -423,7 +430,7 @@ def _cost(settings: Settings) -> dict[str, Any]:
     per_row = sum(macs * networks.rows_per_update(name) for name, macs in counted.items() if macs is not None)
     batch = settings.training.batch_size
     return {
-        "parameters": sum(parameter.numel() for parameter in networks.parameters()),  # those that two share but once
+        "parameters": _parameters(networks),
         "macs_per_update": None if None in counted.values() else per_row * batch,
         "images_seen": settings.training.steps * batch,
         "steps": settings.training.steps,

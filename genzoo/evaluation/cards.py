@@ -1,5 +1,6 @@
 """Descriptions of what is registered, as JSON data: networks as layer tables, data cards, settings."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from genzoo.nn.table_modules import Stack
 from genzoo.nn.tables import LayerCard
 from genzoo.public.fields import docstring, field_texts
 from genzoo.training.execution import gradients_record
+from genzoo.training.initialization import assemble
 from genzoo.training.settings import Recipe, Settings
 from genzoo.types import DataSpec
 
@@ -41,14 +43,25 @@ def recipe_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
 
 
 def networks_of(described: Recipe | Settings) -> Networks:
-    """Return the networks of a game, or of a recipe's architecture, on the meta device."""
+    """Return the networks of a game, or of a recipe's architecture, on the meta device.
+
+    Inherited ones are among them where the settings, or the game, say of which game they are.
+    """
     architecture, data = described.architecture, described.dataset.spec
     with torch.device("meta"):
         if isinstance(described, Settings):
-            return described.game.build(architecture, data)
+            described = _with_source(described)
+            return assemble(described) if described.source else described.game.build(architecture, data)
         return Networks(
             encoder=architecture.encoder(data), decoder=architecture.decoder(data), critic=architecture.critic(data)
         )
+
+
+def _with_source(settings: Settings) -> Settings:
+    """Return the settings, and with them those of the run to inherit from where the game says of which game it is."""
+    if settings.source is not None or settings.game.inherits_from is None:
+        return settings
+    return replace(settings, source=replace(settings, game=settings.game.inherits_from()))
 
 
 def networks_card(networks: Networks) -> dict[str, Any]:

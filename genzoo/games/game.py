@@ -20,6 +20,8 @@ Players = Mapping[str, Sequence[Tensor]]
 """Every player's parameters by its name; those of a population of R replicas are (R, *shape of the parameter)."""
 Gradients = dict[str, tuple[Tensor, ...]]
 """Every mover's gradient by its name, one tensor per parameter and shaped as it."""
+_READ_OR_GIVE_Z = {"encoder", "decoder", "critic"}
+"""The networks that z passes through; a game's further parts see x alone."""
 STEPS_ASKED = 1000
 """For how many steps a game is asked who moves, where a rule must hold in all of them."""
 
@@ -41,6 +43,8 @@ class Game(Component):
     kind: ClassVar[str] = "models"
     inherits: ClassVar[tuple[str, ...]] = ()
     """Networks taken from the run given as `--from`, frozen and kept in inference mode."""
+    inherits_from: ClassVar["type[Game] | None"] = None
+    """The game that the run given as `--from` must be of; None: any whose networks are there."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Settings by path that this game uses in place of the recipe's, unless overridden: `{"training.beta1": 0.0}`."""
     takes_few_labels: ClassVar[bool] = False
@@ -118,6 +122,16 @@ class Game(Component):
 
     def extend(self, networks: Networks, data: DataSpec) -> None:
         """Add the modules of the game's components to the `networks` that `build` returned; by default, none."""
+
+    def compose(self, networks: Networks, setup: Setup, source: Setup) -> None:
+        """Put the inherited networks, which `networks` has frozen, into use; their trained weights come later.
+
+        By default, they stay as they are, and `SettingsError` is raised if they read or give a z of another length than
+        the game's. A game that wraps them overrides this, and sets `networks.decoder` to a decoder made with them.
+        """
+        if setup.latent != source.latent and _READ_OR_GIVE_Z & set(self.inherits):
+            found = f"the latent size is {setup.latent} here and {source.latent} in the run given as --from"
+            raise SettingsError(found)
 
     def classify(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor | None:
         """Return class logits (N, K) of `x` (N, *shape); by default, None: the game predicts no classes.

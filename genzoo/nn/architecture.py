@@ -72,6 +72,11 @@ class Architecture(Component):
             )
         return posterior
 
+    @final
+    def head_size(self, posterior: Posterior) -> int:
+        """Return how many numbers an encoder's head gives per row: two for each of z if it is Gaussian, else z."""
+        return 2 * self.latent if posterior == "gaussian" else self.latent
+
 
 class LinearEmbedder(nn.Linear, Embedder):
     """A linear map from y (N, condition_size) to (N, size); its initial weights are kept unless `trained`."""

@@ -179,7 +179,8 @@ class Networks(nn.Module):
         self.embedder = embedder
         for name, part in parts.items():
             self.add_module(name, part)
-        self._frozen: tuple[str, ...] = ()
+        self.frozen: dict[str, nn.Module] = {}
+        """Networks of another run by the names that they have there, which are not trained."""
 
     def call(self, rule: "Callable[[Networks, *_Values], _Answer]", *values: *_Values) -> _Answer:
         """Return `rule(self, *values)`; other `GameNetworks` batch the rule over replicas."""
@@ -235,7 +236,7 @@ class Networks(nn.Module):
     def freeze(self, name: str, part: nn.Module) -> None:
         """Set the network called `name` to `part`, which is not trained and stays in inference mode."""
         setattr(self, name, part.requires_grad_(False))
-        self._frozen = (*self._frozen, name)
+        self.frozen = {**self.frozen, name: part}
         self.train(self.training)
 
     def _condition(self, y: Tensor | None) -> Tensor | None:
@@ -245,8 +246,8 @@ class Networks(nn.Module):
     def train(self, mode: bool = True) -> "Networks":
         """Set training mode for every network but the frozen ones."""
         super().train(mode)
-        for name in self._frozen:
-            self.get_submodule(name).eval()
+        for part in self.frozen.values():
+            part.eval()
         return self
 
 

@@ -34,14 +34,15 @@ _CPU = torch.device("cpu")
 def toy_trainer(game: Game, recipe: Recipe, *, rows: int = 16, seed: int = 0, precision: Precision = "fp32") -> Trainer:
     """Return a training in memory of random rows in the shape of the recipe's data, with batches of `rows`.
 
-    A game that inherits networks takes untrained ones.
+    A game that inherits networks takes untrained ones, of the game that it must inherit from.
     """
     settings = resolve_settings(game, recipe, (), of_game=recipe.game, resolve=registry().resolve)
     training = replace(settings.training, batch_size=rows, labels=None, labelled_rows=0)
     settings = replace(settings, training=training)
     inherited = None
     if game.inherits:
-        source = replace(settings, game=ToyGame(parts=game.inherits))
+        other = ToyGame(parts=game.inherits) if game.inherits_from is None else game.inherits_from()
+        source = replace(settings, game=other)
         with seeded("inherited"):
             settings, inherited = replace(settings, source=source), assemble(source).state_dict()
     split = random_split(settings.dataset.spec, 4 * rows, seed=seed)

@@ -49,7 +49,7 @@ class ToyTables(Architecture):
     def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> Encoder:
         """Return an encoder."""
         chosen = self.choose(posterior)
-        head = (Linear(width=2 * self.latent if chosen == "gaussian" else self.latent),)
+        head = (Linear(width=self.head_size(chosen)),)
         body = (Linear(width=8, batch_norm=BatchNorm(), nonlinearity=ReLU()),)
         return TableEncoder(data, latent=self.latent, posterior=chosen, body=body, head=head, condition=condition)
 

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from genzoo.errors import SettingsError
-from genzoo.games.game import Setup
 from genzoo.nn.interfaces import Networks, modules_that_keep_their_start
 from genzoo.nn.layers import is_spectrally_normalised, normalise_spectrally
 from genzoo.randomness import seeded
@@ -28,7 +27,7 @@ def initial_networks(
         settings.architecture.initialise(networks, images)
     if inherited is not None:
         for part in settings.game.inherits:
-            _load_part(networks.get_submodule(part), f"{part}.", inherited)
+            _load_part(networks.frozen[part], f"{part}.", inherited)
     return networks
 
 
@@ -50,6 +49,7 @@ def assemble(settings: Settings) -> Networks:
         if not isinstance(part, nn.Module):
             raise SettingsError(f"the run given as --from is of {settings.source.game.name}: no {name}")
         networks.freeze(name, part)
+    settings.game.compose(networks, settings.setup, settings.source.setup)
     return networks
 
 
@@ -92,22 +92,21 @@ def _draw(module: nn.Module, std: float | None) -> None:
 
 def _refuse_what_is_needed(settings: Settings) -> None:
     """Raise `SettingsError` if the game needs what these settings lack."""
-    game, data = settings.game, settings.dataset.spec
-    lack = game.needs(Setup(settings.architecture, data, settings.prior, settings.latent))
+    game = settings.game
+    lack = game.needs(settings.setup)
     if lack is not None:
         raise SettingsError(f"{game.name} needs {lack}", "choose another recipe, or change its parts with --set")
 
 
-_READ_OR_GIVE_Z = {"encoder", "decoder", "critic"}
-"""The networks whose z must be as long in the run that inherits them; a game's further parts see x alone."""
-
-
 def _check_fit(settings: Settings, source: Settings) -> None:
+    wanted = settings.game.inherits_from
+    if wanted is not None and not isinstance(source.game, wanted):
+        found = f"the run given as --from is of {source.game.name}, and {settings.game.name} needs one of {wanted.name}"
+        raise SettingsError(found, f"train one with: genzoo train {wanted.name}")
     ours, theirs = settings.dataset.spec, source.dataset.spec
     for what, left, right in (
         ("shape of x", ours.shape, theirs.shape),
         ("support of x", ours.support, theirs.support),
-        ("latent size", settings.latent, source.latent),
     ):
-        if left != right and (what != "latent size" or _READ_OR_GIVE_Z & set(settings.game.inherits)):
+        if left != right:
             raise SettingsError(f"the {what} is {left} here and {right} in the run given as --from")

@@ -10,7 +10,7 @@ from genzoo.components import Resolve, beside_settings, override, to_json, to_te
 from genzoo.data.dataset import Dataset
 from genzoo.data.labels import with_few_labels
 from genzoo.errors import GenzooWarning, SettingsError
-from genzoo.games.game import Game
+from genzoo.games.game import Game, Setup
 from genzoo.games.number_schedules import Constant, NumberSchedule
 from genzoo.games.priors import Prior, StandardNormal
 from genzoo.nn.architecture import Architecture
@@ -181,6 +181,11 @@ class Settings:
     def latent(self) -> int:
         """The length of z, which the game may choose."""
         return self.game.latent(self.architecture, self.dataset.spec)
+
+    @property
+    def setup(self) -> Setup:
+        """What the game is told of the settings beside its own."""
+        return Setup(self.architecture, self.dataset.spec, self.prior, self.latent)
 
     def load(self, root: Path) -> Splits:
         """Return the data that a training reads, from files below `root`, without the labels that it may not use."""

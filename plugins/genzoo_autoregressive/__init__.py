@@ -15,6 +15,11 @@ def genzoo_models() -> list[lazy]:
         lazy(
             "vq-vae",
             "genzoo_autoregressive.vq_vae:VQVAE",
-            "an autoencoder whose codes are rows of a codebook; it encodes, and does not sample",
+            "an autoencoder whose codes are rows of a codebook; its samples need vq-vae-prior",
+        ),
+        lazy(
+            "vq-vae-prior",
+            "genzoo_autoregressive.vq_vae_prior:VQVAEPrior",
+            "a prior of the codes of a frozen vq-vae (--from), which samples",
         ),
     ]

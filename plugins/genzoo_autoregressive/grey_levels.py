@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from genzoo.nn import Decoder, Encoder, at_least_float32
 from genzoo.types import Code, DataSpec
+from genzoo_autoregressive.quantiles import code_of, index_of
 
 
 def levels_of(data: DataSpec) -> int:
@@ -37,12 +38,7 @@ class GreyLevelEncoder(Encoder):
 
     def forward(self, x: Tensor, noise: Tensor, y: Tensor | None = None) -> Code:
         """Return the code of `x` (N, *shape), whose place in each interval `noise` (N, numbers) decides."""
-        probabilities = log_probabilities(self.network, x).double().exp()
-        level = as_levels(x, self._levels).unsqueeze(-1)
-        width = probabilities.gather(-1, level).squeeze(-1)
-        upper = probabilities.cumsum(-1).gather(-1, level).squeeze(-1)
-        place = upper - width * torch.special.ndtr(-noise.double())
-        return Code(z=torch.special.ndtri(place.clamp(1e-15, 1 - 1e-15)).to(x.dtype))
+        return Code(z=code_of(log_probabilities(self.network, x), as_levels(x, self._levels), noise))
 
 
 class GreyLevelDecoder(Decoder):
@@ -56,10 +52,9 @@ class GreyLevelDecoder(Decoder):
     @torch.no_grad()
     def logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return x (N, *shape) in [0, 1] itself, of z (N, numbers), which grey levels have no slope by."""
-        place, x = torch.special.ndtr(z.double()).unsqueeze(-1), torch.zeros_like(z)
+        x = torch.zeros_like(z)
         for number in range(z.shape[1]):
-            upper = log_probabilities(self.network, x)[:, number].double().exp().cumsum(-1)
-            level = (place[:, number] >= upper[:, :-1]).sum(1)
+            level = index_of(log_probabilities(self.network, x)[:, number], z[:, number])
             x[:, number] = level / (self._levels - 1)
         return x.view(-1, *self._shape)
 

@@ -37,12 +37,20 @@ class MaskedNetwork(nn.Module):
     """
 
     def __init__(
-        self, numbers: int, *, outputs: int, width: int, layers: int, context: int = 0, dropout: float = 0.0
+        self,
+        numbers: int,
+        *,
+        outputs: int,
+        width: int,
+        layers: int,
+        inputs: int = 1,
+        context: int = 0,
+        dropout: float = 0.0,
     ) -> None:
-        """Take `width` hidden units per number and give `outputs`; the context, if any, has so many numbers."""
+        """Take `inputs` and `width` hidden units per number and give `outputs`; a context, if any, has its numbers."""
         super().__init__()
         self._outputs = (numbers, outputs)
-        self.first = MaskedLinear(numbers, 1, width, strict=True)
+        self.first = MaskedLinear(numbers, inputs, width, strict=True)
         self.context = nn.Linear(context, numbers * width) if context else None
         self.hidden = nn.ModuleList(
             nn.Sequential(nn.ReLU(), nn.Dropout(dropout), MaskedLinear(numbers, width, width)) for _ in range(layers)
@@ -53,7 +61,7 @@ class MaskedNetwork(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Return (N, numbers, outputs) for `x` (N, numbers) and the `context` (N, its numbers), if it has one."""
+        """Return (N, numbers, outputs) for `x` (N, numbers·inputs) and a `context` (N, its numbers)."""
         h = self.first(x)
         if self.context is not None:
             h = h + self.context(context)

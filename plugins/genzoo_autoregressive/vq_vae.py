@@ -22,12 +22,12 @@ class VQVAE(Game):
         E, G, c:  −ln p(x|c) + ‖sg[e] − c‖² + β·‖e − sg[c]‖²
 
     e is the code before the codebook, sg has no gradient, and each term is a mean over its numbers. A code has as many
-    pieces as the architecture's z has numbers. No prior of the codes is learned, so it cannot sample.
+    pieces as the architecture's z has numbers. It learns no prior of the codes: that is `vq-vae-prior`, which samples.
     """
 
     name: ClassVar[str] = "vq-vae"
     sampling_obstacle: ClassVar[str | None] = (
-        "sampling needs a second model of the indices of its codebook's rows, which genzoo does not have yet"
+        "its codes have no prior yet, which is another training: genzoo train vq-vae-prior --from RUN"
     )
     defaults: ClassVar[Mapping[str, Any]] = {"training.beta1": 0.9, "training.beta2": 0.999}
     rows: int = 64

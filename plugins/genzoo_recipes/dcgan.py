@@ -51,14 +51,13 @@ class DCGANNetworks(ImageNetworks):
     def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> TableEncoder:
         """Return the critic's convolutions with a linear head."""
         chosen = self.choose(posterior)
-        outputs = 2 * self.latent if chosen == "gaussian" else self.latent
         hidden = Conv(width=8 * self.width, kernel=4, batch_norm=_BN, nonlinearity=_LRELU)
         return TableEncoder(
             data,
             latent=self.latent,
             posterior=chosen,
             body=(*self._down(data), hidden),
-            head=(Conv(width=outputs, kernel=1),),
+            head=(Conv(width=self.head_size(chosen), kernel=1),),
             condition=condition,
         )
 

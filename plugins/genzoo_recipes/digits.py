@@ -61,14 +61,13 @@ class DigitsNetworks(ImageNetworks):
     def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> TableEncoder:
         """Return two convolutions, one fully connected layer, and a linear head."""
         chosen = self.choose(posterior)
-        outputs = 2 * self.latent if chosen == "gaussian" else self.latent
         hidden = Linear(width=128, batch_norm=_BN, nonlinearity=_LRELU)
         return TableEncoder(
             data,
             latent=self.latent,
             posterior=chosen,
             body=(*_rows(Conv, (32, 4, 2), (128, 3, 1), batch_norm=_BN), hidden),
-            head=(Linear(width=outputs),),
+            head=(Linear(width=self.head_size(chosen)),),
             condition=condition,
         )
 

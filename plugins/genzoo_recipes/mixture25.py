@@ -52,13 +52,12 @@ class VectorNetworks(Architecture):
     def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> TableEncoder:
         """Return the hidden rows and a linear head."""
         chosen = self.choose(posterior)
-        outputs = 2 * self.latent if chosen == "gaussian" else self.latent
         return TableEncoder(
             data,
             latent=self.latent,
             posterior=chosen,
             body=self.encoder_rows(),
-            head=(Linear(width=outputs),),
+            head=(Linear(width=self.head_size(chosen)),),
             condition=condition,
         )
 

@@ -106,13 +106,12 @@ class PaperNetworks(ImageNetworks):
     def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> TableEncoder:
         """Return the encoder; a Gaussian one ends in [μ, log σ]."""
         chosen = self.choose(posterior)
-        maps = 2 * self.latent if chosen == "gaussian" else self.latent
         return TableEncoder(
             data,
             latent=self.latent,
             posterior=chosen,
             body=self.encoder_body(),
-            head=(Conv(width=maps, kernel=1),),
+            head=(Conv(width=self.head_size(chosen), kernel=1),),
             condition=condition,
         )
 

@@ -60,9 +60,8 @@ class ResidualNetworks(ImageNetworks):
     def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> TableEncoder:
         """Return the rows that read x, one fully connected layer, and a linear head."""
         chosen = self.choose(posterior)
-        outputs = 2 * self.latent if chosen == "gaussian" else self.latent
         body = (*self.reading(data, critic=False), Linear(width=4 * self.width, nonlinearity=_LRELU))
-        head = (Linear(width=outputs),)
+        head = (Linear(width=self.head_size(chosen)),)
         return TableEncoder(data, latent=self.latent, posterior=chosen, body=body, head=head, condition=condition)
 
     def decoder(self, data: DataSpec, *, condition: int = 0) -> TableDecoder:

@@ -45,14 +45,13 @@ class Small32Networks(ImageNetworks):
     def encoder(self, data: DataSpec, *, posterior: Posterior | None = None, condition: int = 0) -> TableEncoder:
         """Return three convolutions, one fully connected layer, and a linear head."""
         chosen = self.choose(posterior)
-        outputs = 2 * self.latent if chosen == "gaussian" else self.latent
         hidden = Linear(width=8 * self.width, batch_norm=BN, nonlinearity=_LRELU)
         return TableEncoder(
             data,
             latent=self.latent,
             posterior=chosen,
             body=(*self._halvings(batch_norm=BN), hidden),
-            head=(Linear(width=outputs),),
+            head=(Linear(width=self.head_size(chosen)),),
             condition=condition,
         )
 

@@ -1,5 +1,6 @@
 """Linear SVMs on features: what an encoder and a critic that saw no label know of the classes."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class Row(TypedDict):
     bar: float | None
     """As the protocol's paper prints it: see `bar_is`."""
     bar_is: str
+    unconverged: int
+    """Fits of the test draws that stopped before they converged."""
 
 
 class Parts(NamedTuple):
@@ -110,6 +113,10 @@ class FeatureSVM(Study):
             "",
             f"Errors in %, {self.rows_of_class} labels of every class, {self._draws} draws on the test rows.",
         ]
+        stopped = {row["features"]: row["unconverged"] for row in rows if row["unconverged"]}
+        if stopped:
+            counts = ", ".join(f"{count} on {name}" for name, count in stopped.items())
+            lines.append(f"Of the {self._draws} fits of a row these stopped before they converged: {counts}.")
         if beside:
             lines += ["", "| published | labels | error | bar | what the bar is |", "|---" * 5 + "|"]
             lines += [published_line(entry) for entry in beside]
@@ -143,12 +150,16 @@ class FeatureSVM(Study):
         draws = list(drawn)
         choosing, validating = draws[: protocol.choosing_draws], draws[protocol.choosing_draws :][:10]
 
-        def errors(strength: float, chosen: Sequence[Array], part: int) -> list[float]:
+        def fits(strength: float, chosen: Sequence[Array], part: int) -> list[_Fit]:
             fitted = ((features[0][rows], classes[0][rows]) for rows in chosen)
-            return [_error(strength, *rows, features[part], classes[part]) for rows in fitted]
+            return [_fit(strength, *rows, features[part], classes[part]) for rows in fitted]
+
+        def errors(strength: float, chosen: Sequence[Array], part: int) -> list[float]:
+            return [fit.error for fit in fits(strength, chosen, part)]
 
         strength = min(protocol.strengths, key=lambda value: numpy.mean(errors(value, choosing, 1)))
-        test = spread(errors(strength, draws[-self._draws :], 2))
+        reported = fits(strength, draws[-self._draws :], 2)
+        test = spread([fit.error for fit in reported])
         times = "standard deviation" if protocol.bar == 1 else f"{protocol.bar} × standard deviation"
         return {
             "features": name,
@@ -159,6 +170,7 @@ class FeatureSVM(Study):
             "test": test,
             "bar": None if test is None else protocol.bar * test["std"],
             "bar_is": f"{times} over {self._draws} draws",
+            "unconverged": sum(not fit.converged for fit in reported),
         }
 
     def _draw(self, classes: Array, number: int) -> Array:
@@ -168,12 +180,22 @@ class FeatureSVM(Study):
         return numpy.concatenate(of_classes)
 
 
-def _error(strength: float, x: Array, classes: Array, measured: Array, truth: Array) -> float:
-    """Return the error in % of an SVM fitted on x (N, D)."""
+class _Fit(NamedTuple):
+    error: float
+    """In %."""
+    converged: bool
+
+
+def _fit(strength: float, x: Array, classes: Array, measured: Array, truth: Array) -> _Fit:
+    """Return how an SVM fitted on x (N, D) does on other rows."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
-    probe = LinearSVC(C=strength, loss="squared_hinge", dual="auto").fit(x, classes)
-    return float(100 * (probe.predict(measured) != truth).mean())
+    probe = LinearSVC(C=strength, loss="squared_hinge", dual="auto")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the report says how many fits did not converge
+        probe.fit(x, classes)
+    return _Fit(float(100 * (probe.predict(measured) != truth).mean()), bool(probe.n_iter_ < probe.max_iter))
 
 
 def _untrained(request: TrainingRequest, pool: Split) -> Model:

@@ -1,15 +1,19 @@
 """Studies of few labels: settings chosen on the validation split, fresh draws, and what stands beside them."""
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy
 import pytest
+import sklearn.svm
 import torch
 from loopback import serving_folder
 from PIL import Image
 from published import publishing
 from scipy.io import savemat
+from sklearn.exceptions import ConvergenceWarning
 
 import genzoo
 from genzoo import Run
@@ -192,7 +196,10 @@ def test_the_study_of_svms_reads_the_papers_layers_and_stands_beside_pixels_and_
     monkeypatch.setattr(svm, "ALI", svm.ALI._replace(strengths=(1e-3, 1.0)))
     monkeypatch.setattr(few_labels_data.SVHNSVM, "of_gan", {"dataset.extra": False, "training.batch_size": 4})
     monkeypatch.setattr(svm, "DCGAN", svm.DCGAN._replace(strengths=(1e-3,), choosing_draws=1))
-    document = carried_out("ali/svhn-svm", place, steps=1, draws=2)
+    monkeypatch.setattr(sklearn.svm, "LinearSVC", partial(sklearn.svm.LinearSVC, max_iter=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        document = carried_out("ali/svhn-svm", place, steps=1, draws=2)
     rows = {row["features"]: row for row in document["rows"]}
     assert list(rows) == ["ALI's encoder", "an untrained encoder", "pixels", "GAN's critic", "an untrained critic"]
     assert {rows[name]["numbers"] for name in ("ALI's encoder", "an untrained encoder")} == {5376}
@@ -202,4 +209,5 @@ def test_the_study_of_svms_reads_the_papers_layers_and_stands_beside_pixels_and_
     assert critic["bar"] == pytest.approx(1.96 * critic["test"]["std"])
     assert rows["pixels"]["bar"] == rows["pixels"]["test"]["std"]
     assert all(60 < row["test"]["mean"] <= 100 for row in rows.values())  # of noise with ten classes
+    assert {row["unconverged"] for row in rows.values()} == {2}
     assert [entry["model"] for entry in document["published"]] == ["DCGAN + L2-SVM", "ALI, L2-SVM"]

@@ -3,7 +3,7 @@
 import pytest
 from fake_cuda import FakeCuda, obstacle
 
-SOURCES = {"m1+m2": "vae", "perceptual-autoencoder": "classifier"}
+SOURCES = {"m1+m2": "vae", "perceptual-autoencoder": "classifier", "vq-vae-prior": "vq-vae"}
 """The models whose `--from` is another one's run than the GAN's."""
 OF_CLASSES = {
     "catgan",

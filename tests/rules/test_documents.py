@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from genzoo.host.discovery import registry
+from genzoo.testing.games import toy_trainer
 from genzoo.types import Batch
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -35,11 +36,7 @@ def test_a_model_says_its_source_and_its_losses(model):
 def test_a_card_says_what_the_networks_of_a_model_answer(model):
     card, settings = ZOO["zoo"]()[model], ZOO["settings_for"](model, "digits")
     game, data = settings.game, settings.dataset.spec
-    networks = game.build(settings.architecture, data)
-    makers = {"encoder": settings.architecture.encoder, "decoder": settings.architecture.decoder}
-    for part in makers.keys() & set(game.inherits):
-        networks.freeze(part, makers[part](data))
-    networks.eval()
+    networks = toy_trainer(game, registry().load("recipes", "digits")).networks.eval()
     source = torch.Generator().manual_seed(0)
     x, y = torch.rand(2, *data.shape, generator=source), torch.eye(10)[:2]
     z = settings.prior.draw(2, settings.latent, source)

@@ -9,8 +9,8 @@ from trainers import CPU, goes_on_bitwise, job_of_request
 from genzoo.data.dataset import random_split
 from genzoo.training.trainer import Trainer
 
-MODELS = ["aae", "infogan", "joint-latent-regressor", "perceptual-autoencoder", "vae-gan", "vq-vae"]
-SOURCES = {"perceptual-autoencoder": "classifier"}
+MODELS = ["aae", "infogan", "joint-latent-regressor", "perceptual-autoencoder", "vae-gan", "vq-vae", "vq-vae-prior"]
+SOURCES = {"perceptual-autoencoder": "classifier", "vq-vae-prior": "vq-vae"}
 
 
 def trainer_of(model, recipe="digits"):
