@@ -200,7 +200,8 @@ def _signature(entry: Entry) -> str:
 
 
 def _class_signature(entry: Entry, node: ast.ClassDef) -> str:
-    decorators = [f"@{_one_line(_source(entry.module, decorator))}" for decorator in node.decorator_list]
+    written = [_one_line(_source(entry.module, decorator)) for decorator in node.decorator_list]
+    decorators = [f"@{decorator}" for decorator in written if decorator != "described"]  # which only serves `help`
     bases = _wrapped(f"class {node.name}", _public_bases(entry), "") if _public_bases(entry) else f"class {node.name}"
     constructor = next((method for method in _functions(node) if method.name == "__init__"), None)
     if constructor is None:

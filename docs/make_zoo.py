@@ -17,6 +17,7 @@ from genzoo.errors import SettingsError
 from genzoo.evaluation.cards import evaluations_text, networks_card, networks_of
 from genzoo.games import AdversarialGame, Objective
 from genzoo.host.discovery import registry
+from genzoo.public.fields import docstring as written_docstring
 from genzoo.runs.job import find_game, find_recipe
 from genzoo.training.settings import resolve_settings
 
@@ -255,7 +256,7 @@ def _needs_labels(settings):
 
 def docstring(documented):
     """Return a class's docstring as its paragraphs without the losses, and the lines of its losses."""
-    paragraphs = inspect.cleandoc(documented.__doc__ or "").split("\n\n")
+    paragraphs = inspect.cleandoc(written_docstring(documented)).split("\n\n")
     losses = [part for part in paragraphs if part.startswith("Losses:\n")]
     lines = [line.removeprefix("    ") for part in losses for line in part.splitlines()[1:]]
     return [" ".join(part.split()) for part in paragraphs if part not in losses], lines

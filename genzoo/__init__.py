@@ -5,11 +5,11 @@ The public names are listed in `__init__.pyi` and imported when first used: `imp
 
 import os
 
-import lazy_loader
+from genzoo.public.names import attach
 
 if os.name == "nt":
     raise ImportError("genzoo runs on Linux and macOS; on Windows, install it inside WSL 2")
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -9,11 +9,13 @@ from functools import cache
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from genzoo.errors import SettingsError
+from genzoo.public.fields import described, docstring
 from genzoo.text import nearest, short_repr
 
 __all__ = ["Component"]
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class Component(ABC):
     """A choice as a frozen value: the thing itself, its configuration and its JSON `{"name": …, fields}`.
@@ -28,6 +30,10 @@ class Component(ABC):
     kind: ClassVar[str] = "components"
     """The heading of `genzoo list` that it stands under; set by the abstract class of each kind."""
 
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        described(cls)
+
     @classmethod
     def upgraded(cls, settings: dict[str, Any]) -> dict[str, Any]:
         """Return fields stored as JSON by an earlier version in today's form; by default, as they are."""
@@ -36,7 +42,7 @@ class Component(ABC):
     @classmethod
     def summary(cls) -> str:
         """Return the first line of the class's docstring."""
-        return (cls.__doc__ or "").strip().partition("\n")[0]
+        return docstring(cls).strip().partition("\n")[0]
 
 
 Resolve = Callable[[type[Component], str], type[Component]]

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from genzoo.public.fields import described
+from genzoo.public.names import with_former
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -37,6 +40,7 @@ Sees = Literal["x", "z", "xz"]
 """The parts of a joint sample that a critic reads: x alone, z alone, or both."""
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
     """A mixture of equally likely isotropic Gaussians: the true distribution of a toy data set."""
@@ -47,6 +51,7 @@ class Mixture:
     """The standard deviation of every component along every axis."""
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class ConditionGrid:
     """A named grid of conditions; all its cells are decoded from one z."""
@@ -56,6 +61,7 @@ class ConditionGrid:
     """Each condition as `--condition` takes it, such as `class=3` or `Male,Smiling`; all rows have one length."""
 
 
+@described
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
     """The shape and range of one x of a data set, and its labels; known before any data are read."""
@@ -85,6 +91,7 @@ class DataSpec:
         return len(self.shape) == 3
 
 
+@described
 class Split(NamedTuple):
     """One part of a data set as it is stored."""
 
@@ -98,6 +105,7 @@ SplitName = Literal["train", "validation", "test"]
 """Which part of a data set is meant."""
 
 
+@described
 class Splits(NamedTuple):
     """The three parts of a data set, without common rows."""
 
@@ -123,6 +131,7 @@ class Draw:
             raise ValueError(f"distribution is '{self.distribution}', expected uniform or normal")
 
 
+@described
 class Batch(NamedTuple):
     """The N rows of one step: data, and draws made by the engine."""
 
@@ -148,6 +157,7 @@ class Batch(NamedTuple):
     """What `Game.draws` declares, by name, each (N, *shape), or (rows, *shape) for a draw with rows of its own."""
 
 
+@described
 class Joint(NamedTuple):
     """The joint samples of one side as the critic reads them; a part that it does not see is None."""
 
@@ -159,6 +169,7 @@ class Joint(NamedTuple):
     """The embedded condition, (N, out_features of the embedder)."""
 
 
+@described
 class Code(NamedTuple):
     """An encoder's output: z, and the mean and log σ that it was drawn with, if any."""
 
@@ -177,6 +188,7 @@ class Code(NamedTuple):
         return self.z if self.mean is None else self.mean
 
 
+@described
 class Verdict(NamedTuple):
     """A critic's output for N rows."""
 
@@ -186,6 +198,7 @@ class Verdict(NamedTuple):
     """(N, F): the critic's last hidden layer."""
 
 
+@described
 class Round(NamedTuple):
     """One round of an adversarial game: the joint samples of both sides and the critic's verdicts on them."""
 
@@ -199,6 +212,7 @@ class Round(NamedTuple):
     on_p: Verdict
 
 
+@described
 class Picture(NamedTuple):
     """Rows of x to be drawn: images in a grid, or vectors as points in a plane."""
 
@@ -214,6 +228,7 @@ class Picture(NamedTuple):
     """Whether lines join the points of every `columns` that follow each other."""
 
 
+@described
 class Losses(NamedTuple):
     """One loss per player that moves, and further scalars for the log."""
 
@@ -221,3 +236,7 @@ class Losses(NamedTuple):
     """The scalar that each player minimises, by its name."""
     watch: "dict[str, Tensor]"
     """Scalars for the log, by name: detached, on the device."""
+
+
+if not TYPE_CHECKING:  # or a type checker takes any name for one of this module's
+    __getattr__ = with_former(__name__)

@@ -1,6 +1,7 @@
 """`genzoo plugin`: new, check and doctor."""
 
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
@@ -73,10 +74,12 @@ def new_command(name: str, kinds: tuple[str, ...]) -> None:
 def check_command(target: str, recipes: tuple[str, ...], compiled: bool, as_json: bool) -> None:
     """Check what TARGET offers against genzoo's contracts: a distribution, a module, or FILE.py:CLASS.
 
-    By default on the smallest tasks of vectors and of images. Exit 4 if a check fails.
+    By default on the smallest tasks of vectors and of images. Exit 4 if a check fails. Names of genzoo's that will be
+    removed are warned of.
     """
     from genzoo.testing import CheckFailed
 
+    warnings.filterwarnings("default", category=DeprecationWarning, message=r"genzoo\.")
     done: list[dict[str, Any]] = []
     for name, check in _checks(target, recipes, compiled=compiled):
         entry = {"component": name, "check": check.name, "on": check.on, "passed": True, "found": None, "remedy": None}

@@ -153,7 +153,9 @@ def _show_card(card: dict[str, Any]) -> None:
         show_table(_facts(card["facts"]), fold=(1,))
     fields = {key: value for key, value in card["fields"].items() if key != "name"}
     if fields:
-        result("\n" + "\n".join(f"  {key} = {_value(value)}" for key, value in fields.items()))
+        result("")
+        texts = card["texts"]
+        show_table([(f"  {key} = {_value(value)}", texts.get(key, "")) for key, value in fields.items()], fold=(1,))
 
 
 def _show_recipe(card: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from genzoo.data.dataset import Dataset
 from genzoo.nn.interfaces import Networks
 from genzoo.nn.table_modules import Stack
 from genzoo.nn.tables import LayerCard
+from genzoo.public.fields import docstring, field_texts
 from genzoo.training.execution import gradients_record
 from genzoo.training.initialization import assemble
 from genzoo.training.settings import Recipe, Settings
@@ -96,18 +97,25 @@ def dataset_card(dataset: Dataset) -> dict[str, Any]:
         "name": dataset.name,
         "about": _about(dataset),
         "fields": to_json(dataset),
+        "texts": _texts(type(dataset), to_json(dataset)),
         **_spec(dataset.spec),
         "facts": dataset.facts(),
     }
 
 
 def component_card(kind: str, component: type[Component]) -> dict[str, Any]:
-    """Return a component's documentation and fields with their defaults."""
+    """Return a component's documentation, and its fields with their defaults and texts."""
     try:
         fields = to_json(component())
     except TypeError:  # it has fields without defaults
         fields = {"name": component.name}
-    return {"kind": kind, "name": component.name, "about": _about(component), "fields": fields}
+    return {
+        "kind": kind,
+        "name": component.name,
+        "about": _about(component),
+        "fields": fields,
+        "texts": _texts(component, fields),
+    }
 
 
 def _layer(table: str, number: int, card: LayerCard) -> dict[str, Any]:
@@ -140,7 +148,10 @@ def _spec(spec: DataSpec) -> dict[str, Any]:
     }
 
 
+def _texts(component: type[Component], shown: dict[str, Any]) -> dict[str, str]:
+    """Return what is said of the fields that are shown, by name."""
+    return {name: text for name, text in field_texts(component).items() if name in shown.keys() - {"name"}}
+
+
 def _about(documented: object) -> str:
-    kind = documented if isinstance(documented, type) else type(documented)
-    lines = (kind.__doc__ or "").strip().splitlines()
-    return "\n".join(line.removeprefix("    ") for line in lines)
+    return docstring(documented if isinstance(documented, type) else type(documented))

@@ -1,5 +1,5 @@
 """Games: the rules by which networks are trained, their objectives, schedules and priors."""
 
-import lazy_loader
+from genzoo.public.names import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from genzoo.errors import GenzooError, Interrupted, PluginError, ResourceError, is_out_of_memory, raised_at
-from genzoo.text import in_a_line
+from genzoo.host.versions import cause_of
 
 
 class _Diversion:
@@ -70,7 +70,7 @@ def plugin_errors(what: str, remedy: str) -> Iterator[None]:
             kind = ResourceError if is_out_of_memory(error) else PluginError
             place = raised_at(error)
             where = "" if place is None else f" ({place})"
-            raise kind(f"{what}: {in_a_line(error)}{where}", remedy) from error
+            raise kind(f"{what}: {cause_of(error)}{where}", remedy) from error
 
 
 def removal(*distributions: str) -> str:

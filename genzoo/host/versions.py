@@ -1,13 +1,10 @@
 """Versions: whether a plugin was made for this genzoo, and which earlier one had a name that it asks for."""
 
 import re
-from collections.abc import Mapping
 from importlib.metadata import Distribution
 
+from genzoo.public.names import FORMER
 from genzoo.text import in_a_line
-
-REMOVED: Mapping[str, str] = {}
-"""The last version that had a public name which is no longer there, by the name: `genzoo.games.Hinge`."""
 
 
 def misfit(distribution: Distribution | None, version: str) -> str | None:
@@ -29,5 +26,5 @@ def cause_of(error: BaseException) -> str:
     name = (
         re.match(r"cannot import name '(\w+)' from '([\w.]+)'", str(error)) if isinstance(error, ImportError) else None
     )
-    last = None if name is None else REMOVED.get(f"{name[2]}.{name[1]}")
-    return cause if last is None else f"{cause}; the last genzoo that had it is {last}"
+    former = None if name is None else FORMER.get(f"{name[2]}.{name[1]}")
+    return cause if former is None else f"{cause}; {former}"

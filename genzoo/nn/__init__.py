@@ -1,5 +1,5 @@
 """Networks: the interfaces of encoder, decoder and critic, and networks made of layer tables."""
 
-import lazy_loader
+from genzoo.public.names import attach
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -246,6 +246,15 @@ def test_a_recipe_is_shown_as_a_table_that_ends_in_its_totals(say):
     assert "1×8×8" in said.out
 
 
+def test_show_says_what_every_setting_of_a_component_is(say):
+    text = "The standard deviation of every component along every axis."
+    assert re.search(rf"^  std = 0\.5 +{re.escape(text)}$", say("show", "mixture").out, re.MULTILINE)
+    card = say("show", "mixture", "--json").document
+    assert card["texts"]["std"] == text
+    assert "Fields" not in card["about"]
+    assert card["texts"].keys() < card["fields"].keys()
+
+
 def test_a_name_of_a_recipe_and_of_a_data_set_shows_both_and_a_kind_selects(say):
     assert say("show", "digits").out.count("10 classes") == 2
     assert say("show", "digits", "--json").document["kind"] == "recipe"

@@ -1,5 +1,6 @@
 """Documents: pages that are generated from the code are what the code says."""
 
+import ast
 import re
 import runpy
 from importlib import import_module
@@ -68,3 +69,18 @@ def test_every_name_in_the_reference_is_linked_and_has_one_heading():
     assert set(re.findall(r"\]\(#([^)]+)\)", page)) == set(anchors) - {"api-reference"}
     names = {name for module in API["public_modules"]() for name in API["names_of"](module)}
     assert {API["anchor"](name) for name in names} <= set(anchors)
+
+
+def test_help_shows_the_text_of_every_field_of_every_public_class():
+    count = 0
+    for module in API["public_modules"]():
+        for name, entry in API["entries"](module).items():
+            if isinstance(entry.node, ast.ClassDef):
+                kind = getattr(import_module(module), name)
+                annotated = vars(kind).get("__annotations__", {})
+                for field in (each for each in API["_fields"](entry) if each.text and each.name in annotated):
+                    told = getattr(kind, field.name).__doc__ if issubclass(kind, tuple) else kind.__doc__
+                    first = " ".join(field.text.partition("\n\n")[0].split())
+                    assert first in told, f"{module}.{name}.{field.name}"
+                    count += 1
+    assert count > 150

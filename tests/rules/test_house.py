@@ -152,6 +152,7 @@ def test_a_first_party_model_is_at_most_60_lines_and_its_class_40(model):
 # Imports go one way
 
 ORDER = [
+    "public",
     "text",
     "errors",
     "machine",
@@ -188,7 +189,7 @@ def test_the_design_page_lists_the_packages_in_this_order():
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_a_module_imports_from_its_package_and_those_before_it(module):
     package = package_of(module)
-    before = set(ORDER[: ORDER.index(package)]) if package in ORDER else set()
+    before = set(ORDER[: ORDER.index(package)]) if package in ORDER else {"public"}  # all that `genzoo` itself needs
     for name in import_graph()[module]:
         assert package_of(name) in before | {package, "genzoo"}, f"{module} imports {name}"
 

@@ -3,8 +3,16 @@
 import pytest
 from sites import names, on_the_path
 
-from genzoo import __version__
-from genzoo.host import versions
+from genzoo import PluginError, __version__
+from genzoo.public.names import FORMER, Former
+
+LAZY = """
+    from genzoo import hookimpl, lazy
+
+    @hookimpl
+    def genzoo_models():
+        return [lazy("past", "past_parts:Gone", "a model")]
+"""
 
 
 @pytest.fixture
@@ -56,10 +64,20 @@ def test_an_optional_hook_of_another_version_is_let_pass(site):
 
 
 def test_a_failed_import_of_a_removed_name_says_which_version_had_it(site, monkeypatch):
-    monkeypatch.setattr(versions, "REMOVED", {"genzoo.games.Gone": "0.0.9"})
+    monkeypatch.setitem(FORMER, "genzoo.games.Gone", Former("0.0"))
     site.install("zoo-past", "from genzoo.games import Gone")
     require(site, "zoo-past", "genzoo<0.1")
     (broken,) = site.discover().broken
     assert "cannot import name 'Gone'" in broken.cause
-    assert "; the last genzoo that had it is 0.0.9" in broken.cause
+    assert "; the last genzoo that has it is 0.0" in broken.cause
     assert broken.cause.endswith(f"; made for genzoo <0.1, and this is {__version__}")
+
+
+def test_so_does_that_of_a_module_which_is_imported_when_it_is_needed(site, monkeypatch):
+    monkeypatch.setitem(FORMER, "genzoo.games.Gone", Former("0.0", "genzoo.games.Hinge"))
+    site.install("zoo-past", LAZY)
+    (site.folder / "past_parts.py").write_text("from genzoo.games import Gone")
+    with pytest.raises(PluginError) as raised:
+        site.discover().load("models", "past")
+    assert "cannot import name 'Gone'" in raised.value.found
+    assert "; the last genzoo that has it is 0.0; use genzoo.games.Hinge" in raised.value.found
