@@ -114,6 +114,7 @@ class Splits(NamedTuple):
     test: Split
 
 
+@described
 @dataclass(frozen=True)
 class Draw:
     """Random numbers that a game reads in every step: how they are distributed, and the shape of a row of them."""

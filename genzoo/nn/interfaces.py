@@ -192,7 +192,10 @@ class Networks(nn.Module):
         network: _Part = _present(getattr(self, name, None), name)
         assert isinstance(kind, type)  # which mypy would take for concrete classes alone
         if not isinstance(network, kind):
-            raise SettingsError(f"the {name} of this model is a {type(network).__name__}, expected a {kind.__name__}")
+            raise SettingsError(
+                f"the {name} of this model is a {type(network).__name__}, expected a {kind.__name__}",
+                "choose another recipe or model",
+            )
         return network
 
     def rows_per_update(self, part: str) -> int:
