@@ -1,5 +1,7 @@
 """`genzoo train` and `genzoo resume`."""
 
+import os
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from genzoo.cli.progress import Bar, choose_callback
 from genzoo.errors import Interrupted, InterruptedRun, SettingsError
 from genzoo.host.discovery import registry
 from genzoo.host.isolation import stdout_to_stderr
+from genzoo.host.unregistered import code_of
 from genzoo.runs import session
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.collapse import failures_of
@@ -201,11 +204,17 @@ def _show_result(run: Run, *, as_json: bool) -> None:
     for failure in failures:
         status(f"failed: {failure}")
     status("next, look into it:" if failures else "next, try:")
-    for command in [f"genzoo show {run.path}"] if failures else _next_commands(run):
-        status(f"  {command}", fold=False)
+    for command in ["show"] if failures else _next_commands(run):
+        status(f"  genzoo {_code_options(run)}{command} {run.path}", fold=False)
 
 
 def _next_commands(run: Run) -> list[str]:
     folders = {"sample": "samples", "reconstruct": "reconstructions"}
-    able = [command for command, folder in folders.items() if (Path(run.path) / folder).is_dir()]
-    return [f"genzoo {command} {run.path}" for command in ("show", *able)]
+    return ["show", *(command for command, folder in folders.items() if (Path(run.path) / folder).is_dir())]
+
+
+def _code_options(run: Run) -> str:
+    """Return the options that name the code of a run's unregistered components, with a space after each."""
+    places = sorted(set(code_of([run.record.model, run.record.settings])))
+    files = (os.path.relpath(place) if place.endswith(".py") else place for place in places)
+    return "".join(f"--code {shlex.quote(file)} " for file in files)

@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import sys
+import textwrap
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from genzoo_bench.benchmark import Benchmark
 
 BASELINES = ("eager-alternating", "eager-same-maths")
+_LAST = 42
+"""Where the last column of the table begins."""
 
 
 @click.command("bench", short_help="Time a model's steps beside loops written by hand.")
@@ -59,7 +64,11 @@ def bench(
         against=against or BASELINES,
         say=lambda line: click.echo(line, err=True),
     )
-    click.echo(json.dumps({"schema_version": 1, **result}, indent=2) if as_json else _table(result))
+    if as_json:
+        click.echo(json.dumps({"schema_version": 1, **result}, indent=2))
+        return
+    for line in _table(result).splitlines():
+        click.echo(_folded(line, shutil.get_terminal_size().columns) if sys.stdout.isatty() else line)
 
 
 def _assignment(text: str) -> tuple[str, str]:
@@ -93,6 +102,12 @@ def _table(result: "Benchmark") -> str:
         f"host synchronisations per step: {result['syncs_per_step']:g} (outside the log)"
     )
     return "\n".join(lines)
+
+
+def _folded(line: str, width: int) -> str:
+    """Return a line folded at spaces, and that of a loop below its last column."""
+    indent = " " * _LAST if "   " in line else ""
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _rate(value: float) -> str:

@@ -55,6 +55,7 @@ def half(tmp_path, monkeypatch):
 def test_the_command_line_trains_a_class_of_a_file_and_opens_its_run_where_the_file_is_named(half, say):
     trained = say("train", "./my_half.py:Half", "--steps", "2", *ASSIGNMENTS, "--run", "run", "--quiet")
     assert trained.code == 0, trained.err
+    (command,) = [line.split() for line in trained.err.splitlines() if " sample " in line]
     record = Run(half.parent / "run").record
     assert record.model == "my_half:Half"
     assert record.settings["game"] | {"share": 0.5, "name": "my_half:Half"} == record.settings["game"]
@@ -67,7 +68,8 @@ def test_the_command_line_trains_a_class_of_a_file_and_opens_its_run_where_the_f
     assert "genzoo --code FILE.py" in refused.err
     assert not half.with_suffix(".imported").exists()  # a record imports nothing
 
-    assert say("--code", half.name, "sample", "run", "-n", "4", "--out", "x.npy").code == 0
+    assert command == ["genzoo", "--code", half.name, "sample", "run"]  # as it is advised after the training
+    assert say(*command[1:], "-n", "4", "--out", "x.npy").code == 0
     assert say("--code", half.name, "resume", "run", "--steps", "3", "--quiet").code == 0
     assert Run(half.parent / "run").step == 3
 

@@ -23,7 +23,7 @@ from genzoo.nn.table_modules import Stack
 from genzoo.training.batches import map_tensors
 from genzoo.training.execution import WARM_UP
 from genzoo.types import DataSpec, Split
-from genzoo_bench import benchmark, measuring
+from genzoo_bench import benchmark, command, measuring
 from genzoo_bench.benchmark import _start
 from genzoo_bench.eager_alternating import EagerAlternating
 from genzoo_bench.eager_same_maths import EagerSameMaths
@@ -192,6 +192,13 @@ def test_without_json_a_table_says_the_same(bench):
     count = flops("gan", "mixture25-paper", 4, new_trainer("gan", recipe="mixture25-paper").networks)
     assert f"FLOPs per step: {count:.3g}" in said.out
     assert "host synchronisations per step: 0 " in said.out
+
+
+def test_a_terminal_folds_the_table_at_spaces_and_below_its_last_column():
+    row = f"{'eager':18}{'–':>10}{'–':>11}   it has losses that this loop by hand does not have"
+    first, second = command._folded(row, 70).splitlines()
+    assert second == " " * row.index("it has") + row[len(first) :].strip()
+    assert command._folded("FLOPs per step: 2.66e+08", 20) == "FLOPs per step:\n2.66e+08"
 
 
 @pytest.mark.parametrize("loop", LOOPS)
