@@ -558,7 +558,8 @@ def try_all(mutants, say=print):
             code, seconds = ends_of(mutant.words, tree)
             (tree / mutant.file).write_text(before, encoding="utf-8")
             assert code in (0, 1, None), f"{mutant.file}: {mutant.old!r} ends {mutant.test} with {code}"
-            say(f"{'SURVIVED' if code == 0 else 'noticed'} {seconds:5.0f} s  {mutant.file}  {mutant.old.strip():.60}")
+            place = f"{mutant.file}: {mutant.old.strip().splitlines()[0]:.60}"
+            say(f"{'SURVIVED' if code == 0 else 'noticed'} {seconds:5.0f} s  {place}")
             yield mutant, code != 0, seconds
 
 

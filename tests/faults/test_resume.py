@@ -242,7 +242,7 @@ def test_a_run_that_is_resumed_with_other_versions_code_or_threads_says_so_and_k
     tmp_path, unmeasured
 ):
     run = genzoo.train("gan", recipe="mixture25-paper", overrides=PAPER, steps=2, run=tmp_path / "run")
-    (first,) = run.record.sessions
+    (first,), identity = run.record.sessions, run.record.identity
     assert {"genzoo", "genzoo_gan", "genzoo_data"} <= first.code.keys()
     assert (first.step, first.device, first.threads) == (0, "cpu", torch.get_num_threads())
     with warnings.catch_warnings():
@@ -259,6 +259,7 @@ def test_a_run_that_is_resumed_with_other_versions_code_or_threads_says_so_and_k
     for word in (f"threads {first.threads} (before: 64)", "(before: 2.9.0)", "other code of genzoo_gan"):
         assert word in line
     assert (run.record.sessions[:2], run.record.created) == ((first, other), long_ago)
+    assert run.record.identity == identity is not None  # or its checkpoints would be another run's
     assert (run.record.sessions[2].step, run.record.sessions[2].code) == (3, first.code)
 
 
