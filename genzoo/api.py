@@ -106,8 +106,8 @@ def _attended(callback: Callback | None, progress: bool) -> Iterator[Callback]:
 def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
     """Return a run's model in inference mode, without its data.
 
-    `run` may be an exported folder, or any file in it. Its weights are the averaged ones, if the run keeps these,
-    unless `raw`.
+    `run` may be an exported folder, or any file in it, and as everywhere a number, for a run below `runs`. Its weights
+    are the averaged ones, if the run keeps these, unless `raw`.
     """
     return session.load_run(run, device=device, raw=raw)
 
@@ -128,7 +128,7 @@ def evaluate(
     of which a warning tells, are kept beside the run's own. Without `metrics`, every installed metric that can
     measure this model and is measured by default is used; a named one that cannot raises `SettingsError`.
     """
-    target = Run.at(run)
+    target = Run.of(run)
     for name in metrics:
         registry().find("metrics", name)
     model = load(target, device=device, raw=raw)
@@ -136,7 +136,7 @@ def evaluate(
 
     selected = [metric_called(name) for name in metrics] or applicable_metrics(model)
     for metric in selected:
-        if obstacle := metric.obstacle(model):
+        if obstacle := metric.obstacle_here(model):
             raise SettingsError(f"metric '{metric.name}' cannot measure {target.record.model}: {obstacle}")
     from genzoo.runs.opening import data_of
 
@@ -154,4 +154,4 @@ def load_data(run: str | Path | Run, *, data: str | Path | None = None) -> Split
     """
     from genzoo.runs.opening import data_of
 
-    return data_of(Run.at(run), data).splits
+    return data_of(Run.of(run), data).splits

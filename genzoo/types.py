@@ -1,6 +1,7 @@
 """The types that all packages share: data, what a step draws, and what networks and games return."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from genzoo.public.fields import described
@@ -14,9 +15,11 @@ __all__ = [
     "Code",
     "ConditionGrid",
     "DataSpec",
+    "Draw",
     "Joint",
     "Losses",
     "Mixture",
+    "Picture",
     "Posterior",
     "Round",
     "Sees",
@@ -112,6 +115,24 @@ class Splits(NamedTuple):
 
 
 @described
+@dataclass(frozen=True)
+class Draw:
+    """Random numbers that a game reads in every step: how they are distributed, and the shape of a row of them."""
+
+    distribution: Literal["uniform", "normal"]
+    """Uniform in [0, 1), or standard normal."""
+    _: KW_ONLY
+    shape: tuple[int, ...] | Literal["latent", "x"] = ()
+    """Of a row: that of z, that of x, or sizes; () is a single number."""
+    rows: int | None = None
+    """The number of rows, which all ranks share; None: one for every row of the batch."""
+
+    def __post_init__(self) -> None:
+        if self.distribution not in ("uniform", "normal"):
+            raise ValueError(f"distribution is '{self.distribution}', expected uniform or normal")
+
+
+@described
 class Batch(NamedTuple):
     """The N rows of one step: data, and draws made by the engine."""
 
@@ -131,6 +152,10 @@ class Batch(NamedTuple):
     """What this step does beyond the work of every step, as `Game.due` names it."""
     labelled_rows: int = 0
     """The number of first rows that were drawn from those with a label; 0 where rows are as they fall."""
+    rows: "Tensor | None" = None
+    """(N,) int64: the number of every row in the training split; None for rows that come from elsewhere."""
+    draws: "Mapping[str, Tensor]" = {}
+    """What `Game.draws` declares, by name, each (N, *shape), or (rows, *shape) for a draw with rows of its own."""
 
 
 @described
@@ -186,6 +211,22 @@ class Round(NamedTuple):
     """Both sides as the critic reads them at once: 2N rows, those of q first."""
     on_q: Verdict
     on_p: Verdict
+
+
+@described
+class Picture(NamedTuple):
+    """Rows of x to be drawn: images in a grid, or vectors as points in a plane."""
+
+    x: "Tensor"
+    """(N, *shape), in the range of the data."""
+    columns: int | None = None
+    """How many images a row of the grid has; None: as many as there are rows."""
+    headings: tuple[str, ...] = ()
+    """Above the columns of a grid."""
+    labels: "Tensor | None" = None
+    """(N,) int64: what points are coloured by; None draws them black."""
+    joined: bool = False
+    """Whether lines join the points of every `columns` that follow each other."""
 
 
 @described

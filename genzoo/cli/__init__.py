@@ -118,7 +118,7 @@ def _plugin_commands() -> dict[str, str]:
 @click.version_option(__version__, message="genzoo %(version)s")
 @click.option("--debug", is_flag=True, help="Show a traceback when something goes wrong.")
 @click.option("--code", multiple=True, metavar="FILE.py", help="Import a file or module of components; repeatable.")
-@click.option("--strict-plugins", is_flag=True, help="Refuse to go on while a plugin is broken or a name ambiguous.")
+@click.option("--strict-plugins", is_flag=True, help="Refuse to go on while a plugin, or what it offers, is broken.")
 @click.pass_context
 def group(context: click.Context, debug: bool, code: tuple[str, ...], strict_plugins: bool) -> None:
     """Train, look at and compare generative models with inference.
@@ -133,8 +133,8 @@ def group(context: click.Context, debug: bool, code: tuple[str, ...], strict_plu
     for where in code:
         import_code(where)
     plugin_warnings = registry().warnings
-    if plugin_warnings and strict_plugins:
-        raise PluginError("; ".join(plugin_warnings), "leave out --strict-plugins to go on without them")
+    if strict_plugins and (faults := plugin_warnings or registry().unusable()):
+        raise PluginError("; ".join(faults), "leave out --strict-plugins to go on without them")
     for line in plugin_warnings:
         status(f"warning: {line}")
     for entry in registry().of("commands"):

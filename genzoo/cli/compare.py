@@ -14,7 +14,7 @@ from genzoo.cli.output import draws, result, result_json, show_table
 from genzoo.cli.progress import watching
 from genzoo.errors import SettingsError, of_exit_code
 from genzoo.runs.request import TrainingRequest
-from genzoo.storage.run_folder import Run
+from genzoo.storage.run_folder import Run, numbered
 from genzoo.text import counted, is_text
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _entry_text(entry: "TableEntry", column: "Column") -> str:
 def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) -> "dict[str, Contestant]":
     """Return the contestants by label; each of `models` is MODEL, LABEL=MODEL, or the folder of a run."""
     contestants: dict[str, Contestant] = {}
-    for name in map(options.run_folder, models):
+    for name in map(numbered, models):
         contestant: Contestant
         if os.sep in name or Path(name, "run.json").is_file():
             contestant = Run.at(name)

@@ -20,10 +20,12 @@ from genzoo.text import counted
 
 if TYPE_CHECKING:
     from genzoo.data.dataset import Dataset
-    from genzoo.data.downloads import Download
+    from genzoo.data.downloads import Download, Downloaded
     from genzoo.data.prepared import PreparedDataset
+    from genzoo.evaluation.metrics import Metric
 
 _name = click.argument("name", type=options.Name("datasets", "recipes"))
+_name_to_fetch = click.argument("name", type=options.Name("datasets", "recipes", "metrics"))
 
 
 @click.group("data", short_help="Fetch and prepare data sets.")
@@ -37,32 +39,29 @@ def data_command() -> None:
 
 
 @data_command.command("fetch")
-@_name
+@_name_to_fetch
 @click.option("--from", "source", metavar="URL|DIR", help="Where all its files are, in place of the published mirrors.")
 @click.option("--offline", is_flag=True, help="Use no network; say which file belongs where.")
 @options.data
 @options.as_json
 def fetch_command(name: str, source: str | None, offline: bool, data: str | None, as_json: bool) -> None:
-    """Get and check the files of data set NAME (or of a recipe's); continue where it was stopped."""
-    from genzoo.data import downloads, prepared
+    """Get and check the files of data set NAME (or of a recipe's, or of a metric); continue where it was stopped."""
 
-    dataset, root = _dataset(name), data_root(data)
+    root = data_root(data)
+    if (metric := _metric(name)) is not None:
+        _fetch(metric, root, source=source, offline=offline, as_json=as_json)
+        if not as_json:
+            status(f"next, type: genzoo evaluate RUN --metric {name}")
+        return
+    dataset = _dataset(name)
     if not dataset.downloads and not dataset.by_hand:
         raise SettingsError(f"'{name}' has nothing to fetch: it is made of {dataset.origin}", _remedy(name, dataset))
     if dataset.by_hand and source is None:
         _say_by_hand(dataset, as_json)
         raise _not_by_program(dataset)
-    with counting(f"fetching {dataset.name}", "bytes") as report:
-        paths = prepared.fetch_dataset(dataset, root, source=source, offline=offline, report=report)
-    fetched = [
-        {"file": download.file, "path": str(path), **downloads.hashes(download, path)}
-        for download, path in zip(dataset.downloads, paths, strict=True)
-    ]
-    if as_json:
-        result_json({"dataset": dataset.name, "files": fetched, "by_hand": []})
-        return
-    result("\n".join(str(path) for path in paths))
-    status(f"next, type: genzoo data prepare {name}{_data_option(data)}")
+    _fetch(dataset, root, source=source, offline=offline, as_json=as_json)
+    if not as_json:
+        status(f"next, type: genzoo data prepare {name}{_data_option(data)}")
 
 
 @data_command.command("prepare")
@@ -176,7 +175,8 @@ def provide_data(request: TrainingRequest, *, without_asking: bool) -> None:
 
     Raises `UnreadableError` after the steps by hand, where `without_asking` asks for what no program may fetch.
     """
-    from genzoo.data.prepared import PreparedDataset, fetch_dataset, prepare_dataset
+    from genzoo.data.downloads import fetch_all
+    from genzoo.data.prepared import PreparedDataset, prepare_dataset
     from genzoo.data.prepared_card import CARD
     from genzoo.runs.job import resolve_job
 
@@ -196,7 +196,7 @@ def provide_data(request: TrainingRequest, *, without_asking: bool) -> None:
     if not without_asking and not click.confirm(question, err=True):
         return
     with counting(f"fetching {dataset.name}", "bytes") as report:
-        fetch_dataset(dataset, root, report=report)
+        fetch_all(dataset, root, report=report)
     with counting(f"preparing {dataset.name}", "images") as report:
         prepare_dataset(dataset, root, report=report)
 
@@ -226,16 +226,48 @@ def _prepared_row(place: Path, *, check: bool) -> dict[str, Any]:
 
 
 def _unprepared_row(name: str, kind: "type[Dataset]", root: Path) -> dict[str, Any]:
-    from genzoo.data.prepared import PreparedDataset, downloaded
+    from genzoo.data.downloads import folder_of
+    from genzoo.data.prepared import PreparedDataset
 
     state, folder = "needs none", ""
     if issubclass(kind, PreparedDataset):
         dataset = kind()
-        place = downloaded(dataset, root)
+        place = folder_of(dataset, root)
         fetched = [download.file for download in dataset.downloads if (place / download.file).is_file()]
         state = f"fetched {len(fetched)} of {len(dataset.downloads)} files" if fetched else "not here"
         folder = str(place) if fetched else ""
     return {"dataset": name, "state": state, "rows": None, "bytes": None, "path": folder}
+
+
+def _fetch(what: "Downloaded", root: Path, *, source: str | None, offline: bool, as_json: bool) -> None:
+    """Get and check the files of a data set or metric, and say where they are."""
+    from genzoo.data import downloads
+
+    with counting(f"fetching {what.name}", "bytes") as report:
+        paths = downloads.fetch_all(what, root, source=source, offline=offline, report=report)
+    fetched = [
+        {"file": download.file, "path": str(path), **downloads.hashes(download, path)}
+        for download, path in zip(what.downloads, paths, strict=True)
+    ]
+    if as_json:
+        result_json({"dataset": what.name, "files": fetched, "by_hand": []})
+    else:
+        result("\n".join(str(path) for path in paths))
+
+
+def _metric(name: str) -> "Metric | None":
+    """Return the metric of that name if it has files to fetch, unless a data set or recipe is called so as well."""
+    is_other = registry().has("datasets", name) or registry().has("recipes", name)
+    if is_other or not registry().has("metrics", name):
+        return None
+    from genzoo.evaluation.scoring import metric_called
+
+    metric = metric_called(name)
+    if not metric.downloads:
+        raise SettingsError(
+            f"the metric '{name}' needs no files to fetch", f"type: genzoo evaluate RUN --metric {name}"
+        )
+    return metric
 
 
 def _dataset(name: str, assignments: tuple[str, ...] = ()) -> "PreparedDataset":

@@ -13,6 +13,7 @@ from genzoo.errors import SettingsError
 from genzoo.host.discovery import registry
 from genzoo.host.registry import Kind
 from genzoo.runs.request import TrainingRequest
+from genzoo.storage.run_folder import numbered
 from genzoo.storage.runs_root import all_runs
 from genzoo.training import torchrun
 
@@ -59,13 +60,6 @@ class _Recipe(click.Option):
         return super().get_help_record(ctx)
 
 
-def run_folder(text: str) -> str:
-    """Return the run folder below runs/ with this number, or the text itself if it is no number."""
-    if not text.isdecimal() or Path(text).exists():
-        return text
-    return next((str(path) for path in sorted(Path("runs").glob(f"{int(text):04}-*"))), text)
-
-
 def _complete_runs(incomplete: str) -> list[CompletionItem]:
     """Return the runs below runs/ whose path or number begins with `incomplete`."""
     runs = {str(run.path): run.name.partition("-")[0].lstrip("0") for run in all_runs(Path("runs"))}
@@ -79,7 +73,7 @@ class RunFolder(click.ParamType):  # type: ignore[type-arg]  # generic since cli
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the folder."""
-        return run_folder(str(value))
+        return numbered(str(value))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the runs below runs/ whose path or number begins with `incomplete`, and files."""

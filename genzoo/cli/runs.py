@@ -253,7 +253,7 @@ def _span(points: Sequence[tuple[int, float]]) -> str:
 
 def _files(run: Run) -> dict[str, Path]:
     """Return the newest file of each kind that a run has."""
-    newest = {kind: run.newest_picture(kind) for kind in ("samples", "reconstructions")}
+    newest = {kind: run.newest_picture(kind) for kind in run.picture_kinds}
     newest["checkpoint"] = max(run.checkpoints.glob("step-*"), default=None)
     others = {name: run.path / file for name, file in (("log", "metrics.jsonl"), ("scores", "evaluation.json"))}
     return {name: path for name, path in ({**newest, **others}).items() if path is not None and path.exists()}

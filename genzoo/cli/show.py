@@ -27,7 +27,7 @@ def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_
     what it offers.
     A recipe and the data set of the same name are shown together; dataset:NAME, model:NAME and so on select.
     """
-    run = Run.at(options.run_folder(name))
+    run = Run.of(name)
     if run.exists:
         _show_run(run, as_json=as_json)
         return

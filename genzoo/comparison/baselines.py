@@ -54,7 +54,7 @@ def untrained(cell: Cell, splits: Splits) -> Model:
     return Model.of(settings, trainer.networks, device=trainer.device, label_frequencies=frequencies, weights=weights)
 
 
-Draw = Callable[[int, torch.Generator], Tensor]
+DrawRows = Callable[[int, torch.Generator], Tensor]
 """Draws (count, *shape) rows of x."""
 
 
@@ -62,7 +62,7 @@ Draw = Callable[[int, torch.Generator], Tensor]
 class Sampler(Model):
     """A model whose samples are drawn without its networks, for metrics of samples."""
 
-    draw: Draw
+    draw: DrawRows
 
     def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Decodings:
         """Return up to `count` samples (…, *shape)."""
@@ -76,7 +76,7 @@ def samplers_of(model: Model, splits: Splits) -> dict[str, Sampler]:
     support, and over the range of the training rows for `real` support. The Gaussian has the mean and covariance of the
     training rows, clipped to [0, 1] for `unit` support; it is left out for large x.
     """
-    draws: dict[str, Draw] = {
+    draws: dict[str, DrawRows] = {
         HELD_OUT: lambda count, source: as_input(splits.validation.x[:count]),
         "noise": _noise(model.data, splits.train.x),
     }
@@ -86,7 +86,7 @@ def samplers_of(model: Model, splits: Splits) -> dict[str, Sampler]:
     return {label: Sampler(**values, draw=draw) for label, draw in draws.items()}
 
 
-def _noise(data: DataSpec, x: Tensor) -> Draw:
+def _noise(data: DataSpec, x: Tensor) -> DrawRows:
     """Return uniform noise over the range of the rows `x`, as they are stored."""
     low, width = (0.0, 1.0) if data.support == "unit" else (x.amin(0), x.amax(0) - x.amin(0))
 
@@ -97,7 +97,7 @@ def _noise(data: DataSpec, x: Tensor) -> Draw:
     return draw
 
 
-def _gaussian(data: DataSpec, x: Tensor) -> Draw:
+def _gaussian(data: DataSpec, x: Tensor) -> DrawRows:
     """Return draws from the Gaussian with the mean and covariance of the rows `x`, as they are stored."""
     rows = as_input(x).flatten(1).double()
     values, vectors = torch.linalg.eigh(torch.cov(rows.T).reshape(rows.shape[1], rows.shape[1]))

@@ -47,7 +47,7 @@ class Cell:
 
 def cell_of(label: str, request: TrainingRequest, folder: Path) -> Cell:
     """Return the cell of a request, whose run folder below `folder` is named after its settings."""
-    source = None if request.from_run is None else Run.at(request.from_run).as_source()
+    source = None if request.from_run is None else Run.of(request.from_run).as_source()
     root = data_root(request.data)
     job = resolve_job(registry(), request, source).with_found_classes(root)
     data = job.settings.dataset.fingerprint(root)

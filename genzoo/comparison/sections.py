@@ -20,7 +20,7 @@ _SMALL_SIDE = 32
 """The largest side of images that are magnified, and of which 64 are drawn; of larger ones, 36."""
 
 
-class Picture(NamedTuple):
+class ReportPicture(NamedTuple):
     """A PNG with its title."""
 
     title: str
@@ -32,7 +32,7 @@ class Section(NamedTuple):
 
     title: str
     note: str
-    pictures: tuple[Picture, ...]
+    pictures: tuple[ReportPicture, ...]
     is_plot: bool = False
     """Whether its pictures are drawings, whatever the data are."""
     is_magnified: bool = True
@@ -53,7 +53,25 @@ def sections_of(models: Mapping[str, Model], splits: Splits) -> list[Section]:
     decoders = {label: model for label, model in models.items() if model.networks.decoder is not None}
     draw = _of_images if next(iter(models.values())).data.is_image else _of_vectors
     sections = [] if not decoders else draw(decoders, autoencoders, splits.validation)
-    return [section for section in (*sections, _confusions(models, splits.validation)) if section.pictures]
+    sections += [*_of_games(models, splits.validation), _confusions(models, splits.validation)]
+    return [section for section in sections if section.pictures]
+
+
+def _of_games(models: Mapping[str, Model], split: Split) -> list[Section]:
+    """Return a section for every name by which a game shows pictures of its own."""
+    drawn: dict[str, list[ReportPicture]] = {}
+    for label, model in models.items():
+        with tempfile.TemporaryDirectory() as folder:
+            pictures.save_pictures_of_game(lambda name: Path(folder, f"{name}.png"), model, split, seed=0)
+            for path in sorted(Path(folder).glob("*.png")):
+                drawn.setdefault(path.stem, []).append(ReportPicture(label, path.read_bytes()))
+    data = next(iter(models.values())).data
+    is_small = not data.is_image or data.shape[-1] <= _SMALL_SIDE
+    note = "What the models that have it show of themselves, by draws of seed 0 and validation rows."
+    return [
+        Section(name.capitalize(), note, tuple(of_name), is_magnified=is_small, is_wide=not is_small)
+        for name, of_name in drawn.items()
+    ]
 
 
 def _confusions(models: Mapping[str, Model], split: Split) -> Section:
@@ -96,7 +114,7 @@ def _of_images(models: Mapping[str, Model], autoencoders: Mapping[str, Model], s
         Section(
             "Samples",
             "Validation rows, and for every model the same draws from the prior, seed 0.",
-            (Picture("data", _written(data)), *_drawn(samples, samplers)) if samplers else (),
+            (ReportPicture("data", _written(data)), *_drawn(samples, samplers)) if samplers else (),
         ),
         Section(
             "Reconstructions",
@@ -132,8 +150,8 @@ def _of_vectors(models: Mapping[str, Model], autoencoders: Mapping[str, Model], 
         x, y = model.rows(split, _POINTS)
         plot(path, "x → z → x", model.reconstruct(x, y=y, seed=0), limit, labels)
 
-    data = Picture("data", _written(lambda path: plot(path, "x", first.rows(split, _POINTS)[0], limit, labels)))
-    prior = Picture("prior", _written(lambda path: plot(path, "z", first.draw_z(_POINTS, seed=0), latent_limit)))
+    data = ReportPicture("data", _written(lambda path: plot(path, "x", first.rows(split, _POINTS)[0], limit, labels)))
+    prior = ReportPicture("prior", _written(lambda path: plot(path, "z", first.draw_z(_POINTS, seed=0), latent_limit)))
     return [
         Section(
             "Samples",
@@ -153,8 +171,8 @@ def _samplers(models: Mapping[str, Model]) -> dict[str, Model]:
     return {label: model for label, model in models.items() if model.sampling_obstacle is None}
 
 
-def _drawn(draw: Callable[[Model, Path], None], models: Mapping[str, Model]) -> tuple[Picture, ...]:
-    return tuple(Picture(label, _written(partial(draw, model))) for label, model in models.items())
+def _drawn(draw: Callable[[Model, Path], None], models: Mapping[str, Model]) -> tuple[ReportPicture, ...]:
+    return tuple(ReportPicture(label, _written(partial(draw, model))) for label, model in models.items())
 
 
 def _written(draw: Callable[[Path], None]) -> bytes:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from queue import Empty, Full, Queue
 from threading import Event, Thread
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from genzoo.errors import UnreadableError
 from genzoo.storage import files
@@ -49,6 +49,44 @@ class Download:
     """The published MD5. If None, the hash of the first download is recorded, and later ones are checked against it."""
     size: int | None = None
     """Its size in bytes, if it is published; an answer beyond it is not the file, and is given up."""
+
+
+class Downloaded(Protocol):
+    """What needs files that are downloaded: a data set, or a metric."""
+
+    name: ClassVar[str]
+    downloads: ClassVar[tuple[Download, ...]]
+
+
+def folder_of(what: Downloaded, root: Path) -> Path:
+    """Return the folder, below that of data sets, to which its files are fetched."""
+    return root / "downloads" / what.name
+
+
+def fetch_all(
+    what: Downloaded,
+    root: Path,
+    *,
+    source: str | None = None,
+    offline: bool = False,
+    report: ByteProgress = lambda done, total: None,
+) -> list[Path]:
+    """Return the paths of its checked files, after fetching missing ones.
+
+    `source` is a folder or an address that holds all files by name; it replaces the published mirrors.
+    """
+    folder = folder_of(what, root)
+    base = None if source is None else source if "://" in source else Path(source).absolute().as_uri()
+    return [
+        fetch(
+            download,
+            folder,
+            mirrors=() if base is None else (f"{base.rstrip('/')}/{download.file}",),
+            offline=offline,
+            report=report,
+        )
+        for download in what.downloads
+    ]
 
 
 class _Fault(Exception):

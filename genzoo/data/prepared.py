@@ -180,32 +180,6 @@ def _split(images: Tensor, labels: Tensor | None, rows: slice) -> Split:
     return Split(images[rows], split_labels if is_labelled else None)
 
 
-def fetch_dataset(
-    dataset: PreparedDataset,
-    root: Path,
-    *,
-    source: str | None = None,
-    offline: bool = False,
-    report: downloads.ByteProgress = lambda done, total: None,
-) -> list[Path]:
-    """Return the paths of a data set's checked files in `root`/downloads/NAME, after fetching missing ones.
-
-    `source` is a folder or an address that holds all files by name; it replaces the published mirrors.
-    """
-    folder = downloaded(dataset, root)
-    base = None if source is None else source if "://" in source else Path(source).absolute().as_uri()
-    return [
-        downloads.fetch(
-            download,
-            folder,
-            mirrors=() if base is None else (f"{base.rstrip('/')}/{download.file}",),
-            offline=offline,
-            report=report,
-        )
-        for download in dataset.downloads
-    ]
-
-
 def prepare_dataset(
     dataset: PreparedDataset,
     root: Path,
@@ -221,7 +195,7 @@ def prepare_dataset(
 
     Files whose hash is published or recorded are checked first. `remedy` is what to do if there is no `source`.
     """
-    place = downloaded(dataset, root) if source is None else source
+    place = downloads.folder_of(dataset, root) if source is None else source
     if not place.exists():
         raise UnreadableError(f"{place} does not exist", remedy or dataset.remedy())
     by_name = {download.file: download for download in dataset.downloads}
@@ -239,8 +213,3 @@ def prepare_dataset(
         beside=dataset.beside,
         report=report,
     )
-
-
-def downloaded(dataset: PreparedDataset, root: Path) -> Path:
-    """Return the folder that the files of a data set are fetched to."""
-    return root / "downloads" / dataset.name

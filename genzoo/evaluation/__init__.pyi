@@ -1,3 +1,4 @@
+from .caching import cached as cached
 from .costs import step_flops as step_flops
 from .decodings import Decodings as Decodings
 from .metrics import Metric as Metric
@@ -5,3 +6,4 @@ from .metrics import Score as Score
 from .model import Model as Model
 from .model import Neighbours as Neighbours
 from .model import Rows as Rows
+from .pictures import save_picture as save_picture

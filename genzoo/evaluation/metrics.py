@@ -4,10 +4,14 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal, final
 
 from genzoo.components import Component
-from genzoo.errors import GenzooError, GenzooWarning
+from genzoo.data import downloads
+from genzoo.data.downloads import Download
+from genzoo.data.root import data_root
+from genzoo.errors import GenzooError, GenzooWarning, UnreadableError
 from genzoo.evaluation.model import Model
 from genzoo.host.isolation import plugin_errors
 from genzoo.types import Split, Splits
@@ -39,6 +43,8 @@ class Metric(Component):
     """What each of its scores is, in one sentence, by the score's name."""
     measures_held_out: ClassVar[bool] = False
     """Whether it measures samples only, so that held-out rows can be measured in their place."""
+    downloads: ClassVar[tuple[Download, ...]] = ()
+    """The files that it needs: `genzoo data fetch NAME` gets them, and `downloaded` returns their paths."""
     by_default: ClassVar[bool] = True
     """Whether it is measured wherever no metric is named, as after a training; False for one that takes long."""
 
@@ -52,6 +58,27 @@ class Metric(Component):
 
         `train` is the training split, for metrics that must be fitted first.
         """
+
+    @final
+    def downloaded(self, file: str) -> Path:
+        """Return the path of one of its `downloads`, checked; raise `UnreadableError` where it is not here."""
+        download = next(each for each in self.downloads if each.file == file)
+        path = downloads.folder_of(self, data_root()) / file
+        if not path.is_file():
+            raise UnreadableError(f"{path} is missing", self._remedy)
+        downloads.check(download, path)
+        return path
+
+    @final
+    def obstacle_here(self, model: Model) -> str | None:
+        """Return the `obstacle`, or that its files are not on this machine, or None."""
+        folder = downloads.folder_of(self, data_root())
+        missing = [each.file for each in self.downloads if not (folder / each.file).is_file()]
+        return self.obstacle(model) or (f"{', '.join(missing)} is not here; {self._remedy}" if missing else None)
+
+    @property
+    def _remedy(self) -> str:
+        return f"type: genzoo data fetch {self.name}"
 
 
 def evaluate_model(

@@ -1,7 +1,7 @@
 """A trained model in inference mode: sample, encode, reconstruct, interpolate and classify."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from genzoo.nn.interfaces import Networks
 from genzoo.randomness import generator
 from genzoo.training.execution import arithmetic
 from genzoo.training.settings import Settings
-from genzoo.types import Batch, Code, DataSpec, Split
+from genzoo.types import Batch, Code, DataSpec, Picture, Split
 
 Rows = Tensor | NDArray[Any] | ImageSource | Sequence[ImageSource]
 """N rows of data: a tensor or array (N, *shape), or images and paths of image files."""
@@ -234,6 +234,15 @@ class Model:
         parts = [self._log_probability(part, part_y) for part, part_y in self._in_parts(x, y)]
         offered = [part for part in parts if part is not None]
         return torch.cat(offered) if offered else None
+
+    @torch.no_grad()
+    def pictures(self, split: Split, *, count: int = 64, seed: int = 0) -> Mapping[str, Picture]:
+        """Return the pictures by which its game shows itself, of up to `count` rows of a split, by name."""
+        x, y = self.rows(split, count)
+        noise = torch.randn(len(x), self.latent, generator=generator("cpu", seed, "encode")).to(self.device)
+        batch = Batch(x=x, z=self.draw_z(len(x), seed=seed), noise=noise, y=y)
+        with self._inference():
+            return self.game.pictures(self.networks, batch, self.prior)
 
     def interpolate(
         self,

@@ -1,15 +1,21 @@
 """Pictures: a model's samples, reconstructions and interpolations as PNG files."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
+from genzoo.errors import PluginError, SettingsError, warn
 from genzoo.evaluation import drawing
 from genzoo.evaluation.drawing import Panel, data_limit, latent_limit
 from genzoo.evaluation.model import Model
+from genzoo.host.isolation import plugin_errors
 from genzoo.storage import files
 from genzoo.types import DataSpec, Split
+
+_PICTURE_NAME = re.compile(r"[A-Za-z0-9_-]+")
+"""What a picture of a game may be called, as the folder that it lies in is."""
 
 
 def save_samples(path: Path, model: Model, *, count: int, seed: int, y: Tensor | None = None) -> None:
@@ -71,6 +77,43 @@ def save_interpolations(
         files.write(path, drawing.walks_png(a, between, b))
         return
     save_panels(path, drawing.walk_panels(a, between, b, model.data))
+
+
+def save_picture(
+    x: Tensor,
+    path: str | Path,
+    *,
+    columns: int | None = None,
+    headings: Sequence[str] = (),
+    labels: Tensor | None = None,
+    joined: bool = False,
+    limit: float | None = None,
+) -> None:
+    """Write x as a PNG: images (N, 1 or 3, H, W) in [0, 1] as a grid, or the first two numbers of vectors (N, D).
+
+    `columns` and what follows is as in `genzoo.types.Picture`. Axes run from −limit to limit; None shows all points.
+    """
+    if x.ndim == 4:
+        save_grid(Path(path), x, columns=columns or drawing.columns_of(len(x)), headings=headings)
+        return
+    if x.ndim != 2:
+        raise SettingsError(f"x is {tuple(x.shape)}, expected images (N, 1 or 3, H, W) or vectors (N, D)")
+    limit = 1.1 * float(x[:, :2].abs().max()) if limit is None else limit
+    path_of = columns or 0 if joined else 0
+    save_panels(Path(path), [Panel("x", x, labels, limit, path_of)])
+
+
+def save_pictures_of_game(folder: Callable[[str], Path], model: Model, split: Split, *, seed: int) -> None:
+    """Draw the pictures of a model's game, each at the path that `folder` gives for its name; warn if it cannot."""
+    try:
+        with plugin_errors(f"the pictures of {model.game.name} failed", "mend its method `pictures`"):
+            for name, picture in model.pictures(split, seed=seed).items():
+                if not _PICTURE_NAME.fullmatch(name):
+                    raise PluginError(f"a picture of {model.game.name} is called '{name}', expected letters and digits")
+                limit = None if model.data.is_image else data_limit(picture.x, model.data)
+                save_picture(path=folder(name), limit=limit, **picture._asdict())
+    except (PluginError, SettingsError) as error:
+        warn([error.found])
 
 
 def save_grid(

@@ -87,7 +87,7 @@ def metrics_with_obstacles(model: Model) -> list[tuple[Metric, str | None]]:
             if not metric.by_default:
                 continue
             with plugin_errors(f"{entry} failed", removal(entry.plugin.distribution)):
-                pairs.append((metric, metric.obstacle(model)))
+                pairs.append((metric, metric.obstacle_here(model)))
         except GenzooError as error:
             warn([error.found])
     return pairs

@@ -104,6 +104,13 @@ class AdversarialGame(Game):
         """
         return self.objective.accuracies(self.evidence(round.on_q).detach(), self.evidence(round.on_p).detach())
 
+    def watch(self, networks: Networks, batch: Batch, round: Round) -> dict[str, Tensor]:
+        """Return further scalars () for the log by name; by default, none.
+
+        No gradient is taken of them. It must draw nothing, and not have batch norms read rows again.
+        """
+        return {}
+
     def movers(self, step: int, players: Sequence[str]) -> tuple[str, ...]:
         """Return the players that the schedule lets move."""
         return self.schedule.movers(step, players)
@@ -118,7 +125,7 @@ class AdversarialGame(Game):
             networks.add_module("augmentation", self.augment.module(data))
 
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
-        """Play one round and return the losses of the movers, without a penalty; watch the critic's accuracies."""
+        """Play one round and return the losses of the movers, without a penalty, and what is watched of it."""
         return self._losses_of(networks, batch, self.play(networks, batch), movers)
 
     @final
@@ -180,12 +187,14 @@ class AdversarialGame(Game):
             return self.gradients(networks, batch, movers)
         # Three calls, because `one_backward` needs the gradient at the critic's inputs, and autograd cannot stop inside
         # a batched call. Shapes: `shown` (2N, …), `logits` (2N,).
-        shown, cost = networks.call(self._draw, batch)
-        logits = networks.call(_logits, shown)
-        losses, slopes = networks.call(self._weigh, batch, logits.detach(), tuple(movers))
+        q, p, shown, cost = networks.call(self._draw, batch)
+        verdict = networks.call(_judge, shown)
+        losses, slopes = networks.call(self._weigh, batch, verdict.logits.detach(), tuple(movers))
         if cost is not None:
             losses.players["generator"] = losses.players["generator"] + cost.detach()
-        return losses, one_backward(logits, shown, slopes, movers, generator_cost=cost)
+        if self._overrides("watch"):
+            losses.watch.update(networks.call(self._watched_of_sides, batch, q, p, shown, verdict))
+        return losses, one_backward(verdict.logits, shown, slopes, movers, generator_cost=cost)
 
     def _of_scores(self, loss: Tensor) -> Tensor:
         """Return the sum of the scores' losses, from their mean ()."""
@@ -200,27 +209,36 @@ class AdversarialGame(Game):
         shown = _concatenated(q, p)
         if self.augment is not None and shown.x is not None:
             assert batch.progress is not None
-            shown = shown._replace(x=_augmentation(networks)(shown.x, batch.progress))
+            augmentation = networks.part("augmentation", AugmentationModule)
+            shown = shown._replace(x=augmentation(shown.x, batch.progress))
         return q, p, shown
 
-    def _draw(self, networks: Networks, batch: Batch) -> tuple[Joint, Tensor | None]:
-        """Return what the critic is shown of both sides, and the `generator_cost` of them."""
+    def _draw(self, networks: Networks, batch: Batch) -> tuple[Joint, Joint, Joint, Tensor | None]:
+        """Return what `_draw_sides` does, and the `generator_cost` of both sides."""
         q, p, shown = self._draw_sides(networks, batch)
-        return shown, self.generator_cost(networks, batch, q, p)
+        return q, p, shown, self.generator_cost(networks, batch, q, p)
 
     def _judged(self, networks: Networks, batch: Batch, q: Joint, p: Joint, shown: Joint) -> Round:
         """Return the round of both sides with the critic's verdict on what it is shown (2N rows)."""
-        verdict = _judge(networks, shown)
-        (q_logits, p_logits), (q_features, p_features) = _sides(verdict.logits, batch), _sides(verdict.features, batch)
-        return Round(q=q, p=p, shown=shown, on_q=Verdict(q_logits, q_features), on_p=Verdict(p_logits, p_features))
+        return _round(batch, q, p, shown, _judge(networks, shown))
+
+    def _watched(self, networks: Networks, batch: Batch, round: Round) -> dict[str, Tensor]:
+        with torch.no_grad():
+            return self.watch(networks, batch, round)
+
+    def _watched_of_sides(
+        self, networks: Networks, batch: Batch, q: Joint, p: Joint, shown: Joint, verdict: Verdict
+    ) -> dict[str, Tensor]:
+        return self._watched(networks, batch, _round(batch, q, p, shown, verdict))
 
     def _losses_of(self, networks: Networks, batch: Batch, round: Round, movers: Collection[str]) -> Losses:
-        """Return the losses of the movers in a round, and the critic's accuracies."""
+        """Return the losses of the movers in a round, and what is watched: the critic's accuracies, and `watch`."""
         rules = {"critic": self.critic_loss, "generator": self.generator_loss}
         if self.augment is not None and "critic" in movers:
-            _augmentation(networks).observe(self.evidence(round.on_q).detach())
+            networks.part("augmentation", AugmentationModule).observe(self.evidence(round.on_q).detach())
         return Losses(
-            players={name: rules[name](networks, batch, round) for name in movers}, watch=self.accuracies(round)
+            players={name: rules[name](networks, batch, round) for name in movers},
+            watch={**self.accuracies(round), **self._watched(networks, batch, round)},
         )
 
     def _points(self, networks: Networks, round: Round) -> tuple[Tensor, Joint | None]:
@@ -250,15 +268,8 @@ class AdversarialGame(Game):
         assert slopes is not None  # or else per_player_reason would have said so
         losses = {name: rules[name](on_q, on_p) for name in movers}
         if self.augment is not None:
-            _augmentation(networks).observe(on_q)
+            networks.part("augmentation", AugmentationModule).observe(on_q)
         return Losses(losses, self.objective.accuracies(on_q, on_p)), slopes
-
-
-def _augmentation(networks: Networks) -> AugmentationModule:
-    """Return the module that `AdversarialGame.extend` added."""
-    module = networks.get_submodule("augmentation")
-    assert isinstance(module, AugmentationModule)
-    return module
 
 
 def _with_gradient(shown: Joint) -> Joint:
@@ -273,9 +284,10 @@ def _judge(networks: Networks, shown: Joint) -> Verdict:
     return Verdict(at_least_float32(verdict.logits), verdict.features)
 
 
-def _logits(networks: Networks, shown: Joint) -> Tensor:
-    """Return the critic's logits (2N,)."""
-    return _judge(networks, shown).logits
+def _round(batch: Batch, q: Joint, p: Joint, shown: Joint, verdict: Verdict) -> Round:
+    """Return the round of both sides with the verdict on what the critic is shown of them (2N rows)."""
+    (q_logits, p_logits), (q_features, p_features) = _sides(verdict.logits, batch), _sides(verdict.features, batch)
+    return Round(q=q, p=p, shown=shown, on_q=Verdict(q_logits, q_features), on_p=Verdict(p_logits, p_features))
 
 
 def _sides(both: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from genzoo.errors import SettingsError
 from genzoo.games.priors import Prior
 from genzoo.nn.architecture import Architecture
 from genzoo.nn.interfaces import GameNetworks, Networks
-from genzoo.types import Batch, DataSpec, Losses
+from genzoo.types import Batch, DataSpec, Draw, Losses, Picture
 
 Players = Mapping[str, Sequence[Tensor]]
 """Every player's parameters by its name; those of a population of R replicas are (R, *shape of the parameter)."""
@@ -46,7 +46,10 @@ class Game(Component):
     inherits_from: ClassVar["type[Game] | None"] = None
     """The game that the run given as `--from` must be of; None: any whose networks are there."""
     defaults: ClassVar[Mapping[str, Any]] = {}
-    """Settings by path that this game uses in place of the recipe's, unless overridden: `{"training.beta1": 0.0}`."""
+    """Settings by path that this game uses in place of the recipe's, unless overridden: `{"training.beta1": 0.0}`.
+
+    A value may be a mapping of what is below its path: `{"training.players": {"critic": {"beta1": 0.0}}}`.
+    """
     takes_few_labels: ClassVar[bool] = False
     """Whether y enters nothing in rows that are not `Batch.labelled`, without which a conditional game needs all."""
     sampling_obstacle: ClassVar[str | None] = None
@@ -65,6 +68,15 @@ class Game(Component):
         It is asked before networks are built and a run folder is made.
         """
         return None
+
+    @property
+    def draws(self) -> Mapping[str, Draw]:
+        """What its losses draw beside z and noise, by name: `{"t": Draw("uniform")}`, read as `batch.draws["t"]`.
+
+        These depend on seed, name and step alone: they are the same on several ranks, which share a batch's rows, and
+        in trainings that run together. What torch's global generators draw is not.
+        """
+        return {}
 
     @abstractmethod
     def build(self, architecture: Architecture, data: DataSpec) -> Networks:
@@ -91,6 +103,14 @@ class Game(Component):
         None, the default, for a game without such probabilities. `y` is (N, condition_size) for a conditional game.
         """
         return None
+
+    def pictures(self, networks: Networks, batch: Batch, prior: Prior) -> Mapping[str, Picture]:
+        """Return what shows this game beside samples and reconstructions, by name; by default, nothing.
+
+        The `batch` has rows of data that were not trained on, with draws of the prior and of noise. The networks are
+        in inference mode. A run draws its pictures when it draws samples, and a comparison at the end.
+        """
+        return {}
 
     def check_prior(self, prior: Prior, data: DataSpec) -> None:
         """Raise `SettingsError` if the game cannot be played with `prior`; by default, unless it is among `priors`."""

@@ -202,6 +202,19 @@ class Registry:
             return unregistered.code_name_of(kind)
         return entry.qualified if len(namesakes) > 1 else entry.name
 
+    def unusable(self) -> list[str]:
+        """Import all that plugins offer, and return a line for each that cannot be loaded or made."""
+        faults = []
+        for entry in self.entries:
+            try:
+                if entry.kind in ("recipes", "commands"):
+                    entry.load()
+                else:
+                    entry.load_as(Component)
+            except GenzooError as error:
+                faults.append(error.found)
+        return faults
+
     def preferring(self, distributions: Iterable[str]) -> "Registry":
         """Return a registry in which an ambiguous name means the entry of `distributions`, if they offer it."""
         preferred = set(distributions)

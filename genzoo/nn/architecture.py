@@ -51,6 +51,13 @@ class Architecture(Component):
         """
         return UNetField(data, condition=condition) if data.is_image else DenseField(data, condition=condition)
 
+    def head(self, role: str, *, reads: int, writes: int) -> nn.Module:
+        """Return a network from vectors (N, reads) to (N, writes), such as one that reads the critic's features.
+
+        `role` is what the game calls it; by default, it is a linear map whatever the role.
+        """
+        return nn.Linear(reads, writes)
+
     def embedder(self, data: DataSpec) -> Embedder:
         """Return the map from y to its embedding, shared by all networks of a game; by default, the identity."""
         return PassOn(data)

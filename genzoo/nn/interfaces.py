@@ -15,6 +15,7 @@ from genzoo.types import Code, Joint, Support, Verdict
 _ModuleClass = TypeVar("_ModuleClass", bound=type[nn.Module])
 _Answer = TypeVar("_Answer")
 _Values = TypeVarTuple("_Values")
+_Part = TypeVar("_Part", bound=nn.Module)
 
 _ROW_WISE: set[type[nn.Module]] = {
     nn.Sequential,
@@ -186,6 +187,14 @@ class Networks(nn.Module):
         """Return `rule(self, *values)`; other `GameNetworks` batch the rule over replicas."""
         return rule(self, *values)
 
+    def part(self, name: str, kind: Callable[..., _Part]) -> _Part:
+        """Return the network called `name`, of the class `kind`; raise `SettingsError` where there is no such one."""
+        network: _Part = _present(getattr(self, name, None), name)
+        assert isinstance(kind, type)  # which mypy would take for concrete classes alone
+        if not isinstance(network, kind):
+            raise SettingsError(f"the {name} of this model is a {type(network).__name__}, expected a {kind.__name__}")
+        return network
+
     def rows_per_update(self, part: str) -> int:
         """Return how many rows the network `part` reads per row of the batch in an update: 2 for a critic."""
         return 2 if part == "critic" else 1
@@ -256,9 +265,6 @@ class GameNetworks(Protocol):
 
     def call(self, rule: Callable[[Networks, *_Values], _Answer], *values: *_Values) -> _Answer:
         """Return `rule(networks, *values)`; with R replicas, the tensors of values and answer are (R, …)."""
-
-
-_Part = TypeVar("_Part", bound=nn.Module)
 
 
 def _present(part: _Part | None, name: str) -> _Part:

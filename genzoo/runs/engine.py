@@ -268,6 +268,9 @@ class Engine:
                 originals = count // 2 if model.data.is_image else count
                 path = self._picture("reconstructions", step)
                 pictures.save_reconstructions(path, model, self._splits.validation, count=originals, seed=seed)
+            pictures.save_pictures_of_game(
+                lambda name: self._picture(f"pictures/{name}", step), model, self._splits.validation, seed=seed
+            )
 
     def _spread(self) -> dict[str, float | str]:
         """Return the standard deviation of samples over rows, divided by the data's."""
@@ -282,7 +285,7 @@ class Engine:
         path = self.run.path / folder
         self.run.check_lock()
         with files.storage(path):
-            path.mkdir(exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
         return path / f"{step:07d}.png"
 
 

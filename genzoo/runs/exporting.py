@@ -31,7 +31,7 @@ def export_run(
     a card, README.md; `genzoo.load` and whatever looks at a run take it, or any file in it. It has no optimizer, and
     names no folder of this machine but where a warning says so.
     """
-    source, target = Run.at(run), Run.at(out)
+    source, target = Run.of(run), Run.at(out)
     for format in formats:
         programs.require_packages(format)
     model = load_run(source, device="cpu", raw=raw)

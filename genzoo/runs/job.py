@@ -182,7 +182,7 @@ def default_recipe() -> str:
 def recipe_name(registry: Registry, request: TrainingRequest) -> str:
     """Return the name of the recipe that a request is for."""
     if request.recipe is None and request.from_run is not None:
-        return Run.at(request.from_run).record.recipe
+        return Run.of(request.from_run).record.recipe
     return find_recipe(registry, request.recipe).name
 
 

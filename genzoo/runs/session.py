@@ -50,7 +50,7 @@ def resume_run(
     callback: Callback | None = None,
 ) -> Run:
     """Continue a run from its newest intact checkpoint, up to `steps` steps in total, and return it."""
-    target = Run.at(run)
+    target = Run.of(run)
     data = data_root(data, target.data_place)
     if torchrun.rank():
         from genzoo.runs.opening import assist
@@ -80,7 +80,7 @@ def resume_run(
 
 def load_run(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
     """Return a run's model in inference mode, without its data; averaged weights are preferred unless `raw`."""
-    target = Run.at(run)
+    target = Run.of(run)
     record = target.record
     checkpoint, faults = target.newest_checkpoint()
     warn(faults)
@@ -122,7 +122,7 @@ def _with_data_place(request: TrainingRequest) -> TrainingRequest:
 @contextmanager
 def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[Engine]":
     """Yield the engine of a new or continued run, while this process holds the lock on its folder."""
-    source = None if request.from_run is None else Run.at(request.from_run).as_source()
+    source = None if request.from_run is None else Run.of(request.from_run).as_source()
     target = None if request.run is None else Run.at(request.run)
     if target is not None and target.exists:
         _refuse_exported(target)

@@ -41,6 +41,11 @@ class Run:
             beside = cls(path.parent)
             return beside if path.is_file() and beside.exists and beside.is_exported else cls(path)
 
+    @classmethod
+    def of(cls, run: "str | Path | Run", *, runs: str | Path = "runs") -> "Run":
+        """Return what `at` does, or where `run` is a number, the run below `runs` that has it."""
+        return cls.at(numbered(run, Path(runs)) if isinstance(run, str) else run)
+
     @property
     def name(self) -> str:
         """The folder's name; bytes that are not text are replaced."""
@@ -136,15 +141,20 @@ class Run:
                 path.unlink()
 
     def newest_picture(self, kind: str) -> Path | None:
-        """Return the last picture of `samples` or `reconstructions` that was drawn during training, if any."""
+        """Return the last picture of a kind that was drawn during training, if any."""
         return max((self.path / kind).glob("*.png"), default=None)
+
+    @property
+    def picture_kinds(self) -> list[str]:
+        """The folders of pictures that a training draws: samples, reconstructions, and those of the game below them."""
+        return ["samples", "reconstructions", *sorted(f"pictures/{path.name}" for path in self.path.glob("pictures/*"))]
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: what the run is, its main scores and its newest pictures."""
         record = self.record
         facts = {"model": record.model, "recipe": record.recipe, "seed": str(record.seed)}
         facts |= {"steps": f"{self.step:,} of {record.steps:,}"}
-        pictures = [self.newest_picture(kind) for kind in ("samples", "reconstructions")]
+        pictures = [self.newest_picture(kind) for kind in self.picture_kinds]
         return run_html(str(self.path), facts, self.final_scores, pictures)
 
     @property
@@ -277,11 +287,18 @@ class Run:
         """Hold the run's lock for writing; raise `BusyError` naming the process that holds it, if another one does."""
         with run_lock.hold(self.path):
             checkpoints.remove_leftovers(self.checkpoints)
-            folders = (self.path, self.path / "samples", self.path / "reconstructions")
+            folders = (self.path, *(self.path / kind for kind in self.picture_kinds))
             for leftover in (path for folder in folders for path in folder.glob(".*.tmp")):
                 if _OURS.fullmatch(leftover.name):
                     leftover.unlink(missing_ok=True)
             yield
+
+
+def numbered(text: str, root: Path = Path("runs")) -> str:
+    """Return the run folder below `root` with this number, or the text itself if it is no number."""
+    if not text.isdecimal() or Path(text).exists():
+        return text
+    return next((str(path) for path in sorted(root.glob(f"{int(text):04}-*"))), text)
 
 
 def _is_json(text: str) -> bool:

@@ -16,7 +16,7 @@ from genzoo.errors import GenzooWarning, SettingsError
 from genzoo.evaluation.model import Model
 from genzoo.games.game import Game, Gradients
 from genzoo.host.discovery import registry
-from genzoo.randomness import reseed, seeded
+from genzoo.randomness import generator, reseed, seeded
 from genzoo.testing.checking import Check, check_of, expect
 from genzoo.testing.toys import ToyGame
 from genzoo.training.batches import map_tensors
@@ -26,7 +26,7 @@ from genzoo.training.initialization import assemble
 from genzoo.training.populations import Population
 from genzoo.training.settings import Recipe, resolve_settings
 from genzoo.training.trainer import Trainer
-from genzoo.types import Batch, Losses
+from genzoo.types import Batch, Losses, Picture
 
 _CPU = torch.device("cpu")
 
@@ -122,7 +122,8 @@ def _draws(game: Game, recipe: Recipe) -> None:
         trainer.reseed()
         random.seed(seed)
         numpy.random.seed(seed)
-        losses = game.losses(trainer.networks, trainer.batch(), tuple(trainer.players))
+        with buffers_kept(trainer.networks):
+            losses = game.losses(trainer.networks, trainer.batch(), tuple(trainer.players))
         taken.append([float(loss.detach()) for loss in losses.players.values()])
     found = "its losses depend on the random numbers of Python or numpy"
     expect(taken[0] == taken[1], game, "losses q p", found, "draw with torch alone, or read batch.noise")
@@ -132,14 +133,33 @@ def _mean_over_rows(game: Game, recipe: Recipe) -> None:
     trainer = toy_trainer(game, recipe)
     networks, batch = trainer.networks.eval(), trainer.batch()
     half = len(batch.x) // 2
-    parts = [batch, _some_rows(batch, slice(half)), _some_rows(batch, slice(half, 2 * half))]
+    parts = [batch, *(_with_rows(game, batch, rows) for rows in (slice(half), slice(half, 2 * half)))]
     whole, first, second = ([*_seeded_losses(trainer, part).values()] for part in parts)
     for name, loss, left, right in zip(trainer.players, whole, first, second, strict=True):
         mean = (left + right) / 2
         found = f"the loss of '{name}' is {loss:.6g} for a batch, and {mean:.6g} as the mean of its halves"
-        remedy = "take means over rows; a loss that is none, or that draws, is another one on several ranks"
+        remedy = "take means over rows, and declare in `draws` what it draws: else several ranks have another loss"
         expect(abs(loss - mean) <= 1e-4 * max(1.0, abs(loss)), game, f"{name}_loss losses", found, remedy)
     networks.train()
+
+
+def _order_of_rows(game: Game, recipe: Recipe) -> None:
+    trainer = toy_trainer(game, recipe)
+    for _ in range(2):  # by then, what a game keeps for every row is no longer as it began
+        trainer.take_step()
+    batch = trainer.batch()
+    order = torch.randperm(len(batch.x), generator=generator("cpu", "order of rows"))
+    trainer.networks.eval()
+    losses = [_seeded_losses(trainer, part) for part in (batch, _with_rows(game, batch, order))]
+    trainer.step += 1  # other draws of torch's
+    others = _seeded_losses(trainer, batch)
+    for name, loss in losses[0].items():
+        if others[name] != loss:
+            continue  # it draws inside, and what is drawn does not change places
+        found = f"the loss of '{name}' is {loss:.6g}, and {losses[1][name]:.6g} where the rows change places"
+        remedy = "look up by batch.rows what is kept for every row"
+        holds = abs(loss - losses[1][name]) <= 1e-4 * max(1.0, abs(loss))
+        expect(holds, game, f"{name}_loss losses", found, remedy)
 
 
 def _resume(game: Game, recipe: Recipe) -> None:
@@ -163,14 +183,15 @@ def _resume(game: Game, recipe: Recipe) -> None:
     expect(not unlike, game, "losses build", found, remedy)
 
 
+def _model_of(trainer: Trainer) -> Model:
+    size = trainer.settings.dataset.spec.condition_size
+    frequencies = [1 / size] * size if size else None
+    return Model.of(trainer.settings, trainer.networks.eval(), device=_CPU, label_frequencies=frequencies)
+
+
 def _samples(game: Game, recipe: Recipe) -> None:
-    trainer = toy_trainer(game, recipe)
-    data = trainer.settings.dataset.spec
-    size = data.condition_size
-    model = Model.of(
-        trainer.settings, trainer.networks.eval(), device=_CPU, label_frequencies=[1 / size] * size if size else None
-    )
-    decoder = trainer.networks.decoder
+    model = _model_of(toy_trainer(game, recipe))
+    data, decoder = model.data, model.networks.decoder
     if decoder is None or model.sampling_obstacle is not None:
         return
     x, again, others = (model.sample(8, seed=seed) for seed in (0, 0, 1))
@@ -180,6 +201,19 @@ def _samples(game: Game, recipe: Recipe) -> None:
     expect(inside, type(decoder), "forward logits", f"samples leave the range '{data.support}'", "follow data.support")
     expect(torch.equal(x, again), type(decoder), "logits forward", "samples with one seed differ", "draw nothing in it")
     expect(not torch.equal(x, others), type(decoder), "logits forward", "samples of two seeds are alike", "read z")
+
+
+def _pictures(game: Game, recipe: Recipe) -> None:
+    model = _model_of(toy_trainer(game, recipe))
+    split = random_split(model.data, 16, seed=1)
+    drawn, again = (model.pictures(split, seed=0) for _ in range(2))
+    for name, picture in drawn.items():
+        is_picture = isinstance(picture, Picture)
+        expect(is_picture, game, "pictures", f"'{name}' is a {type(picture).__name__}", "return values of Picture")
+        found = f"x of '{name}' is {tuple(picture.x.shape)}, expected {('N', *model.data.shape)}"
+        expect(tuple(picture.x.shape[1:]) == model.data.shape, game, "pictures", found, "give x in the data's shape")
+        same = torch.equal(picture.x, again[name].x)
+        expect(same, game, "pictures", f"drawn twice, '{name}' differs", "draw nothing in it: read z and noise")
 
 
 def _population(game: Game, recipe: Recipe) -> None:
@@ -232,8 +266,10 @@ _RULES: dict[str, Callable[[Game, Recipe], None]] = {
     "row-wise": _row_wise,
     "draws": _draws,
     "mean-over-rows": _mean_over_rows,
+    "rows": _order_of_rows,
     "resume": _resume,
     "samples": _samples,
+    "pictures": _pictures,
     "population": _population,
     "bf16": _bf16,
 }
@@ -241,7 +277,8 @@ _RULES: dict[str, Callable[[Game, Recipe], None]] = {
 
 def _gradients_of(trainer: Trainer, batch: Batch) -> Gradients:
     trainer.reseed()
-    return trainer.gradient_rule(trainer.networks, batch, trainer.players)[1]
+    with buffers_kept(trainer.networks):
+        return trainer.gradient_rule(trainer.networks, batch, trainer.players)[1]
 
 
 def _seeded_losses(trainer: Trainer, batch: Batch) -> dict[str, float]:
@@ -262,8 +299,11 @@ def _draws_inside(trainer: Trainer) -> bool:
     return any(_distance(taken[0][name], taken[1][name]) > 0 for name in taken[0])
 
 
-def _some_rows(batch: Batch, rows: slice) -> Batch:
-    return map_tensors(lambda part: part[rows] if part.ndim else part, batch)
+def _with_rows(game: Game, batch: Batch, rows: slice | Tensor) -> Batch:
+    """Return some rows of a batch; draws with rows of their own stay whole."""
+    draws = {name: batch.draws[name] if draw.rows else batch.draws[name][rows] for name, draw in game.draws.items()}
+    chosen = map_tensors(lambda part: part[rows] if part.ndim else part, batch._replace(draws={}))
+    return chosen._replace(draws=draws)
 
 
 def _distance(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:

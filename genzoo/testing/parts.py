@@ -291,6 +291,21 @@ def _critic(architecture: Architecture, recipe: Recipe) -> None:
             expect(critic.outputs == outputs, architecture, "critic", found, "set its attribute `outputs`")
 
 
+def _field(architecture: Architecture, recipe: Recipe) -> None:
+    x = _inputs(recipe.dataset.spec)
+    for condition in (0, 3):
+        field = architecture.field(recipe.dataset.spec, condition=condition)
+        velocity = field(x, torch.rand(_ROWS), torch.randn(_ROWS, 3) if condition else None)
+        found = f"the velocity of x {tuple(x.shape)} is {tuple(velocity.shape)}"
+        expect(velocity.shape == x.shape, type(field), "forward", found, "return a number for every number of x")
+
+
+def _head(architecture: Architecture, recipe: Recipe) -> None:
+    answer = architecture.head("check", reads=5, writes=3)(torch.randn(_ROWS, 5))
+    found = f"from 5 numbers to 3, it gives {tuple(answer.shape)}"
+    expect(tuple(answer.shape) == (_ROWS, 3), architecture, "head", found, f"expected {(_ROWS, 3)}")
+
+
 def _inputs(data: DataSpec) -> Tensor:
     return torch.rand(_ROWS, *data.shape)
 
@@ -299,6 +314,8 @@ _OF_ARCHITECTURE: dict[str, Callable[[Architecture, Recipe], None]] = {
     "encoder": _encoder,
     "decoder": _decoder,
     "critic": _critic,
+    "field": _field,
+    "head": _head,
 }
 
 
@@ -317,7 +334,7 @@ def _takes_a_step(recipe: Recipe) -> None:
 def _obstacle(metric: Metric, recipe: Recipe) -> None:
     for parts in (("encoder",), ("decoder",), ("encoder", "decoder", "critic")):
         model, splits = _model_with(parts, recipe)
-        obstacle = metric.obstacle(model)
+        obstacle = metric.obstacle_here(model)
         if obstacle is None:
             try:
                 metric.measure(model, splits.test, train=splits.train, seed=0)
@@ -330,7 +347,7 @@ def _obstacle(metric: Metric, recipe: Recipe) -> None:
 
 def _scores(metric: Metric, recipe: Recipe) -> None:
     model, splits = _model_with(("encoder", "decoder", "critic"), recipe)
-    if metric.obstacle(model) is not None:
+    if metric.obstacle_here(model) is not None:
         return
     scores = metric.measure(model, splits.test, train=splits.train, seed=0)
     expect(isinstance(scores, list), metric, "measure", f"it returns a {type(scores).__name__}", "return a list")
@@ -345,7 +362,7 @@ def _scores(metric: Metric, recipe: Recipe) -> None:
 
 def _seeded(metric: Metric, recipe: Recipe) -> None:
     model, splits = _model_with(("encoder", "decoder", "critic"), recipe)
-    if metric.obstacle(model) is not None:
+    if metric.obstacle_here(model) is not None:
         return
     taken = []
     for number in (0, 1):
@@ -357,7 +374,7 @@ def _seeded(metric: Metric, recipe: Recipe) -> None:
 
 def _untouched(metric: Metric, recipe: Recipe) -> None:
     model, splits = _model_with(("encoder", "decoder", "critic"), recipe)
-    if metric.obstacle(model) is not None:
+    if metric.obstacle_here(model) is not None:
         return
     before = {name: tensor.clone() for name, tensor in model.networks.state_dict().items()}
     state = _global_draws()

@@ -3,9 +3,10 @@
 N is the number of rows of a batch that this rank reads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from genzoo.errors import SettingsError
 from genzoo.games.priors import Prior
 from genzoo.randomness import generator, number
 from genzoo.training.distributed import Ranks, SingleProcess
-from genzoo.types import Batch, DataSpec, Split
+from genzoo.types import Batch, DataSpec, Draw, Split
 
 
 class Stream:
@@ -40,10 +41,12 @@ class Stream:
         ahead: bool | None = None,
         few_labels: bool = False,
         labelled_rows: int = 0,
+        draws: Mapping[str, Draw] | None = None,
     ) -> None:
         """With `few_labels`, a label of −1 is hidden, and batches say which rows are labelled.
 
         Then `labelled_rows` rows of every batch are drawn from those with a label; 0 takes rows as they fall.
+        `draws` are what the game declares.
         """
         self._ranks = ranks or SingleProcess()
         self._few_labels, self._labelled_rows = few_labels, labelled_rows
@@ -62,7 +65,8 @@ class Stream:
         self._latent = latent
         self._seed = seed
         self._device = device
-        self._draws = torch.Generator(device)
+        self._declared = draws or {}
+        self._generator = torch.Generator(device)
         self.channels_last = spec.is_image and channels_last
         prior.draw(1, latent, self._at("prior", 0))  # refuses a size that it does not have before a run folder is made
 
@@ -74,7 +78,7 @@ class Stream:
 
     def batch(self, step: int) -> Batch:
         """Return the batch of `step` (counted from 0)."""
-        stored, labels = self._rows.take(step)
+        stored, labels, numbers = self._rows.take(step)
         if labels is not None and self._labelled_rows:
             labels[self._labelled_rows // self._ranks.size :] = -1
         x = as_input(stored)
@@ -89,12 +93,22 @@ class Stream:
             y=condition(labels, self._spec),
             labelled=labels >= 0 if labels is not None and self._few_labels else None,
             labelled_rows=self._labelled_rows // self._ranks.size,
+            rows=numbers,
+            draws={name: self._drawn(name, draw, rows, step) for name, draw in self._declared.items()},
         )
 
     def first_images(self, count: int) -> Tensor:
         """Return up to `count` shuffled training rows (count, *shape), as networks see them, on the host."""
         shuffled = torch.randperm(self.order.rows, generator=generator("cpu", self._seed, "initialise", 0))
         return as_input(self.split.x.index_select(0, shuffled[:count]))
+
+    def _drawn(self, name: str, draw: Draw, rows: int, step: int) -> Tensor:
+        """Return this rank's part of a declared draw, of as many rows as the batch of all ranks."""
+        shapes = {"latent": (self._latent,), "x": self._spec.shape}
+        shape = shapes[draw.shape] if isinstance(draw.shape, str) else draw.shape
+        rule, source = torch.rand if draw.distribution == "uniform" else torch.randn, self._at(f"draw {name}", step)
+        drawn = rule(draw.rows or rows, *shape, generator=source, device=self._device)
+        return drawn if draw.rows else self._of_this_rank(drawn)
 
     def _of_this_rank(self, drawn: Tensor) -> Tensor:
         """Return this rank's rows of a draw for all ranks: its part of the labelled rows, then of the others."""
@@ -116,7 +130,7 @@ class Stream:
             raise SettingsError(f"{found}, which cannot be divided evenly among {ranks} ranks", "choose a multiple")
 
     def _at(self, stream: str, step: int) -> torch.Generator:
-        return self._draws.manual_seed(number(self._seed, stream, step))
+        return self._generator.manual_seed(number(self._seed, stream, step))
 
 
 class EpochOrder:
@@ -211,6 +225,17 @@ class RowNumbers:
         return torch.cat([*first, rows])
 
 
+class Taken(NamedTuple):
+    """The rows of a step."""
+
+    x: Tensor
+    """(N, *shape), as they are stored."""
+    labels: Tensor | None
+    """(N, …)."""
+    numbers: Tensor
+    """(N,): their places in the split."""
+
+
 class RowsOnDevice:
     """Rows kept on the device, in the type they are stored in."""
 
@@ -219,11 +244,11 @@ class RowsOnDevice:
         self._labels = None if split.labels is None else split.labels.to(device)
         self._numbers = numbers
 
-    def take(self, step: int) -> tuple[Tensor, Tensor | None]:
-        """Return the stored x (N, *shape) and labels (N, …) of a step."""
+    def take(self, step: int) -> Taken:
+        """Return the rows of a step."""
         rows = self._numbers.of(step)
         labels = None if self._labels is None else self._labels.index_select(0, rows)
-        return self._x.index_select(0, rows), labels
+        return Taken(self._x.index_select(0, rows), labels, rows)
 
 
 class RowsAhead:
@@ -235,35 +260,36 @@ class RowsAhead:
         self._device = device
         self._steps = steps
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="genzoo-data")
-        self._pending: dict[int, Future[tuple[Tensor, Tensor | None]]] = {}
+        self._pending: dict[int, Future[Taken]] = {}
 
-    def take(self, step: int) -> tuple[Tensor, Tensor | None]:
-        """Return the stored x (N, *shape) and labels (N, …) of a step, and start reading those of the next steps."""
+    def take(self, step: int) -> Taken:
+        """Return the rows of a step, and start reading those of the next steps."""
         for ahead in range(step, step + self._steps):
             if ahead not in self._pending:
                 self._pending[ahead] = self._reader.submit(self._read, ahead)
-        x, labels = self._pending.pop(step).result()
+        taken = self._pending.pop(step).result()
         for skipped in [other for other in self._pending if other < step]:
             del self._pending[skipped]
-        return _sent(x, self._device), None if labels is None else _sent(labels, self._device)
+        return _each(lambda part: part.to(self._device, non_blocking=True), taken)
 
-    def _read(self, step: int) -> tuple[Tensor, Tensor | None]:
+    def _read(self, step: int) -> Taken:
         rows = self._numbers.of(step)
         x = self._split.x.index_select(0, rows)
         labels = None if self._split.labels is None else self._split.labels.index_select(0, rows)
-        if self._device.type == "cuda":
-            return x.pin_memory(), None if labels is None else labels.pin_memory()
-        return x, labels
+        taken = Taken(x, labels, rows)
+        return _each(Tensor.pin_memory, taken) if self._device.type == "cuda" else taken
 
 
 def map_tensors(rule: Callable[..., Tensor], *batches: Batch) -> Batch:
     """Return a batch whose tensors are `rule` of the batches' tensors; everything else is the first batch's."""
+    draws = {name: rule(*(batch.draws[name] for batch in batches)) for name in batches[0].draws}
     parts = zip(*batches, strict=True)
-    return Batch(*(rule(*part) if isinstance(part[0], Tensor) else part[0] for part in parts))  # type: ignore[arg-type]
+    mapped = Batch(*(rule(*part) if isinstance(part[0], Tensor) else part[0] for part in parts))  # type: ignore[arg-type]
+    return mapped._replace(draws=draws)
 
 
-def _sent(rows: Tensor, device: torch.device) -> Tensor:
-    return rows.to(device, non_blocking=True)
+def _each(rule: Callable[[Tensor], Tensor], taken: Taken) -> Taken:
+    return Taken(rule(taken.x), None if taken.labels is None else rule(taken.labels), rule(taken.numbers))
 
 
 def _fits(split: Split, device: torch.device) -> bool:

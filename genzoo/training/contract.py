@@ -19,13 +19,14 @@ from genzoo.text import in_words
 from genzoo.training.batches import map_tensors
 from genzoo.training.execution import GradientRule, buffers_kept
 from genzoo.training.settings import Settings
-from genzoo.types import Batch, DataSpec, Losses, Split, Verdict
+from genzoo.types import Batch, DataSpec, Draw, Losses, Split, Verdict
 
 
 def check_before_the_first_step(settings: Settings, split: Split, networks: Networks, players: Players) -> None:
-    """Raise `PluginError` if data, prior or players are not as declared; warn of parameters that nobody trains."""
+    """Raise `PluginError` if data, prior, draws or players are not as declared; warn of parameters nobody trains."""
     check_rows(settings.dataset, split)
     check_prior(settings.prior, settings.latent)
+    check_draws(settings.game)
     check_players(settings.game, networks, players)
 
 
@@ -48,6 +49,13 @@ def check_prior(prior: Prior, latent: int, *, rows: int = 4) -> None:
     raise broken(
         prior, "draw", found, f"expected {rows} draws of {latent} numbers: float32 of the shape (rows, latent)"
     )
+
+
+def check_draws(game: Game) -> None:
+    """Raise `PluginError` unless a game declares what it draws by name."""
+    for name, draw in game.draws.items():
+        if not isinstance(draw, Draw):
+            raise broken(game, "draws", f"the draw '{name}' is a {type(draw).__name__}", 'expected Draw("uniform", …)')
 
 
 def check_players(game: Game, networks: Networks, players: Players) -> None:

@@ -1,7 +1,7 @@
 """Recipes, and the settings that a recipe, a game and a user's overrides resolve to."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -232,10 +232,10 @@ def resolve_settings(
         prior=recipe.prior,
         training=recipe.training,
     )
-    for path, value in (of_game or {}).items():
+    for path, value in _by_path(of_game or {}):
         if game.leaves_open(path.partition(".")[0]):
             settings = override(settings, f"game.{path}", to_text(value), resolve=resolve)
-    for path, value in game.defaults.items():
+    for path, value in _by_path(game.defaults):
         settings = override(settings, path, to_text(value), resolve=resolve)
     # Shorter paths first: game.schedule must be chosen before game.schedule.critic_steps is set.
     for path, text in sorted(overrides, key=lambda pair: pair[0].count(".")):
@@ -243,6 +243,21 @@ def resolve_settings(
     settings.game.check_prior(settings.prior, settings.dataset.spec)
     _warn_of_old_betas(settings.training)
     return settings
+
+
+def _by_path(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield path and value of every setting in a mapping whose values may be mappings.
+
+    Where those say the `name` of a component, as its JSON does, it comes before the component's fields.
+    """
+    for path, value in settings.items():
+        if not isinstance(value, Mapping):
+            yield path, value
+            continue
+        inner = dict(value)
+        if "name" in inner:
+            yield path, inner.pop("name")
+        yield from ((f"{path}.{rest}", item) for rest, item in _by_path(inner))
 
 
 _OF_OPTIMIZERS = (

@@ -76,6 +76,7 @@ class Trainer:
             batch_size=settings.training.batch_size,
             labelled_rows=settings.training.labelled_rows,
             few_labels=settings.training.labels is not None,
+            draws=settings.game.draws,
             prior=settings.prior,
             latent=settings.latent,
             seed=seed,

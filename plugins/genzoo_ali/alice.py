@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from genzoo import Joint, Networks
 from genzoo.games import Players
-from genzoo.nn import Architecture, at_least_float32
+from genzoo.nn import Architecture, JointCritic, at_least_float32
 from genzoo.types import Batch, DataSpec, Round
 from genzoo_ali.ali import ALI
 
@@ -107,8 +107,8 @@ class ImplicitALICE(ALI):
         returned_z = networks.encode(round.p.x, batch.noise, batch.y).z
         x_pairs = torch.cat([torch.cat([x, x], 1), torch.cat([x, returned_x], 1)])
         z_pairs = torch.cat([torch.cat([z, z], 1), torch.cat([z, returned_z], 1)])
-        on_x = networks.get_submodule("x_pairs")(Joint(x=x_pairs)).logits
-        on_z = networks.get_submodule("z_pairs")(Joint(z=z_pairs)).logits
+        on_x = networks.part("x_pairs", JointCritic)(Joint(x=x_pairs)).logits
+        on_z = networks.part("z_pairs", JointCritic)(Joint(z=z_pairs)).logits
         equal_x, unequal_x = at_least_float32(on_x).chunk(2)
         equal_z, unequal_z = at_least_float32(on_z).chunk(2)
         return (equal_x, unequal_x), (equal_z, unequal_z)

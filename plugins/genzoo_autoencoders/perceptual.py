@@ -51,8 +51,7 @@ class PerceptualAutoencoder(VAE):
 
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return the weighted sum, of terms that are sums over numbers and means over rows, and the critic's loss."""
-        code, classifier = networks.encode(batch.x, batch.noise), networks.get_submodule("classifier")
-        assert isinstance(classifier, JointCritic)
+        code, classifier = networks.encode(batch.x, batch.noise), networks.part("classifier", JointCritic)
         assert networks.decoder is not None
         logits, support = networks.decode_logits(code.z), networks.decoder.support
         again = logits.sigmoid() if support == "unit" else logits

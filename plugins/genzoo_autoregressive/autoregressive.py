@@ -73,7 +73,6 @@ class Autoregressive(Game):
 
     def log_probability(self, networks: Networks, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return ln P(x) (N,) in nats."""
-        assert isinstance(networks.decoder, GreyLevelDecoder)
-        of_levels = log_probabilities(networks.decoder.network, x)
+        of_levels = log_probabilities(networks.part("decoder", GreyLevelDecoder).network, x)
         level = as_levels(x, of_levels.shape[-1]).unsqueeze(-1)
         return of_levels.gather(-1, level).flatten(1).sum(1)

@@ -55,8 +55,7 @@ class VQVAE(Game):
 
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return the sum of the terms; the perplexity of the batch's rows, of 1 to all that there are, is watched."""
-        encoder = networks.encoder
-        assert isinstance(encoder, QuantisedEncoder)
+        encoder = networks.part("encoder", QuantisedEncoder)
         pieces = encoder.pieces(batch.x, batch.noise)
         indices = encoder.codebook.nearest(pieces)
         rows = encoder.codebook(indices)

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from genzoo import AdversarialGame, Joint, Networks, SettingsError
-from genzoo.nn import at_least_float32
+from genzoo.nn import JointCritic, at_least_float32
 from genzoo.types import Batch, DataSpec, Round
 
 
@@ -16,7 +16,7 @@ def classes_of(data: DataSpec) -> int:
 
 def class_logits(networks: Networks, x: Tensor) -> Tensor:
     """Return the logits (N, K) of the part `classifier` of these networks at `x` (N, *shape)."""
-    logits: Tensor = networks.get_submodule("classifier")(Joint(x=x)).logits
+    logits: Tensor = networks.part("classifier", JointCritic)(Joint(x=x)).logits
     return logits
 
 

@@ -52,8 +52,7 @@ class Ladder(Game):
 
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return the cross-entropy of the noisy path at labelled rows plus the weighted denoising costs."""
-        ladder = networks.get_submodule("ladder")
-        assert isinstance(ladder, LadderNetwork)
+        ladder = networks.part("ladder", LadderNetwork)
         logits, costs = ladder.play(batch.x.flatten(1), labelled=batch.labelled_rows, noise=self.noise)
         labels = class_cost(logits, batch)
         weights = [*self.weights, *[self.weights[-1]] * len(costs)]
@@ -63,5 +62,5 @@ class Ladder(Game):
 
     def classify(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
         """Return the logits (N, K) of the clean path."""
-        logits: Tensor = networks.get_submodule("ladder")(x.flatten(1))
+        logits: Tensor = networks.part("ladder", LadderNetwork)(x.flatten(1))
         return logits

@@ -42,18 +42,12 @@ class M1M2(Game):
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return the loss of M2 on drawn codes; the prior's draws are the noise of its own encoder."""
         codes = networks.encode(batch.x, batch.noise).z.detach()
-        return self._m2.losses(_inner(networks), batch._replace(x=codes, noise=batch.z), movers)
+        return self._m2.losses(networks.part("inner", Networks), batch._replace(x=codes, noise=batch.z), movers)
 
     def classify(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
         """Return the classifier's logits (N, K) at the mean code of `x`."""
-        return self._m2.classify(_inner(networks), networks.encode(x, noise).centre, noise)
+        return self._m2.classify(networks.part("inner", Networks), networks.encode(x, noise).centre, noise)
 
     @property
     def _m2(self) -> M2:
         return M2(label_weight=self.label_weight, sigma=self.sigma)
-
-
-def _inner(networks: Networks) -> Networks:
-    inner = networks.get_submodule("inner")
-    assert isinstance(inner, Networks)
-    return inner

@@ -73,15 +73,14 @@ class SemiAAE(AdversarialGame):
     def generator_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
         """Return the objective's loss, the weighted reconstruction, and the cross-entropy of labels."""
         assert round.q.z is not None
-        assert isinstance(networks.encoder, ClassAndStyle)
+        encoder = networks.part("encoder", ClassAndStyle)
         reconstruction = misfit(networks, batch, round.q.z, sigma=self.sigma).mean()
-        labels = class_cost(networks.encoder.log_probabilities(round.q.z), batch)
+        labels = class_cost(encoder.log_probabilities(round.q.z), batch)
         return self.objective.generator(*log_odds(self, batch, round)) + self.weight * reconstruction + labels
 
     def classify(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
         """Return the logarithms (N, K) of the encoder's class probabilities."""
-        assert isinstance(networks.encoder, ClassAndStyle)
-        return networks.encoder.log_probabilities(networks.encode(x, noise).z)
+        return networks.part("encoder", ClassAndStyle).log_probabilities(networks.encode(x, noise).z)
 
     def categorise(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
         """Return what `classify` does: without labels, its classes are categories of its own."""

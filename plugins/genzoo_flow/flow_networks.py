@@ -12,6 +12,11 @@ def scaled(x: Tensor, support: Support) -> Tensor:
     return 2 * x - 1 if support == "unit" else x
 
 
+def as_data(x: Tensor, support: Support) -> Tensor:
+    """Return x of the flow as data: images cut off at 0 and 1, vectors as they are."""
+    return ((x + 1) / 2).clamp(0, 1) if support == "unit" else x
+
+
 class FlowEncoder(Encoder):
     """Takes x back in time, from 1 to 0; the noise is not read."""
 
@@ -41,5 +46,4 @@ class FlowDecoder(Decoder):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return x (N, *shape) of z (N, latent), where images are cut off at 0 and 1."""
-        end = self.logits(z, y)
-        return ((end + 1) / 2).clamp(0, 1) if self.support == "unit" else end
+        return as_data(self.logits(z, y), self.support)

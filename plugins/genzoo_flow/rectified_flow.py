@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from genzoo import Game, Losses, Networks
+from genzoo.games import Prior
 from genzoo.nn import Architecture, at_least_float32
-from genzoo.types import Batch, DataSpec
-from genzoo_flow.flow_networks import FlowDecoder, FlowEncoder, scaled
+from genzoo.types import Batch, DataSpec, Picture
+from genzoo_flow.flow_networks import FlowDecoder, FlowEncoder, as_data, scaled
 from genzoo_flow.solvers import Heun, Solver
 
 
@@ -48,14 +49,30 @@ class RectifiedFlow(Game):
 
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return the mean squared difference from the lines' directions, at times uniform in [0, 1]."""
-        assert isinstance(networks.decoder, FlowDecoder)
-        end = scaled(batch.x, networks.decoder.support)
+        decoder = networks.part("decoder", FlowDecoder)
+        end = scaled(batch.x, decoder.support)
         start = batch.z.view_as(end)
         t = uniform(batch.noise[:, 0])
         share = t.view(-1, *(1 for _ in end.shape[1:]))
-        velocity = networks.decoder.field((1 - share) * start + share * end, t)
+        velocity = decoder.field((1 - share) * start + share * end, t)
         loss = (at_least_float32(velocity) - (end - start)).square().mean()
         return Losses(players={"generator": loss}, watch={})
+
+    def pictures(self, networks: Networks, batch: Batch, prior: Prior) -> dict[str, Picture]:
+        """Return `trajectories`: where x is at nine times from prior to data, by 64 steps of Heun's method."""
+        decoder = networks.part("decoder", FlowDecoder)
+        count = 8 if decoder.support == "unit" else 64
+        path = [batch.z[:count].view(-1, *batch.x.shape[1:])]
+        for number in range(_PARTS):
+            start, end = number / _PARTS, (number + 1) / _PARTS
+            path.append(Heun(steps=8).integrate(decoder.field, path[-1], start=start, end=end))
+        x = as_data(torch.stack(path, 1).flatten(0, 1), decoder.support)
+        headings = tuple(f"t = {number / _PARTS:g}" for number in range(_PARTS + 1))
+        return {"trajectories": Picture(x, columns=_PARTS + 1, headings=headings, joined=True)}
+
+
+_PARTS = 8
+"""Into which the time of a trajectory is cut."""
 
 
 def uniform(noise: Tensor) -> Tensor:

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from math import log, pi
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from genzoo import Joint, Networks, SettingsError
 from genzoo.games import CategoricalNormal, Players, Prior
 from genzoo.nn import Architecture, at_least_float32
-from genzoo.types import Batch, DataSpec, Round
+from genzoo.types import Batch, DataSpec, Picture, Round, Verdict
 from genzoo_gan.gan import GAN
 
 
@@ -23,7 +24,7 @@ class InfoGAN(GAN):
         D, Q:  E sp(−D(x)) + E sp(D(x̃)) − λ·E ln Q(c|x̃)
         G:     E sp(−D(x̃)) − λ·E ln Q(c|x̃)
 
-    z is a category, then continuous codes, then noise. Q is a linear map of the critic's features and trained with the
+    z is a category, then continuous codes, then noise. Q reads the critic's features and is trained with the
     critic: a softmax of the category, and a normal of standard deviation 1 for every continuous code. The codes and the
     noise are normal, where the paper's are uniform.
     """
@@ -72,7 +73,8 @@ class InfoGAN(GAN):
         assert networks.critic is not None
         if networks.critic.feature_size is None:
             raise SettingsError(f"architecture '{architecture.name}' has a critic that does not say its feature_size")
-        networks.add_module("code", nn.Linear(networks.critic.feature_size, self.categories + self.codes))
+        reads, writes = networks.critic.feature_size, self.categories + self.codes
+        networks.add_module("code", architecture.head("code", reads=reads, writes=writes))
         return networks
 
     def players(self, networks: Networks) -> Players:
@@ -91,12 +93,22 @@ class InfoGAN(GAN):
         """Return the GAN's loss plus λ·(−ln Q)."""
         return super().generator_loss(networks, batch, round) + self.surprise(networks, batch, round)
 
-    def surprise(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
-        """Return the mean of −ln Q(c|x̃) (), weighed and summed over category and codes.
+    def watch(self, networks: Networks, batch: Batch, round: Round) -> dict[str, Tensor]:
+        """Return a lower bound of the mutual information of category and x̃, in nats: ln K less the mean of −ln Q."""
+        logits = _answer(networks, round.on_p)[:, : self.categories]
+        return {"information": log(self.categories) - cross_entropy(logits, batch.z[:, : self.categories])}
 
-        ln K less −ln Q of the category is a lower bound of its mutual information with x̃.
-        """
-        answer = at_least_float32(networks.get_submodule("code")(round.on_p.features))
+    def pictures(self, networks: Networks, batch: Batch, prior: Prior) -> dict[str, Picture]:
+        """Return `categories`: a column for each, in whose rows codes and noise are the same."""
+        k, z = self.categories, batch.z[:8]
+        category = torch.eye(k, device=z.device).repeat(len(z), 1)
+        x = networks.decode(torch.cat([category, z[:, k:].repeat_interleave(k, 0)], 1))
+        headings = tuple(map(str, range(k)))
+        return {"categories": Picture(x, columns=k, headings=headings, labels=category.argmax(1).cpu())}
+
+    def surprise(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
+        """Return the mean of −ln Q(c|x̃) (), weighed and summed over category and codes."""
+        answer = _answer(networks, round.on_p)
         k, last = self.categories, self.categories + self.codes
         missed = (batch.z[:, k:last] - answer[:, k:]).square() / 2 + log(2 * pi) / 2
         of_category = cross_entropy(answer[:, :k], batch.z[:, :k])
@@ -104,5 +116,9 @@ class InfoGAN(GAN):
 
     def categorise(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
         """Return Q's logits (N, K) of the category."""
-        logits: Tensor = networks.get_submodule("code")(networks.judge(Joint(x=x)).features)
-        return logits[:, : self.categories]
+        return _answer(networks, networks.judge(Joint(x=x)))[:, : self.categories]
+
+
+def _answer(networks: Networks, verdict: Verdict) -> Tensor:
+    """Return Q's logits of the category and means of the codes, (N, K + codes), at what the critic has judged."""
+    return at_least_float32(networks.get_submodule("code")(verdict.features))

@@ -29,7 +29,7 @@ from genzoo.comparison import (
     train_cells,
     worker,
 )
-from genzoo.comparison.sections import Picture, Section
+from genzoo.comparison.sections import ReportPicture, Section
 from genzoo.components import to_json
 from genzoo.errors import SettingsError
 from genzoo.evaluation.scoring import selection_seed
@@ -490,7 +490,7 @@ def test_third_party_text_is_escaped(compared, tmp_path):
     rows = tuple(replace(row, label=row.label + evil) for row in stored.rows)
     of_cells = tuple(replace(cell, label=cell.label + evil) for cell in stored.cells)
     changed = replace(stored, rows=rows, cells=of_cells, command=evil)
-    report.write_report(tmp_path, changed, [Section(evil, evil, (Picture(evil, b"png"),))])
+    report.write_report(tmp_path, changed, [Section(evil, evil, (ReportPicture(evil, b"png"),))])
     page = (tmp_path / "report.html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;" in page

@@ -29,7 +29,7 @@ from genzoo.comparison import (
     report,
     results,
 )
-from genzoo.comparison.sections import Picture, Section
+from genzoo.comparison.sections import ReportPicture, Section
 
 WIDTHS = (390, 800, 1280, 1440)
 LABELS = ("ali", "gan", "a-contestant-with-a-long-name", "vae")
@@ -116,7 +116,7 @@ def results_of_four():
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """Return a report with wide pictures."""
-    pictures = tuple(Picture(label, png(702, 320)) for label in LABELS)
+    pictures = tuple(ReportPicture(label, png(702, 320)) for label in LABELS)
     folder = tmp_path_factory.mktemp("page")
     small = Section("Samples", "The same draws for every model.", pictures)
     large = Section("Interpolations", "Of 64×64 pixels.", pictures, is_magnified=False)

@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import genzoo
 from genzoo import Run
-from genzoo.data import prepared
+from genzoo.data import downloads, prepared
 from genzoo_data.cifar10 import CIFAR10
 from genzoo_data.svhn import SVHN
 from genzoo_studies import few_labels, few_labels_data, svm
@@ -129,7 +129,7 @@ def place(tmp_path_factory):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(SVHN, "downloads", tuple(_unhashed(one) for one in SVHN.downloads))
             for dataset in (SVHN(), CIFAR10()):
-                prepared.fetch_dataset(dataset, place / "data")
+                downloads.fetch_all(dataset, place / "data")
                 prepared.prepare_dataset(dataset, place / "data", jobs=1)
     return place
 

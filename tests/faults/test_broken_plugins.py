@@ -217,7 +217,8 @@ def test_who_asks_for_a_model_of_a_broken_plugin_is_told_how_to_remove_it(site, 
 
 
 def test_strict_plugins_refuses_nothing_where_all_is_well(site, ask):
-    site.good("zoo-fish", name="fish")
+    site.install("zoo-fish", hook("models", "return [lazy('fish', '{module}_inner:Fish', 'a')]"))
+    (site.folder / "zoo_fish_inner.py").write_text(OWN + GAME)
     said = ask("--strict-plugins", "list", "models", "--json")
     assert "fish" in [item["name"] for item in said.document["models"]]
     assert said.err == ""
@@ -428,10 +429,14 @@ def test_who_asks_for_a_broken_model_gets_the_cause_and_everything_else_works(si
     assert USED[name][2] in said.err
     assert said.err.count("\n") <= 2
     assert not (tmp_path / "runs").exists()
-    for command in (["list", "--json"], ["--strict-plugins", "runs", "--json"], ["show", "mixture25", "--json"]):
+    for command in (["list", "--json"], ["runs", "--json"], ["show", "mixture25", "--json"]):
         said = ask(*command)
         assert said.err == ""
         assert said.document
+    strict = ask("--strict-plugins", "runs", "--json")
+    assert (strict.code, strict.out) == (4, "")
+    assert strict.err.startswith("error: model 'fish' of zoo-fish ")
+    assert "'good'" not in strict.err
     assert ask("show", "model:good", "--json").code == 0
 
 

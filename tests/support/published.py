@@ -6,7 +6,7 @@ from dataclasses import replace
 import formats
 import pytest
 
-from genzoo.data import prepared
+from genzoo.data import downloads, prepared
 from genzoo_data.celeba64 import CelebA64
 from genzoo_data.cifar10 import CIFAR10
 from genzoo_data.folder import Folder
@@ -36,7 +36,7 @@ def publishing(folder, address):
 def prepare_all(root, sources, written):
     """Fetch and prepare every data set below `root`, from `sources` where a person would bring the files."""
     for dataset in (CIFAR10(), SVHN(), TinyImageNet200()):
-        prepared.fetch_dataset(dataset, root)
+        downloads.fetch_all(dataset, root)
         prepared.prepare_dataset(dataset, root, jobs=1)
     formats.write_imagenet(sources / "imagenet")
     prepared.prepare_dataset(ImageNet64(), root, source=sources / "imagenet", jobs=1)

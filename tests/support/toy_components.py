@@ -3,6 +3,7 @@
 Most tests use the classes; one that resolves names asks `toy_registry`, which knows the core and these toys alone.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint
@@ -29,7 +30,7 @@ from genzoo.nn import (
     TransposedConv,
 )
 from genzoo.training import Recipe, Training
-from genzoo.types import DataSpec, Mixture, Posterior, Split, Splits
+from genzoo.types import DataSpec, Draw, Mixture, Posterior, Split, Splits
 
 MEANS = tuple(product((-2.0, 0.0, 2.0), (-2.0, 0.0, 2.0)))
 
@@ -247,6 +248,48 @@ class OnePlayer(Game):
         misfit = (batch.x - networks.decode(code.z)).float().square().flatten(1).sum(1).mean()
         size = code.z.float().square().sum(1).mean()
         return Losses(players={"generator": misfit + size}, watch={"misfit": misfit.detach()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoiser(OnePlayer):
+    """As `OnePlayer`, of an x with declared noise, and with codes near points that all rows share."""
+
+    name: ClassVar[str] = "toy-denoiser"
+    draws: ClassVar[Mapping[str, Draw]] = {
+        "t": Draw("uniform"),
+        "noise": Draw("normal", shape="x"),
+        "points": Draw("normal", shape="latent", rows=3),
+    }
+
+    def losses(self, networks, batch, movers):
+        t = batch.draws["t"].view(-1, *(1 for _ in batch.x.shape[1:]))
+        losses = super().losses(networks, batch._replace(x=batch.x + t * batch.draws["noise"]), movers)
+        codes = networks.encode(batch.x, batch.noise).z
+        near = (codes[:, None] - batch.draws["points"]).square().mean()
+        return losses._replace(players={"generator": losses.players["generator"] + near})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bank(OnePlayer):
+    """As `OnePlayer`, with a code to be remembered for every training row, which draws the new one."""
+
+    name: ClassVar[str] = "toy-bank"
+
+    def build(self, architecture, data):
+        networks = super().build(architecture, data)
+        networks.register_buffer("bank", torch.zeros(ToyMixture().rows * 4, architecture.latent))
+        return networks
+
+    def losses(self, networks, batch, movers):
+        places = self.places(batch)
+        losses, code = super().losses(networks, batch, movers), networks.encode(batch.x, batch.noise).z
+        drift = (code - networks.bank[places]).float().square().sum(1).mean()
+        if networks.training:
+            networks.bank[places] = code.detach().to(networks.bank.dtype)
+        return losses._replace(players={"generator": losses.players["generator"] + drift})
+
+    def places(self, batch):
+        return batch.rows
 
 
 @dataclass(frozen=True, kw_only=True)

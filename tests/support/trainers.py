@@ -36,10 +36,10 @@ def trainer_on(settings, *, seed=3, source=None, **more):
     return Trainer(replace(settings, source=source), settings.dataset.load(None).train, seed=seed, device=CPU, **more)
 
 
-def trainer_of(game, *, seed=3, source=None, inherited=None, precision="fp32", **settings):
+def trainer_of(game, *, seed=3, source=None, inherited=None, precision="fp32", ranks=None, **settings):
     """Return a trainer of a game with `settings_of`."""
     chosen = settings_of(game, **settings)
-    return trainer_on(chosen, seed=seed, source=source, inherited=inherited, precision=precision)
+    return trainer_on(chosen, seed=seed, source=source, inherited=inherited, precision=precision, ranks=ranks)
 
 
 def doubled(trainer):

@@ -29,18 +29,24 @@ def trainer_of(**overrides):
     return new_trainer("infogan", recipe="digits", seed=3, overrides=PLAIN | overrides)
 
 
-def surprise_of(game, answers, codes):
-    """Return what a game pays for Q's `answers` to `codes`, (N, K + codes) both."""
-    networks = Networks(code=nn.Identity())
+def answered(answers, codes):
+    """Return networks, batch and round in which Q answers `answers` to `codes`, (N, K + codes) both."""
     verdict = Verdict(torch.zeros(len(answers)), answers)
     batch = Batch(x=answers, z=torch.cat([codes, torch.randn(len(codes), 3)], 1), noise=answers)
-    return game.surprise(networks, batch, Round(Joint(), Joint(), Joint(), verdict, verdict)).item()
+    return Networks(code=nn.Identity()), batch, Round(Joint(), Joint(), Joint(), verdict, verdict)
+
+
+def surprise_of(game, answers, codes):
+    """Return what a game pays for Q's `answers` to `codes`, (N, K + codes) both."""
+    return game.surprise(*answered(answers, codes)).item()
 
 
 def test_a_q_that_knows_nothing_pays_ln_k_so_that_the_bound_is_0_and_a_perfect_one_nothing():
     game, one_hot = InfoGAN(codes=0), torch.eye(10, dtype=torch.float64)
     assert surprise_of(game, torch.zeros_like(one_hot), one_hot) == pytest.approx(log(10), abs=1e-12)
     assert surprise_of(game, 1000 * one_hot, one_hot) == pytest.approx(0, abs=1e-12)
+    for answers, bound in ((0 * one_hot, 0), (1000 * one_hot, log(10))):
+        assert game.watch(*answered(answers, one_hot))["information"].item() == pytest.approx(bound, abs=1e-12)
 
 
 def test_a_q_that_answers_0_to_a_uniform_code_pays_a_sixth_and_the_normals_constant():

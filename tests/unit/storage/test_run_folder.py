@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -607,3 +608,17 @@ def test_checkpoints_from_before_runs_had_an_identity_are_their_own(run):
     run.write_record(record(identity="ours"))
     newest, told = run.newest_checkpoint()
     assert (newest.step, told) == (20, [])
+
+
+def test_a_number_stands_for_the_run_below_the_folder_of_runs(tmp_path, monkeypatch):
+    for name in ("0003-model-data-s0", "0030-model-data-s1"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert Run.of("3").path == Path("runs/0003-model-data-s0")
+    assert Run.of("0030").path == Path("runs/0030-model-data-s1")
+    assert Run.of("3", runs=tmp_path / "runs").path == tmp_path / "runs" / "0003-model-data-s0"
+    assert Run.of("7").path == Path("7")
+    assert Run.of("runs/x").path == Run.of(Path("runs/x")).path == Path("runs/x")
+    assert Run.of(Run(Path("y"))).path == Path("y")
+    (tmp_path / "3").mkdir()
+    assert Run.of("3").path == Path("3")

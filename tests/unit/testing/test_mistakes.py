@@ -10,7 +10,7 @@ import numpy
 import pytest
 import torch
 from torch import nn as torch_nn
-from toy_components import OnePlayer, ToyMixture, WithEncoder, WithoutEncoder
+from toy_components import Bank, Denoiser, OnePlayer, ToyMixture, WithEncoder, WithoutEncoder
 from trainers import claimed_row_wise
 
 from genzoo import Joint, Losses, Networks, nn, testing
@@ -19,7 +19,7 @@ from genzoo.data import Dataset
 from genzoo.evaluation import Metric, Score
 from genzoo.games import Hinge, NumberSchedule, Objective, Prior, Schedule, Slopes
 from genzoo.testing.toys import VECTOR_TOY, ToyTables
-from genzoo.types import Code, DataSpec, Split, Splits, Verdict
+from genzoo.types import Code, DataSpec, Picture, Split, Splits, Verdict
 
 
 def changed(base, **methods):
@@ -129,6 +129,15 @@ GAMES = {
         with_losses(lambda losses, n, b: of_player(losses.players["generator"] + numpy.random.rand())),
     ),
     "a key that is not there": ("losses", with_losses(lambda losses, n, b: losses.players["what"])),
+    "a bank by places in the batch": (
+        "rows",
+        changed(Bank, places=lambda self, batch: torch.arange(len(batch.x))),
+    ),
+    "an undeclared draw": (
+        "mean-over-rows",
+        with_losses(lambda losses, n, b: of_player(losses.players["generator"] * torch.rand(len(b.x)).mean())),
+    ),
+    "a draw that is none": ("builds", changed(OnePlayer, draws={"t": "uniform"})),
     "half precision": (
         "bf16",
         with_losses(lambda losses, n, b: of_player(losses.players["generator"].to(n.decode(b.z).dtype))),
@@ -154,6 +163,15 @@ GAMES = {
         "samples",
         build_with_decoder(forward=lambda self, z, y=None: torch.rand_like(self.stack.logits(z))),
     ),
+    "a picture of another shape": (
+        "pictures",
+        changed(OnePlayer, pictures=lambda self, n, b, prior: {"a": Picture(b.x.flatten(1)[:, :1])}),
+    ),
+    "a picture that draws": (
+        "pictures",
+        changed(OnePlayer, pictures=lambda self, n, b, prior: {"a": Picture(torch.rand_like(b.x))}),
+    ),
+    "a picture that is a tensor": ("pictures", changed(OnePlayer, pictures=lambda self, n, b, prior: {"a": b.x})),
     "samples without z": ("samples", build_with_decoder(forward=lambda self, z, y=None: self.stack.logits(0 * z) * 0)),
 }
 
@@ -283,6 +301,14 @@ PARTS = {
         "decoder",
         changed(ToyTables, decoder=decoder_with(forward=lambda self, z, y=None: 2 + self.stack.logits(z))),
     ),
+    "field of another size": (
+        "field",
+        changed(ToyTables, field=lambda self, data, condition=0: nn.DenseField(replace(data, shape=(3,)))),
+    ),
+    "head that ignores its sizes": (
+        "head",
+        changed(ToyTables, head=lambda self, role, reads, writes: torch_nn.Linear(reads, reads)),
+    ),
     "critic that ignores outputs": (
         "critic",
         changed(
@@ -350,7 +376,8 @@ def test_a_command_without_help_is_caught():
 
 
 @pytest.mark.parametrize(
-    "component", [OnePlayer, WithEncoder, WithoutEncoder, Normal, Hinge, Always, ToyMixture, ToyTables, Spread]
+    "component",
+    [OnePlayer, Bank, Denoiser, WithEncoder, WithoutEncoder, Normal, Hinge, Always, ToyMixture, ToyTables, Spread],
 )
 def test_a_component_without_a_mistake_passes_all_its_checks(component):
     assert failing(component) == {}
