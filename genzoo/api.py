@@ -137,7 +137,10 @@ def evaluate(
     selected = [metric_called(name) for name in metrics] or applicable_metrics(model)
     for metric in selected:
         if obstacle := metric.obstacle_here(model):
-            raise SettingsError(f"metric '{metric.name}' cannot measure {target.record.model}: {obstacle}")
+            raise SettingsError(
+                f"metric '{metric.name}' cannot measure {target.record.model}: {obstacle}",
+                "leave out its name, and all metrics that can are measured",
+            )
     from genzoo.runs.opening import data_of
 
     splits, fingerprint = data_of(target, data)

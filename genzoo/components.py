@@ -86,7 +86,9 @@ def from_json(kind: Any, data: Any, *, resolve: Resolve, path: str = "") -> Any:
         if data in get_args(kind) and type(data) in {type(choice) for choice in get_args(kind)}:
             return data
         choices = ", ".join(repr(choice) for choice in get_args(kind))
-        raise SettingsError(f"{path} is {short_repr(data)}, expected one of {choices}{_hint(data, get_args(kind))}")
+        raise SettingsError(
+            f"{path} is {short_repr(data)}, expected one of {choices}{_hint(data, get_args(kind))}", _LISTED_BY
+        )
     if origin is tuple:
         return _from_sequence(kind, data, resolve, path)
     if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -113,6 +115,7 @@ def to_text(value: Any) -> str:
 
 _LISTED = 12
 """So many fields are listed in an error."""
+_LISTED_BY = "settings are listed by: genzoo show RECIPE --model MODEL"
 
 
 def paths(value: Any, prefix: str = "") -> Iterator[str]:
@@ -144,9 +147,9 @@ def _override(kind: Any, value: Any, parts: list[str], text: str, resolve: Resol
         try:
             return replace(value, **{head: inner})  # type: ignore[type-var]
         except ValueError as error:
-            raise SettingsError(f"{path}={text}: {error}") from error
+            raise SettingsError(f"{path}={text}: {error}", _LISTED_BY) from error
     beside = [field.name for field in _stored_fields(value)] if is_dataclass(value) else []
-    remedy = "settings are listed by: genzoo show RECIPE --model MODEL"
+    remedy = _LISTED_BY
     if 0 < len(beside) <= _LISTED and value is not root:
         remedy = f"{path.removesuffix('.' + '.'.join(parts))} has: {', '.join(beside)}"
     raise SettingsError(f"no setting '{path}'{nearest(path, paths(root))}", remedy)
@@ -214,10 +217,12 @@ def _build(kind: type, data: dict[str, Any], resolve: Resolve, path: str) -> Any
     field_types = _field_types(kind)
     for key in data:
         if key not in field_types:
-            raise SettingsError(f"{path or kind.__name__} has no setting '{key}'{nearest(key, field_types)}")
+            raise SettingsError(
+                f"{path or kind.__name__} has no setting '{key}'{nearest(key, field_types)}", _LISTED_BY
+            )
     required = {field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING}
     for key in sorted(required - data.keys()):
-        raise SettingsError(f"{path or kind.__name__} lacks the setting '{key}'")
+        raise SettingsError(f"{path or kind.__name__} lacks the setting '{key}'", _LISTED_BY)
     values = {
         key: from_json(field_types[key], item, resolve=resolve, path=f"{path}.{key}".lstrip("."))
         for key, item in data.items()
@@ -225,7 +230,7 @@ def _build(kind: type, data: dict[str, Any], resolve: Resolve, path: str) -> Any
     try:
         return kind(**values)
     except ValueError as error:
-        raise SettingsError(f"{path or kind.__name__}: {error}") from error
+        raise SettingsError(f"{path or kind.__name__}: {error}", _LISTED_BY) from error
 
 
 @cache
@@ -241,7 +246,7 @@ def _stored_fields(value: Any) -> Iterator[Field[Any]]:
 
 def _expect(condition: bool, path: str, data: Any, expected: str) -> None:
     if not condition:
-        raise SettingsError(f"{path} is {short_repr(data)}, expected {expected}")
+        raise SettingsError(f"{path} is {short_repr(data)}, expected {expected}", _LISTED_BY)
 
 
 def _hint(data: Any, choices: tuple[Any, ...]) -> str:

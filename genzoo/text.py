@@ -81,6 +81,11 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def in_mib(count: int) -> str:
+    """Return a number of bytes in MiB."""
+    return f"{count / 2**20:,.1f} MiB"
+
+
 def now() -> str:
     """Return the present time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -53,13 +53,14 @@ def trained_here(monkeypatch):
 def tally(request):
     """Return a function that notes a kind of fault that was tried: a row of docs/reliability.md.
 
-    `plain` says what became of a loop that saves with `torch.save` in place, where the fault was tried on one.
+    `plain` says what became of a loop that saves with `torch.save` in place, where the fault was tried on one, and
+    `are_inputs` that the tries are made-up contents, read in one process, which are counted apart.
     `python tests/faults/make_reliability.py` collects the rows; without it, nothing is written.
     """
     began = time.monotonic()
 
-    def note(fault, *, tries, survived, how, plain="–"):
-        row = {"fault": fault, "tries": tries, "survived": survived, "plain": plain, "how": how}
+    def note(fault, *, tries, survived, how, plain="–", are_inputs=False):
+        row = {"fault": fault, "tries": tries, "survived": survived, "plain": plain, "how": how, "inputs": are_inputs}
         row |= {"seconds": round(time.monotonic() - began, 1), "test": request.node.nodeid.partition("[")[0]}
         if place := os.environ.get("GENZOO_TALLY"):
             with open(place, "a", encoding="utf-8") as file:

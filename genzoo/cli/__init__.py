@@ -26,6 +26,7 @@ from genzoo.errors import (
     explain,
 )
 from genzoo.host.discovery import registry
+from genzoo.host.isolation import removal
 from genzoo.host.unregistered import import_code
 from genzoo.machine import open_standard_streams
 from genzoo.runs.signals import KEPT, end_on_signals
@@ -52,6 +53,9 @@ _COMMANDS = {
     "plugin": "genzoo.cli.plugin",
     "runs": "genzoo.cli.runs",
     "note": "genzoo.cli.runs",
+    "verify": "genzoo.cli.verify",
+    "repair": "genzoo.cli.verify",
+    "gc": "genzoo.cli.verify",
     "completion": "genzoo.cli.completion",
 }
 
@@ -77,7 +81,10 @@ class _Commands(click.Group):
         else:
             return None
         if not isinstance(command, click.Command):
-            raise PluginError(f"what is registered as the command '{cmd_name}' is no click.Command: {command!r}")
+            raise PluginError(
+                f"what is registered as the command '{cmd_name}' is no click.Command: {command!r}",
+                removal(registry().find("commands", cmd_name).plugin.distribution),
+            )
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

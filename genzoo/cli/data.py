@@ -16,7 +16,7 @@ from genzoo.errors import GenzooError, SettingsError, UnreadableError
 from genzoo.host.discovery import registry
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
-from genzoo.text import counted
+from genzoo.text import counted, in_mib
 
 if TYPE_CHECKING:
     from genzoo.data.dataset import Dataset
@@ -162,7 +162,7 @@ def status_command(check: bool, data: str | None, as_json: bool) -> None:
             str(Path(row["path"]).relative_to(root)) if row["path"] else "",
             str(row["state"]),
             "" if row["rows"] is None else f"{row['rows']:,}",
-            "" if row["bytes"] is None else _in_mib(row["bytes"]),
+            "" if row["bytes"] is None else in_mib(row["bytes"]),
         )
         for row in datasets
     ]
@@ -302,7 +302,7 @@ def _say_by_hand(dataset: "PreparedDataset", as_json: bool) -> None:
     if as_json:
         result_json({"dataset": dataset.name, "files": [], "by_hand": list(dataset.by_hand)})
         return
-    result(_steps_text(dataset.by_hand))
+    result(_steps_text(dataset.by_hand), fold=True)
 
 
 def _steps_text(steps: Sequence[str]) -> str:
@@ -315,11 +315,7 @@ def _not_by_program(dataset: "PreparedDataset") -> UnreadableError:
 
 def _file_text(download: "Download") -> str:
     """Return a file's name, with its size if that is known."""
-    return download.file if download.size is None else f"{download.file} ({_in_mib(download.size)})"
-
-
-def _in_mib(count: int) -> str:
-    return f"{count / 2**20:,.1f} MiB"
+    return download.file if download.size is None else f"{download.file} ({in_mib(download.size)})"
 
 
 def _data_option(data: str | None) -> str:

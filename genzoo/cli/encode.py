@@ -206,7 +206,7 @@ def _read_codes(path: Path) -> "tuple[Tensor, Tensor | None]":
 
     expected = f"codes: a file that ends in {', '.join(_CODES)}"
     if path.suffix not in _CODES:
-        raise SettingsError(f"{path} is not named as {expected}")
+        raise SettingsError(f"{path} is not named as {expected}", "codes are written by: genzoo encode")
     content = storage.read_bytes(path, expected, limit=_CODES_LIMIT, remedy="codes are written by: genzoo encode")
     if path.suffix == ".safetensors":
         tensors = unpack(path)

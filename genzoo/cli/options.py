@@ -136,5 +136,5 @@ def parse_settings(assignments: Sequence[str]) -> dict[str, str]:
     """Return `PATH=VALUE` texts as a mapping, the last of equal paths winning."""
     for assignment in assignments:
         if "=" not in assignment:
-            raise SettingsError(f"--set {assignment}: expected PATH=VALUE, such as training.batch_size=64")
+            raise SettingsError(f"--set {assignment}: expected PATH=VALUE", "such as: --set training.batch_size=64")
     return {path.strip(): value for path, _, value in (text.partition("=") for text in assignments)}

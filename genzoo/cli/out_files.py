@@ -34,7 +34,9 @@ def out_path(run: str, out: str | None, default: str, endings: Sequence[str] = P
     if out is None:
         return _not_taken(Run.at(run).path / default)
     if Path(out).suffix not in endings:
-        raise SettingsError(f"--out {out}: expected a name that ends in {', '.join(endings)}")
+        raise SettingsError(
+            f"--out {out}: expected a name that ends in {', '.join(endings)}", f"such as: --out {default}"
+        )
     return Path(out)
 
 

@@ -115,8 +115,8 @@ def doctor_command(as_json: bool) -> None:
         return
     for plugin in plugins:
         offers = ", ".join(f"{kind} {count}" for kind, count in plugin["offers"].items())
-        result(f"{plugin['name']}  ({plugin['distribution']} {plugin['version']}, {plugin['place']})")
-        result(f"  broken: {plugin['cause']}" if plugin["cause"] else f"  {offers or 'offers nothing'}")
+        result(f"{plugin['name']}  ({plugin['distribution']} {plugin['version']}, {plugin['place']})", fold=True)
+        result(f"  broken: {plugin['cause']}" if plugin["cause"] else f"  {offers or 'offers nothing'}", fold=True)
     result("")
     show_table([("warning", line) for line in registry().warnings] or [("all well", "")], fold=(1,))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from genzoo.cli.output import console, draws, gradients_text, settings_texts, show_table, status
-from genzoo.errors import InterruptedRun
+from genzoo.errors import GenzooError, InterruptedRun
 from genzoo.runs.notes import losses_text, warning_texts
 from genzoo.runs.signals import Stop, StopOnSignal, stop_on_signals
 from genzoo.storage.run_folder import Run
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from genzoo.comparison.progress import ComparisonCallback
 
 _SECONDS_BETWEEN_LINES = 5.0
+_SHARE_BETWEEN_LINES = 0.05
+"""Of the time so far, which a line waits for at least: a long command writes a hundred lines, not thousands."""
+_MOST_NAMED = 8
+"""The largest number of trainings that are named before they begin."""
 _BF16 = (
     "bf16 products, which are taken by default for larger images where the device multiplies bf16 faster; "
     "--precision fp32 computes all in float32"
@@ -59,7 +63,8 @@ class Lines(TrainingProgress):
     def __init__(self, stop: Stop) -> None:
         super().__init__(stop)
         self._steps = 0
-        self._written = 0.0
+        self._lines = _PlainLines(_SECONDS_BETWEEN_LINES)
+        self._is_first = True
 
     def on_start(self, run: Run, step: int, steps: int) -> None:
         """Write the header."""
@@ -68,12 +73,11 @@ class Lines(TrainingProgress):
 
     def show(self, entry: dict[str, Any]) -> None:
         """Write a line, unless the last one is recent."""
-        last = entry["step"] == self._steps
-        if last or time.monotonic() - self._written > _SECONDS_BETWEEN_LINES:
-            self._written = time.monotonic()
-            rate = entry["steps_per_second"]
-            left = time_left((self._steps - entry["step"]) / max(rate, 1e-9))
-            status(f"step {entry['step']:,}/{self._steps:,}  {losses_text(entry)}  {rate:.1f} steps/s  {left}")
+        if self._lines.is_due() or self._is_first or entry["step"] == self._steps:
+            self._is_first = False
+            steps = f"step {entry['step']:,}/{self._steps:,}"
+            pace = _pace(entry["steps_per_second"], self._steps - entry["step"])
+            status(f"{steps}  {losses_text(entry)}  {pace}")
 
 
 class Bar(TrainingProgress):
@@ -148,6 +152,9 @@ def watching() -> "Iterator[ComparisonCallback]":
                 self.display.show(steps)
                 _end_if_asked(stop, "the comparison was stopped; every training is saved")
 
+            def on_training_end(self, number: int, run: Run, error: GenzooError | None) -> None:
+                self.display.end(number, run, error)
+
         yield Watching()
 
 
@@ -156,11 +163,25 @@ def _end_if_asked(stop: Stop, message: str) -> None:
         raise InterruptedRun(message, "go on with the same command", signal_number=stop.number)
 
 
-class _PlainLines:
-    """A context for plain lines, which need no start and no end."""
+def _pace(rate: float, steps: int) -> str:
+    """Return a speed, and the time that is left for so many steps."""
+    return f"{rate:.1f} steps/s  {time_left(steps / max(rate, 1e-9))}"
 
-    def __init__(self) -> None:
-        self._written = time.monotonic()
+
+class _PlainLines:
+    """A context for plain lines, which need no start and no end: at most one in so many `seconds`, later fewer."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._begun = self._written = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Return whether it is time for a line, which is then taken to be written."""
+        now = time.monotonic()
+        if now - self._written <= max(self._seconds, _SHARE_BETWEEN_LINES * (now - self._begun)):
+            return False
+        self._written = now
+        return True
 
     def __enter__(self) -> Self:
         return self
@@ -183,17 +204,53 @@ class _Drawing:
 
 
 class _ComparisonLines(_PlainLines):
+    """Says what is to be trained, when each training ends, and now and then which are under way."""
+
     def __init__(self, labels: Sequence[str]) -> None:
-        super().__init__()
+        super().__init__(2 * _SECONDS_BETWEEN_LINES)
         self._labels = labels
+        self._last = ""
+        self._waiting: set[int] | None = None
+        self._first_seen: dict[int, tuple[int, float]] = {}
 
     def show(self, steps: Mapping[int, tuple[int, int]]) -> None:
-        if time.monotonic() - self._written > 2 * _SECONDS_BETWEEN_LINES:
-            self._written = time.monotonic()
-            begun = [f"{self._labels[number]} {done:,}/{of:,}" for number, (done, of) in steps.items() if 0 < done < of]
-            done = sum(taken >= of for taken, of in steps.values())
-            under_way = "" if done == len(steps) else f"; under way: {', '.join(begun) or 'starting or measuring'}"
-            status(f"{done} of {len(steps)} trained{under_way}")
+        if self._waiting is None:
+            self._waiting = {number for number, (done, of) in steps.items() if done < of}
+            self._name_waiting(steps)
+        for number in self._waiting:
+            if steps[number][0]:
+                self._first_seen.setdefault(number, (steps[number][0], time.monotonic()))
+        if self._waiting and self.is_due():
+            seen = sorted(self._waiting & self._first_seen.keys())
+            under_way = "; ".join(self._under_way(number, *steps[number]) for number in seen)
+            line = f"{len(steps) - len(self._waiting)} of {len(steps)} done; {under_way or 'starting'}"
+            if line != self._last:
+                status(line)
+            self._last = line
+
+    def end(self, number: int, run: Run, error: GenzooError | None) -> None:
+        if self._waiting is not None:
+            self._waiting.discard(number)
+        log = run.read_log() if error is None else []
+        if error is not None:
+            status(f"failed: {self._labels[number]}: {error.found}")
+        elif log:
+            step, seconds = log[-1]["step"], log[-1]["seconds"]
+            status(f"{self._labels[number]} is trained: {step:,} steps at {step / max(seconds, 1e-9):.1f} steps/s")
+
+    def _name_waiting(self, steps: Mapping[int, tuple[int, int]]) -> None:
+        waiting = sorted(self._waiting or ())
+        named = [f"{self._labels[number]} ({steps[number][1]:,} steps)" for number in waiting[:_MOST_NAMED]]
+        more = [f"{len(waiting) - len(named)} more"] if len(waiting) > len(named) else []
+        if waiting:
+            status(f"to be trained: {', '.join(named + more)}")
+
+    def _under_way(self, number: int, done: int, of: int) -> str:
+        first, when = self._first_seen[number]
+        if done >= of:
+            return f"{self._labels[number]} is measured"
+        rate = (done - first) / max(time.monotonic() - when, 1e-9)
+        return f"{self._labels[number]} {done:,}/{of:,}" + (f"  {_pace(rate, of - done)}" if rate else "")
 
 
 class _ComparisonBars(_Drawing):
@@ -218,15 +275,17 @@ class _ComparisonBars(_Drawing):
         for number, (done, of) in steps.items():
             self._progress.update(self._tasks[number], completed=done, total=of)
 
+    def end(self, number: int, run: Run, error: GenzooError | None) -> None:
+        """Leave the bar as it is: it says `done`, and failures come at the end."""
+
 
 class _CountingLines(_PlainLines):
     def __init__(self, what: str, unit: str) -> None:
-        super().__init__()
+        super().__init__(_SECONDS_BETWEEN_LINES)
         self._what, self._unit = what, unit
 
     def count(self, done: int, total: int | None) -> None:
-        if time.monotonic() - self._written > _SECONDS_BETWEEN_LINES:
-            self._written = time.monotonic()
+        if self.is_due():
             of = "" if total is None else f" of {total:,}"
             status(f"{self._what}: {done:,}{of} {self._unit}")
 

@@ -50,11 +50,11 @@ def choose_rows(
     """Return the images in `files`, all with the condition of that text, or without files a split of the run's data."""
     if not files:
         if condition is not None:
-            raise SettingsError("--condition is for files: rows of the data have their own labels")
+            raise SettingsError("--condition is for files: rows of the data have their own labels", "leave it out")
         return ChosenRows(getattr(api.load_data(run, data=data), split), [])
     for option in ("split", "pairs"):
         if click.get_current_context().get_parameter_source(option) is ParameterSource.COMMANDLINE:
-            raise SettingsError(f"--{option} names rows of the data, and files are given: leave out one of them")
+            raise SettingsError(f"--{option} names rows of the data, and files are given", "leave out one of them")
     from genzoo.data.decoding import image_files
 
     paths = image_files(files)

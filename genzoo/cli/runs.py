@@ -13,6 +13,7 @@ from genzoo.cli.output import console, draws_results, result, result_json, show_
 from genzoo.cli.progress import describe
 from genzoo.errors import UnreadableError
 from genzoo.runs.collapse import failures_of
+from genzoo.storage import checkpoints
 from genzoo.storage.run_folder import Run
 from genzoo.storage.run_notes import RunNote
 from genzoo.storage.runs_root import all_runs, runs_within
@@ -254,6 +255,6 @@ def _span(points: Sequence[tuple[int, float]]) -> str:
 def _files(run: Run) -> dict[str, Path]:
     """Return the newest file of each kind that a run has."""
     newest = {kind: run.newest_picture(kind) for kind in run.picture_kinds}
-    newest["checkpoint"] = max(run.checkpoints.glob("step-*"), default=None)
+    newest["checkpoint"] = checkpoints.path_of(run.checkpoints, run.step)
     others = {name: run.path / file for name, file in (("log", "metrics.jsonl"), ("scores", "evaluation.json"))}
     return {name: path for name, path in ({**newest, **others}).items() if path is not None and path.exists()}

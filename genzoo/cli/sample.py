@@ -51,11 +51,11 @@ def sample_command(
     for text in (sweep, grid, condition):
         refuse_condition(model, text)
     if grid is not None and (condition is not None or sweep is not None):
-        raise SettingsError("--grid sets all conditions: leave out --condition and --sweep")
+        raise SettingsError("--grid sets all conditions", "leave out --condition and --sweep")
     facts: dict[str, object] = {"seed": seed, "step": model.step, "weights": model.weights}
     if sweep_code is not None:
         if (condition, sweep, grid) != (None, None, None):
-            raise SettingsError("--sweep-code sets z: leave out --condition, --sweep and --grid")
+            raise SettingsError("--sweep-code sets z", "leave out --condition, --sweep and --grid")
         facts |= _sample_codes(path, model, sweep_code, rows=count or 8, seed=seed)
     elif sweep is not None or grid is not None:
         facts |= _sample_grid(path, model, count, condition, sweep, grid, seed)
@@ -160,7 +160,10 @@ def interpolate_command(
         raise SettingsError(f"{len(names)} files are given, which are not pairs", "name two files per pair")
     pairs = len(names) // 2 or pairs
     if 2 * pairs > len(part.x):
-        raise SettingsError(f"--pairs {pairs} needs {2 * pairs} rows, the {split} split has {len(part.x)}")
+        raise SettingsError(
+            f"--pairs {pairs} needs {2 * pairs} rows, the {split} split has {len(part.x)}",
+            f"ask for fewer: --pairs {len(part.x) // 2}",
+        )
     x, y = model.rows(part, 2 * pairs)
     first, second = (slice(0, None, 2), slice(1, None, 2)) if names else (slice(pairs), slice(pairs, None))
     a, b = x[first], x[second]

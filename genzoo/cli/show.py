@@ -1,5 +1,6 @@
 """`genzoo show`."""
 
+import re
 import textwrap
 from typing import Any
 
@@ -36,7 +37,10 @@ def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_
         return
     entries = _find(name)
     if model is not None and entries[0].kind != "recipes":
-        raise SettingsError(f"--model shows a recipe's networks, and '{name}' is no recipe")
+        raise SettingsError(
+            f"--model shows a recipe's networks, and '{name}' is no recipe",
+            "recipes are listed by: genzoo list recipes",
+        )
     cards = [_card(entry, model, assignments) for entry in entries]
     if as_json:
         result_json(cards[0])
@@ -90,6 +94,12 @@ def _posterior_error(name: str) -> SettingsError | None:
     )
 
 
+def _commands() -> list[str]:
+    """Return the names of all commands, those of plugins included."""
+    context = click.get_current_context().find_root()
+    return context.command.list_commands(context) if isinstance(context.command, click.Group) else []
+
+
 def _find(name: str) -> list[Entry]:
     prefix, _, rest = name.partition(":")
     kinds = [kind for kind in _SHOWN if SINGULAR[kind] == prefix]
@@ -99,6 +109,8 @@ def _find(name: str) -> list[Entry]:
     if not matches:
         if error := _posterior_error(name):
             raise error
+        if name in _commands():
+            raise SettingsError(f"'{name}' is a command", f"type: genzoo {name} --help")
         if name.isdecimal():
             raise SettingsError(f"there is no run {name}", "runs are listed by: genzoo runs")
         names = sorted({entry.name for entry in entries})
@@ -135,7 +147,7 @@ def _show_card(card: dict[str, Any]) -> None:
         _show_recipe(card)
         return
     result(f"{card['kind']} {card['name']}\n")
-    result(card["about"], fold=True)
+    result(_in_paragraphs(card["about"]) if draws_results() else card["about"], fold=True)
     if card["kind"] == "dataset":
         result(f"\n{_data(card)}", fold=True)
         show_table(_facts(card["facts"]), fold=(1,))
@@ -171,6 +183,11 @@ def _show_recipe(card: dict[str, Any]) -> None:
         result("\nwhere it departs from what was printed, and why:")
         for note in card["notes"]:
             result(_wrapped(f"· {note}", 100))
+
+
+def _in_paragraphs(text: str) -> str:
+    """Return a docstring with the lines of a paragraph joined, for a terminal to fold; indented ones stay."""
+    return re.sub(r"^(\S.*)\n(?=\S)", r"\1 ", text, flags=re.MULTILINE)
 
 
 def _wrapped(text: str, most: int) -> str:

@@ -1,20 +1,23 @@
 """`genzoo train` and `genzoo resume`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from genzoo.cli import options
 from genzoo.cli.data import provide_data
 from genzoo.cli.output import result, result_json, show_main_scores, status
 from genzoo.cli.progress import Bar, choose_callback
-from genzoo.errors import Interrupted, InterruptedRun
+from genzoo.errors import Interrupted, InterruptedRun, SettingsError
+from genzoo.host.discovery import registry
 from genzoo.host.isolation import stdout_to_stderr
 from genzoo.runs import session
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.collapse import failures_of
+from genzoo.runs.configuration import Configuration, configuration_text, read_configuration
 from genzoo.runs.request import ExecutionName, TrainingRequest
 from genzoo.runs.signals import stop_on_signals
 from genzoo.runs.threads import use_threads
@@ -40,7 +43,7 @@ _quiet = click.option("--quiet", is_flag=True, help="Print no progress while tra
 
 
 @click.command("train")
-@click.argument("model", type=options.Name("models"))
+@click.argument("model", type=options.Name("models"), required=False)
 @options.recipe
 @options.seed
 @_steps
@@ -61,13 +64,20 @@ _quiet = click.option("--quiet", is_flag=True, help="Print no progress while tra
 @click.option("--from", "from_run", type=options.RunFolder(), metavar="RUN", help="Run to inherit networks from.")
 @options.data
 @click.option("--fetch", is_flag=True, help="Get, check and prepare the data set first, if it is missing.")
+@click.option("--config", metavar="FILE", help="YAML file of what to train, or a run.json; - reads stdin.")
+@click.option("--print-config", is_flag=True, help="Write what would be trained as such a file, and train nothing.")
 @options.as_json
 @_quiet
+@click.pass_context
 def train_command(
+    context: click.Context,
+    /,
     assignments: tuple[str, ...],
     labels: int | None,
     threads: int | None,
     fetch: bool,
+    config: str | None,
+    print_config: bool,
     as_json: bool,
     quiet: bool,
     **options_of_request: Any,
@@ -79,13 +89,42 @@ def train_command(
     \b
     genzoo train MODEL
     genzoo train MODEL --recipe R --seed 1 --set training.learning_rate=2e-4
+    genzoo train --config FILE
     """
-    request = TrainingRequest(overrides=options.parse_settings(assignments), **options_of_request)
+    request = _request_for(context, config, options.parse_settings(assignments), options_of_request)
     use_threads(threads, None if request.run is None else Run.at(request.run))
     request = options.labelled_request(request, labels)
+    if print_config:
+        result(_configuration_of(request))
+        return
     if fetch or (options.can_ask() and not quiet and not as_json):
         provide_data(request, without_asking=fetch)
     _train_and_show(lambda callback: session.train_request(request, callback), as_json=as_json, quiet=quiet)
+
+
+def _request_for(
+    context: click.Context, config: str | None, overrides: Mapping[str, str], values: Mapping[str, Any]
+) -> TrainingRequest:
+    """Return what a configuration and the command line ask for; where both do, the command line decides."""
+    read = Configuration() if config is None else read_configuration(config)
+    parameters = {parameter.name: parameter for parameter in context.command.params}
+    typed = {name for name in values if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    chosen = dict(values)
+    for name in read.values.keys() - (typed if values["model"] is not None else typed - {"model"}):
+        try:
+            chosen[name] = parameters[name].process_value(context, read.values[name])
+        except click.BadParameter as error:
+            raise SettingsError(f"{read.places[name]}: {name}: {error.message}", "see: genzoo train --help") from error
+    if chosen["model"] is None:
+        raise SettingsError("no model is named", "models are listed by: genzoo list models")
+    return TrainingRequest(overrides={**read.overrides, **overrides}, places=read.places, **chosen)
+
+
+def _configuration_of(request: TrainingRequest) -> str:
+    from genzoo.runs.job import resolve_job
+
+    source = None if request.from_run is None else Run.at(request.from_run).as_source()
+    return configuration_text(resolve_job(registry(), request, source), registry()).rstrip("\n")
 
 
 @click.command("resume", short_help="Continue RUN as if it had never stopped.")

@@ -138,7 +138,8 @@ def refuse_unlike(cells: Sequence[Cell]) -> None:
         if data != other:
             raise SettingsError(
                 f"{cell.label} and {first.label} cannot be compared: they have other data, "
-                f"{_short(data)} and {_short(other)}"
+                f"{_short(data)} and {_short(other)}",
+                "give all contestants the same: --set dataset.…, or leave out one of them",
             )
         if cell.data != first.data:
             raise SettingsError(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from genzoo.errors import GenzooError
 from genzoo.storage.run_folder import Run
 
 
@@ -16,6 +17,9 @@ class ComparisonCallback:
 
     def on_progress(self, steps: Mapping[int, tuple[int, int]]) -> None:
         """Called a few times a second with (step, steps) by the number of the training."""
+
+    def on_training_end(self, number: int, run: Run, error: GenzooError | None) -> None:
+        """Called when the training with that number among the labels has ended: scored, or with an error."""
 
 
 class LogTail:

@@ -175,7 +175,7 @@ def _notes(results: Results, seeds: int) -> list[str]:
         notes.append(f"Trained before, and not again: {', '.join(reused)}.")
     unseen = [f"{cell.label} seed {cell.seed}" for cell in results.cells if cell.reused and cell.best_step is None]
     if unseen:
-        notes.append(f"Not evaluated on its way, so without curve and best step: {', '.join(unseen)}.")
+        notes.append(f"Evaluated at the end alone, so a point for a curve, and no best step: {', '.join(unseen)}.")
     if results.differences:
         interval = "with the 95 % interval of their mean by Student's t" if seeds > 1 else "n = 1: without an interval"
         notes.append(f"Differences are of final scores, paired by seed, {interval}.")
@@ -445,7 +445,7 @@ def scale_of(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _plot(courses: Mapping[str, _OverSeeds]) -> Markup:
-    """Return an SVG with the mean of every course and its range as a band; a single value per step has none."""
+    """Return an SVG with the mean of every course and its range as a band; a course of one step is a point."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -453,12 +453,13 @@ def _plot(courses: Mapping[str, _OverSeeds]) -> Markup:
     FigureCanvasSVG(figure)
     axes = figure.subplots()
     for number, (label, course) in enumerate(courses.items()):
-        if len(course) < 2:
+        if not course:
             continue  # `number` still counts it, so that a model has the same colour in all plots
         steps = [step for step, _ in course]
         means = [sum(values) / len(values) for _, values in course]
         colour, marker = f"C{number % 10}", "o" if len(course) <= _MARKED else ""
-        axes.plot(steps, means, marker=marker, markersize=3, color=colour, label=_plain(label))
+        size = 3 if len(course) > 1 else 7
+        axes.plot(steps, means, marker=marker, markersize=size, color=colour, label=_plain(label))
         low, high = [min(values) for _, values in course], [max(values) for _, values in course]
         axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.set_yscale(**scale_of([value for course in courses.values() for _, values in course for value in values]))

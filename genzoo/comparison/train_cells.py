@@ -45,7 +45,7 @@ def train_cells(
             workers,
             tasks=tasks,
             together=_are_together(together, device),
-            progress=callback.on_progress,
+            callback=callback,
         )
     warn(dict.fromkeys(line for outcome in outcomes for line in outcome.warnings))
     return outcomes
@@ -57,21 +57,22 @@ def run_cells(
     *,
     tasks: Path,
     together: Callable[[Cell], bool] = lambda cell: False,
-    progress: Callable[[Mapping[int, tuple[int, int]]], None] = lambda steps: None,
+    callback: ComparisonCallback | None = None,
 ) -> list[Outcome]:
     """Train the cells that are not done, and return the outcome of all; a training that fails does not stop the others.
 
     Cells for which `together` is true and that differ only in seed and optimizer are one task. `tasks` is the folder
-    for the tasks' and outcomes' files. `progress` is called with (step, steps) by the number of the cell, and may raise
-    to stop: tasks that have not started are then cancelled.
+    for the tasks' and outcomes' files. `callback` may raise to stop: tasks that have not started are then cancelled.
     """
+    callback = callback or ComparisonCallback()
     outcomes = {number: Outcome() for number, cell in enumerate(cells) if cell.is_done}
     logs = {number: LogTail(cell.run) for number, cell in enumerate(cells) if number not in outcomes}
     steps = {number: cell.settings.training.steps for number, cell in enumerate(cells)}
     running: dict[Future[int], tuple[Task, tuple[int, ...]]] = {}
 
     def report() -> None:
-        progress({number: (_step(number, logs, outcomes, steps), steps[number]) for number in range(len(cells))})
+        taken = {number: (_step(number, logs, outcomes, steps), steps[number]) for number in range(len(cells))}
+        callback.on_progress(taken)
 
     try:
         report()
@@ -83,7 +84,10 @@ def run_cells(
             ended, _ = wait(running, timeout=_POLL, return_when="FIRST_COMPLETED")
             for future in ended:
                 task, team = running.pop(future)
-                outcomes |= zip(team, task.outcomes(future, len(team)), strict=True)
+                ends = dict(zip(team, task.outcomes(future, len(team)), strict=True))
+                outcomes |= ends
+                for number, outcome in ends.items():
+                    callback.on_training_end(number, cells[number].run, outcome.error)
             report()
     finally:
         for future in running:

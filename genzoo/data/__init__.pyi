@@ -12,6 +12,7 @@ from .decoding import image_names as image_names
 from .decoding import in_blocks as in_blocks
 from .decoding import left_out as left_out
 from .decoding import listing as listing
+from .decoding import notes_of_files as notes_of_files
 from .downloads import Download as Download
 from .labels import condition as condition
 from .labels import labelled_part as labelled_part

@@ -29,7 +29,7 @@ def parse_condition(text: str, data: DataSpec) -> Tensor:
         y[_index(_class(text), data.class_names, "class")] = 1
         return y
     if not data.attributes:
-        raise SettingsError(f"condition '{text}': these data have neither classes nor attributes")
+        raise SettingsError(f"condition '{text}': these data have neither classes nor attributes", "leave it out")
     for name in _parts(text):
         y[_index(name, data.attributes, "attribute")] = 1
     return y
@@ -42,13 +42,13 @@ def sweep(text: str, data: DataSpec, *, base: str | None, rows: int) -> Grid:
     """
     offered = data.class_names or data.attributes
     if not offered:
-        raise SettingsError("these data have neither classes nor attributes")
+        raise SettingsError("these data have neither classes nor attributes", "leave out --sweep and --grid")
     names = offered if text == "all" else _parts(text)
     if not names:
         raise SettingsError(f"--sweep '{text}' names nothing", f"known: {_list(offered)}")
     if data.class_names:
         if base is not None:
-            raise SettingsError("--condition and --sweep cannot both set the class")
+            raise SettingsError("--condition and --sweep cannot both set the class", "leave out one of them")
         columns = tuple(map(_class, names))
         cells = [parse_condition(name, data) for name in columns]
     else:

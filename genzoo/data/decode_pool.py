@@ -31,7 +31,7 @@ def read_blocks(staging: Staging, left: list[int], jobs: int) -> Iterator[BlockD
             yield _read_block(path, offset, staging.starts[number], shape, number, staging.contents.blocks[number])
         return
     waiting = iter(left)
-    with _safe_path(), _workers(jobs) as pool:
+    with _safe_path(), _quiet_manager(), _workers(jobs) as pool:
         running: set[Future[BlockDone]] = set()
         while True:
             for number in waiting:
@@ -61,6 +61,26 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _quiet_manager() -> Iterator[None]:
+    """Show no traceback of the pool's own thread where it ends workers while another one is being started.
+
+    Before Python 3.13 it iterates over them without the lock under which they are added. What it leaves to do is done
+    by `_workers`.
+    """
+    former = threading.excepthook
+
+    def show(error: threading.ExceptHookArgs) -> None:
+        if error.exc_type is not RuntimeError or type(error.thread).__module__ != ProcessPoolExecutor.__module__:
+            former(error)
+
+    threading.excepthook = show
+    try:
+        yield
+    finally:
+        threading.excepthook = former
 
 
 def _submit(pool: ProcessPoolExecutor, *work: Any) -> Future[BlockDone]:

@@ -17,9 +17,9 @@ from typing import Literal, NamedTuple
 import numpy
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from genzoo.errors import UnreadableError
+from genzoo.errors import UnreadableError, warn
 from genzoo.storage.files import readable
-from genzoo.text import escaped, in_a_line
+from genzoo.text import counted, escaped, in_a_line
 
 Pixels = numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.uint8]]
 """Values in 0…255: (C, H, W) for one image, (rows, C, H, W) for several."""
@@ -190,6 +190,21 @@ def animations(folder: Path, names: Sequence[str]) -> list[str]:
         return [name for name in names if _is_animated(folder / name)]
 
 
+def notes_of_files(folder: Path, names: Sequence[str]) -> list[str]:
+    """Return lines that say what is left out below `folder`, of which the image files `names` are read."""
+    heic, others = left_out(folder)
+    several = animations(folder, names)
+    notes = [f"left out: {_counted(heic, 'HEIC file')}; to read them: pip install pillow-heif"] if heic else []
+    notes += [f"left out: {_counted(others, 'file')}, no image by name"] if others else []
+    return notes + ([f"left out: all but the first picture of {_counted(several, 'file')}"] if several else [])
+
+
+def _counted(names: Sequence[str], what: str) -> str:
+    """Return the number of files and the first three names, such as `2 files (a, b)`."""
+    shown = ", ".join([*sorted(names)[:3], *(["…"] if len(names) > 3 else [])])
+    return f"{counted(len(names), what)} ({shown})"
+
+
 def _is_image(name: str) -> bool:
     endings = _ENDINGS if _formats() == _FORMATS else (*_ENDINGS, *_HEIC_ENDINGS)
     return name.lower().endswith(endings)
@@ -231,16 +246,24 @@ def _file_names(folder: Path, part: str) -> list[str]:
     return sorted(files)
 
 
-def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Return files as given, and in place of a folder all image files below it; raise `UnreadableError` without any."""
-    images = []
-    for path in paths:
-        below = [path / name for name in image_names(path)] if path.is_dir() else [path]
-        if not below:
+def image_files(pictures: Sequence[ImageSource]) -> list[ImageSource]:
+    """Return pictures as given, and in place of a folder's path the image files below it, sorted.
+
+    Warn of what is left out of folders; raise `UnreadableError` for one without images.
+    """
+    images: list[ImageSource] = []
+    for picture in pictures:
+        if isinstance(picture, Image.Image) or not Path(picture).is_dir():
+            images.append(picture)
+            continue
+        folder = Path(picture)
+        names = image_names(folder)
+        warn(f"{folder}: {note}" for note in notes_of_files(folder, names))
+        if not names:
             raise UnreadableError(
-                f"{path} has no images", f"name a folder with files that end in {', '.join(_ENDINGS)}"
+                f"{folder} has no images", f"name a folder with files that end in {', '.join(_ENDINGS)}"
             )
-        images += below
+        images += [folder / name for name in names]
     return images
 
 

@@ -16,6 +16,7 @@ import numpy
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from genzoo import __version__
 from genzoo.data.contents import Contents
 from genzoo.data.decoding import ImageFault
 from genzoo.data.prepared_card import CARD, IMAGES, LABELS, NAMES, hash_rows
@@ -128,6 +129,7 @@ class Staging:
                 entries[path.name] = {"bytes": path.stat().st_size, "sha256": files.sha256_of(path)}
         card = {
             "schema_version": files.SCHEMA_VERSION,
+            "genzoo": __version__,
             **about,
             "shape": list(self.shape),
             "splits": _split_ranges(contents.splits, keep),

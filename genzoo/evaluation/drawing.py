@@ -20,8 +20,10 @@ _WIDE_PICTURE, _LARGEST_FACTOR = 128, 8
 """Pixels to which the width of a small image is magnified, by a whole factor that is not larger."""
 _GAP, _SEAM = 12, 2
 """Pixels between groups of images, and between the images of a group."""
-_HEADING = 22
-"""Pixels that the headings of columns take."""
+_HEADING, _LEAST_FONT = 0.2, 13
+"""The size of headings over the width of an image, so that they shrink with it on a page; and the least, in pixels."""
+_ROOMY, _PAIRED, _PAIRED_LARGE = 32, 8, 6
+"""The largest side of an image of which eight make a row of pairs; larger ones are six, for a narrow screen."""
 _GREY = 0.5
 """The value between images, into which neither a black nor a white image runs."""
 
@@ -59,7 +61,8 @@ class Panel(NamedTuple):
 def pairs_png(x: Tensor, reconstructions: Tensor) -> bytes:
     """Draw images x (N, 1 or 3, H, W) in pairs: an original, on the left, and its reconstruction."""
     pairs = torch.stack([x.to(reconstructions), reconstructions], dim=1)
-    return grid_png(pairs.flatten(0, 1), columns=8, group=2, headings=("original", "decoded") * 4)
+    columns = _PAIRED if x.shape[-1] <= _ROOMY else _PAIRED_LARGE
+    return grid_png(pairs.flatten(0, 1), columns=columns, group=2, headings=("original", "decoded") * (columns // 2))
 
 
 def walks_png(a: Tensor, between: Tensor, b: Tensor) -> bytes:
@@ -82,7 +85,7 @@ def grid_png(images: Tensor, *, columns: int, group: int | Sequence[int] = 1, he
     """Draw images (N, 1 or 3, H, W) in [0, 1] in rows of `columns`, small ones magnified.
 
     `group` is how many images of a row lie close together, or the size of every group of a row. `headings` stand above
-    the columns, shortened to their width.
+    the columns, smaller or shortened where they are wider.
     """
     factor = max(1, min(_LARGEST_FACTOR, -(-_WIDE_PICTURE // images.shape[-1])))
     tiles = images.float().cpu().repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
@@ -90,7 +93,8 @@ def grid_png(images: Tensor, *, columns: int, group: int | Sequence[int] = 1, he
     groups = [group] * max(1, used // group) if isinstance(group, int) else list(group)
     starts = _starts(groups, tiles.shape[-1])
     rows, height = -(-len(tiles) // columns), tiles.shape[2]
-    top = _HEADING if headings else 0
+    size = _heading_size(headings, tiles.shape[-1])
+    top = math.ceil(size / 0.6) if headings else 0
     grid = torch.full((tiles.shape[1], top + _GAP + rows * (height + _GAP), starts[-1] + tiles.shape[-1] + _GAP), _GREY)
     for number, tile in enumerate(tiles):
         down, across = top + _GAP + number // columns * (height + _GAP), starts[number % columns]
@@ -98,7 +102,7 @@ def grid_png(images: Tensor, *, columns: int, group: int | Sequence[int] = 1, he
     pixels = grid.mul(255).add(0.5).clamp(0, 255).to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0).numpy()
     picture = Image.fromarray(pixels)
     for text, across in zip(headings, starts, strict=False):
-        _write_heading(picture, text, across, tiles.shape[-1])
+        _write_heading(picture, text, across, tiles.shape[-1], size)
     return _png(picture)
 
 
@@ -111,8 +115,15 @@ def _starts(groups: Sequence[int], width: int) -> list[int]:
     return starts
 
 
-def _write_heading(picture: Image.Image, text: str, across: int, width: int) -> None:
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(_HEADING * 0.6)
+def _heading_size(headings: Sequence[str], width: int) -> float:
+    """Return the font size of headings over images of this width: they fit, unless that is too small to be read."""
+    size = _HEADING * width
+    longest = max((ImageFont.load_default(size).getlength(text) for text in headings), default=0)
+    return max(_LEAST_FONT, size * min(1, width / max(1, longest)))
+
+
+def _write_heading(picture: Image.Image, text: str, across: int, width: int, size: float) -> None:
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size)
     while text and draw.textlength(text, font=font) > width:
         text = f"{text.rstrip('…')[:-1]}…" if len(text.rstrip("…")) > 1 else ""
     draw.text((across + width / 2, _GAP), text, fill="white", font=font, anchor="ma")

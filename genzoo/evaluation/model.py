@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from genzoo.data.dataset import Dataset, as_input
-from genzoo.data.decoding import ImageSource
+from genzoo.data.decoding import ImageSource, image_files
 from genzoo.data.labels import condition, draw_conditions
-from genzoo.errors import PluginError, SettingsError
+from genzoo.errors import PluginError, SettingsError, place_of
 from genzoo.evaluation.decodings import Decodings
 from genzoo.games.game import Game
 from genzoo.games.priors import Prior
@@ -26,7 +26,7 @@ from genzoo.training.settings import Settings
 from genzoo.types import Batch, Code, DataSpec, Picture, Split
 
 Rows = Tensor | NDArray[Any] | ImageSource | Sequence[ImageSource]
-"""N rows of data: a tensor or array (N, *shape), or images and paths of image files."""
+"""N rows of data: a tensor or array (N, *shape), or images and paths of image files and folders."""
 
 _ROWS_AT_ONCE = 500
 
@@ -47,8 +47,9 @@ class Model:
     Every draw depends on the given seed alone, and is the same on every device. z is (N, latent); y, for a conditional
     model, is (N, condition_size). x is (N, *shape), finite, and for images in [0, 1] or uint8, which is divided by 255;
     in its place, an image of Pillow's, the path of an image file, or a list of these goes through the transform of the
-    data set. An x or y of another shape or range, a condition that the model does not take, and a network that it does
-    not have raise `SettingsError`.
+    data set; a folder stands for the image files below it, sorted by name, with a `GenzooWarning` of what is left out.
+    An x or y of another shape or range, a condition that the model does not take, and a network that it does not have
+    raise `SettingsError`.
     """
 
     game: Game
@@ -108,7 +109,10 @@ class Model:
     def require_samples(self) -> None:
         """Raise `SettingsError` if decoded draws from the prior are no samples."""
         if self.sampling_obstacle is not None:
-            raise SettingsError(f"this model cannot sample: {self.sampling_obstacle}")
+            raise SettingsError(
+                f"this model cannot sample: {self.sampling_obstacle}",
+                "reconstruct or encode rows with it, or choose another model: genzoo list models",
+            )
 
     def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Decodings:
         """Return (count, *shape) decoded prior draws; for None, y is drawn from the label frequencies."""
@@ -136,14 +140,19 @@ class Model:
     def draw_y(self, count: int, *, seed: int = 0) -> Tensor:
         """Return (count, condition_size) conditions, drawn from the label frequencies."""
         if self.label_frequencies is None:
-            raise SettingsError("this model's run stored no label frequencies: name a condition")
+            raise SettingsError(
+                "this model's run stored no label frequencies", "name a condition: --condition C, in Python y="
+            )
         source = generator("cpu", seed, "sample", "y")
         return draw_conditions(self.label_frequencies, self.data, count, source).to(self.device)
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Decodings:
         """Return the decoder's x (N, *shape) for `z` (N, latent)."""
         if z.ndim != 2 or z.shape[1] != self.latent:
-            raise SettingsError(f"z is {tuple(z.shape)}, this model takes (N, {self.latent})")
+            raise SettingsError(
+                f"z is {tuple(z.shape)}, this model takes (N, {self.latent})",
+                "draw it with model.draw_z(count), or encode rows with the same model",
+            )
         self._check_condition(y, len(z))
         x = torch.cat([self._decode(part, part_y) for part, part_y in self._in_parts(z, y)])
         return Decodings.of(x, self.data)
@@ -195,7 +204,9 @@ class Model:
         """
         parts = [answer for answer in self._answers(self.game.categorise, x, seed) if answer is not None]
         if not parts:
-            raise SettingsError("this model makes out no categories")
+            raise SettingsError(
+                "this model makes out no categories", "train one that does; models are listed by: genzoo list models"
+            )
         return torch.cat(parts)
 
     def features(self, x: Rows, *, y: Tensor | None = None) -> dict[str, Tensor]:
@@ -258,11 +269,11 @@ class Model:
         `y` holds the conditions of a and of b, between which a conditional model interpolates as well.
         """
         if steps < 1:
-            raise SettingsError(f"steps is {steps}, expected at least 1")
+            raise SettingsError(f"steps is {steps}, expected at least 1", "give a larger number of steps")
         self.require("decoder")
         a, b = self._stored(a), self._stored(b)
         if len(a) != len(b):
-            raise SettingsError(f"a has {len(a)} rows and b has {len(b)}, expected pairs")
+            raise SettingsError(f"a has {len(a)} rows and b has {len(b)}, expected pairs", "give as many of both")
         y_a, y_b = (None, None) if y is None else y
         start, end = self.encode(a, y=y_a, seed=seed).z, self.encode(b, y=y_b, seed=seed + 1).z
         along = torch.linspace(0, 1, steps + 1, device=self.device)
@@ -279,7 +290,7 @@ class Model:
         Codes are means, or where the encoder gives none, draws. `y` holds the conditions of x and of among.
         """
         if count < 1:
-            raise SettingsError(f"count is {count}, expected at least 1")
+            raise SettingsError(f"count is {count}, expected at least 1", "give a larger count")
         y_x, y_among = (None, None) if y is None else y
         codes, others = self.encode(x, y=y_x, seed=seed).centre, self.encode(among, y=y_among, seed=seed).centre
         distances = torch.cdist(codes, others, compute_mode="donot_use_mm_for_euclid_dist")
@@ -309,11 +320,13 @@ class Model:
         if isinstance(x, Sequence) and x and all(isinstance(picture, str | Path | Image.Image) for picture in x):
             if self.dataset is None:
                 raise SettingsError("this model was made without a data set, which reads images", "give a tensor")
-            x = self.dataset.read(x)
+            x = self.dataset.read(image_files(x))
         try:
             x = torch.as_tensor(x)
         except (TypeError, ValueError, RuntimeError) as error:
-            raise SettingsError(f"x is no tensor, array or image: {error}") from error
+            raise SettingsError(
+                f"x is no tensor, array or image: {error}", "give a tensor (N, …), or paths of image files"
+            ) from error
         if tuple(x.shape[1:]) != self.data.shape:
             raise _other_shape(tuple(x.shape), self.data.shape)
         if x.dtype != torch.uint8:
@@ -332,16 +345,22 @@ class Model:
             raise SettingsError("this model predicts no classes", remedy)
         classes = len(self.data.class_names)
         if logits.ndim != 2 or (classes and logits.shape[1] != classes):
-            raise PluginError(f"the game's classify gave {tuple(logits.shape)}, expected (N, {classes or 'K'})")
+            raise PluginError(
+                f"the game's classify gave {tuple(logits.shape)}, expected (N, {classes or 'K'})",
+                f"mend it there: {place_of(type(self.game), 'classify')}",
+            )
         return logits
 
     def _check_condition(self, y: Tensor | None, rows: int) -> None:
         if y is None:
             return
         if not self.networks.is_conditional:
-            raise SettingsError("this model takes no condition: it was trained without labels")
+            raise SettingsError("this model takes no condition: it was trained without labels", "leave out y")
         if tuple(y.shape) != (rows, self.data.condition_size):
-            raise SettingsError(f"y is {tuple(y.shape)}, expected ({rows}, {self.data.condition_size})")
+            raise SettingsError(
+                f"y is {tuple(y.shape)}, expected ({rows}, {self.data.condition_size})",
+                "give a row for every row of x or z: 1 at the class, or at every attribute that is on",
+            )
 
     @torch.no_grad()
     def _decode(self, z: Tensor, y: Tensor | None) -> Tensor:
@@ -418,7 +437,7 @@ def _check_range(x: Tensor, data: DataSpec) -> None:
         return
     low, high = (float(end) for end in x.aminmax())  # of which one that is not a number makes both so
     if not math.isfinite(high - low):
-        raise SettingsError("x holds numbers that are not finite")
+        raise SettingsError("x holds numbers that are not finite", "leave out those rows")
     if data.support == "unit" and not 0 <= low <= high <= 1:
         remedy = "divide it by 255, or give it as uint8" if low >= 0 and 1 < high <= 255 else "scale it to [0, 1]"
         raise SettingsError(f"x runs from {low:.6g} to {high:.6g}, this model takes values in [0, 1]", remedy)

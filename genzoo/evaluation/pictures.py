@@ -97,7 +97,10 @@ def save_picture(
         save_grid(Path(path), x, columns=columns or drawing.columns_of(len(x)), headings=headings)
         return
     if x.ndim != 2:
-        raise SettingsError(f"x is {tuple(x.shape)}, expected images (N, 1 or 3, H, W) or vectors (N, D)")
+        raise SettingsError(
+            f"x is {tuple(x.shape)}, expected images (N, 1 or 3, H, W) or vectors (N, D)",
+            "give a batch: x[None] for one",
+        )
     limit = 1.1 * float(x[:, :2].abs().max()) if limit is None else limit
     path_of = columns or 0 if joined else 0
     save_panels(Path(path), [Panel("x", x, labels, limit, path_of)])
@@ -109,7 +112,8 @@ def save_pictures_of_game(folder: Callable[[str], Path], model: Model, split: Sp
         with plugin_errors(f"the pictures of {model.game.name} failed", "mend its method `pictures`"):
             for name, picture in model.pictures(split, seed=seed).items():
                 if not _PICTURE_NAME.fullmatch(name):
-                    raise PluginError(f"a picture of {model.game.name} is called '{name}', expected letters and digits")
+                    found = f"a picture of {model.game.name} is called '{name}', expected letters and digits"
+                    raise PluginError(found, "mend its method `pictures`")
                 limit = None if model.data.is_image else data_limit(picture.x, model.data)
                 save_picture(path=folder(name), limit=limit, **picture._asdict())
     except (PluginError, SettingsError) as error:

@@ -23,6 +23,7 @@ _TRACED_ROWS = 3
 _CHECKED_ROWS = (1, 5)
 """Numbers of rows with which a program is run after it was written; any number is allowed."""
 _LARGEST_ERROR = 1e-3
+_WITHOUT = "leave out --format: the weights are written, and read by genzoo.load"
 
 
 class Program(NamedTuple):
@@ -81,7 +82,9 @@ def write_programs(folder: Path, model: Model, format: ProgramFormat) -> list[Pr
                 run = _write(path, program, names, _rows_of(model, names, _TRACED_ROWS), format)
                 error = max(_largest_error(program, run, _rows_of(model, names, rows)) for rows in _CHECKED_ROWS)
             if not error <= _LARGEST_ERROR:
-                raise GenzooError(f"{path} differs from the model by {error:.3g}, expected at most {_LARGEST_ERROR:g}")
+                raise GenzooError(
+                    f"{path} differs from the model by {error:.3g}, expected at most {_LARGEST_ERROR:g}", _WITHOUT
+                )
             written.append(Program(path.name, error))
     return written
 
@@ -107,7 +110,8 @@ def _write(
 
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:  # both exporters raise errors of many types
-        raise GenzooError(f"{path.stem} cannot be exported: {text_of(error).strip().partition(chr(10))[0]}") from error
+        reason = text_of(error).strip().partition("\n")[0]
+        raise GenzooError(f"{path.stem} cannot be exported: {reason}", _WITHOUT) from error
     return lambda values: [
         torch.from_numpy(value)
         for value in session.run(None, {name: x.numpy() for name, x in zip(names, values, strict=True)})

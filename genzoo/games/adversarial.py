@@ -261,7 +261,10 @@ class AdversarialGame(Game):
     ) -> tuple[Losses, Slopes]:
         """Return the objective's losses () and its slopes (N,) per side at `logits` (2N,)."""
         if logits.ndim != 1:
-            raise PluginError(f"a critic with `outputs` 1 gave logits of shape (N, {logits.shape[1]}), expected (N,)")
+            raise PluginError(
+                f"a critic with `outputs` 1 gave logits of shape (N, {logits.shape[1]}), expected (N,)",
+                "have the critic say how many it gives, or give its logits without that axis",
+            )
         on_q, on_p = _sides(logits, batch)
         rules = {"critic": self.objective.critic, "generator": self.objective.generator}
         slopes = self.objective.slopes(on_q, on_p)

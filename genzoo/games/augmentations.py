@@ -76,7 +76,9 @@ class DiffAugment(Augmentation):
     def module(self, data: DataSpec) -> AugmentationModule:
         """Return the module; it has buffers if `adaptive`."""
         if not data.is_image or data.support != "unit":
-            raise SettingsError(f"'{self.name}' augments images in [0, 1], and these data are none")
+            raise SettingsError(
+                f"'{self.name}' augments images in [0, 1], and these data are none", "type: --set game.augment=none"
+            )
         return _AdaptiveDiffAugment(self) if self.adaptive else _ScheduledDiffAugment(self)
 
 

@@ -116,7 +116,10 @@ class Game(Component):
         """Raise `SettingsError` if the game cannot be played with `prior`; by default, unless it is among `priors`."""
         if not isinstance(prior, self.priors):
             names = " or ".join(kind.name for kind in self.priors)
-            raise SettingsError(f"the loss of {self.name} assumes the prior {names}, and prior is {prior.name}")
+            raise SettingsError(
+                f"the loss of {self.name} assumes the prior {names}, and prior is {prior.name}",
+                f"type: --set prior={self.priors[0].name}",
+            )
 
     def latent(self, architecture: Architecture, data: DataSpec) -> int:
         """Return the length of z and of an encoder's noise, at least 1; by default, the architecture's."""
@@ -150,8 +153,10 @@ class Game(Component):
         the game's. A game that wraps them overrides this, and sets `networks.decoder` to a decoder made with them.
         """
         if setup.latent != source.latent and _READ_OR_GIVE_Z & set(self.inherits):
-            found = f"the latent size is {setup.latent} here and {source.latent} in the run given as --from"
-            raise SettingsError(found)
+            raise SettingsError(
+                f"the latent size is {setup.latent} here and {source.latent} in the run given as --from",
+                "name another run, or choose the recipe and settings that it has",
+            )
 
     def classify(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor | None:
         """Return class logits (N, K) of `x` (N, *shape); by default, None: the game predicts no classes.

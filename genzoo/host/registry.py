@@ -174,7 +174,9 @@ class Registry:
         if ":" in name and not self.has(kind, name) and (component := unregistered.class_called(name)) is not None:
             if issubclass(component, base):
                 return component
-            raise SettingsError(f"{name} is not a {base.__name__}")
+            raise SettingsError(
+                f"{name} is not a {base.__name__}", f"name a class of yours that derives from {base.__name__}"
+            )
         if kind == "components":
             return self._component(base, name)
         return self.find(kind, name).load_as(base)

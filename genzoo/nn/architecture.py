@@ -107,5 +107,8 @@ class PassOn(Embedder):
 
 def _labelled(data: DataSpec) -> int:
     if not data.condition_size:
-        raise SettingsError("a conditional model needs labels, and these data have none")
+        raise SettingsError(
+            "a conditional model needs labels, and these data have none",
+            "choose another recipe or model: genzoo list recipes, genzoo list models",
+        )
     return data.condition_size

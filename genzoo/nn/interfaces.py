@@ -192,7 +192,10 @@ class Networks(nn.Module):
         network: _Part = _present(getattr(self, name, None), name)
         assert isinstance(kind, type)  # which mypy would take for concrete classes alone
         if not isinstance(network, kind):
-            raise SettingsError(f"the {name} of this model is a {type(network).__name__}, expected a {kind.__name__}")
+            raise SettingsError(
+                f"the {name} of this model is a {type(network).__name__}, expected a {kind.__name__}",
+                "choose another recipe or model",
+            )
         return network
 
     def rows_per_update(self, part: str) -> int:
@@ -234,7 +237,7 @@ class Networks(nn.Module):
         """
         embedder = _present(self.embedder, "embedder")
         if y is None:
-            raise SettingsError("a conditional model needs labels, and none are given")
+            raise SettingsError("a conditional model needs labels, and none are given", "give them as y")
         return embedder(y)  # type: ignore[no-any-return]
 
     @property
@@ -269,5 +272,7 @@ class GameNetworks(Protocol):
 
 def _present(part: _Part | None, name: str) -> _Part:
     if part is None:
-        raise SettingsError(f"this model has no {name}")
+        raise SettingsError(
+            f"this model has no {name}", "choose another; what models can do is shown by: genzoo show MODEL"
+        )
     return part

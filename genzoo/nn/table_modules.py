@@ -19,7 +19,10 @@ def build(table: Table, given: Shape, *, gives: Shape | None = None) -> "Stack":
     cards, output = lay_out(table, given), _output(table, given)
     if gives is not None and output != gives:
         row = f"row {len(table)} ({table[-1]})" if table else "an empty table"
-        raise SettingsError(f"{row} gives {show_shape(output)}, expected {show_shape(gives)}")
+        raise SettingsError(
+            f"{row} gives {show_shape(output)}, expected {show_shape(gives)}",
+            "change the maps or the kernel of that row",
+        )
     return Stack(cards, given)
 
 

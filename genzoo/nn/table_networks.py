@@ -35,7 +35,10 @@ class TableEncoder(Encoder):
         given = data.shape
         if posterior == "implicit":
             if data.is_image:
-                raise SettingsError("an implicit posterior reads [x, noise]: expected vector data, not images")
+                raise SettingsError(
+                    "an implicit posterior reads [x, noise]: expected vector data, not images",
+                    "choose another posterior: --set game.posterior=gaussian",
+                )
             given = (data.shape[0] + latent,)
         self.posterior: Posterior = posterior
         self.body = build(body, given)
@@ -75,7 +78,10 @@ class TableDecoder(Decoder):
         last = str(table[-1].nonlinearity)
         expected = "sigmoid" if data.support == "unit" else "linear"
         if last != expected:
-            raise SettingsError(f"row {len(table)} ends in {last}, expected {expected} for {data.support} support")
+            raise SettingsError(
+                f"row {len(table)} ends in {last}, expected {expected} for {data.support} support",
+                "change the nonlinearity of that row",
+            )
 
     def logits(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Return x (N, *shape) before the output nonlinearity, for z (N, latent) and the embedded y (N, condition)."""

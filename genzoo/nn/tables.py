@@ -404,7 +404,8 @@ def lay_out(table: Table, given: Shape) -> tuple[LayerCard, ...]:
             row.map_shape(given)
         except ValueError as error:
             raise SettingsError(
-                f"row {number} ({row}, {row.width} maps) does not fit its input {show_shape(given)}: {error}"
+                f"row {number} ({row}, {row.width} maps) does not fit its input {show_shape(given)}: {error}",
+                "change that row, those before it, or the shape of the data",
             ) from error
         output = row.output_shape(given)
         cards.append(LayerCard(row, given, output, row.parameters(given), row.macs(given)))

@@ -371,11 +371,12 @@ def _memory_explained(engines: Sequence[Engine]) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        rows = trainer.settings.training.batch_size
+        asked = trainer.settings.training.batch_size
+        rows = min(asked, trainer.stream.order.rows)  # a batch has no row twice
         stored, per_step = memory_estimate(trainer.networks, rows)
         step_text = "" if per_step is None else f", and a step about {per_step * replicas:,} bytes"
         raise ResourceError(
-            f"out of memory with training.batch_size={rows}: weights, gradients and moments take "
+            f"out of memory with training.batch_size={asked}: weights, gradients and moments take "
             f"{stored * replicas:,} bytes{step_text}",
             f"train with another --run and a smaller batch: --set training.batch_size={max(1, rows // 2)} "
             "(it is never changed silently)",

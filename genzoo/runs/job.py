@@ -1,6 +1,8 @@
 """Jobs: requests with all names looked up and all settings resolved, as a run's record stores them."""
 
 import platform
+import re
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,12 +18,13 @@ from genzoo.data.prepared_card import CARD
 from genzoo.errors import PluginError, SettingsError, UnreadableError
 from genzoo.games.game import Game
 from genzoo.host.discovery import registry as installed_registry
+from genzoo.host.isolation import removal
 from genzoo.host.registry import Registry
 from genzoo.host.unregistered import import_named, is_code_name
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.record import RunRecord, SourceRecord
 from genzoo.storage.run_folder import Run
-from genzoo.text import short_repr
+from genzoo.text import in_words, short_repr
 from genzoo.training import torchrun
 from genzoo.training.devices import choose_precision, precision_called
 from genzoo.training.execution import Execution, Precision, gradients_record
@@ -36,6 +39,10 @@ from genzoo.training.settings import (
     with_steps,
 )
 from genzoo.types import Splits
+
+_TOLD = 3
+"""How many plugins of other versions are named."""
+_VERSION = re.compile(r"[A-Za-z0-9._-]{1,40}==[A-Za-z0-9.!+]{1,40}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +127,9 @@ def resolve_job(registry: Registry, request: TrainingRequest, source: SourceReco
         base = find_recipe(registry, request.recipe)
         named, of_game = base.name, base.game
     texts = {path: to_text(value) for path, value in request.overrides.items()}
-    settings = resolve_settings(game, base, list(texts.items()), of_game=of_game, resolve=registry.resolve)
+    settings = resolve_settings(
+        game, base, list(texts.items()), of_game=of_game, places=request.places, resolve=registry.resolve
+    )
     if request.steps is not None:
         settings = with_steps(settings, request.steps)
     return Job(
@@ -193,7 +202,10 @@ def find_recipe(registry: Registry, recipe: str | Recipe | None) -> Recipe:
     name = registry.recipe_or_default(recipe)
     loaded = registry.load("recipes", name)
     if not isinstance(loaded, Recipe):
-        raise PluginError(f"what is registered as the recipe '{name}' is not a Recipe: {short_repr(loaded)}")
+        raise PluginError(
+            f"what is registered as the recipe '{name}' is not a Recipe: {short_repr(loaded)}",
+            removal(registry.find("recipes", name).plugin.distribution),
+        )
     return loaded
 
 
@@ -231,14 +243,30 @@ def continued(run: Run, record: RunRecord, job: Job, registry: Registry) -> Job:
     return job
 
 
+def made_with_others(error: UnreadableError, record: RunRecord | SourceRecord, registry: Registry) -> UnreadableError:
+    """Return the error that a run does not fit, with the versions of plugins that it was made with and are others now.
+
+    To install is named only what is installed in another version: a record may name anything.
+    """
+    now = {plugin.distribution: plugin.version for plugin in registry.plugins}
+    made = record.plugins if isinstance(record, RunRecord) else {}
+    others = [(name, version) for name, version in made.items() if now.get(name) != version][:_TOLD]
+    if not others or not all(_VERSION.fullmatch(f"{name}=={version}") for name, version in others):
+        return error
+    made_with = in_words([f"{name} {version} (here: {now.get(name, 'none')})" for name, version in others])
+    former = [f"{name}=={version}" for name, version in others if name in now]
+    again = f"install again what is missing: {in_words([name for name, _ in others])}"
+    remedy = f"type: {shlex.join(['pip', 'install', *former])}" if former else again
+    return UnreadableError(f"{error.found}; it was made with {made_with}", remedy)
+
+
 def settings_of(registry: Registry, record: RunRecord | SourceRecord) -> Settings:
     """Return the settings of a recorded run, and with them those of the run that it inherits from."""
     registry = registry.preferring(record.plugins)  # not those that took a name meanwhile
     try:
         settings = from_json(Settings, record.settings, resolve=registry.resolve)
     except SettingsError as error:
-        raise UnreadableError(
-            f"the run's record does not fit the installed plugins: {error.found}", error.remedy
-        ) from error
+        problem = f"the run's record does not fit the installed plugins: {error.found}"
+        raise made_with_others(UnreadableError(problem, error.remedy), record, registry) from error
     assert isinstance(settings, Settings)
     return replace(settings, source=None if record.source is None else settings_of(registry, record.source))

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from genzoo.data.dataset import random_split
 from genzoo.data.root import data_root, default_root
-from genzoo.errors import SettingsError, warn
+from genzoo.errors import SettingsError, UnreadableError, warn
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.scoring import applicable_metrics, measure, measure_for_selection, metric_called
 from genzoo.host.discovery import registry
@@ -17,7 +18,7 @@ from genzoo.randomness import preserved
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine
 from genzoo.runs.environment import session_of
-from genzoo.runs.job import Job, job_of, refuse_unprepared, resolve_job, settings_of
+from genzoo.runs.job import Job, job_of, made_with_others, refuse_unprepared, resolve_job, settings_of
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage import checkpoints
 from genzoo.storage.checkpoints import Checkpoint
@@ -29,6 +30,7 @@ from genzoo.training.devices import choose_device, choose_execution
 from genzoo.training.distributed import joined
 from genzoo.training.execution import Execution
 from genzoo.training.initialization import assemble
+from genzoo.training.settings import Settings
 from genzoo.training.trainer import Trainer
 from genzoo.types import Split, SplitName, Splits
 
@@ -51,13 +53,26 @@ class DataOfRun(NamedTuple):
 
 
 @contextmanager
-def prepared(job: Job, device: str, execution: str, data: str | Path | None) -> Iterator[Prepared]:
-    """Yield a job's trainer and data on this rank; whatever can fail before a run folder is made fails here."""
+def prepared(
+    job: Job,
+    device: str,
+    execution: str,
+    data: str | Path | None,
+    *,
+    former: tuple[RunRecord, Checkpoint] | None = None,
+) -> Iterator[Prepared]:
+    """Yield a job's trainer and data on this rank; whatever can fail before a run folder is made fails here.
+
+    `former` is what to go on from: the shapes of the checkpoint are compared before networks are built.
+    """
+    if former is not None:
+        record, checkpoint = former
+        _check_shapes(job.settings, weights_of(checkpoint, raw=True)[0], record)
     torch_device, root = choose_device(device), data_root(data)
     execution_mode = choose_execution(execution, torch_device)
     splits, fingerprint = job.settings.load(root), job.settings.dataset.fingerprint(root)
-    checkpoint = None if job.source is None else job.source.checkpoint
-    inherited = None if checkpoint is None else weights_of(checkpoint)[0]
+    source = None if job.source is None else job.source.checkpoint
+    inherited = None if source is None else weights_of(source)[0]
     with joined(torch_device) as ranks:
         trainer = Trainer(
             job.settings,
@@ -93,7 +108,10 @@ def engine_of(
         )
     steps = job.settings.training.steps
     if checkpoint is not None and checkpoint[0].step > steps:
-        raise SettingsError(f"{run.path} has taken {checkpoint[0].step:,} steps already, more than {steps:,}")
+        raise SettingsError(
+            f"{run.path} has taken {checkpoint[0].step:,} steps already, more than {steps:,}",
+            "ask for more with --steps, or choose another --run",
+        )
     _ = run.scores  # raises for unreadable scores before the first step instead of after the last
     record = job.record(
         registry(),
@@ -139,7 +157,10 @@ def assist(device: str, execution: str, data: str | Path | None, callback: Callb
         job = job_of(registry(), record)
         splits = job.settings.load(root)
         if record.data != job.settings.dataset.fingerprint(root):
-            raise SettingsError(f"rank {ranks.rank} has other images of '{job.settings.dataset.name}' than the first")
+            raise SettingsError(
+                f"rank {ranks.rank} has other images of '{job.settings.dataset.name}' than the first",
+                "have all ranks read the same files: --data DIR",
+            )
         trainer = Trainer(
             job.settings,
             splits.train,
@@ -180,8 +201,7 @@ def model_of(record: RunRecord, checkpoint: Checkpoint, *, device: str, raw: boo
     """Return the model of a run's checkpoint in inference mode; averaged weights are preferred unless `raw`."""
     settings = settings_of(registry(), record)
     tensors, kind = weights_of(checkpoint, raw=raw)
-    with suppress(NotImplementedError), torch.device("meta"):  # what a plugin builds may need real numbers
-        check_fit(assemble(settings).state_dict(), tensors)  # a record may ask for more memory than there is
+    _check_shapes(settings, tensors, record)
     with preserved():
         networks = assemble(settings)
     fill(networks.state_dict(), tensors)
@@ -194,6 +214,16 @@ def model_of(record: RunRecord, checkpoint: Checkpoint, *, device: str, raw: boo
         step=checkpoint.step,
         weights=kind,
     )
+
+
+def _check_shapes(settings: Settings, tensors: dict[str, Tensor], record: RunRecord) -> None:
+    """Raise `UnreadableError` unless the networks that settings ask for have these tensors' shapes; takes no memory."""
+    try:
+        # A plugin's networks may need real numbers to be built.
+        with suppress(NotImplementedError), preserved(), torch.device("meta"):
+            check_fit(assemble(settings).state_dict(), tensors)
+    except UnreadableError as error:
+        raise made_with_others(error, record, registry()) from error
 
 
 def data_of(run: Run, data: str | Path | None) -> DataOfRun:

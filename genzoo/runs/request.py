@@ -34,6 +34,8 @@ class TrainingRequest:
     """None: as many as the recipe says."""
     overrides: Mapping[str, object] = field(default_factory=dict)
     """Values by dotted path, as after `--set`."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Where overrides stand, by path, for errors: `run.yaml, line 3`."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `cuda:INDEX`."""
     precision: PrecisionName = "auto"

@@ -72,7 +72,7 @@ def resume_run(
         job = job_of(registry(), record)
         if steps is not None:
             job = job.with_settings(with_horizon_of(with_steps(job.settings, steps), job.settings))
-        with prepared(job, device, execution, data) as ready:
+        with prepared(job, device, execution, data, former=(record, checkpoint[0])) as ready:
             engine = engine_of(job, target, ready, checkpoint, callback)
             engine.train()
             return engine.run
@@ -137,7 +137,8 @@ def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[En
                 request = replace(request, precision=precision_called(record.precision))
             job = resolve_job(registry(), request, source).with_found_classes(data_root(request.data))
             job = continued(target, record, job, registry())
-            with prepared(job, request.device, request.execution, request.data) as ready:
+            former = None if checkpoint is None else (record, checkpoint[0])
+            with prepared(job, request.device, request.execution, request.data, former=former) as ready:
                 yield engine_of(job, target, ready, checkpoint, callback, request)
         return
     from genzoo.runs.job import resolve_job

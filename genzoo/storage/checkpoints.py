@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genzoo import __version__
 from genzoo.errors import UnreadableError
 from genzoo.storage.files import (
+    RESTORE,
     SCHEMA_VERSION,
     Content,
     json_bytes,
@@ -27,8 +29,11 @@ from genzoo.storage.files import (
 )
 
 MANIFEST = "MANIFEST.json"
+DAMAGED = "damaged-"
+"""The beginning of the name of what was set aside."""
 _DISPLACED = "displaced-"
-_NAME = re.compile(r"step-(\d{7,})")
+_NAME = re.compile(r"step-([0-9]{7}|[1-9][0-9]{7,})")
+"""The name of a checkpoint; step 99 has no second one, such as step-0000000099."""
 _FILE = re.compile(r"[a-z_]+\.(safetensors|json)")
 
 
@@ -48,12 +53,17 @@ class Checkpoint:
         return self.path / name
 
 
+def path_of(folder: Path, step: int) -> Path:
+    """Return the path of the checkpoint of a step."""
+    return folder / f"step-{step:07d}"
+
+
 def save(folder: Path, *, step: int, files: Mapping[str, Content], keep: int) -> Path:
     """Add the checkpoint of `step` to `folder` and remove all but the newest `keep` (at least 2).
 
     Readers see it once it has its final name; by then all of it is on disk.
     """
-    target = folder / f"step-{step:07d}"
+    target = path_of(folder, step)
     stage = folder / f".tmp-{uuid.uuid4().hex}"
     with storage(target, needed=sum(len(content) for content in files.values())):
         if not folder.is_dir():  # not its parents: in a run folder that was removed, saving fails
@@ -77,7 +87,7 @@ def prune(folder: Path, *, keep: int) -> None:
     for old in steps(folder)[: -max(keep, 2)]:
         aside = folder / f".tmp-{uuid.uuid4().hex}"
         with suppress(OSError):
-            os.replace(folder / f"step-{old:07d}", aside)
+            os.replace(path_of(folder, old), aside)
         shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -112,10 +122,12 @@ def _clear(displaced: Path) -> None:
         os.replace(displaced, target)
 
 
-def set_aside(folder: Path, step: int) -> None:
-    """Rename a damaged checkpoint so that it is no longer listed; only for the holder of the run's lock."""
+def set_aside(folder: Path, step: int) -> Path:
+    """Rename a damaged checkpoint so that it is no longer listed, and return its path; for the holder of the run."""
+    aside = folder / f"{DAMAGED}{step:07d}-{uuid.uuid4().hex[:8]}"
     with storage(folder):
-        os.replace(folder / f"step-{step:07d}", folder / f"damaged-{step:07d}-{uuid.uuid4().hex[:8]}")
+        os.replace(path_of(folder, step), aside)
+    return aside
 
 
 def steps(folder: Path) -> list[int]:
@@ -134,9 +146,7 @@ def newest(folder: Path, *, owner: Mapping[str, Any] | None = None) -> tuple[Che
     faults: list[UnreadableError] = []
     for step in reversed(steps(folder)):
         try:
-            checkpoint = verify(folder / f"step-{step:07d}")
-            if owner is not None:
-                _check_owner(checkpoint, {**owner, "step": step})
+            checkpoint = verify(path_of(folder, step), owner=owner)
         except UnreadableError as fault:
             faults.append(fault)
         else:
@@ -144,15 +154,20 @@ def newest(folder: Path, *, owner: Mapping[str, Any] | None = None) -> tuple[Che
     return None, faults
 
 
-def verify(path: Path) -> Checkpoint:
-    """Return the checkpoint at `path` after reading all of it; raise `UnreadableError` naming the damaged file."""
+def verify(path: Path, *, owner: Mapping[str, Any] | None = None) -> Checkpoint:
+    """Return the checkpoint at `path` after reading all of it; raise `UnreadableError` naming the damaged file.
+
+    `owner` is as in `newest`.
+    """
     checkpoint = verify_weights(path)
     named = _NAME.fullmatch(path.name)
     if named is None or int(named[1]) != checkpoint.step:
-        raise UnreadableError(f"{path / MANIFEST} does not describe the checkpoint {path.name}")
+        raise UnreadableError(f"{path / MANIFEST} does not describe the checkpoint {path.name}", RESTORE)
     for name in ("networks.safetensors", "optimizers.safetensors", "state.json"):
         if name not in checkpoint.names:
-            raise UnreadableError(f"{path / MANIFEST} lists no {name}")
+            raise UnreadableError(f"{path / MANIFEST} lists no {name}", RESTORE)
+    if owner is not None:
+        _check_owner(checkpoint, {**owner, "step": checkpoint.step})
     return checkpoint
 
 
@@ -161,7 +176,7 @@ def verify_weights(path: Path) -> Checkpoint:
     manifest = read_json(path / MANIFEST, "a checkpoint's manifest")
     step, files = manifest.get("step"), manifest.get("files")
     if type(step) is not int or not isinstance(files, dict):
-        raise UnreadableError(f"{path / MANIFEST} does not describe the checkpoint {path.name}")
+        raise UnreadableError(f"{path / MANIFEST} does not describe the checkpoint {path.name}", RESTORE)
     for name, entry in files.items():
         _verify_file(path, name, entry)
     return Checkpoint(path=path, step=step, sha256=sha256_of(path / MANIFEST), names=frozenset(files))
@@ -178,24 +193,30 @@ def _check_owner(checkpoint: Checkpoint, owner: Mapping[str, Any]) -> None:
     state = read_json(checkpoint.file("state.json"), "a checkpoint's state")
     for key, value in owner.items():
         if state.get(key, value) != value:
-            raise UnreadableError(f"{checkpoint.path} is another run's: its {key} is {state[key]!r:.40}, not {value!r}")
+            raise UnreadableError(
+                f"{checkpoint.path} is another run's: its {key} is {state[key]!r:.40}, not {value!r}",
+                "move it back to where it is from",
+            )
 
 
 def _verify_file(path: Path, name: str, entry: Any) -> None:
     if not _FILE.fullmatch(name) or not isinstance(entry, dict):
-        raise UnreadableError(f"{path / MANIFEST} lists a file that no checkpoint has: {name[:80]!r}")
+        raise UnreadableError(f"{path / MANIFEST} lists a file that no checkpoint has: {name[:80]!r}", RESTORE)
     size = regular_size(path / name, "a checkpoint's file")
     if size != entry.get("bytes"):
-        raise UnreadableError(f"{path / name} has {size:,} bytes, its manifest says {entry.get('bytes')!r:.40}")
+        raise UnreadableError(
+            f"{path / name} has {size:,} bytes, its manifest says {entry.get('bytes')!r:.40}", RESTORE
+        )
     with readable(path / name):
         digest = sha256_of(path / name)
     if digest != entry.get("sha256"):
-        raise UnreadableError(f"{path / name} is damaged: its SHA-256 is not the one in its manifest")
+        raise UnreadableError(f"{path / name} is damaged: its SHA-256 is not the one in its manifest", RESTORE)
 
 
 def _manifest(step: int, files: Mapping[str, Content]) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
+        "genzoo": __version__,
         "step": step,
         "files": {
             name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from genzoo.errors import ResourceError, UnreadableError, warn
+from genzoo.text import printable
 
 SCHEMA_VERSION = 1
-"""The version of every JSON format that genzoo writes; a reader refuses a newer one."""
+"""The version of every format that genzoo writes, and of the tensors beside it; a reader refuses a newer one."""
 
 JSON_LIMIT = 4 * 2**20
 """The largest JSON file, in bytes, that genzoo reads."""
@@ -25,7 +26,7 @@ Content = bytes | memoryview
 
 _LOCK_POLL = 0.2
 """Seconds between two looks at a lock that another process holds."""
-_RESTORE = "restore it from a copy"
+RESTORE = "restore it from a copy"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -51,7 +52,7 @@ def write_sealed(path: Path, document: dict[str, Any]) -> None:
     write_json(path, {**document, "sha256": _seal(document)})
 
 
-def read_sealed(path: Path, what: str, *, remedy: str = _RESTORE) -> dict[str, Any]:
+def read_sealed(path: Path, what: str, *, remedy: str = RESTORE) -> dict[str, Any]:
     """Return a document that `write_sealed` wrote, without its seal."""
     document = read_json(path, what, remedy=remedy)
     seal = document.pop("sha256", None)
@@ -60,7 +61,7 @@ def read_sealed(path: Path, what: str, *, remedy: str = _RESTORE) -> dict[str, A
     return document
 
 
-def read_json(path: Path, what: str, *, remedy: str = _RESTORE) -> dict[str, Any]:
+def read_json(path: Path, what: str, *, remedy: str = RESTORE) -> dict[str, Any]:
     """Return the JSON object in the regular file `path`; raise `UnreadableError` naming `what` it should be."""
     content = read_bytes(path, what, limit=JSON_LIMIT, remedy=remedy)
     try:
@@ -74,10 +75,17 @@ def read_json(path: Path, what: str, *, remedy: str = _RESTORE) -> dict[str, Any
         raise UnreadableError(f"{path} is not readable as {what}: it has no schema_version", remedy)
     if version > SCHEMA_VERSION:
         raise UnreadableError(
-            f"{path} was written by a newer genzoo (format {version}, this one reads {SCHEMA_VERSION})",
+            f"{path} was written by {_writer_of(document)} (format {version}, this one reads {SCHEMA_VERSION})",
             "type: pip install --upgrade genzoo",
         )
     return document
+
+
+def _writer_of(document: dict[str, Any]) -> str:
+    """Return which genzoo wrote a document of a newer format, if it says so."""
+    versions = document.get("versions")
+    version = versions.get("genzoo") if isinstance(versions, dict) else document.get("genzoo")
+    return f"genzoo {printable(version)[:40]}, a newer one" if isinstance(version, str) else "a newer genzoo"
 
 
 def refuse_constant(name: str) -> NoReturn:
@@ -85,7 +93,7 @@ def refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number in JSON")
 
 
-def read_bytes(path: Path, what: str, *, limit: int, remedy: str = _RESTORE) -> bytes:
+def read_bytes(path: Path, what: str, *, limit: int, remedy: str = RESTORE) -> bytes:
     """Return the content of the regular file `path`, refusing links, devices and more than `limit` bytes."""
     size = regular_size(path, what, remedy=remedy)
     if size > limit:
@@ -94,7 +102,7 @@ def read_bytes(path: Path, what: str, *, limit: int, remedy: str = _RESTORE) -> 
         return path.read_bytes()
 
 
-def regular_size(path: Path, what: str, *, remedy: str = _RESTORE) -> int:
+def regular_size(path: Path, what: str, *, remedy: str = RESTORE) -> int:
     """Return the size of the regular file `path`; raise `UnreadableError` for anything else."""
     try:
         status = path.lstat()
@@ -196,7 +204,7 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UnreadableError(
-            f"{path} cannot be read: {error.strerror or error}", "make it readable, or " + _RESTORE
+            f"{path} cannot be read: {error.strerror or error}", "make it readable, or " + RESTORE
         ) from error
 
 

@@ -77,7 +77,7 @@ class Session:
         pairs += [(name, old, self.plugins.get(name)) for name, old in former.plugins.items()]
         changes = [f"{name} {new or 'missing'} (before: {old})" for name, old, new in pairs if old and old != new]
         other = [name for name, old in former.code.items() if self.code.get(name) != old]
-        return list(dict.fromkeys(changes)) + [f"the code of {name}" for name in other]
+        return list(dict.fromkeys(changes)) + [f"other code of {name}" for name in other]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +122,11 @@ class RunRecord:
     def steps(self) -> int:
         """The number of steps asked for when the run was last started."""
         return int(self.settings["training"]["steps"])
+
+    @property
+    def owner(self) -> dict[str, Any]:
+        """What the states of the run's own checkpoints say; older ones do not say all of it."""
+        return {"seed": self.seed} | ({} if self.identity is None else {"run": self.identity})
 
     @property
     def last_session(self) -> Session:

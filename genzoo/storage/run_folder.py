@@ -166,9 +166,7 @@ class Run:
         """Return the newest whole checkpoint and a warning per damaged newer one; raise `UnreadableError`."""
         if self.is_exported:
             return checkpoints.verify_weights(self.path), []
-        record = self.record
-        owner = {"seed": record.seed} | ({} if record.identity is None else {"run": record.identity})
-        checkpoint, faults = checkpoints.newest(self.checkpoints, owner=owner)
+        checkpoint, faults = checkpoints.newest(self.checkpoints, owner=self.record.owner)
         if checkpoint is None and faults:
             raise UnreadableError(
                 f"no checkpoint of {self.path} is whole: {faults[0].found}",
@@ -245,12 +243,18 @@ class Run:
         run_lock.check_held(self.path)
 
     def log(self, entry: dict[str, Any]) -> None:
-        """Append one line to metrics.jsonl."""
+        """Append one line to metrics.jsonl; a file that a backup links to is replaced first, so that it stays there."""
         self.check_lock()
         path = self.path / "metrics.jsonl"
         line = json.dumps(entry, allow_nan=False) + "\n"
-        with files.storage(path, needed=len(line)), path.open("a", encoding="utf-8") as file:
-            file.write(line)
+        with files.storage(path, needed=len(line)):
+            is_new = not path.exists()
+            if not is_new and path.stat().st_nlink > 1:
+                files.write(path, path.read_bytes())
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line)
+            if is_new:
+                files.sync_folder(self.path)
 
     def read_log(self) -> list[dict[str, Any]]:
         """Return the entries of metrics.jsonl, without a last line that was cut short."""

@@ -10,9 +10,12 @@ _SCIENTIFIC = 1e6
 
 
 def main_scores(scores: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return at most three scores with a direction: headlines first, then those that are no part of another score."""
-    directed = [score for score in scores if score.get("better") in _ARROWS]
-    return sorted(directed, key=lambda score: (not score.get("headline"), "/" in score["metric"]))[:_MAIN]
+    """Return at most three scores with a direction: headlines first, then those that are no part of another score.
+
+    Of a metric that was measured in several ways, it is the last that was stored.
+    """
+    directed = {score["metric"]: score for score in scores if score.get("better") in _ARROWS}
+    return sorted(directed.values(), key=lambda score: (not score.get("headline"), "/" in score["metric"]))[:_MAIN]
 
 
 def arrow_of(score: Mapping[str, Any]) -> str:

@@ -125,7 +125,10 @@ class Stream:
         if not self._few_labels:
             raise SettingsError(f"{found}, and training.labels is none", "say how many: --set training.labels=…")
         if rows >= batch_size:
-            raise SettingsError(f"{found}, expected fewer than training.batch_size, {batch_size}")
+            raise SettingsError(
+                f"{found}, expected fewer than training.batch_size, {batch_size}",
+                "choose a smaller one: --set training.labelled_rows=…",
+            )
         if rows % ranks:
             raise SettingsError(f"{found}, which cannot be divided evenly among {ranks} ranks", "choose a multiple")
 

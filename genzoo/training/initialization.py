@@ -37,7 +37,7 @@ def assemble(settings: Settings) -> Networks:
     settings.game.extend(networks, settings.dataset.spec)
     if not settings.game.inherits:
         if settings.source is not None:
-            raise SettingsError(f"{settings.game.name} inherits nothing: leave out --from")
+            raise SettingsError(f"{settings.game.name} inherits nothing", "leave out --from")
         return networks
     if settings.source is None:
         parts = " and ".join(settings.game.inherits)
@@ -47,7 +47,10 @@ def assemble(settings: Settings) -> Networks:
     for name in settings.game.inherits:
         part = getattr(source_networks, name, None)
         if not isinstance(part, nn.Module):
-            raise SettingsError(f"the run given as --from is of {settings.source.game.name}: no {name}")
+            raise SettingsError(
+                f"the run given as --from is of {settings.source.game.name}: no {name}",
+                "name a run of another model: --from RUN",
+            )
         networks.freeze(name, part)
     settings.game.compose(networks, settings.setup, settings.source.setup)
     return networks
@@ -109,4 +112,7 @@ def _check_fit(settings: Settings, source: Settings) -> None:
         ("support of x", ours.support, theirs.support),
     ):
         if left != right:
-            raise SettingsError(f"the {what} is {left} here and {right} in the run given as --from")
+            raise SettingsError(
+                f"the {what} is {left} here and {right} in the run given as --from",
+                "name another run, or choose the recipe and settings that it has",
+            )

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -219,11 +220,12 @@ def resolve_settings(
     overrides: Sequence[Override],
     *,
     of_game: Mapping[str, Any] | None = None,
+    places: Mapping[str, str] | None = None,
     resolve: Resolve,
 ) -> Settings:
     """Return the settings of `game` on `recipe`: recipe < the game's own defaults < overrides.
 
-    `of_game` are the recipe's `Recipe.game`.
+    `of_game` are the recipe's `Recipe.game`; `places` say by path where overrides stand, for errors.
     """
     settings = Settings(
         game=game,
@@ -239,10 +241,21 @@ def resolve_settings(
         settings = override(settings, path, to_text(value), resolve=resolve)
     # Shorter paths first: game.schedule must be chosen before game.schedule.critic_steps is set.
     for path, text in sorted(overrides, key=lambda pair: pair[0].count(".")):
-        settings = override(settings, path, text, resolve=resolve)
+        with _told_where((places or {}).get(path)):
+            settings = override(settings, path, text, resolve=resolve)
     settings.game.check_prior(settings.prior, settings.dataset.spec)
     _warn_of_old_betas(settings.training)
     return settings
+
+
+@contextmanager
+def _told_where(place: str | None) -> Iterator[None]:
+    try:
+        yield
+    except SettingsError as error:
+        if place is None:
+            raise
+        raise SettingsError(f"{place}: {error.found}", error.remedy) from error
 
 
 def _by_path(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -304,7 +317,7 @@ def with_steps(settings: Settings, steps: int) -> Settings:
     try:
         return replace(settings, training=replace(settings.training, steps=steps))
     except ValueError as error:
-        raise SettingsError(f"--steps {steps}: {error}") from error
+        raise SettingsError(f"--steps {steps}: {error}", "choose another number of steps") from error
 
 
 def differences(old: object, new: object, path: str = "") -> list[str]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from genzoo.errors import GenzooWarning, SettingsError
+from genzoo.errors import GenzooWarning, SettingsError, place_of
 from genzoo.games.game import STEPS_ASKED, Gradients
 from genzoo.games.number_schedules import Constant
 from genzoo.nn.interfaces import Networks
@@ -381,7 +381,10 @@ class Trainer:
 
     def _check(self) -> None:
         if not self.players:
-            raise SettingsError(f"{self.settings.game.name} trains no parameter")
+            raise SettingsError(
+                f"{self.settings.game.name} trains no parameter",
+                f"give it a player that has some: {place_of(type(self.settings.game), 'players')}",
+            )
         self.settings.game.check_prior(self.settings.prior, self.settings.dataset.spec)
         needs_labels = self.networks.is_conditional and not self.settings.game.takes_few_labels
         if self.settings.training.labels is not None and needs_labels:

@@ -65,7 +65,7 @@ def bench(
 def _assignment(text: str) -> tuple[str, str]:
     path, equals, value = text.partition("=")
     if not equals:
-        raise SettingsError(f"--set {text}: expected PATH=VALUE, such as training.batch_size=64")
+        raise SettingsError(f"--set {text}: expected PATH=VALUE", "such as: --set training.batch_size=64")
     return path.strip(), value
 
 

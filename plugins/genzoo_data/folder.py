@@ -15,11 +15,10 @@ from genzoo.data import (
     Contents,
     ImageTransform,
     PreparedDataset,
-    animations,
     image_names,
     in_blocks,
-    left_out,
     listing,
+    notes_of_files,
 )
 from genzoo.types import DataSpec
 
@@ -98,7 +97,7 @@ class Folder(PreparedDataset):
             labels=numpy.array([number[name.partition("/")[0]] for name in names]) if classes else None,
             class_names=tuple(classes),
             names=names,
-            notes=(_note_of_classes(classes, sizes, names), *_notes_of_files(source, names)),
+            notes=(_note_of_classes(classes, sizes, names), *notes_of_files(source, names)),
             identity=listing(source, names),
         )
 
@@ -111,19 +110,5 @@ def _note_of_classes(classes: Sequence[str], sizes: Counter[str], names: Sequenc
         return "no classes: there are no sub-folders"
     if sizes.total() == len(names):
         return f"no classes: all images are in one sub-folder, {next(iter(sizes))}"
-    return f"no classes: {_counted([name for name in names if '/' not in name], 'image')} in no sub-folder"
-
-
-def _notes_of_files(source: Path, names: Sequence[str]) -> list[str]:
-    """Return what was left out of a folder, with the first names."""
-    heic, others = left_out(source)
-    several = animations(source, names)
-    notes = [f"left out: {_counted(heic, 'HEIC file')}; to read them: pip install pillow-heif"] if heic else []
-    notes += [f"left out: {_counted(others, 'file')}, no image by name"] if others else []
-    return notes + ([f"left out: all but the first picture of {_counted(several, 'file')}"] if several else [])
-
-
-def _counted(names: Sequence[str], what: str) -> str:
-    """Return the number of files and the first three names, such as `2 files (a, b)`."""
-    shown = ", ".join([*sorted(names)[:3], *(["…"] if len(names) > 3 else [])])
-    return f"{len(names):,} {what}{'' if len(names) == 1 else 's'} ({shown})"
+    loose = sorted(name for name in names if "/" not in name)
+    return f"no classes: {len(loose):,} image{'' if len(loose) == 1 else 's'} in no sub-folder, such as {loose[0]}"

@@ -72,7 +72,10 @@ class InfoGAN(GAN):
         networks = super().build(replace(architecture, latent=self.latent(architecture, data)), data)
         assert networks.critic is not None
         if networks.critic.feature_size is None:
-            raise SettingsError(f"architecture '{architecture.name}' has a critic that does not say its feature_size")
+            raise SettingsError(
+                f"architecture '{architecture.name}' has a critic that does not say its feature_size",
+                "choose another recipe: genzoo list recipes",
+            )
         reads, writes = networks.critic.feature_size, self.categories + self.codes
         networks.add_module("code", architecture.head("code", reads=reads, writes=writes))
         return networks

@@ -81,7 +81,9 @@ def obstacle(model: Model) -> str | None:
 def classifier_of(train: Split, data: DataSpec) -> Classifier:
     """Return the classifier fitted on the labelled rows of the training split."""
     if train.labels is None:
-        raise SettingsError("the training split has no labels, and a classifier needs them")
+        raise SettingsError(
+            "the training split has no labels, and a classifier needs them", "leave out metrics of classes: --metric M"
+        )
     x, labels = labelled_part(train)
     assert labels is not None
     chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(_SEED))[:_MOST_ROWS].sort().values

@@ -16,7 +16,8 @@ from genzoo.types import Split
 class NearestNeighbour(Metric):
     """Median distance of samples to their nearest training row, over that of held-out rows to theirs.
 
-    A value well below 1 means that the model repeats training rows; `nearest-neighbour/held-out` is the divisor.
+    A value well below 1 means that the model repeats training rows; `nearest-neighbour/held-out` is the divisor, and
+    where it is 0, because most held-out rows are training rows as well, there is no quotient.
     Distances are Euclidean, between the numbers of x.
     """
 
@@ -40,10 +41,10 @@ class NearestNeighbour(Metric):
         samples = model.sample(self.samples, seed=seed).flatten(1)
         of_samples, of_held_out = (_median_distance(rows, training) for rows in (samples, held_out))
         protocol = {"samples": len(samples), "rows": len(held_out), "training rows": len(training)}
-        return [
-            Score(metric="nearest-neighbour", value=of_samples / of_held_out, protocol=protocol),
-            Score(metric="nearest-neighbour/held-out", value=of_held_out, protocol=protocol),
-        ]
+        scores = [Score(metric="nearest-neighbour/held-out", value=of_held_out, protocol=protocol)]
+        if of_held_out > 0:
+            scores.append(Score(metric="nearest-neighbour", value=of_samples / of_held_out, protocol=protocol))
+        return scores
 
 
 def _median_distance(rows: Tensor, training: Tensor) -> float:

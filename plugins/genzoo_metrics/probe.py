@@ -117,7 +117,10 @@ def untrained(model: Model, *, seed: int) -> Model:
 def _draw_again(module: nn.Module) -> None:
     draw = getattr(module, "reset_parameters", None)
     if not callable(draw):
-        raise SettingsError(f"{type(module).__name__} has no reset_parameters, so there is no untrained encoder")
+        raise SettingsError(
+            f"{type(module).__name__} has no reset_parameters, so there is no untrained encoder",
+            "give it one, or leave out the metric 'probe'",
+        )
     draw()
 
 

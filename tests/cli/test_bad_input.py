@@ -133,6 +133,7 @@ def test_a_wrong_name_is_refused_with_the_nearest_right_one(refuse, arguments, n
         (["reproduce", "ali/figure8", "--set", "study.foo=3"], "study has: budget, steps"),
         (["show", "gaussian"], "--set game.posterior=gaussian"),
         (["show", "zoo"], "genzoo list"),
+        (["show", "encode"], "type: genzoo encode --help"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -259,7 +260,7 @@ def test_a_posterior_that_is_not_offered_is_refused_with_those_that_are(refuse):
 
 
 def test_a_game_that_inherits_nothing_takes_no_source(refuse, ali):
-    assert "inherits nothing: leave out --from" in refuse(2, "train", "ali", "--from", ali)
+    assert "inherits nothing\nleave out --from" in refuse(2, "train", "ali", "--from", ali)
 
 
 def test_a_source_that_is_no_run_is_refused(refuse):
@@ -332,7 +333,7 @@ def test_a_run_of_a_newer_version_is_refused_with_the_remedy(refuse, ali, comman
     record = files.read_sealed(ali / "run.json", "a record")
     files.write_sealed(ali / "run.json", {**record, "schema_version": 2})
     said = refuse(3, command, ali)
-    assert "written by a newer genzoo (format 2, this one reads 1)" in said
+    assert "written by genzoo 0.1.0, a newer one (format 2, this one reads 1)" in said
     assert "pip install --upgrade genzoo" in said
 
 
@@ -434,6 +435,20 @@ def test_a_setting_that_the_installed_plugins_do_not_know_is_refused(refuse, ali
     record["settings"]["game"]["temperature"] = 3
     files.write_sealed(ali / "run.json", record)
     assert "the run's record does not fit the installed plugins" in refuse(3, "sample", ali)
+
+
+@pytest.mark.parametrize(("part", "value"), [("game", {"temperature": 3}), ("architecture", {"latent": 7})])
+def test_a_run_of_another_version_of_a_plugin_says_which_made_it_and_what_does_not_fit(refuse, ali, part, value):
+    record = files.read_sealed(ali / "run.json", "a record")
+    record["settings"][part] |= value
+    record["plugins"] = {"genzoo": "0.0.9", "genzoo-gone": "2.0"}
+    files.write_sealed(ali / "run.json", record)
+    told = refuse(3, "sample", ali)
+    assert "it was made with genzoo 0.0.9 (here: 0.1.0) and genzoo-gone 2.0 (here: none)" in told
+    assert told.endswith("type: pip install genzoo==0.0.9\n")  # a record may name anything, to be installed nothing new
+    record["plugins"] = {"genzoo": "1.0 --index-url=x"}
+    files.write_sealed(ali / "run.json", record)
+    assert "index-url" not in refuse(3, "sample", ali)
 
 
 # Places that cannot be written

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -15,8 +14,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import wait_for
+from toy import record
 
 import genzoo
+from genzoo.cli.progress import watching
 from genzoo.comparison import (
     ComparisonCallback,
     LocalProcesses,
@@ -36,6 +38,7 @@ from genzoo.evaluation.scoring import selection_seed
 from genzoo.host.discovery import registry
 from genzoo.runs import TrainingRequest
 from genzoo.runs.job import find_recipe, resolve_job
+from genzoo.runs.signals import STOPPING
 from genzoo.storage.run_folder import Run
 from genzoo.training.trainer import Trainer
 
@@ -173,10 +176,19 @@ def test_existing_runs_are_compared_by_their_paths(compared, say, tmp_path):
 @here
 def test_a_second_comparison_on_a_recipe_leaves_the_first_alone_and_shares_its_trainings(say, tmp_path):
     def compare(*models, steps):
-        return say("compare", *models, "--steps", steps, *SMALL, "--jobs", 1).out.splitlines()[-1]
+        said = say("compare", *models, "--steps", steps, *SMALL, "--jobs", 1)
+        lines.append(said.err.splitlines())
+        return said.out.splitlines()[-1]
 
-    root = Path("comparisons/mixture25")
+    root, lines = Path("comparisons/mixture25"), []
     assert compare("gan", "vae", steps=2) == str(root / "gan-vae" / "report.html")
+    assert lines[0][:2] == [
+        f"2 trainings, 0 done already; report: {root / 'gan-vae'}",
+        "to be trained: gan seed 0 (2 steps), vae seed 0 (2 steps)",
+    ]
+    assert [re.sub(r" \S+ steps/s$", "", line) for line in lines[0] if "steps/s" in line] == [
+        f"{model} seed 0 is trained: 2 steps at" for model in ("gan", "vae")
+    ]
     first = {path: path.read_bytes() for path in (root / "gan-vae").iterdir()}
     assert {path.name for path in first} == {"report.html", "results.json", "table.md"}
     assert compare("gan", "vae", steps=3) == str(root / "gan-vae-2" / "report.html")
@@ -287,18 +299,49 @@ def test_an_interrupted_comparison_goes_on_to_the_same_results(compared, say, tm
     command = ["compare", "vae", "--steps", "10", "--seeds", "2", *SMALL, "--report", str(folder), "--jobs", "1"]
     program = [sys.executable, "-m", "genzoo", *command]
     process = subprocess.Popen(program, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("cells/*/run.json")) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(lambda: any(folder.glob("cells/*/run.json")), seconds=300)
     process.send_signal(end)
-    assert process.wait(60) == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[end]
+    assert process.wait(300) == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[end]
     assert not (folder / "results.json").exists()
-    while any(Run(cell).is_running for cell in (folder / "cells").iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.1)  # a training whose comparison was killed is asked to save and end
+    # A training whose comparison was killed is asked to save and end.
+    wait_for(lambda: not any(Run(cell).is_running for cell in (folder / "cells").iterdir()), seconds=300)
     assert say(*command).code == 0
     (row,) = results_of(folder)["rows"]
     known = next(row for row in results_of(compared)["rows"] if row["label"] == "vae")
     assert timeless(row) == timeless(known)
+
+
+KILLED_COMPARISON = """
+import sys, time
+from pathlib import Path
+from genzoo.comparison import LocalProcesses, run_task
+executor = LocalProcesses(1)
+executor.submit(run_task, Path(sys.argv[1]))
+time.sleep(600)
+"""
+
+
+def test_a_worker_is_asked_to_save_and_end_when_its_comparison_is_killed(tmp_path):
+    held = cell("gan", "gan", folder=tmp_path, steps=2, **SMALL_OVERRIDES)
+    held.run.path.mkdir(parents=True)
+    held.run.write_record(record())
+    task = worker.Task(tmp_path / "task")
+    task.write([held.request])
+    with held.run.hold():  # so that the worker waits for it
+        parent = subprocess.Popen([sys.executable, "-c", KILLED_COMPARISON, str(task.folder)])
+        threads = Path(f"/proc/{parent.pid}/task")
+        children = lambda: " ".join(path.read_text() for path in threads.glob("*/children")).split()  # noqa: E731
+        wait_for(lambda: children() and hears_hangups(children()[0]), process=parent)
+        parent.kill()
+        parent.wait()
+        wait_for((task.folder / "outcome.json").exists)
+    assert STOPPING in (task.folder / worker.OUTPUT).read_text()
+
+
+def hears_hangups(number):
+    """Whether a process has a handler for SIGHUP, as genzoo's have while signals stop a training."""
+    status = dict(line.split(":\t") for line in Path(f"/proc/{number}/status").read_text().splitlines())
+    return bool(int(status["SigCgt"], 16) & 1 << (signal.SIGHUP - 1))
 
 
 def timeless(document):
@@ -597,6 +640,29 @@ def test_the_untrained_baseline_of_a_conditional_model_has_its_sample_scores(tmp
 
 
 # Progress
+
+
+def test_a_long_comparison_writes_few_lines_each_with_speed_and_time_left(monkeypatch, capsys, tmp_path):
+    hours, steps, clock = 10, 36_000, [0.0]
+    monkeypatch.setattr("genzoo.cli.progress.time.monotonic", lambda: clock[0])
+    with watching() as callback:
+        callback.on_start(tmp_path, [f"m{number}" for number in range(12)], 2)
+        for second in range(0, hours * 3600, 5):
+            clock[0] = float(second)
+            taken = {number: (min(second, steps), steps) for number in range(2, 12)}
+            callback.on_progress({0: (steps, steps), 1: (steps, steps), **taken})
+        for _ in range(5):
+            clock[0] += 36_000.0
+            callback.on_progress(dict.fromkeys(range(12), (steps, steps)))
+        callback.on_training_end(2, Run(tmp_path), SettingsError("too narrow"))
+    first, named, *later, measured, failed = capsys.readouterr().err.splitlines()
+    assert first == f"12 trainings, 2 done already; report: {tmp_path}"
+    assert named.endswith("m9 (36,000 steps), 2 more")
+    assert named.startswith("to be trained: m2 (36,000 steps), m3 ")
+    assert measured.startswith("2 of 12 done; m2 is measured; m3 is measured; ")
+    assert failed == "failed: m2: too narrow"
+    assert 50 < len(later) < 150
+    assert later[0].startswith("2 of 12 done; m2 15/36,000  1.0 steps/s  9:59:45 left; m3 ")
 
 
 # Together

@@ -13,7 +13,7 @@ from terminal import typed
 from toy import TOY
 
 import genzoo
-from genzoo.cli import output
+from genzoo.cli import output, show
 from genzoo.cli.output import columns
 from genzoo.runs.bars import TerminalBar
 from genzoo.runs.collapse import failures_of
@@ -48,6 +48,20 @@ def test_a_table_is_no_wider_than_the_terminal_and_breaks_no_word(folder, comman
     table = " ".join(line for line in screen.lines if line != note)
     for name in {"runs": ("run", "model", "recipe", "step", "status", "score")}.get(command[0], ()):
         assert (f" {name}" in f" {table}") != (name in note)
+
+
+@pytest.mark.parametrize(
+    "command", ["data fetch celeba64", "plugin doctor", "show dataset:mixture25", "show dataset:digits"]
+)
+def test_prose_folds_at_spaces(folder, command):
+    screen = typed(folder, *command.split(), columns=60)
+    lines = [line.strip() for line in screen.lines]
+    assert all(cell_len(line) <= 60 for line in lines if " " in line)
+
+
+def test_a_paragraph_is_as_wide_as_the_terminal_however_its_docstring_is_broken():
+    text = "One line\nand the next.\n\nLosses:\n    a = b\n    c = d\n\nMore\nof it."
+    assert show._in_paragraphs(text) == "One line and the next.\n\nLosses:\n    a = b\n    c = d\n\nMore of it."
 
 
 def test_a_list_of_names_after_an_error_folds_and_a_command_does_not(folder):
@@ -118,6 +132,8 @@ def test_three_scores_stand_for_all_headlines_first_and_those_without_direction_
     assert main_scores([width, part, first, second, ratio]) == [second, first, ratio]
     assert main_scores([part]) == [part]
     assert main_scores([width]) == []
+    otherwise = {**second, "protocol": {"rows": 5}}
+    assert main_scores([second, first, otherwise, ratio]) == [otherwise, first, ratio]  # the last of a metric
 
 
 def test_a_training_ends_with_three_scores_and_their_directions(say):

@@ -438,7 +438,8 @@ def test_every_one_of_a_thousand_flipped_bits_is_noticed(tmp_path, tally):
             poke(file, bit)
     assert checkpoints.verify(path).step == 4
     assert used == []
-    tally("a flipped bit in weights", tries=1000, survived=noticed, how="its SHA-256 is not the one in the manifest")
+    how = "its SHA-256 is not the one in the manifest"
+    tally("a flipped bit in weights", tries=1000, survived=noticed, how=how, are_inputs=True)
 
 
 def test_the_same_damages_of_a_plain_torch_save_are_partly_loaded_in_silence(tmp_path, tally):
@@ -666,14 +667,26 @@ NAMES = list(READERS)
 @pytest.mark.parametrize("name", NAMES)
 def test_any_content_is_read_or_refused(tiny, name, tally):
     tried = look_at_anything(300, tiny, name)
-    tally("any bytes or JSON in a file of a run", tries=tried, survived=tried, how="only errors of genzoo's own")
+    tally(
+        "any bytes or JSON in a file of a run",
+        tries=tried,
+        survived=tried,
+        how="only errors of genzoo's own",
+        are_inputs=True,
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_very_much_content_is_read_or_refused(tiny, name, tally):
     tried = look_at_anything(10_000, tiny, name)
-    tally("any bytes or JSON in a file of a run", tries=tried, survived=tried, how="only errors of genzoo's own")
+    tally(
+        "any bytes or JSON in a file of a run",
+        tries=tried,
+        survived=tried,
+        how="only errors of genzoo's own",
+        are_inputs=True,
+    )
 
 
 def spots(value, path=()):
@@ -706,4 +719,10 @@ def test_a_sealed_record_with_anything_anywhere_is_read_or_refused(trained, tall
                 read()
 
     look()
-    tally("anything in a sealed record", tries=tried[0], survived=tried[0], how="only errors of genzoo's own")
+    tally(
+        "anything in a sealed record",
+        tries=tried[0],
+        survived=tried[0],
+        how="only errors of genzoo's own",
+        are_inputs=True,
+    )

@@ -317,14 +317,16 @@ def test_a_record_whose_names_are_importable_code(refused, run, part, name):
     refused("a record that names importable code", "sample", run, codes=(3, 4))
 
 
+@pytest.mark.parametrize("command", ["sample", "resume"])
 @pytest.mark.parametrize("latent", [3, 2_000_000, 2**40])
-def test_a_record_that_asks_for_huge_networks_takes_no_memory(refused, run, monkeypatch, latent):
+def test_a_record_that_asks_for_huge_networks_takes_no_memory(refused, run, monkeypatch, latent, command):
     """20 KB of run.json took gigabytes before the first shape was compared with the checkpoint's."""
     devices = []
     assemble = opening.assemble
     monkeypatch.setattr(opening, "assemble", lambda of: devices.append(torch.get_default_device().type) or assemble(of))
+    monkeypatch.setattr(opening, "Trainer", None)
     changed_record(run, lambda record: record["settings"]["architecture"].update(latent=latent))
-    said = refused("a record that asks for networks of another size", "sample", run)
+    said = refused("a record that asks for networks of another size", command, run)
     assert "does not fit the run's settings" in said.err
     assert devices == ["meta"]
 

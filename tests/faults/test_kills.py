@@ -19,6 +19,8 @@ from genzoo.storage.run_folder import Run
 
 KILLED = -9
 CRASHED = 9
+LOGGED = 4
+"""Steps between two entries of the log where power fails; the first comes after the first checkpoint."""
 MIXTURE = {"dataset.rows": 256, "dataset.held_out_rows": 64, "training.batch_size": 32}
 DIGITS = {"training.batch_size": 32}
 NAMES = ("networks.safetensors", "optimizers.safetensors", "state.json")
@@ -409,7 +411,9 @@ def any_of_it(chance):
 def journal(server, tmp_path_factory):
     """Return the folder above a run, and every operation on the disk of its training, with what it reported saved."""
     root = tmp_path_factory.mktemp("journal")
-    done = server.run("train", run=root / "run", journal=root / "journal", **arguments_of("gan"))
+    arguments = arguments_of("gan")
+    arguments["overrides"] |= {"training.log_every": LOGGED}
+    done = server.run("train", run=root / "run", journal=root / "journal", **arguments)
     assert done["code"] == 0, done
     operations = pickle.loads((root / "journal").read_bytes())
     (root / "journal").unlink()
@@ -443,8 +447,16 @@ def fail_everywhere(root, operations, tmp_path, *, made_folders_are_kept=True):
             found = tmp_path / "found"
             disk.after_failure(found, choose)
             newest, _ = checkpoints.newest(found / "run" / "checkpoints")
-            yield newest is not None and newest.step >= disk.saved and Run(found / "run").record.model == "gan"
+            run = Run(found / "run")
+            is_there = newest is not None and newest.step >= disk.saved and run.record.model == "gan"
+            yield is_there and has_its_log(run, newest)
             shutil.rmtree(found)
+
+
+def has_its_log(run, newest):
+    """Whether the log has all entries up to a checkpoint; scores that cannot be read raise an error."""
+    logged = {entry["step"] for entry in run.read_log()}
+    return isinstance(run.scores, list) and logged >= set(range(LOGGED, newest.step + 1, LOGGED))
 
 
 def test_power_that_fails_at_any_disk_operation_loses_no_reported_checkpoint(journal, tmp_path, tally):
@@ -459,7 +471,7 @@ def test_power_that_fails_at_any_disk_operation_loses_no_reported_checkpoint(jou
     )
 
 
-@pytest.mark.parametrize("of", ["networks.safetensors", "MANIFEST.json", "checkpoints"])
+@pytest.mark.parametrize("of", ["networks.safetensors", "MANIFEST.json", "checkpoints", "metrics.jsonl"])
 def test_without_any_kind_of_synchronisation_a_power_failure_loses_a_checkpoint(journal, tmp_path, of):
     root, operations = journal
     fewer = [operation for operation in operations if operation[0] != "sync" or Path(operation[1]).name != of]

@@ -275,18 +275,19 @@ def test_memory_that_ends_while_torch_maps_a_checkpoint_is_told(server, trained,
     assert code == 6, err
 
 
-def test_a_batch_that_fits_nowhere_is_refused_by_its_first_step(server, tmp_path):
-    rows = 2_000_000
+@pytest.mark.parametrize("asked", [2_000_000, 10**12])
+def test_a_batch_that_fits_nowhere_is_refused_by_its_first_step(server, tmp_path, asked):
+    rows = 2_000_000  # a batch has no row twice
     path = tmp_path / "run"
-    huge = options(training__batch_size=rows, dataset__rows=rows)
+    huge = options(training__batch_size=asked, dataset__rows=rows)
     code, out, err = server.genzoo("train", "gan", *huge, "--run", path, "--quiet", place="step", number=1, room=2**30)
     assert (code, out) == (6, "")
     found, remedy = err.splitlines()
-    assert f"training.batch_size={rows}:" in found
+    assert f"training.batch_size={asked}:" in found
     kept, step = (int(number.replace(",", "")) for number in re.findall(r"([\d,]+) bytes", found))
     assert kept < 2**30 < step
     assert f"--set training.batch_size={rows // 2} (it is never changed silently)" in remedy
-    assert Run(path).record.settings["training"]["batch_size"] == rows
+    assert Run(path).record.settings["training"]["batch_size"] == asked
     assert checkpoints.steps(path / "checkpoints") == []
     assert not list(path.glob("**/*.tmp"))
 

@@ -251,13 +251,14 @@ def test_a_run_that_is_resumed_with_other_versions_code_or_threads_says_so_and_k
     other = replace(
         first, versions=first.versions | {"torch": "2.9.0"}, code=first.code | {"genzoo_gan": "0"}, threads=64
     )
-    run.write_record(replace(run.record, sessions=(first, other)))
+    long_ago = "2020-01-01T00:00:00+00:00"
+    run.write_record(replace(run.record, sessions=(first, other), created=long_ago))
     with pytest.warns(GenzooWarning) as told:
         genzoo.resume(run, steps=4)
     (line,) = (str(each.message) for each in told)
-    for word in (f"threads {first.threads} (before: 64)", "(before: 2.9.0)", "the code of genzoo_gan"):
+    for word in (f"threads {first.threads} (before: 64)", "(before: 2.9.0)", "other code of genzoo_gan"):
         assert word in line
-    assert run.record.sessions[:2] == (first, other)
+    assert (run.record.sessions[:2], run.record.created) == ((first, other), long_ago)
     assert (run.record.sessions[2].step, run.record.sessions[2].code) == (3, first.code)
 
 

@@ -703,9 +703,42 @@ def test_a_second_signal_ends_training_at_once(tmp_path):
         "    os.kill(os.getpid(), signal.SIGINT); assert stop.number == signal.SIGINT\n"
         "    os.kill(os.getpid(), signal.SIGINT); time.sleep(30)"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=20)
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
     assert found.returncode in (-signal.SIGINT, 130)
     assert found.stderr == "stopping as soon as all is saved; once more to stop at once\n"
+
+
+WITHIN_C = """
+import hashlib, os
+from genzoo.runs.signals import stop_on_signals
+with stop_on_signals():
+    os.write(1, b"begun")
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # minutes in which Python handles no signal
+"""
+
+
+@pytest.mark.parametrize("first", STOPS)
+def test_a_second_signal_is_heard_within_a_long_call_of_c(first):
+    """No handler in Python runs there, so that both signals are heard by the thread that listens for them."""
+    second = signal.SIGTERM if first == signal.SIGINT else signal.SIGINT
+    with subprocess.Popen(
+        [sys.executable, "-c", WITHIN_C], stdout=subprocess.PIPE, preexec_fn=usual_signals
+    ) as process:
+        try:
+            assert process.stdout.read(5) == b"begun"
+            times = Path(f"/proc/{process.pid}/stat")
+            before = cpu_ticks(times)
+            wait_for(lambda: cpu_ticks(times) > before + 5, process=process)
+            process.send_signal(first)
+            process.send_signal(second)
+            assert process.wait(60) in (128 + first, 128 + second)  # the later one that is heard; both may wait at once
+        finally:
+            process.kill()
+
+
+def cpu_ticks(stat):
+    """Return the time that a process computed, in ticks of the system's clock, see proc(5)."""
+    return int(stat.read_text().rpartition(")")[2].split()[11])
 
 
 def test_the_handlers_from_before_return(say, copied):

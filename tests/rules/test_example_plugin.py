@@ -34,9 +34,11 @@ def genzoo(site, folder, *arguments):
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
 
 
-def test_the_example_is_at_most_sixty_lines():
+def test_the_example_is_at_most_sixty_lines_and_documents_say_how_many():
     lines = [line for path in EXAMPLE.rglob("*.py") for line in path.read_text().splitlines()]
     assert len(lines) <= 60
+    for page in (EXAMPLE.parents[1] / "writing-a-plugin.md", EXAMPLE.parents[2] / "README.md"):
+        assert f"{len(lines)} lines of Python" in page.read_text()
 
 
 def test_the_example_is_listed_with_its_distribution(site, tmp_path):

@@ -253,6 +253,13 @@ def test_losses_are_drawn_per_player_and_scores_where_they_were_measured_twice()
     assert report.curves_of(ranked([cell(3.0)])) == []
 
 
+def test_a_contestant_that_was_measured_once_is_a_point_beside_the_curves_of_others():
+    colour = "#ff7f0e"  # the second of matplotlib's
+    for values, is_drawn in (((2.0,), True), ((), False)):
+        (curve,) = report.curves_of(ranked([cell(3.0, 2.0), cell(*values, label="b")]))
+        assert (colour in curve.drawing) is is_drawn
+
+
 def test_headlines_stand_together_and_other_scores_by_metric():
     score = results.row_scores([cell(3.0)])[0]
     names = {"m": True, "m/more": False, "n/share": True, "n": False, "n/other": False}

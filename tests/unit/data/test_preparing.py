@@ -31,7 +31,7 @@ from preparations import (
 )
 from safetensors import safe_open
 
-from genzoo.data import PreparedDataset, decoding
+from genzoo.data import PreparedDataset, decoding, staging
 from genzoo.data.prepared_card import CARD, IMAGES, LABELS, NAMES, read_card, verify_prepared
 from genzoo.errors import ResourceError, SettingsError, UnreadableError
 from genzoo.storage import files
@@ -120,6 +120,33 @@ def test_without_labels_there_is_no_file_of_them(tmp_path):
     assert list(card["files"]) == [IMAGES]
     assert names(tmp_path / "toy") == [CARD, IMAGES]
     verify_prepared(tmp_path / "toy")
+
+
+def test_when_power_fails_the_journal_lists_no_block_whose_images_are_not_on_disk(tmp_path, monkeypatch):
+    """A model of the disk: of a file that is written in place, what was last synchronised is found again."""
+    real, on_disk, moments = os.fsync, {}, []
+    staging_folder = tmp_path / ".toy.preparing"
+
+    def sync(descriptor):
+        real(descriptor)
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if path.name in (IMAGES, "done.jsonl"):
+            on_disk[path.name] = path.read_bytes()
+            moments.append({IMAGES: bytes(os.path.getsize(staging_folder / IMAGES)), **on_disk})
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(staging, "_SECONDS_BETWEEN_SYNCS", 0)
+    plans = []
+    report = lambda done, total: plans.append((staging_folder / "plan.json").read_bytes()) if done else None  # noqa: E731
+    expected = make(marked(tmp_path / "marks"), tmp_path / "toy", report=report)
+    monkeypatch.setattr(os, "fsync", real)
+    assert len(moments) >= 20
+    for number, found in enumerate(moments):
+        place = tmp_path / str(number)
+        (place / ".toy.preparing").mkdir(parents=True)
+        for name, content in {**found, "plan.json": plans[0]}.items():
+            (place / ".toy.preparing" / name).write_bytes(content)
+        assert make(marked(tmp_path / "marks"), place / "toy")["files"] == expected["files"]
 
 
 def test_the_images_are_mapped_and_not_read(tmp_path):
@@ -542,5 +569,5 @@ def test_what_is_damaged_is_prepared_again_if_told_to(tmp_path, uninterrupted, d
 def test_a_card_of_a_newer_format_is_told_as_such(tmp_path):
     card = make(marked(tmp_path / "marks"), tmp_path / "toy")
     files.write_sealed(tmp_path / "toy" / CARD, {**card, "schema_version": 2})
-    with pytest.raises(UnreadableError, match="newer genzoo"):
+    with pytest.raises(UnreadableError, match=r"genzoo 0\.1\.0, a newer one"):
         read_card(tmp_path / "toy")

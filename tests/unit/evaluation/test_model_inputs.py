@@ -11,7 +11,7 @@ from PIL import Image
 from toy_components import TRAINING, OnePlayer, ToyImageNetworks, ToyImages, ToyMixture, WithEncoder
 from trainers import CPU, trainer_of
 
-from genzoo import SettingsError, UnreadableError
+from genzoo import GenzooWarning, SettingsError, UnreadableError
 from genzoo.data import as_input
 from genzoo.evaluation import Model
 from genzoo.types import DataSpec
@@ -38,6 +38,24 @@ def test_files_images_bytes_and_numbers_of_one_picture_have_one_code(model, tmp_
     assert torch.equal(both, model.interpolate(x, x, seed=3, steps=2))
     others = torch.rand(9, 1, 8, 8)
     assert torch.equal(model.nearest(image, others, seed=3).distances, model.nearest(x, others, seed=3).distances)
+
+
+def test_a_folder_stands_for_its_images_sorted_and_what_is_left_out_is_said(model, tmp_path):
+    folder = tmp_path / "photographs"
+    _, pixels = write_pngs(folder, 3, size=(8, 8), channels=1)
+    (folder / "0000.png").rename(folder / "b.png")
+    (folder / "0001.png").rename(folder / "a.png")
+    _, (inner,) = write_pngs(folder / "later", 1, size=(8, 8), channels=1)
+    for name in ("notes.txt", "list.pdf", ".hidden.png"):
+        (folder / name).write_text("")
+    expected = model.encode(numpy.stack([pixels[2], pixels[1], pixels[0], inner]), seed=3).z
+    in_order = [folder / "0002.png", str(folder / "a.png"), folder / "b.png", folder / "later"]
+    assert torch.equal(model.encode(in_order, seed=3).z, expected)
+    for given in (folder, str(folder), [folder]):
+        with pytest.warns(GenzooWarning) as caught:
+            assert torch.equal(model.encode(given, seed=3).z, expected)
+        left_out = f"{folder}: left out: 2 files (list.pdf, notes.txt), no image by name"
+        assert [str(each.message) for each in caught] == [left_out]
 
 
 def test_bytes_become_numbers_a_part_at_a_time(model, monkeypatch):

@@ -56,15 +56,24 @@ def test_headings_stand_above_their_columns_and_within_their_width(tmp_path):
     assert sum(written[column].sum() for column in columns) == written.sum()
 
 
-@pytest.mark.parametrize("count", [1, 5])
-def test_every_pair_says_which_is_the_original(tmp_path, count):
-    (tmp_path / "a.png").write_bytes(pairs_png(torch.zeros(count, 1, 8, 8), torch.ones(count, 1, 8, 8)))
-    grid, side = pixels(tmp_path / "a.png"), 64
+@pytest.mark.parametrize(("count", "size", "side", "pairs"), [(1, 8, 64, 4), (5, 8, 64, 4), (4, 64, 128, 3)])
+def test_every_pair_says_which_is_the_original(tmp_path, count, size, side, pairs):
+    (tmp_path / "a.png").write_bytes(pairs_png(torch.zeros(count, 1, size, size), torch.ones(count, 1, size, size)))
+    grid = pixels(tmp_path / "a.png")
     top = (grid[:, GAP] != GREY).argmax(axis=0)[0]  # where the first original begins
     written = (grid[:top] != GREY).any(axis=(0, 2))
-    starts = [GAP + pair * (2 * side + SEAM + GAP) + place * (side + SEAM) for pair in range(4) for place in (0, 1)]
+    starts = [GAP + pair * (2 * side + SEAM + GAP) + place * (side + SEAM) for pair in range(pairs) for place in (0, 1)]
     headed = [bool(written[start : start + side].any()) for start in starts]
-    assert headed == [pair < count for pair in range(4) for _ in ("original", "decoded")]
+    assert headed == [pair < count for pair in range(pairs) for _ in ("original", "decoded")]
+
+
+@pytest.mark.parametrize("size", [8, 32, 64, 128])
+def test_headings_are_read_where_the_whole_picture_is_as_wide_as_a_telephone(tmp_path, size):
+    (tmp_path / "a.png").write_bytes(pairs_png(torch.zeros(8, 1, size, size), torch.ones(8, 1, size, size)))
+    grid = pixels(tmp_path / "a.png")
+    top = (grid[:, GAP] != GREY).argmax(axis=0)[0]
+    ink = (grid[:top] != GREY).any(axis=(1, 2)).sum()
+    assert ink * 360 / grid.shape[1] >= 7  # of letters with parts above and below the line
 
 
 def test_a_row_that_is_not_full_is_no_wider_than_its_images(tmp_path):

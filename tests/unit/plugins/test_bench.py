@@ -810,3 +810,10 @@ def test_bench_is_named_without_torch(arguments):
     assert found.returncode == (2 if "ali" in arguments else 0)
     assert "bench" in found.stdout + found.stderr
     assert found.stderr.splitlines()[-1] == "heavy:"
+
+
+def test_peak_memory_is_in_bytes_whatever_the_system_counts_in(monkeypatch):
+    monkeypatch.setattr(measuring.resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=3 * 2**20))
+    for platform, expected in (("linux", 3 * 2**30), ("darwin", 3 * 2**20)):
+        monkeypatch.setattr(sys, "platform", platform)
+        assert measuring.peak_memory(torch.device("cpu")) == expected

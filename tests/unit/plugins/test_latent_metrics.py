@@ -138,6 +138,13 @@ def test_a_model_that_repeats_its_training_data_is_told_by_its_distances():
     assert found(train.x)["nearest-neighbour/held-out"] == pytest.approx(nearest, rel=1e-3)
 
 
+def test_held_out_rows_that_are_training_rows_give_no_quotient_of_distances():
+    rows = Split(normal(50))
+    assert measured(NearestNeighbour(samples=40), identity_model(PLANE), rows, train=rows) == {
+        "nearest-neighbour/held-out": 0
+    }
+
+
 def test_metrics_of_codes_need_an_encoder():
     model = identity_model(PLANE)
     assert all(metric.obstacle(model) is None for metric in (LatentMatch(), Cycle(), PosteriorWidth()))

@@ -36,7 +36,7 @@ SESSION = Session(
         ({"processor": "AVX512"}, "processor AVX512 (before: AVX2)"),
         ({"versions": SESSION.versions | {"torch": "2.9.0"}}, "torch 2.9.0 (before: 2.15.0)"),
         ({"plugins": {"genzoo": "0.1.0"}}, "zoo-of-mine missing (before: 1.0)"),
-        ({"code": SESSION.code | {"mine": "c" * 64}}, "the code of mine"),
+        ({"code": SESSION.code | {"mine": "c" * 64}}, "other code of mine"),
     ],
 )
 def test_what_differs_from_the_session_before_is_told(changes, told):

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -117,7 +118,16 @@ def test_what_is_not_there_cannot_be_set_aside(folder):
 
 
 def test_only_names_of_checkpoints_count(tmp_path):
-    for name in ("step-5", "step-00000x5", "astep-0000005", "step-0000005.old", "damaged-0000005-ab", ".tmp-0000005"):
+    odd = ("step-0000000005", "step-٠٠٠٠٠٠٥")  # a run that had one could never go on
+    for name in (
+        *odd,
+        "step-5",
+        "step-00000x5",
+        "astep-0000005",
+        "step-0000005.old",
+        "damaged-0000005-ab",
+        ".tmp-0000005",
+    ):
         (tmp_path / name).mkdir()
     assert steps(tmp_path) == []
     assert steps(tmp_path / "nowhere") == []
@@ -314,7 +324,8 @@ def test_no_single_changed_byte_of_a_manifest_makes_a_changed_checkpoint_pass(fo
         except UnreadableError:
             continue
         assert found.step == 20
-        assert content[place : place + 1].isspace()
+        # Which genzoo wrote it is for messages alone.
+        assert content[place : place + 1].isspace() or place in range(*re.search(rb'"genzoo".*\n', content).span())
 
 
 def changed(**entries):

@@ -50,6 +50,20 @@ def test_writing_replaces_the_whole_file(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"short"
 
 
+def test_a_file_is_on_disk_before_it_has_its_name_and_its_name_before_the_call_returns(tmp_path, monkeypatch):
+    events, real_sync, real_replace = [], os.fsync, os.replace
+
+    def sync(descriptor):
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        events.append(("folder", names(path)) if path.is_dir() else ("content", path.read_bytes()))
+        real_sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", lambda *paths: (events.append("name"), real_replace(*paths)))
+    files.write(tmp_path / "a", b"new")
+    assert events == [("content", b"new"), "name", ("folder", ["a"])]
+
+
 def test_a_reader_who_has_the_old_file_open_keeps_it(tmp_path):
     files.write(tmp_path / "a", b"old")
     with (tmp_path / "a").open("rb") as reader:
@@ -212,6 +226,13 @@ def test_a_newer_format_is_told_with_both_versions_and_the_remedy(scratch):
     with pytest.raises(UnreadableError, match="format 7, this one reads 1") as caught:
         files.read_json(scratch, WHAT)
     assert caught.value.remedy == "type: pip install --upgrade genzoo"
+
+
+@pytest.mark.parametrize("said", [{"genzoo": "0.9.2"}, {"versions": {"genzoo": "0.9.2"}}])
+def test_a_newer_format_is_told_with_the_genzoo_that_wrote_it(scratch, said):
+    scratch.write_text(json.dumps({"schema_version": 7} | said))
+    with pytest.raises(UnreadableError, match=r"was written by genzoo 0\.9\.2, a newer one \(format 7"):
+        files.read_json(scratch, WHAT)
 
 
 def test_a_missing_file_is_told_with_what_it_should_be(tmp_path):

@@ -228,7 +228,8 @@ def test_a_run_is_free_again_after_a_fault_inside(run):
         pass
 
 
-def test_a_busy_run_stays_busy_without_the_name_of_its_holder(run, holder):
+def test_a_busy_run_stays_busy_without_the_name_of_its_holder(run, holder, monkeypatch):
+    monkeypatch.setattr(run_lock, "_NAME_WAIT", 0.1)
     (run.path / "holder.json").write_text("damaged")
     with pytest.raises(BusyError, match="in use by another process"), run.hold():
         pass
@@ -285,7 +286,7 @@ def test_a_record_that_was_edited_is_refused(run):
 
 def test_a_record_of_a_newer_genzoo_is_refused(run):
     files.write_sealed(run.path / "run.json", {**RECORD, "schema_version": 2})
-    with pytest.raises(UnreadableError, match="newer genzoo"):
+    with pytest.raises(UnreadableError, match=r"genzoo 0\.1\.0, a newer one"):
         _ = run.record
 
 
@@ -351,6 +352,16 @@ def logged(run):
 def test_the_log_returns_what_was_logged(logged, tmp_path):
     assert logged.read_log() == ENTRIES
     assert claim(tmp_path, "toy").read_log() == []
+
+
+def test_a_backup_of_hard_links_does_not_grow_with_the_log(logged, tmp_path):
+    backup = tmp_path / "backup.jsonl"
+    backup.hardlink_to(logged.path / "metrics.jsonl")
+    before = backup.read_bytes()
+    for step in (25, 30):
+        logged.log({"step": step})
+    assert backup.read_bytes() == before
+    assert [entry["step"] for entry in logged.read_log()] == [5, 10, 15, 20, 25, 30]
 
 
 def test_a_last_line_that_was_cut_anywhere_is_left_out(logged):
@@ -425,6 +436,16 @@ def test_neither_another_process_with_the_number_nor_a_copy_holds_a_run(run, tmp
     del holder["lock"], holder["started"]  # of an earlier version
     (run.path / "holder.json").write_text(json.dumps(holder))
     assert run.is_running
+
+
+def test_where_no_start_of_a_process_is_known_its_number_and_the_lock_tell_who_holds_a_run(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(run_lock, "start_of_process", lambda pid: None)  # as without /proc
+    with run.hold():
+        assert run.is_running
+        assert not Run(shutil.copytree(run.path, tmp_path / "copy")).is_running
+        holder = json.loads((run.path / "holder.json").read_text())
+    (run.path / "holder.json").write_text(json.dumps(holder | {"pid": 2**22 + 1}))  # beyond any that Linux gives
+    assert not run.is_running
 
 
 # Scores
