@@ -8,6 +8,9 @@ import sys
 import pytest
 from processes import python_path
 
+from genzoo import __version__
+from genzoo.public.names import FORMER, Former
+
 MISTAKE = '''
 from dataclasses import dataclass
 from typing import ClassVar
@@ -26,6 +29,24 @@ class Key(Game):
 
     def losses(self, networks, batch, movers):
         return Losses({"generator": {}["what"]}, {})
+'''
+LAWFUL = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from genzoo.games import Law
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normal(Law):
+    """A prior of a class that has another name by now."""
+
+    name: ClassVar[str] = "lawful"
+
+    def draw(self, rows, latent, generator):
+        return torch.randn(rows, latent, generator=generator)
 '''
 KINDS = ["model", "prior", "architecture", "dataset", "recipe", "metric", "command", "study"]
 
@@ -95,6 +116,16 @@ def test_a_mistake_in_a_file_is_found_with_its_place(say, tmp_path, monkeypatch)
     trained = say("train", "./mistaken.py:Key", "--quiet")
     assert trained.code == 4
     assert trained.err.startswith(f"error: Key.losses, mistaken.py:{line}: KeyError: 'what'\n")
+
+
+def test_a_check_tells_of_names_that_will_be_removed(say, tmp_path, monkeypatch):
+    minor = __version__.rpartition(".")[0]
+    monkeypatch.setitem(FORMER, "genzoo.games.Law", Former(minor, "genzoo.games.Prior"))
+    (tmp_path / "lawful.py").write_text(LAWFUL)
+    said = say("plugin", "check", "./lawful.py:Normal")
+    assert said.code == 0
+    told = f"genzoo.games.Law will be removed: the last genzoo that has it is {minor}; use genzoo.games.Prior"
+    assert f"warning: DeprecationWarning: {told}\n" in said.err
 
 
 def test_the_doctor_says_what_is_installed_and_from_where(say):

@@ -14,8 +14,6 @@ DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = DOCS / "examples" / "genzoo-cookbook"
 TINY = ["--steps=2", "--quiet", "--set=training.batch_size=10", "--set=training.log_every=1"]
 MODELS = {"coded-gan": "digits", "few-labels-ali": "moons", "three-players": "moons", "line-flow": "moons"}
-EXPECTED = {"line-flow": {"mean-over-rows"}}
-"""The checks that a component fails on purpose, as the page says."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,10 +69,5 @@ def test_everything_else_on_the_page_keeps_its_contract(name):
 @pytest.mark.slow
 @pytest.mark.parametrize(("model", "recipe"), MODELS.items())
 def test_every_model_of_the_page_keeps_its_contract(model, recipe):
-    failed = set()
     for check in testing.checks(model, recipes=[recipe]):
-        try:
-            check.run()
-        except testing.CheckFailed:
-            failed.add(check.name)
-    assert failed == EXPECTED.get(model, set())
+        check.run()

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch import nn as torch_nn
+from torch.nn import Module
 from torch.nn.functional import cross_entropy, mse_loss, one_hot
 
 from genzoo import AdversarialGame, Joint, Networks, SettingsError
@@ -56,13 +56,13 @@ class CodedGAN(AdversarialGame):
         critic = architecture.critic(data, sees="x")
         if critic.feature_size is None:
             raise SettingsError(f"the critic of '{architecture.name}' does not say its feature_size")
-        head = torch_nn.Linear(critic.feature_size, self.categories + 1)
+        head = architecture.head("codes", reads=critic.feature_size, writes=self.categories + 1)
         return Networks(decoder=architecture.decoder(data), critic=critic, head=head)
 
     def players(self, networks: Networks) -> Players:
         names = {"critic": ("critic", "head"), "generator": ("decoder",)}
         return {
-            player: [each for part in parts for each in networks.get_submodule(part).parameters()]
+            player: [each for part in parts for each in networks.part(part, Module).parameters()]
             for player, parts in names.items()
         }
 
@@ -78,13 +78,16 @@ class CodedGAN(AdversarialGame):
     def generator_loss(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
         return super().generator_loss(networks, batch, round) + self.missed(networks, batch, round)
 
+    def watch(self, networks: Networks, batch: Batch, round: Round) -> dict[str, Tensor]:
+        return {"missed": self.missed(networks, batch, round).detach()}
+
     def missed(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
         """Return how far the codes of samples are from what the head says of them, ()."""
-        answer = at_least_float32(networks.get_submodule("head")(round.on_p.features))
+        answer = at_least_float32(networks.part("head", Module)(round.on_p.features))
         k = self.categories
         of_category = cross_entropy(answer[:, :k], batch.z[:, :k])
         return self.weight * (of_category + mse_loss(answer[:, k], batch.z[:, k]))
 
     def categorise(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
-        answer: Tensor = networks.get_submodule("head")(networks.judge(Joint(x=x)).features)
+        answer: Tensor = networks.part("head", Module)(networks.judge(Joint(x=x)).features)
         return answer[:, : self.categories]

@@ -1,6 +1,6 @@
 """A sampler that is no decoder: samples are the end of a walk along a velocity (after Liu et al., 2023)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genzoo import Game, Losses, Networks
 from genzoo.nn import Architecture, Decoder, Field, at_least_float32
-from genzoo.types import Batch, DataSpec
+from genzoo.types import Batch, DataSpec, Draw
 
 
 class Walk(Decoder):
@@ -41,6 +41,10 @@ class LineFlow(Game):
     steps: int = 20
     """Of a walk from z to a sample."""
 
+    @property
+    def draws(self) -> Mapping[str, Draw]:
+        return {"t": Draw("uniform")}
+
     def latent(self, architecture: Architecture, data: DataSpec) -> int:
         return prod(data.shape)
 
@@ -48,9 +52,8 @@ class LineFlow(Game):
         return Networks(decoder=Walk(architecture.field(data), data, steps=self.steps))
 
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
-        assert isinstance(networks.decoder, Walk)
-        start, t = batch.z.view_as(batch.x), torch.rand_like(batch.z[:, 0])
+        start, t = batch.z.view_as(batch.x), batch.draws["t"]
         share = t.view(-1, *(1 for _ in batch.x.shape[1:]))
-        velocity = networks.decoder.velocity((1 - share) * start + share * batch.x, t)
+        velocity = networks.part("decoder", Walk).velocity((1 - share) * start + share * batch.x, t)
         error = (at_least_float32(velocity) - (batch.x - start)).square().mean()
         return Losses({"generator": error}, {})

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from genzoo.data import as_input
-from genzoo.evaluation import Metric, Model, Score
+from genzoo.evaluation import Metric, Model, Score, cached
 from genzoo.types import Split
 
 
@@ -23,9 +24,14 @@ class Spread(Metric):
         return model.sampling_obstacle
 
     def measure(self, model: Model, split: Split, *, train: Split, seed: int) -> list[Score]:
-        x, made = (rows.flatten(1) for rows in (as_input(train.x), model.sample(self.samples, seed=seed)))
-        _, _, directions = torch.linalg.svd(x - x.mean(0), full_matrices=False)
-        along = directions[: self.directions].T
-        ratios = (made @ along).std(0) / (x @ along).std(0)
+        fitted = cached(f"{self.directions} main directions", train, lambda: self._fitted(train))
+        made = model.sample(self.samples, seed=seed).flatten(1) @ fitted["directions"]
+        ratios = made.std(0) / fitted["spreads"]
         furthest = ratios[ratios.log().abs().argmax()].item()
         return [Score(metric=self.name, value=furthest, protocol={"samples": self.samples})]
+
+    def _fitted(self, train: Split) -> dict[str, Tensor]:
+        """Return the directions (numbers of x, directions), and the spread of data along each."""
+        x = as_input(train.x).flatten(1)
+        directions = torch.linalg.svd(x - x.mean(0), full_matrices=False)[2][: self.directions].T
+        return {"directions": directions, "spreads": (x @ directions).std(0)}

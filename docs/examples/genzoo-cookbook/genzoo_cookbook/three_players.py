@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
+from torch.nn import Module
 
 from genzoo import AdversarialGame, Joint, Losses, Networks
 from genzoo.games import Players
@@ -28,7 +29,7 @@ class ThreePlayers(AdversarialGame):
 
     def players(self, networks: Networks) -> Players:
         names = ("encoder", "decoder", "critic")
-        return {name: [*networks.get_submodule(name).parameters()] for name in names}
+        return {name: [*networks.part(name, Module).parameters()] for name in names}
 
     def q(self, networks: Networks, batch: Batch) -> Joint:
         return Joint(x=batch.x)
