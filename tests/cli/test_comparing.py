@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -329,13 +330,20 @@ def test_a_worker_is_asked_to_save_and_end_when_its_comparison_is_killed(tmp_pat
     task.write([held.request])
     with held.run.hold():  # so that the worker waits for it
         parent = subprocess.Popen([sys.executable, "-c", KILLED_COMPARISON, str(task.folder)])
-        threads = Path(f"/proc/{parent.pid}/task")
-        children = lambda: " ".join(path.read_text() for path in threads.glob("*/children")).split()  # noqa: E731
-        wait_for(lambda: children() and hears_hangups(children()[0]), process=parent)
+        wait_for(lambda: any(map(hears_hangups, children_of(parent))), process=parent, seconds=300)
         parent.kill()
         parent.wait()
-        wait_for((task.folder / "outcome.json").exists)
+        wait_for((task.folder / "outcome.json").exists, seconds=300)
     assert STOPPING in (task.folder / worker.OUTPUT).read_text()
+
+
+def children_of(process):
+    """Return the numbers of the processes that any thread of a process has started."""
+    numbers = []
+    for path in Path(f"/proc/{process.pid}/task").glob("*/children"):
+        with suppress(OSError):  # that thread has ended
+            numbers += path.read_text().split()
+    return numbers
 
 
 def hears_hangups(number):
