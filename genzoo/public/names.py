@@ -1,5 +1,6 @@
 """Public names: imported when first used; one that goes is warned of for a minor version, and missed by its name."""
 
+import sys
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -21,7 +22,7 @@ class Former(NamedTuple):
     @property
     def is_offered(self) -> bool:
         """Whether this version still has it."""
-        return _minor(import_module("genzoo").__version__) <= _minor(self.last)
+        return _minor(sys.modules["genzoo"].__version__) <= _minor(self.last)
 
     def __str__(self) -> str:
         return f"the last genzoo that has it is {self.last}" + (f"; use {self.instead}" if self.instead else "")

@@ -58,6 +58,7 @@ UNPACKING = {"extractall", "extract", "unpack_archive"}
 IMPORTERS = {
     "genzoo/host/registry.py": "the target of a `lazy` in an installed plugin's own code; no file's content gets there",
     "genzoo/cli/__init__.py": "a value of the table of commands, which is written in that file",
+    "genzoo/public/names.py": "the package of a name's successor, from the table that is written in that file",
     "genzoo/host/unregistered.py": "what a user names: --code, FILE.py:CLASS, a class in Python",
 }
 LOADERS_OF_FILES = {"genzoo/host/unregistered.py"}  # the same; a record that names one imports nothing, which is tested

@@ -282,7 +282,8 @@ def test_a_batch_that_fits_nowhere_is_refused_by_its_first_step(server, tmp_path
     huge = options(training__batch_size=asked, dataset__rows=rows)
     code, out, err = server.genzoo("train", "gan", *huge, "--run", path, "--quiet", place="step", number=1, room=2**30)
     assert (code, out) == (6, "")
-    found, remedy = err.splitlines()
+    *warnings, found, remedy = err.splitlines()
+    assert len(warnings) == (asked > rows)  # that a batch holds all rows
     assert f"training.batch_size={asked}:" in found
     kept, step = (int(number.replace(",", "")) for number in re.findall(r"([\d,]+) bytes", found))
     assert kept < 2**30 < step

@@ -39,7 +39,7 @@ def images_of(data, rows):
 @pytest.mark.parametrize("layers", [0, 1, 3])
 def test_outputs_for_a_number_have_no_slope_by_it_or_later_ones_and_one_by_each_before(layers):
     torch.manual_seed(0)
-    network = MaskedNetwork(5, outputs=3, width=4, layers=layers, context=2).double()
+    network = MaskedNetwork(5, outputs=3, width=16, layers=layers, context=2).double()
     for parameter in network.parameters():
         nn.init.normal_(parameter)
     context = torch.randn(1, 2, dtype=torch.float64)
