@@ -1,6 +1,5 @@
 """The operating system: what Linux and macOS do differently. Needs no torch."""
 
-import ctypes
 import os
 import signal
 import sys
@@ -8,7 +7,6 @@ import threading
 import time
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
 _ZEROS = bytes(2**20)
 
 
@@ -49,16 +47,15 @@ def reserve(descriptor: int, size: int) -> None:
 
 
 def end_with(parent: int) -> None:
-    """Have this process receive SIGTERM when the process `parent`, which started it, ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    else:
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    if os.getppid() != parent:  # it has ended already
-        os.kill(os.getpid(), signal.SIGTERM)
+    """Have this process receive SIGTERM, once, when the process `parent`, which started it, ends.
+
+    Linux could send it (PR_SET_PDEATHSIG), but may do so for several threads of the parent, and a second signal ends a
+    training at once.
+    """
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(0.5)
+        time.sleep(0.2)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -210,6 +210,6 @@ def tell(text: str) -> None:
 
 
 def end_with_parent() -> None:
-    """Have this process receive SIGTERM when the one that started it, whose number is GENZOO_PARENT, ends."""
+    """Have this process receive SIGTERM, once, when the one that started it, whose number is GENZOO_PARENT, ends."""
     if parent := os.environ.pop("GENZOO_PARENT", None):
         end_with(int(parent))

@@ -487,9 +487,9 @@ MUTANTS = [
     Mutant(
         CELLS,
         "genzoo/machine.py",
-        "        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)\n",
-        "        pass\n",
-        "unit/test_machine.py ends_soon",
+        "    os.kill(os.getpid(), signal.SIGTERM)\n",
+        "    pass\n",
+        "unit/test_machine.py asked_once",
     ),
     # storage/upkeep.py
     Mutant(
