@@ -46,7 +46,6 @@ def data_command() -> None:
 @options.as_json
 def fetch_command(name: str, source: str | None, offline: bool, data: str | None, as_json: bool) -> None:
     """Get and check the files of data set NAME (or of a recipe's, or of a metric); continue where it was stopped."""
-
     root = data_root(data)
     if (metric := _metric(name)) is not None:
         _fetch(metric, root, source=source, offline=offline, as_json=as_json)

@@ -161,11 +161,7 @@ def _rows_in(path: Path) -> str:
 
 
 def _in_data_set(path: Path) -> list[Damage]:
-    try:
-        verify_prepared(path)
-    except UnreadableError as error:
-        return [Damage(path, error.found, error.remedy, False)]
-    return []
+    return upkeep.damage_in(path, lambda: verify_prepared(path), False)
 
 
 def _as_json(damage: Damage) -> dict[str, Any]:

@@ -51,19 +51,28 @@ def damages_of(run: Run) -> list[Damage]:
     except UnreadableError as error:
         damages.append(Damage(run.path / RECORD, error.found, error.remedy, False))
     if run.is_exported:
-        damages += _damage(run.path / checkpoints.MANIFEST, lambda: checkpoints.verify_weights(run.path), False)
+        damages += damage_in(run.path / checkpoints.MANIFEST, lambda: checkpoints.verify_weights(run.path), False)
     damages += [damage for step in checkpoints.steps(run.checkpoints) for damage in _in_checkpoint(run, record, step)]
     if record is not None:
-        damages += _damage(run.path / "evaluation.json", lambda: run.scores)
+        damages += damage_in(run.path / "evaluation.json", lambda: run.scores)
         damages += _in_log(run, record)
-    damages += _damage(run.path / "data.json", lambda: run.data_place)
-    damages += _damage(run.path / "note.json", lambda: RunNote.of(run))
-    return damages + [damage for path in pictures_of(run) for damage in _damage(path, partial(_read_png, path))]
+    damages += damage_in(run.path / "data.json", lambda: run.data_place)
+    damages += damage_in(run.path / "note.json", lambda: RunNote.of(run))
+    return damages + [damage for path in pictures_of(run) for damage in damage_in(path, partial(_read_png, path))]
+
+
+def damage_in(path: Path, read: Callable[[], object], is_repairable: bool = True) -> list[Damage]:
+    """Return what `read` finds wrong with a file or folder: one damage, or none."""
+    try:
+        read()
+    except UnreadableError as error:
+        return [Damage(path, error.found, error.remedy, is_repairable)]
+    return []
 
 
 def pictures_of(run: Run) -> list[Path]:
     """Return the pictures that were drawn while the run was trained."""
-    return sorted(path for kind in ("samples", "reconstructions") for path in (run.path / kind).glob("*.png"))
+    return sorted(path for kind in run.picture_kinds for path in (run.path / kind).glob("*.png"))
 
 
 def repair(run: Run) -> list[tuple[Damage, Path]]:
@@ -84,7 +93,7 @@ def old_checkpoints(run: Run, *, keep: int) -> Iterator[Removable]:
 
 def set_aside_earlier(run: Run) -> Iterator[Removable]:
     """Yield what was set aside because it was damaged."""
-    for folder in (run.path, run.checkpoints, run.path / "samples", run.path / "reconstructions"):
+    for folder in (run.path, run.checkpoints, *(run.path / kind for kind in run.picture_kinds)):
         yield from (
             Removable(run, path, "damaged, and set aside") for path in sorted(folder.glob(f"{checkpoints.DAMAGED}*"))
         )
@@ -98,24 +107,15 @@ def remove(item: Removable) -> None:
         shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
 
 
-def _damage(path: Path, read: Callable[[], object], is_repairable: bool = True) -> list[Damage]:
-    """Return what `read` finds wrong with a file."""
-    try:
-        read()
-    except UnreadableError as error:
-        return [Damage(path, error.found, error.remedy, is_repairable)]
-    return []
-
-
 def _in_checkpoint(run: Run, record: RunRecord | None, step: int) -> list[Damage]:
     path = checkpoints.path_of(run.checkpoints, step)
-    damages = _damage(path, lambda: checkpoints.verify(path, owner=None if record is None else record.owner))
+    damages = damage_in(path, lambda: checkpoints.verify(path, owner=None if record is None else record.owner))
     return damages if path.exists() else []  # a training that goes on may have removed it meanwhile
 
 
 def _in_log(run: Run, record: RunRecord) -> list[Damage]:
     path = run.path / "metrics.jsonl"
-    if damages := _damage(path, run.read_log):
+    if damages := damage_in(path, run.read_log):
         return damages
     steps = [entry["step"] for entry in run.read_log()]
     if any(after <= before for before, after in pairwise(steps)):

@@ -18,7 +18,7 @@ from genzoo_autoregressive.grey_levels import (
     levels_of,
     log_probabilities,
 )
-from genzoo_autoregressive.masked import MaskedNetwork
+from genzoo_autoregressive.masked import MaskedNetwork, check_sizes
 
 _MOST_NUMBERS = 256
 
@@ -46,8 +46,7 @@ class Autoregressive(Game):
     """Of the hidden units."""
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.layers < 0 or not 0 <= self.dropout < 1:
-            raise ValueError("expected a width of at least 1, layers of at least 0, and 0 ≤ dropout < 1")
+        check_sizes(self.width, self.layers, self.dropout)
 
     def needs(self, setup: Setup) -> str | None:
         """Return that the game needs small images: its network grows with the square of the numbers of x."""

@@ -69,3 +69,9 @@ class MaskedNetwork(nn.Module):
             h = h + layer(h)
         out: Tensor = self.last(self.dropout(h.relu())).unflatten(1, self._outputs)
         return out
+
+
+def check_sizes(width: int, layers: int, dropout: float) -> None:
+    """Raise `ValueError` for sizes of which there is no masked network."""
+    if width < 1 or layers < 0 or not 0 <= dropout < 1:
+        raise ValueError("expected a width of at least 1, layers of at least 0, and 0 ≤ dropout < 1")

@@ -13,6 +13,7 @@ from genzoo.nn import Architecture
 from genzoo.types import Batch, DataSpec
 from genzoo_autoregressive.codebook import QuantisedEncoder
 from genzoo_autoregressive.index_networks import CodebookDecoder, CodebookEncoder, IndexNetwork
+from genzoo_autoregressive.masked import check_sizes
 from genzoo_autoregressive.vq_vae import VQVAE
 
 
@@ -41,8 +42,7 @@ class VQVAEPrior(Game):
     """Of the hidden units."""
 
     def __post_init__(self) -> None:
-        if self.width < 1 or self.layers < 0 or not 0 <= self.dropout < 1:
-            raise ValueError("expected a width of at least 1, layers of at least 0, and 0 ≤ dropout < 1")
+        check_sizes(self.width, self.layers, self.dropout)
 
     def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return no networks yet: how many rows there are, the inherited encoder says."""

@@ -82,6 +82,17 @@ DAMAGES = {
 }
 
 
+def test_a_damaged_picture_of_the_game_is_found_and_set_aside(say, run):
+    folder = run.path / "pictures" / "categories"
+    folder.mkdir(parents=True)
+    (folder / "0000006.png").write_bytes(png()[:-9])
+    assert say("verify", run.path).code == 3
+    assert say("repair", run.path).code == say("verify", run.path).code == 0
+    assert next(path.name for path in folder.iterdir()).startswith("damaged-0000006.png")
+    assert say("gc", run.path, "--delete").code == 0
+    assert not list(folder.iterdir())
+
+
 def test_a_whole_run_is_verified_and_nothing_is_changed(say, run):
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     said = say("verify", run.path)
