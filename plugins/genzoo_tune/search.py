@@ -124,6 +124,11 @@ class Journal:
         """Return the trials that have ended with a score or without, by number; not those under way."""
         return [each for each in self._study.get_trials(deepcopy=False) if _is_scored(each) or failure_of(each)]
 
+    @property
+    def unended(self) -> int:
+        """How many trials are under way."""
+        return sum(map(_is_running, self._study.get_trials(deepcopy=False)))
+
     def begin(self, most: int) -> "Trial | None":
         """Return the next trial, whose lock is then held; None where `most` have ended or are under way."""
         from optuna.samplers import TPESampler
@@ -140,7 +145,7 @@ class Journal:
             return trial
 
     def place(self, trial: "Trial") -> Path:
-        """Return the folder of a trial's runs: that of an earlier one with the same values, if it ended or was killed."""
+        """Return the folder of a trial's runs: that of one with the same values, if that has ended or was killed."""
         with self._alone():
             others = self._study.get_trials(deepcopy=False)
         ended = (each for each in others if _is_scored(each) or failure_of(each))
