@@ -8,7 +8,7 @@ from functools import partial
 from html import escape
 from pathlib import Path
 
-from genzoo.comparison.baselines import baselines_of
+from genzoo.comparison.baselines import baselines_of, start_of
 from genzoo.comparison.cells import (
     Cell,
     cell_of,
@@ -219,6 +219,7 @@ def _report(
     splits = dataset.load(data_root(data))
     ended_well = {id(cell) for cell, outcome in zip(cells, outcomes, strict=True) if not outcome.code}
     models = {label: session.load_run(cell.run) for label, cell in first.items() if id(cell) in ended_well}
+    starts = {label: start_of(cell, splits) for label, cell in first.items() if cell.has_begun}
     cell_results = [
         cell_result(cell, outcome, folder, reused=reused[_labelled_run(cell)])
         for cell, outcome in zip(cells, outcomes, strict=True)
@@ -227,13 +228,13 @@ def _report(
     for label in first:
         pairs = [(cell, result) for cell, result in zip(cells, cell_results, strict=True) if cell.label == label]
         own_cells, own_results = [cell for cell, _ in pairs], [result for _, result in pairs]
-        rows.append(row_of(own_cells, own_results, _obstacles(models.get(label))))
+        rows.append(row_of(own_cells, own_results, _obstacles(models.get(label)), starts.get(label)))
         settings[label] = decisive_settings(own_cells)
     results = Results(
         recipe=cells[0].job.recipe,
         data=dataset.name,
         rows=tuple(rows),
-        baselines=baselines_of(first, models, splits),
+        baselines=baselines_of(first, models, starts, splits),
         cells=tuple(cell_results),
         environment=environment(),
         command=command,

@@ -312,10 +312,10 @@ def _all_scores(
 
 
 def _cost_row(row: ResultRow, *, is_reused: bool) -> tuple[str, ...]:
-    macs = NO_SCORE if row.macs_per_update is None else f"{row.macs_per_update:,}"
+    parameters, macs = (NO_SCORE if n is None else f"{n:,}" for n in (row.parameters, row.macs_per_update))
     seconds = f"{row.seconds:.0f}" + (" ‡" if is_reused else "")
     evaluations = evaluations_text(row.evaluations)
-    return (row.label, f"{row.parameters:,}", macs, evaluations, f"{row.steps:,}", f"{row.images_seen:,}", seconds)
+    return (row.label, parameters, macs, evaluations, f"{row.steps:,}", f"{row.images_seen:,}", seconds)
 
 
 def _differing(settings: ComparedSettings, labels: Sequence[str]) -> list[tuple[str, ...]]:

@@ -17,6 +17,7 @@ import pytest
 import torch
 from processes import wait_for
 from toy import record
+from toy_components import WithoutEncoder
 
 import genzoo
 from genzoo.cli.progress import watching
@@ -45,6 +46,18 @@ from genzoo.training.trainer import Trainer
 
 SMALL = ("--set", "dataset.rows=200", "--set", "dataset.held_out_rows=2200", "--set", "training.batch_size=20")
 SMALL_OVERRIDES = {"dataset.rows": 200, "dataset.held_out_rows": 2200, "training.batch_size": 20}
+
+
+class SharesParameters(WithoutEncoder):
+    """Cannot be trained: two of its players have the critic's parameters."""
+
+    name = "shares"
+
+    def players(self, networks):
+        players = super().players(networks)
+        return {**players, "generator": [*players["generator"], *players["critic"]]}
+
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 here = pytest.mark.usefixtures("trained_here")
 
@@ -372,6 +385,22 @@ def test_a_model_that_diverges_has_its_row_and_the_others_finish(say, tmp_path):
     assert "wild failed" in (tmp_path / "wild" / "table.md").read_text()
 
 
+def test_a_contestant_that_cannot_begin_has_its_row_and_the_others_their_report(tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        comparison = genzoo.compare(
+            [SharesParameters(), "gan"],
+            steps=2,
+            overrides=SMALL_OVERRIDES,
+            report=tmp_path,
+            device="cpu",
+            executor=executor,
+        )
+    broken, gan = comparison.rows
+    assert "exit 2: the players critic and generator of shares move in the same step and share" in broken.failed[0]
+    assert (broken.parameters, broken.macs_per_update, gan.failed) == (None, None, ())
+    assert "| shares | – | – | – | 2 | 40 | 0 |" in (tmp_path / "table.md").read_text()
+
+
 def test_a_training_waits_for_a_worker_that_still_saves(tmp_path):
     """After kill -9 of a comparison, the same command found its runs in use and left them out of its report."""
     held = cell("gan", "gan", folder=tmp_path, steps=2, **SMALL_OVERRIDES)
@@ -642,7 +671,8 @@ def test_an_exception_of_the_callback_ends_the_comparison_and_saves_what_runs(tm
 
 def test_the_untrained_baseline_of_a_conditional_model_has_its_sample_scores(tmp_path):
     splits = job("conditional-gan", recipe="digits").settings.dataset.load(None)
-    model = baselines.untrained(cell("conditional-gan", "conditional-gan", recipe="digits"), splits)
+    start = baselines.start_of(cell("conditional-gan", "conditional-gan", recipe="digits"), splits)
+    model = baselines.untrained(start, splits)
     assert sum(model.label_frequencies) == pytest.approx(1)
     assert model.sample(4).shape == (4, 1, 8, 8)
 
