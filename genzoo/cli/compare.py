@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from genzoo.comparison.report import Column, ScoreTable, TableEntry
 
 
-@click.command("compare", short_help="Train models on the same data and budget, and report.")
+@click.command("compare")
 @click.argument("models", nargs=-1, required=True, type=options.Name("models", or_run=True), metavar="MODEL|RUN...")
 @options.recipe
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="How many.")

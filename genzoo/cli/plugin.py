@@ -36,7 +36,7 @@ _NEEDS = {"recipe": ("architecture", "dataset")}
 """What is written with a kind, because it is made of it."""
 
 
-@click.group("plugin", short_help="Write, check and look at plugins.")
+@click.group("plugin")
 def plugin_command() -> None:
     """Write, check and look at plugins.
 

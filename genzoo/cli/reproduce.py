@@ -13,7 +13,7 @@ from genzoo.errors import PluginError, UnreadableError
 from genzoo.host.discovery import registry
 
 
-@click.command("reproduce", short_help="Carry out a paper's STUDY beside what was published.")
+@click.command("reproduce")
 @click.argument("study", required=False, type=options.Name("studies"))
 @click.option("--budget", type=click.Choice(["quick", "paper"]), default="quick", show_default=True, help="How long.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; all cores if left out.")
