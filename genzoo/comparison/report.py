@@ -28,7 +28,7 @@ from genzoo.comparison.settings import ComparedSettings
 from genzoo.evaluation.cards import evaluations_text
 from genzoo.storage import files
 from genzoo.storage.scores import value_text
-from genzoo.text import printable
+from genzoo.text import in_markdown, markdown_row
 
 NO_SCORE = "–"
 _WIDE = 30
@@ -138,14 +138,14 @@ class ScoreTable:
     def markdown(self) -> str:
         """Return the scores, the baselines and the costs as Markdown."""
         header = ["score", *(f"{each.label} ({each.note})" if each.note else each.label for each in self.columns)]
-        lines = [_line(header), _line(["---"] * len(header))]
+        lines = [markdown_row(header), markdown_row(["---"] * len(header))]
         for metric, row in zip(self.metrics, self.rows, strict=True):
-            lines.append(_line([f"{metric.name} {metric.arrow}".strip(), *map(_in_markdown, row)]))
-        costs = [_line(row) for row in self.costs]
-        lines += ["", costs[0], _line(["---"] * len(_COSTS)), *costs[1:], "", self.cost_note]
-        lines += ["", *map(_as_markdown, self.notes), ""]
+            lines.append(markdown_row([f"{metric.name} {metric.arrow}".strip(), *map(_marked, row)]))
+        costs = [markdown_row(row) for row in self.costs]
+        lines += ["", costs[0], markdown_row(["---"] * len(_COSTS)), *costs[1:], "", self.cost_note]
+        lines += ["", *map(in_markdown, self.notes), ""]
         listed = [*self.settings.lines(), *(f"{metric.name}: {metric.protocol}" for metric in self.metrics)]
-        lines += [f"* {_as_markdown(line)}" for line in [*listed, *self.reasons]]
+        lines += [f"* {in_markdown(line)}" for line in [*listed, *self.reasons]]
         return "\n".join(lines)
 
 
@@ -341,7 +341,7 @@ def _reasons(results: Results, metrics: set[str]) -> list[str]:
     return reasons
 
 
-def _in_markdown(entry: TableEntry) -> str:
+def _marked(entry: TableEntry) -> str:
     text = f"**{entry.text}**" if entry.best else entry.text
     return f"{text} ({entry.detail})" if entry.detail else text
 
@@ -361,15 +361,6 @@ def _detail(score: RowScore | BaselineScore, seeds: int) -> str:
 
 def _protocol_line(protocol: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in protocol.items() if value is not None and key != "seed")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_as_markdown(cell).replace("|", "\\|") for cell in cells) + " |"
-
-
-def _as_markdown(text: str) -> str:
-    """Return text of any origin as Markdown in a line, which begins no HTML."""
-    return printable(text.replace("\n", " ")).replace("<", "&lt;")
 
 
 def _as_png(content: bytes) -> str:

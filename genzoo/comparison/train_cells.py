@@ -10,10 +10,11 @@ from pathlib import Path
 from genzoo.comparison.cells import Cell, names_of
 from genzoo.comparison.executors import LocalProcesses
 from genzoo.comparison.progress import ComparisonCallback, LogTail
-from genzoo.comparison.worker import Outcome, Task, run_task
+from genzoo.comparison.worker import PATIENCE, Outcome, Task, run_task
 from genzoo.errors import warn
 from genzoo.machine import usable_cores
 from genzoo.runs.job import Job
+from genzoo.storage.run_lock import holder_of
 from genzoo.training.devices import choose_device
 from genzoo.training.settings import apart_from_optimizers
 
@@ -74,6 +75,8 @@ def run_cells(
         taken = {number: (_step(number, logs, outcomes, steps), steps[number]) for number in range(len(cells))}
         callback.on_progress(taken)
 
+    held = [cells[number].run.path for number in logs if cells[number].run.is_running]
+    warn(f"{run} is in use by {holder_of(run)}; its training waits up to {PATIENCE:.0f} s for it" for run in held)
     try:
         report()
         for team in teams(cells, list(logs), together):

@@ -25,7 +25,7 @@ from genzoo.runs.request import TrainingRequest
 from genzoo.runs.signals import StopOnSignal, end_on_signals, end_with_parent, stop_on_signals
 from genzoo.storage import files
 
-_PATIENCE = 30.0
+PATIENCE = 30.0
 """Seconds to wait for another process that has a run in use."""
 _TASK, _OUTCOME, OUTPUT = "job.json", "outcome.json", "output.txt"
 
@@ -128,7 +128,7 @@ def _trained(requests: Sequence[TrainingRequest], callback: Callable[[], Callbac
         try:
             return _trained_at_once(requests, callback)
         except BusyError:
-            if time.monotonic() - began > _PATIENCE or callback().stop_signal() is not None:
+            if time.monotonic() - began > PATIENCE or callback().stop_signal() is not None:
                 raise
             time.sleep(0.2)
 

@@ -2,8 +2,10 @@
 
 import html
 import json
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -35,7 +37,7 @@ from genzoo.comparison import (
 )
 from genzoo.comparison.sections import ReportPicture, Section
 from genzoo.components import to_json
-from genzoo.errors import SettingsError
+from genzoo.errors import GenzooWarning, SettingsError
 from genzoo.evaluation.scoring import selection_seed
 from genzoo.host.discovery import registry
 from genzoo.runs import TrainingRequest
@@ -422,8 +424,28 @@ def test_a_training_waits_for_a_worker_that_still_saves(tmp_path):
     assert held.run.step == 2
 
 
+def test_a_comparison_says_at_once_which_process_holds_a_run_that_it_waits_for(tmp_path):
+    held = cell("gan", "gan", folder=tmp_path, steps=2, **SMALL_OVERRIDES)
+    held.run.path.mkdir(parents=True)
+
+    class Impatient(ComparisonCallback):
+        def on_progress(self, steps):
+            raise KeyboardInterrupt  # before any training has begun
+
+    with (
+        ThreadPoolExecutor(1) as threads,
+        held.run.hold(),
+        pytest.warns(GenzooWarning) as warned,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        train_cells.run_cells([held], threads, tasks=tmp_path / "tasks", callback=Impatient())
+    holder = f"process {os.getpid()} on {socket.gethostname()}"
+    (line,) = [str(warning.message) for warning in warned]
+    assert line == f"{held.run.path} is in use by {holder}; its training waits up to 30 s for it"
+
+
 def test_a_training_does_not_wait_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(worker, "_PATIENCE", 0.1)
+    monkeypatch.setattr(worker, "PATIENCE", 0.1)
     held = cell("gan", "gan", folder=tmp_path, steps=2, **SMALL_OVERRIDES)
     held.run.path.mkdir(parents=True)
     task = worker.Task(tmp_path / "task")
