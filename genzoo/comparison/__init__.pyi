@@ -19,4 +19,6 @@ from .settings import ComparedSettings as ComparedSettings
 from .studies import Budget as Budget
 from .studies import Lab as Lab
 from .studies import Study as Study
+from .sweeps import SweepPoint as SweepPoint
+from .train_cells import train_requests as train_requests
 from .worker import run_task as run_task

@@ -15,6 +15,7 @@ from genzoo import __version__
 from genzoo.comparison.cells import Cell
 from genzoo.comparison.report_folder import RESULTS
 from genzoo.comparison.settings import ComparedSettings
+from genzoo.comparison.sweeps import SweepPoint, short_names
 from genzoo.comparison.worker import Outcome
 from genzoo.components import from_json, to_json
 from genzoo.errors import DivergedError
@@ -23,6 +24,7 @@ from genzoo.evaluation.scoring import selection_seed
 from genzoo.host.discovery import registry
 from genzoo.nn.interfaces import Networks
 from genzoo.storage import files
+from genzoo.text import in_words
 from genzoo.training.trainer import Trainer
 
 HELD_OUT = "held-out samples"
@@ -189,6 +191,23 @@ class Results:
     """When the report was written, as an ISO date."""
     settings: ComparedSettings | None = None
     """What the contestants share and in what they differ; None in results of an earlier version."""
+    sweep: Mapping[str, SweepPoint] = field(default_factory=dict)
+    """What the contestants are that a sweep made, by label."""
+
+    @property
+    def names(self) -> list[str]:
+        """The contestants' labels, and in place of those that a sweep made, the contestant and what was swept."""
+        by_base: dict[str, list[str]] = {}
+        for row in self.rows:
+            point = self.sweep.get(row.label, SweepPoint(contestant=row.label))
+            by_base[point.contestant] = [*short_names(point.values).values()]
+        return [f"{label} by {in_words(paths)}" if paths else label for label, paths in by_base.items()]
+
+    @property
+    def swept_by_all(self) -> set[str]:
+        """The settings that every contestant's label gives, because a sweep made all of them."""
+        paths = [set(self.sweep[row.label].values) if row.label in self.sweep else set() for row in self.rows]
+        return set.intersection(*paths) if paths else set()
 
     @property
     def failures(self) -> list[str]:
@@ -278,8 +297,8 @@ def row_scores(cells: Sequence[CellResult]) -> tuple[RowScore, ...]:
 
 def differences_of(cells: Sequence[CellResult]) -> tuple[Difference, ...]:
     """Return the differences of the first contestant's final scores and every other's."""
-    first, *others = dict.fromkeys(cell.label for cell in cells)
-    return tuple(difference for other in others for difference in differences_between(cells, first, other))
+    labels = list(dict.fromkeys(cell.label for cell in cells))
+    return tuple(each for other in labels[1:] for each in differences_between(cells, labels[0], other))
 
 
 def differences_between(cells: Sequence[CellResult], minuend: str, subtrahend: str) -> tuple[Difference, ...]:

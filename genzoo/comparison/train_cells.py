@@ -7,19 +7,35 @@ from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from pathlib import Path
 
-from genzoo.comparison.cells import Cell, names_of
+from genzoo.comparison.cells import Cell, cell_of, name_of, names_of
 from genzoo.comparison.executors import LocalProcesses
 from genzoo.comparison.progress import ComparisonCallback, LogTail
 from genzoo.comparison.worker import PATIENCE, Outcome, Task, run_task
-from genzoo.errors import warn
+from genzoo.errors import GenzooError, warn
 from genzoo.machine import usable_cores
 from genzoo.runs.job import Job
+from genzoo.runs.request import TrainingRequest
+from genzoo.storage.run_folder import Run
 from genzoo.storage.run_lock import holder_of
 from genzoo.training.devices import choose_device
 from genzoo.training.settings import apart_from_optimizers
 
 _POLL = 0.3
 """Seconds between two looks at the trainings."""
+
+
+def train_requests(
+    requests: Sequence[TrainingRequest], folder: str | Path, *, executor: Executor
+) -> list[tuple[Run, GenzooError | None]]:
+    """Train what is not done of these requests, and return their runs, each with why its training failed, or None.
+
+    The runs are in `folder`/cells, named after their settings: one that was begun there goes on, and one that is
+    finished is not trained again. `executor` runs the trainings, as that of `compare` does. Their warnings are issued.
+    """
+    cells = [cell_of(name_of(request), request, Path(folder)) for request in requests]
+    outcomes = run_cells(cells, executor, tasks=Path(folder) / "tasks")
+    warn(dict.fromkeys(line for outcome in outcomes for line in outcome.warnings))
+    return [(cell.run, outcome.error) for cell, outcome in zip(cells, outcomes, strict=True)]
 
 
 def train_cells(

@@ -673,6 +673,29 @@ def test_results_return_from_their_file_as_they_were(compared):
     assert {"schema_version": 1, **to_json(stored)} == results_of(compared)
 
 
+@here
+def test_a_sweep_trains_every_value_and_its_results_say_what_was_swept(say, tmp_path):
+    words = ("compare", "gan", *SMALL, "--steps", 2, "--device", "cpu", "--jobs", 1)
+    said = say(*words, "--sweep", "training.learning_rate=1e-3,1e-4", "--json")
+    swept = {"gan learning_rate=1e-3": "1e-3", "gan learning_rate=1e-4": "1e-4"}
+    assert {
+        label: point["values"]["training.learning_rate"] for label, point in said.document["sweep"].items()
+    } == swept
+    rates = {row["label"]: row["settings"]["training"]["learning_rate"] for row in said.document["rows"]}
+    assert rates == {label: float(text) for label, text in swept.items()}
+    assert said.document["differences"] == []
+    folder = tmp_path / "comparisons" / "mixture25" / "gan-learning_rate"
+    assert "gan by learning_rate" in (folder / "report.html").read_text()
+    assert Results.read(folder).sweep["gan learning_rate=1e-4"].contestant == "gan"
+    untrained = [baseline["label"] for baseline in said.document["baselines"] if "untrained" in baseline["label"]]
+    assert untrained == ["gan learning_rate=1e-3, untrained"]
+    for wrong, says in (("batch_size", "expected PATH=V1,V2"), ("x:training.beta1=1", "no model 'x' is compared")):
+        refused = say(*words, "--sweep", wrong)
+        assert refused.code == 2
+        assert says in refused.err
+    assert "is there twice" in say(*words, "--sweep", "training.beta1=0", "--sweep", "training.beta1=1").err
+
+
 def test_an_exception_of_the_callback_ends_the_comparison_and_saves_what_runs(tmp_path):
     class Stopped(Exception):
         pass
