@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 @options.recipe
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="How many.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Updates of every model.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; all cores if left out.")
+@options.jobs
+@options.on
 @options.together
 @options.labels
 @click.option(
@@ -45,7 +46,12 @@ if TYPE_CHECKING:
 @options.data
 @options.as_json
 def compare_command(
-    models: tuple[str, ...], assignments: tuple[str, ...], labels: int | None, as_json: bool, **common_options: Any
+    models: tuple[str, ...],
+    assignments: tuple[str, ...],
+    labels: int | None,
+    on: str,
+    as_json: bool,
+    **common_options: Any,
 ) -> None:
     """Train models on the same data, and report on them side by side: what they share, and in what they differ.
 
@@ -60,13 +66,19 @@ def compare_command(
     from genzoo.components import to_json
 
     common, overrides = _split_assignments(assignments, [name.partition("=")[0] for name in models])
+    executor, common = options.executor_of(on, common)
     common_request = TrainingRequest(model="", recipe=common_options["recipe"], overrides=common)
     common_overrides = options.labelled_request(common_request, labels).overrides
     contestants = _contestants(models, overrides)
     command = shlex.join(["genzoo", *sys.argv[1:]])
     with watching() as callback:
         comparison = compare(
-            contestants, overrides=common_overrides, callback=callback, command=command, **common_options
+            contestants,
+            overrides=common_overrides,
+            callback=callback,
+            executor=executor,
+            command=command,
+            **common_options,
         )
     if as_json:
         result_json(to_json(comparison.results))
