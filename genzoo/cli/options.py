@@ -1,7 +1,7 @@
 """Options that several commands share, and the completion of names."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +15,7 @@ from genzoo.host.registry import Kind
 from genzoo.training import torchrun
 
 if TYPE_CHECKING:
+    from genzoo.comparison.executors import ExecutorFactory
     from genzoo.runs.request import TrainingRequest
 
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
@@ -47,6 +48,11 @@ together = click.option(
     default=None,
     help="Run trainings that differ only in seed and optimizer as one program, or apart; by default together for "
     "vectors on a GPU.",
+)
+
+
+jobs = click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; as many as fit if left out."
 )
 
 
@@ -125,6 +131,25 @@ def train_command_for(recipe: str | None = None) -> str:
 
 
 recipe = click.option("--recipe", cls=_Recipe, type=Name("recipes"), metavar="R")
+
+
+on = click.option(
+    "--on",
+    type=Name("executors"),
+    default="local",
+    show_default=True,
+    metavar="E",
+    help="Where trainings run, with settings --set on.PATH=VALUE; see: genzoo list executors.",
+)
+
+
+def executor_of(name: str, settings: Mapping[str, str]) -> "tuple[ExecutorFactory, dict[str, str]]":
+    """Return what `--on` and the settings below `on` say, and the other settings."""
+    from genzoo.comparison.executors import executor_called
+
+    of_executor = {path: text for path, text in settings.items() if path.partition(".")[0] == "on"}
+    others = {path: text for path, text in settings.items() if path not in of_executor}
+    return executor_called(name, of_executor), others
 
 
 def labelled_request(request: "TrainingRequest", labels: int | None) -> "TrainingRequest":

@@ -18,6 +18,7 @@ from genzoo.comparison.cells import (
     refuse_other_data,
     refuse_unlike,
 )
+from genzoo.comparison.executors import ExecutorFactory
 from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.report import ScoreTable, write_report
 from genzoo.comparison.report_folder import LabelledRun, free_folder, refuse_other_report, reported_reuse
@@ -89,7 +90,7 @@ def compare(
     deterministic: bool = False,
     data: str | Path | None = None,
     callback: ComparisonCallback | None = None,
-    executor: Executor | None = None,
+    executor: Executor | ExecutorFactory | None = None,
     command: str = "",
 ) -> Comparison:
     """Train every contestant with seeds 0 … `seeds` − 1, score all of them, write a report and return the results.
@@ -101,8 +102,8 @@ def compare(
     that is taken by a report on other trainings, and the trainings are in comparisons/RECIPE/cells. A run there, in
     other comparisons or in runs/ that was trained alike is used, and the report says where it is. A training that fails
     is listed in `results.failures`. `jobs` trainings run at a time in processes on this machine (None: as many as it
-    has cores), or wherever `executor` runs them; `together` trains those that differ only in seed and optimizer as one
-    program (None: on a GPU, if the data are vectors). `deterministic` is as in `train`.
+    has cores), or wherever `executor` or the one that it makes runs them; `together` trains those that differ only in
+    seed and optimizer as one program (None: on a GPU, if the data are vectors). `deterministic` is as in `train`.
     Raises `SettingsError` for contestants that cannot be compared, and for a `report` on other trainings.
     """
     if isinstance(contestants, str):

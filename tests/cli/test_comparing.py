@@ -348,8 +348,7 @@ def test_a_worker_is_asked_to_save_and_end_when_its_comparison_is_killed(tmp_pat
         wait_for(lambda: any(map(hears_hangups, children_of(parent))), process=parent, seconds=300)
         parent.kill()
         parent.wait()
-        wait_for((task.folder / "outcome.json").exists, seconds=300)
-    assert STOPPING in (task.folder / worker.OUTPUT).read_text()
+        wait_for(lambda: STOPPING in (task.folder / worker.OUTPUT).read_text(), seconds=300)
 
 
 def children_of(process):
