@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from genzoo.comparison.report import Column, ScoreTable, TableEntry
 
 
-@click.command("compare", short_help="Train models on the same data and budget, and report.")
+@click.command("compare")
 @click.argument("models", nargs=-1, required=True, type=options.Name("models", or_run=True), metavar="MODEL|RUN...")
 @options.recipe
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="How many.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Updates of every model.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; all cores if left out.")
+@options.jobs
+@options.on
 @options.together
 @options.labels
 @click.option(
@@ -56,6 +57,7 @@ def compare_command(
     assignments: tuple[str, ...],
     sweeps: tuple[str, ...],
     labels: int | None,
+    on: str,
     as_json: bool,
     **common_options: Any,
 ) -> None:
@@ -73,6 +75,7 @@ def compare_command(
     from genzoo.components import to_json
 
     common, overrides = _split_assignments(assignments, [name.partition("=")[0] for name in models])
+    executor, common = options.executor_of(on, common)
     common_request = TrainingRequest(model="", recipe=common_options["recipe"], overrides=common)
     common_overrides = options.labelled_request(common_request, labels).overrides
     contestants = _contestants(models, overrides)
@@ -83,6 +86,7 @@ def compare_command(
             overrides=common_overrides,
             sweep=_sweeps(sweeps),
             callback=callback,
+            executor=executor,
             command=command,
             **common_options,
         )

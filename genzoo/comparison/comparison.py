@@ -8,7 +8,7 @@ from functools import partial
 from html import escape
 from pathlib import Path
 
-from genzoo.comparison.baselines import baselines_of
+from genzoo.comparison.baselines import baselines_of, start_of
 from genzoo.comparison.cells import (
     Cell,
     cell_of,
@@ -18,6 +18,7 @@ from genzoo.comparison.cells import (
     refuse_other_data,
     refuse_unlike,
 )
+from genzoo.comparison.executors import ExecutorFactory
 from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.report import ScoreTable, write_report
 from genzoo.comparison.report_folder import LabelledRun, free_folder, refuse_other_report, reported_reuse
@@ -89,7 +90,7 @@ def compare(
     deterministic: bool = False,
     data: str | Path | None = None,
     callback: ComparisonCallback | None = None,
-    executor: Executor | None = None,
+    executor: Executor | ExecutorFactory | None = None,
     command: str = "",
 ) -> Comparison:
     """Train every contestant with seeds 0 … `seeds` − 1, score all of them, write a report and return the results.
@@ -101,8 +102,8 @@ def compare(
     that is taken by a report on other trainings, and the trainings are in comparisons/RECIPE/cells. A run there, in
     other comparisons or in runs/ that was trained alike is used, and the report says where it is. A training that fails
     is listed in `results.failures`. `jobs` trainings run at a time in processes on this machine (None: as many as it
-    has cores), or wherever `executor` runs them; `together` trains those that differ only in seed and optimizer as one
-    program (None: on a GPU, if the data are vectors). `deterministic` is as in `train`.
+    has cores), or wherever `executor` or the one that it makes runs them; `together` trains those that differ only in
+    seed and optimizer as one program (None: on a GPU, if the data are vectors). `deterministic` is as in `train`.
     Raises `SettingsError` for contestants that cannot be compared, and for a `report` on other trainings.
     """
     if isinstance(contestants, str):
@@ -230,6 +231,7 @@ def _report(
     splits = dataset.load(data_root(data))
     ended_well = {id(cell) for cell, outcome in zip(cells, outcomes, strict=True) if not outcome.code}
     models = {label: session.load_run(cell.run) for label, cell in first.items() if id(cell) in ended_well}
+    starts = {label: start_of(cell, splits) for label, cell in first.items() if cell.has_begun}
     cell_results = [
         cell_result(cell, outcome, folder, reused=reused[_labelled_run(cell)])
         for cell, outcome in zip(cells, outcomes, strict=True)
@@ -238,13 +240,15 @@ def _report(
     for label in first:
         pairs = [(cell, result) for cell, result in zip(cells, cell_results, strict=True) if cell.label == label]
         own_cells, own_results = [cell for cell, _ in pairs], [result for _, result in pairs]
-        rows.append(row_of(own_cells, own_results, _obstacles(models.get(label))))
+        rows.append(row_of(own_cells, own_results, _obstacles(models.get(label)), starts.get(label)))
         settings[label] = decisive_settings(own_cells)
     results = Results(
         recipe=cells[0].job.recipe,
         data=dataset.name,
         rows=tuple(rows),
-        baselines=baselines_of({label: first[label] for label in first_of_sweeps(first, sweep)}, models, splits),
+        baselines=baselines_of(
+            first, models, {label: starts[label] for label in first_of_sweeps(first, sweep) if label in starts}, splits
+        ),
         cells=tuple(cell_results),
         environment=environment(),
         command=command,

@@ -31,7 +31,7 @@ from genzoo.comparison.sweep_charts import SWEEP_NOTE, charts_of
 from genzoo.evaluation.cards import evaluations_text
 from genzoo.storage import files
 from genzoo.storage.scores import value_text
-from genzoo.text import printable
+from genzoo.text import in_markdown, markdown_row
 
 NO_SCORE = "–"
 _MARKED = 20
@@ -143,17 +143,18 @@ class ScoreTable:
     def markdown(self) -> str:
         """Return the scores, the baselines and the costs as Markdown."""
         header = ["score", *(f"{each.label} ({each.note})" if each.note else each.label for each in self.columns)]
-        lines = [_line(header), _line(["---"] * len(header))]
+        lines = [markdown_row(header), markdown_row(["---"] * len(header))]
         for metric, row in zip(self.metrics, self.rows, strict=True):
-            lines.append(_line([f"{metric.name} {metric.arrow}".strip(), *map(_in_markdown, row)]))
-        costs = [_line(row) for row in self.costs]
-        lines += ["", costs[0], _line(["---"] * len(_COSTS)), *costs[1:], "", self.cost_note]
-        lines += ["", *map(_as_markdown, self.notes), ""]
+            lines.append(markdown_row([f"{metric.name} {metric.arrow}".strip(), *map(_marked, row)]))
+        costs = [markdown_row(row) for row in self.costs]
+        lines += ["", costs[0], markdown_row(["---"] * len(_COSTS)), *costs[1:], "", self.cost_note]
+        lines += ["", *map(in_markdown, self.notes), ""]
         for chart in (chart for chart in self.sweeps if chart.headline):
-            first, *rows = map(_line, chart.rows())
-            lines += [_as_markdown(f"{chart.title}:"), "", first, _line(["---"] * len(chart.rows()[0])), *rows, ""]
+            heading, *rows = map(markdown_row, chart.rows())
+            rule = markdown_row(["---"] * len(chart.rows()[0]))
+            lines += [in_markdown(f"{chart.title}:"), "", heading, rule, *rows, ""]
         listed = [*self.listed.lines(), *(f"{metric.name}: {metric.protocol}" for metric in self.metrics)]
-        lines += [f"* {_as_markdown(line)}" for line in [*listed, *self.reasons]]
+        lines += [f"* {in_markdown(line)}" for line in [*listed, *self.reasons]]
         return "\n".join(lines)
 
 
@@ -320,10 +321,10 @@ def _all_scores(
 
 
 def _cost_row(row: ResultRow, *, is_reused: bool) -> tuple[str, ...]:
-    macs = NO_SCORE if row.macs_per_update is None else f"{row.macs_per_update:,}"
+    parameters, macs = (NO_SCORE if n is None else f"{n:,}" for n in (row.parameters, row.macs_per_update))
     seconds = f"{row.seconds:.0f}" + (" ‡" if is_reused else "")
     evaluations = evaluations_text(row.evaluations)
-    return (row.label, f"{row.parameters:,}", macs, evaluations, f"{row.steps:,}", f"{row.images_seen:,}", seconds)
+    return (row.label, parameters, macs, evaluations, f"{row.steps:,}", f"{row.images_seen:,}", seconds)
 
 
 def _without(settings: ComparedSettings, names: Collection[str]) -> ComparedSettings:
@@ -353,7 +354,7 @@ def _reasons(results: Results, metrics: set[str]) -> list[str]:
     return reasons
 
 
-def _in_markdown(entry: TableEntry) -> str:
+def _marked(entry: TableEntry) -> str:
     text = f"**{entry.text}**" if entry.best else entry.text
     return f"{text} ({entry.detail})" if entry.detail else text
 
@@ -373,15 +374,6 @@ def _detail(score: RowScore | BaselineScore, seeds: int) -> str:
 
 def _protocol_line(protocol: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in protocol.items() if value is not None and key != "seed")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_as_markdown(cell).replace("|", "\\|") for cell in cells) + " |"
-
-
-def _as_markdown(text: str) -> str:
-    """Return text of any origin as Markdown in a line, which begins no HTML."""
-    return printable(text.replace("\n", " ")).replace("<", "&lt;")
 
 
 def _breakable(name: str) -> Markup:

@@ -13,7 +13,7 @@ SWEEP_NOTE = (
     "Lines join the means over seeds, each dot is a seed, and a × at the lower edge is a training that failed. "
     "The best of many settings looks better than it is: compare it with the others again, with other seeds."
 )
-_ARROWS = {"higher": "↑ higher is better", "lower": "↓ lower is better"}
+_DIRECTIONS = {"higher": "↑ higher is better", "lower": "↓ lower is better"}
 _NO_SCORE = "–"
 
 
@@ -52,7 +52,7 @@ class SweepChart(NamedTuple):
     @property
     def title(self) -> str:
         """The score, and which values of it are better."""
-        return f"{self.metric} {_ARROWS[self.better or 'higher']}"
+        return f"{self.metric} {_DIRECTIONS[self.better or 'higher']}"
 
     def drawing(self) -> Drawing:
         """Return it as an SVG: lines join means over seeds, dots are seeds, a × at the edge is a failed training."""

@@ -50,7 +50,7 @@ def swept(
     `overrides` are the settings of all contestants, and `seeds` is the number of trainings of each. Raises
     `SettingsError` for sweeps that cannot be, or ask for more than `MOST_CONTESTANTS`.
     """
-    texts = {key: _texts(key, values) for key, values in sweeps.items()}
+    texts = {key: _value_texts(key, values) for key, values in sweeps.items()}
     requests = {label: each for label, each in contestants.items() if isinstance(each, TrainingRequest)}
     _refuse_unnamed(texts, list(requests))
     by_label = {label: _values_of(label, texts) for label in requests}
@@ -78,7 +78,7 @@ def first_of_sweeps(labels: Iterable[str], points: Mapping[str, SweepPoint]) -> 
     return list(first.values())
 
 
-def _texts(key: str, values: Sequence[object]) -> tuple[str, ...]:
+def _value_texts(key: str, values: Sequence[object]) -> tuple[str, ...]:
     texts = tuple(map(to_text, values))
     if not texts or not all(texts):
         raise SettingsError(f"--sweep {key}: a value is missing", "write them so: --sweep training.batch_size=32,64")

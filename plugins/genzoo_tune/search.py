@@ -145,7 +145,7 @@ class Journal:
             return trial
 
     def place(self, trial: "Trial") -> Path:
-        """Return the folder of a trial's runs: that of one with the same values, if that has ended or was killed."""
+        """Return the folder of a trial's runs: that of an earlier one with its values, if it ended or was killed."""
         with self._alone():
             others = self._study.get_trials(deepcopy=False)
         ended = (each for each in others if _is_scored(each) or failure_of(each))
