@@ -66,6 +66,11 @@ def genzoo_studies() -> Offers:  # type: ignore[empty-body]
 
 
 @hookspec
+def genzoo_stores() -> Offers:  # type: ignore[empty-body]
+    """Return the stores (`Store` subclasses) of runs and data that are named by an address, NAME://…."""
+
+
+@hookspec
 def genzoo_components() -> Offers:  # type: ignore[empty-body]
     """Return every other component: objectives, schedules, priors and a plugin's own kinds."""
 
