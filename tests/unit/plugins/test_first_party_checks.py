@@ -9,7 +9,7 @@ from genzoo.host.discovery import registry
 
 OWN = {
     kind: [entry.qualified for entry in registry().of(kind) if entry.plugin.distribution == "genzoo"]
-    for kind in ("models", "components", "datasets", "metrics", "commands", "studies")
+    for kind in ("models", "components", "datasets", "metrics", "commands", "studies", "stores")
 }
 FAIL_BY_NATURE = {
     "genzoo:autoregressive": {"genzoo:autoregressive: builds"},  # it gives grey levels of images their probabilities
@@ -44,7 +44,13 @@ def test_a_model_passes_on_vectors(name):
 
 
 def test_components_data_sets_commands_and_studies_pass():
-    kinds = {"components": "component", "datasets": "dataset", "commands": "command", "studies": "study"}
+    kinds = {
+        "components": "component",
+        "datasets": "dataset",
+        "commands": "command",
+        "studies": "study",
+        "stores": "store",
+    }
     for kind, singular in kinds.items():
         assert OWN[kind]
         assert run_all(f"{singular}:{name}" for name in OWN[kind]) == {}
