@@ -11,6 +11,7 @@ from genzoo.runs import session
 from genzoo.runs.callbacks import Callback, Callbacks
 from genzoo.runs.request import ExecutionName, PrecisionName, TrainingRequest
 from genzoo.runs.signals import saved_on_interrupt, tell
+from genzoo.runs.stores import data_called, run_called
 from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun
 from genzoo.types import SplitName, Splits
@@ -62,8 +63,8 @@ def train(
         execution=execution,
         deterministic=deterministic,
         run=run,
-        from_run=from_run,
-        data=data,
+        from_run=None if from_run is None else run_called(from_run),
+        data=data_called(data),
         runs=runs,
     )
     with _attended(callback, progress) as attended:
@@ -85,7 +86,9 @@ def resume(
     Precision and number of ranks stay those that the run was started with; `progress` and interrupts are as in `train`.
     """
     with _attended(callback, progress) as attended:
-        return session.resume_run(run, steps=steps, device=device, execution=execution, data=data, callback=attended)
+        return session.resume_run(
+            run_called(run), steps=steps, device=device, execution=execution, data=data_called(data), callback=attended
+        )
 
 
 @contextmanager
@@ -106,10 +109,10 @@ def _attended(callback: Callback | None, progress: bool) -> Iterator[Callback]:
 def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
     """Return a run's model in inference mode, without its data.
 
-    `run` may be an exported folder, or any file in it, and as everywhere a number, for a run below `runs`. Its weights
-    are the averaged ones, if the run keeps these, unless `raw`.
+    `run` may be an exported folder, or any file in it, and as everywhere a number, for a run below `runs`, or the
+    address of a model in a store, NAME://…. Its weights are the averaged ones, if the run keeps these, unless `raw`.
     """
-    return session.load_run(run, device=device, raw=raw)
+    return session.load_run(run_called(run), device=device, raw=raw)
 
 
 def evaluate(
@@ -128,7 +131,7 @@ def evaluate(
     of which a warning tells, are kept beside the run's own. Without `metrics`, every installed metric that can
     measure this model and is measured by default is used; a named one that cannot raises `SettingsError`.
     """
-    target = Run.of(run)
+    target = run_called(run)
     for name in metrics:
         registry().find("metrics", name)
     model = load(target, device=device, raw=raw)
@@ -143,7 +146,7 @@ def evaluate(
             )
     from genzoo.runs.opening import data_of
 
-    splits, fingerprint = data_of(target, data)
+    splits, fingerprint = data_of(target, data_called(data))
     if fingerprint != target.record.data:
         warn(["the scores are kept apart from those on the run's data"])
     return measure(target, model, splits, selected, data=fingerprint, split=split, seed=seed, strict=bool(metrics))
@@ -157,4 +160,4 @@ def load_data(run: str | Path | Run, *, data: str | Path | None = None) -> Split
     """
     from genzoo.runs.opening import data_of
 
-    return data_of(Run.of(run), data).splits
+    return data_of(run_called(run), data_called(data)).splits

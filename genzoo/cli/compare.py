@@ -14,7 +14,8 @@ from genzoo.cli.output import draws, result, result_json, show_table
 from genzoo.cli.progress import watching
 from genzoo.errors import SettingsError, of_exit_code
 from genzoo.runs.request import TrainingRequest
-from genzoo.storage.run_folder import Run, numbered
+from genzoo.runs.stores import run_called
+from genzoo.storage.run_folder import numbered
 from genzoo.text import counted, is_text
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) ->
     for name in map(numbered, models):
         contestant: Contestant
         if os.sep in name or Path(name, "run.json").is_file():
-            contestant = Run.at(name)
+            contestant = run_called(name)
             label = contestant.name
         else:
             label, _, model = name.rpartition("=")

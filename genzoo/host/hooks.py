@@ -66,6 +66,11 @@ def genzoo_studies() -> Offers:  # type: ignore[empty-body]
 
 
 @hookspec
+def genzoo_stores() -> Offers:  # type: ignore[empty-body]
+    """Return the stores (`Store` subclasses) of runs and data that are named by an address, NAME://…."""
+
+
+@hookspec
 def genzoo_executors() -> Offers:  # type: ignore[empty-body]
     """Return where trainings of comparisons can run (`ExecutorFactory` subclasses): choices of `--on`."""
 

@@ -112,6 +112,7 @@ class Job:
             plugins={plugin.distribution: plugin.version for plugin in registry.plugins if not plugin.cause},
             created=created,
             sessions=(),
+            requires={},
         )
 
 
