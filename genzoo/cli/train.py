@@ -20,7 +20,7 @@ from genzoo.host.unregistered import code_of
 from genzoo.runs import session
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.collapse import failures_of
-from genzoo.runs.configuration import Configuration, configuration_text, read_configuration
+from genzoo.runs.configuration import Configuration, configuration_text, is_file, read_configuration
 from genzoo.runs.request import ExecutionName, TrainingRequest
 from genzoo.runs.signals import stop_on_signals
 from genzoo.runs.threads import use_threads
@@ -120,14 +120,21 @@ def _request_for(
             raise SettingsError(f"{read.places[name]}: {name}: {error.message}", "see: genzoo train --help") from error
     if chosen["model"] is None:
         raise SettingsError("no model is named", "models are listed by: genzoo list models")
-    return TrainingRequest(overrides={**read.overrides, **overrides}, places=read.places, **chosen)
+    if read.is_record and "recipe" not in typed and not registry().has("recipes", chosen["recipe"]):
+        from genzoo.runs.job import find_recipe
+        from genzoo.runs.recipe_files import recipe_of
+
+        chosen["recipe"] = recipe_of(registry(), read, chosen["recipe"], find_recipe)  # its file may be elsewhere
+    places = {name: place for name, place in read.places.items() if name not in overrides}
+    return TrainingRequest(overrides={**read.overrides, **overrides}, places=places, **chosen)
 
 
 def _configuration_of(request: TrainingRequest) -> str:
     from genzoo.runs.job import resolve_job
 
     source = None if request.from_run is None else Run.at(request.from_run).as_source()
-    return configuration_text(resolve_job(registry(), request, source), registry()).rstrip("\n")
+    file = request.recipe if isinstance(request.recipe, str) and is_file(request.recipe) else None
+    return configuration_text(resolve_job(registry(), request, source), registry(), recipe=file).rstrip("\n")
 
 
 @click.command("resume")

@@ -12,7 +12,8 @@ from genzoo.components import to_json, to_text
 from genzoo.data.root import data_root
 from genzoo.errors import SettingsError
 from genzoo.host.discovery import registry
-from genzoo.runs.job import Job, job_of, resolve_job
+from genzoo.runs.configuration import is_file
+from genzoo.runs.job import Job, find_recipe, job_of, resolve_job
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
 from genzoo.training.settings import MAY_CHANGE, Settings, with_horizon
@@ -52,6 +53,8 @@ class Cell:
 
 def cell_of(label: str, request: TrainingRequest, folder: Path) -> Cell:
     """Return the cell of a request, whose run folder below `folder` is named after its settings."""
+    if isinstance(request.recipe, str) and is_file(request.recipe):  # it may change, and lie elsewhere for a worker
+        request = replace(request, recipe=find_recipe(registry(), request.recipe))
     source = None if request.from_run is None else Run.of(request.from_run).as_source()
     root = data_root(request.data)
     job = resolve_job(registry(), request, source).with_found_classes(root)

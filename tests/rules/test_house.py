@@ -244,6 +244,7 @@ NEEDS_TORCH = {
     "genzoo.runs.job",
     "genzoo.runs.meter",
     "genzoo.runs.opening",
+    "genzoo.runs.recipe_files",
 }
 TORCH_FREE = sorted(set(MODULES) - NEEDS_TORCH - {"genzoo.__main__"})
 
