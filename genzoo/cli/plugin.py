@@ -148,9 +148,15 @@ def _checks(target: str, recipes: tuple[str, ...], *, compiled: bool) -> "Iterat
     from genzoo.testing import checks
     from genzoo.testing.kit import components_of, entries_of
 
+    plugins = [plugin for plugin in registry().plugins if target in (plugin.name, plugin.distribution)]
+    for plugin in (plugin for plugin in plugins if plugin.cause is not None):
+        found = f"{plugin.distribution} {plugin.version} is broken: {plugin.cause}"
+        raise PluginError(found, "mend it; genzoo plugin doctor says where it is")
     offers: list[tuple[str, Callable[[], Any]]] = [(str(entry), entry.load) for entry in entries_of(target)]
     offers = offers or [(kind.__name__, partial(_itself, kind)) for kind in components_of(target)]
-    for name, load in offers or [(target, partial(_itself, target))]:
+    if not plugins:
+        offers = offers or [(target, partial(_itself, target))]
+    for name, load in offers:
         for check in checks(load(), recipes=recipes, compiled=compiled):
             yield name, check
 

@@ -172,6 +172,10 @@ GAMES = {
         changed(OnePlayer, pictures=lambda self, n, b, prior: {"a": Picture(torch.rand_like(b.x))}),
     ),
     "a picture that is a tensor": ("pictures", changed(OnePlayer, pictures=lambda self, n, b, prior: {"a": b.x})),
+    "a misspelt method": ("names", changed(WithEncoder, critic_los=lambda self, networks, batch, round: 0)),
+    "a misspelt property": ("names", changed(OnePlayer, draw=property(lambda self: {}))),
+    "a setting without its annotation": ("settings", changed(WithEncoder, target=0.9)),
+    "a field's default without its annotation": ("settings", changed(WithEncoder, objective=Hinge())),
     "samples without z": ("samples", build_with_decoder(forward=lambda self, z, y=None: self.stack.logits(0 * z) * 0)),
 }
 
@@ -326,6 +330,8 @@ PARTS = {
         "scores",
         changed(Spread, measure=lambda self, model, split, train, seed: [Score(metric="width", value=1.0)]),
     ),
+    "score that is no number": ("finite", measuring(lambda model, seed: float("nan"))),
+    "a misspelt ClassVar": ("names", changed(Spread, measures_heldout=True)),
     "obstacle that is not seen": ("obstacle", changed(Spread, obstacle=lambda self, model: None)),
 }
 
