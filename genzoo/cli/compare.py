@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @options.device
 @options.deterministic
 @options.data
+@options.track
 @options.as_json
 def compare_command(
     models: tuple[str, ...], assignments: tuple[str, ...], labels: int | None, as_json: bool, **common_options: Any

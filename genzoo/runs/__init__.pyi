@@ -6,3 +6,6 @@ from .request import ExecutionName as ExecutionName
 from .request import PrecisionName as PrecisionName
 from .request import TrainingRequest as TrainingRequest
 from .session import train_together as train_together
+from .tracker import TrackedRun as TrackedRun
+from .tracker import Tracker as Tracker
+from .tracker import Tracking as Tracking
