@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genzoo.comparison.settings import flat
-from genzoo.components import to_json, to_text
+from genzoo.components import flat, to_json, to_text
 from genzoo.data.root import data_root
 from genzoo.errors import SettingsError
 from genzoo.host.discovery import registry
