@@ -28,6 +28,7 @@ _HOOKS = {
     "recipe": "recipes",
     "metric": "metrics",
     "study": "studies",
+    "executor": "executors",
     "prior": "components",
     "command": "commands",
 }
@@ -36,7 +37,7 @@ _NEEDS = {"recipe": ("architecture", "dataset")}
 """What is written with a kind, because it is made of it."""
 
 
-@click.group("plugin", short_help="Write, check and look at plugins.")
+@click.group("plugin")
 def plugin_command() -> None:
     """Write, check and look at plugins.
 
@@ -172,7 +173,7 @@ def _files_of_plugin(name: str, kinds: list[str]) -> Iterator[tuple[str, str]]:
     short = re.sub(r"[^a-z0-9]+", "-", name.lower().removeprefix("genzoo-").removeprefix("genzoo_")).strip("-")
     title = "".join(part.capitalize() for part in short.split("-"))
     suffixes = {"model": "", "prior": "Prior", "architecture": "Networks", "dataset": "Data", "metric": "Metric"}
-    suffixes["study"] = "Study"
+    suffixes |= {"study": "Study", "executor": "Executor"}
     function = short.replace("-", "_")
     targets = {kind: title + suffix for kind, suffix in suffixes.items()}
     major, minor = __version__.split(".")[:2]

@@ -18,6 +18,7 @@ from genzoo.storage.run_folder import Run
 from genzoo.storage.run_lock import SCORES_LOCK
 from genzoo.storage.scores import value_text
 from genzoo.storage.tensors import pack
+from genzoo.text import in_markdown, markdown_row
 
 _SAMPLES, RECONSTRUCTIONS, _CARD = "samples.png", "reconstructions.png", "README.md"
 
@@ -84,9 +85,9 @@ def _model_card(
         "made with": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
     }
     titles = {_SAMPLES: "Samples", RECONSTRUCTIONS: "Data and their reconstructions"}
-    lines = [f"# {record.model} on {record.recipe}", ""]
+    lines = [f"# {in_markdown(record.model)} on {in_markdown(record.recipe)}", ""]
     lines += [f"![{title}]({name})\n" for name, title in titles.items() if (target.path / name).exists()]
-    lines += ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items() if value), ""]
+    lines += ["| | |", "|---|---|", *(markdown_row((key, value)) for key, value in facts.items() if value), ""]
     use = ["x = model.sample(16)"] if model.sampling_obstacle is None else []
     lines += ["```python", "import genzoo", "", 'model = genzoo.load("this folder")', *use, "```", ""]
     if scores:
@@ -94,7 +95,7 @@ def _model_card(
         lines += [_score_line(score) for score in scores] + [""]
     if written:
         lines += ["## Programs", "", "| file | largest difference from the model |", "|---|---|"]
-        lines += [f"| {program.name} | {program.error:.2g} |" for program in written] + [""]
+        lines += [markdown_row((program.name, f"{program.error:.2g}")) for program in written] + [""]
         lines += ["An encoder takes x, noise (zeros: z is its mean) and, if conditional, y; a decoder takes z and y."]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -102,7 +103,7 @@ def _model_card(
 def _score_line(score: dict[str, Any]) -> str:
     value = value_text(score["value"])
     protocol = ", ".join(f"{key} {value}" for key, value in score["protocol"].items() if value is not None)
-    return f"| {score['metric']} | {value} | {protocol} |"
+    return markdown_row((score["metric"], value, protocol))
 
 
 def _absolute_paths(document: Any, key: str = "") -> Iterator[str]:
