@@ -201,7 +201,7 @@ def notes_of_files(folder: Path, names: Sequence[str]) -> list[str]:
     """Return lines that say what is left out below `folder`, of which the image files `names` are read."""
     heic, others = left_out(folder)
     several = animations(folder, names)
-    notes = [f"left out: {_counted(heic, 'HEIC file')}; to read them: pip install pillow-heif"] if heic else []
+    notes = [f"left out: {_counted(heic, 'HEIC file')}; to read them: pip install 'genzoo[heic]'"] if heic else []
     notes += [f"left out: {_counted(others, 'file')}, no image by name"] if others else []
     return notes + ([f"left out: all but the first picture of {_counted(several, 'file')}"] if several else [])
 
@@ -335,7 +335,7 @@ def _in_mode(image: Image.Image, channels: int) -> Image.Image:
 
 def _cause_of(error: Exception, name: str) -> str:
     if isinstance(error, UnidentifiedImageError) and name.lower().endswith(_HEIC_ENDINGS) and _formats() == _FORMATS:
-        return "HEIC is read where pillow-heif is installed: pip install pillow-heif"
+        return "HEIC is read where pillow-heif is installed: pip install 'genzoo[heic]'"
     if isinstance(error, UnidentifiedImageError):
         return "not an image that Pillow can read"
     return in_a_line(str(error)) or type(error).__name__
