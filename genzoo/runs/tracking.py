@@ -145,11 +145,11 @@ def _tracked_run(run: Run, tracker: Tracker) -> TrackedRun:
         name=run.name,
         identity=record.identity or "",
         folder=run.path / TRACKED / tracker.name,
-        settings=_settings(record),
+        settings=_settings_of_record(record),
     )
 
 
-def _settings(record: RunRecord) -> dict[str, bool | int | float | str]:
+def _settings_of_record(record: RunRecord) -> dict[str, bool | int | float | str]:
     """Return what a run was started with, by path, without the folders of this machine."""
     names = ("model", "recipe", "seed", "precision", "deterministic", "device")
     named = {name: getattr(record, name) for name in names}

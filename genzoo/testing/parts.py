@@ -50,7 +50,7 @@ def component_checks(component: Component) -> Iterator[Check]:
     yield check_of("summary", kind, partial(_says_what_it_is, kind))
     yield check_of("json", kind, partial(_json_there_and_back, component))
     yield check_of("names", kind, partial(_names, kind))
-    yield check_of("settings", kind, partial(_settings, kind))
+    yield check_of("settings", kind, partial(_annotated, kind))
 
 
 def part_checks(component: Component, recipes: Sequence[Recipe], data: Path) -> Iterator[Check]:
@@ -117,7 +117,7 @@ def _names(kind: type[Component]) -> None:
             expect(not close, of_class, name, f"`{name}` overrides nothing", f"did you mean `{''.join(close)}`?")
 
 
-def _settings(kind: type[Component]) -> None:
+def _annotated(kind: type[Component]) -> None:
     """Expect that no value is set without an annotation, which dataclasses pass over, unless a base has a plain one."""
     for of_class, bases in _with_bases(kind):
         theirs = {name for base in bases for name in _public_names(base)} - {field.name for field in fields(kind)}

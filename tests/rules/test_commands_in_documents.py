@@ -42,6 +42,7 @@ IS_RUN_BY = {
     r"genzoo compare": "tests/cli/test_comparing.py",
     r"genzoo completion": "tests/cli/test_threads_and_completion.py",
     r"genzoo data fetch( (NAME|c|i)|$)": "tests/cli/test_preparing_commands.py",
+    r"genzoo data prepare hf": "tests/unit/plugins/test_hub_images.py",
     r"genzoo data prepare": "tests/cli/test_preparing_commands.py",
     r"genzoo data status": "tests/cli/test_preparing_commands.py",
     r"genzoo encode": "tests/cli/test_own_pictures.py",
@@ -53,6 +54,7 @@ IS_RUN_BY = {
     r"genzoo nearest": "tests/cli/test_own_pictures.py",
     r"genzoo (note|runs)": "tests/cli/test_runs.py",
     r"genzoo plugin": "tests/cli/test_plugin_commands.py",
+    r"genzoo (pull|push)": "tests/unit/plugins/test_hub.py",
     r"genzoo reconstruct": "tests/cli/test_own_pictures.py",
     r"genzoo reproduce": "tests/cli/test_studies.py",
     r"genzoo resume": "tests/faults/test_resume.py",
@@ -60,6 +62,7 @@ IS_RUN_BY = {
     r"genzoo walk": "tests/rules/test_cookbook.py::test_what_the_page_types_after_training_works",
     r"genzoo train --config": "tests/cli/test_configuration_files.py",
     r"genzoo train \S+\.py:": "tests/cli/test_unregistered_code.py",
+    r"genzoo train .*--track": "tests/cli/test_tracking_commands.py",
     r"genzoo train .*--device cuda": "not run: needs a GPU; tests/gpu takes steps on fake ones",
     r"genzoo train .*--recipe folder": NEEDS_DATA,
     r"genzoo train .*--recipe (celeba|cifar10|imagenet|svhn|tinyimagenet)": NEEDS_HOURS,
@@ -91,7 +94,7 @@ def parts_of(line):
 
 def words_of(command):
     """Return the words of a command as a test types them, without those in brackets and dots."""
-    shown = re.sub(r"\[[^]]*\]…?|(?<=\s)…$", "", command)
+    shown = re.sub(r"\[[^]]*\]…?|(?<=\s)…(?=\s|$)", "", command)
     return [STANDS_FOR.get(word, word) for word in shlex.split(shown)[1:]]
 
 
@@ -124,8 +127,8 @@ def check_value(parameter, value, context):
         parameter.type.convert(value, parameter, context)
     if isinstance(parameter.type, options.Name):
         names = {item.value for item in parameter.type.shell_complete(context, parameter, "")}
-        name = value.rpartition("=")[2]
-        if name not in names and not name.isdecimal() and ".py:" not in name:
+        name = value.partition(".")[0] if parameter.name == "track" else value.rpartition("=")[2]
+        if name not in names and not name.isdecimal() and not re.search(r"\.py:|://", value):
             raise click.UsageError(f"{parameter.name}: no {name} among {sorted(names)}")
 
 
@@ -178,7 +181,8 @@ def trainings():
     for command in (command for command in TRAININGS if not re.match(OF_FILES, command)):
         parsed, values = read(words_of(command))
         names = [values["model"]] if parsed.name == "train" else values["models"]
-        for name in (name for name in names if not name.isdecimal()):
+        names = names if isinstance(names, list | tuple) else []  # none were typed
+        for name in (name for name in names if not name.isdecimal() and "://" not in name):
             label, _, model = name.rpartition("=")
             texts = [text.removeprefix(f"{label}:") for text in values.get("assignments", ())]
             settings = options.parse_settings([text for text in texts if not re.match(r"\w+:", text)])
