@@ -185,7 +185,7 @@ def trainings():
         for name in (name for name in names if not name.isdecimal() and "://" not in name):
             label, _, model = name.rpartition("=")
             texts = [text.removeprefix(f"{label}:") for text in values.get("assignments", ())]
-            settings = options.parse_settings([text for text in texts if not re.match(r"\w+:", text)])
+            settings = options.parse_settings([text for text in texts if not re.match(r"\w+:|on\.", text)])
             asked[model, values.get("recipe"), values.get("labels"), tuple(settings.items())] = command
     return asked
 
