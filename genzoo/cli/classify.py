@@ -24,7 +24,7 @@ _NAME_WIDTH = 40
 """Characters of a file's name that are printed, its last."""
 
 
-@click.command("classify", short_help="Predict classes of image files, or of rows of RUN's data.")
+@click.command("classify")
 @options.run
 @files_argument
 @click.option("-n", "count", type=click.IntRange(min=1), metavar="N", help=f"Rows to show.  [default: {_PRINTED}]")
@@ -59,7 +59,7 @@ def classify_command(
     if as_json:
         facts = {"step": model.step, "weights": model.weights, "seed": seed, "split": None if names else split}
         facts |= {"rows": len(x), "labelled": labelled, "error": error, "predictions": predictions}
-        result_json({"run": str(Run.at(run).path), **facts})
+        result_json({"run": options.address_of(run) or str(Run.at(run).path), **facts})
         return
     result(_table(predictions))
     if len(predictions) < len(x):

@@ -1,9 +1,9 @@
 """Options that several commands share, and the completion of names."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -12,18 +12,34 @@ from genzoo.cli.output import draws
 from genzoo.errors import SettingsError
 from genzoo.host.discovery import registry
 from genzoo.host.registry import Kind
-from genzoo.runs.request import TrainingRequest
-from genzoo.storage.run_folder import numbered
-from genzoo.storage.runs_root import all_runs
 from genzoo.training import torchrun
 
+if TYPE_CHECKING:
+    from genzoo.comparison.executors import ExecutorFactory
+    from genzoo.runs.request import TrainingRequest
+
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
+_ADDRESSES = "genzoo.addresses"
+"""Where a command keeps the addresses by which runs were named, by their folders."""
+
+
+class _DataFolder(click.Path):
+    """The folder of data sets, or the address of a prepared set in a store."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the folder; what is at an address is fetched first."""
+        if "://" in str(value) and ctx is not None and not ctx.resilient_parsing:
+            from genzoo.runs.stores import data_called
+
+            value = data_called(str(value))
+        return super().convert(value, param, ctx)
+
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
 device = click.option(
     "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:INDEX."
 )
-data = click.option("--data", type=click.Path(), metavar="DIR", help="Folder of data sets (or GENZOO_DATA).")
+data = click.option("--data", type=_DataFolder(), metavar="DIR", help="Folder of data sets (or GENZOO_DATA).")
 seed = click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -50,6 +66,11 @@ together = click.option(
 )
 
 
+jobs = click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; as many as fit if left out."
+)
+
+
 class _Recipe(click.Option):
     """The option that names a recipe; its help names the default recipe, which a plugin offers."""
 
@@ -62,18 +83,29 @@ class _Recipe(click.Option):
 
 def _complete_runs(incomplete: str) -> list[CompletionItem]:
     """Return the runs below runs/ whose path or number begins with `incomplete`."""
+    from genzoo.storage.runs_root import all_runs
+
     runs = {str(run.path): run.name.partition("-")[0].lstrip("0") for run in all_runs(Path("runs"))}
     return [CompletionItem(path) for path, number in runs.items() if incomplete in (path[: len(incomplete)], number)]
 
 
 class RunFolder(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3 only
-    """The folder of a run, or its number below runs/."""
+    """The folder of a run, its number below runs/, or its address in a store."""
 
     name = "run"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the folder."""
-        return numbered(str(value))
+        """Return the folder; what is at an address is fetched first."""
+        from genzoo.storage.run_folder import numbered
+
+        text = str(value)
+        if "://" not in text or ctx is None or ctx.resilient_parsing:
+            return numbered(text)
+        from genzoo.runs.stores import run_called
+
+        folder = str(run_called(text).path)
+        ctx.meta.setdefault(_ADDRESSES, {})[folder] = text
+        return folder
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the runs below runs/ whose path or number begins with `incomplete`, and files."""
@@ -81,6 +113,12 @@ class RunFolder(click.ParamType):  # type: ignore[type-arg]  # generic since cli
 
 
 run = click.argument("run", metavar="RUN", type=RunFolder())
+
+
+def address_of(run: str) -> str | None:
+    """Return the address by which the folder of a run was named; None for one that lies here anyway."""
+    addresses: dict[str, str] = click.get_current_context().meta.get(_ADDRESSES, {})
+    return addresses.get(run)
 
 
 def split(default: str) -> Callable[[CommandFunction], CommandFunction]:
@@ -120,10 +158,37 @@ def train_command_for(recipe: str | None = None) -> str:
     return f"genzoo train {model}" if recipe is None else f"genzoo train {model} --recipe {recipe}"
 
 
+track = click.option(
+    "--track",
+    multiple=True,
+    type=Name("trackers"),
+    metavar="NAME[.FIELD=VALUE]",
+    callback=lambda context, parameter, value: value or None,
+    help="Tracker to tell of the training, and its settings; repeatable. By default those of the run, if it goes on.",
+)
 recipe = click.option("--recipe", cls=_Recipe, type=Name("recipes"), metavar="R")
 
 
-def labelled_request(request: TrainingRequest, labels: int | None) -> TrainingRequest:
+on = click.option(
+    "--on",
+    type=Name("executors"),
+    default="local",
+    show_default=True,
+    metavar="E",
+    help="Where trainings run, with settings --set on.PATH=VALUE; see: genzoo list executors.",
+)
+
+
+def executor_of(name: str, settings: Mapping[str, str]) -> "tuple[ExecutorFactory, dict[str, str]]":
+    """Return what `--on` and the settings below `on` say, and the other settings."""
+    from genzoo.comparison.executors import executor_called
+
+    of_executor = {path: text for path, text in settings.items() if path.partition(".")[0] == "on"}
+    others = {path: text for path, text in settings.items() if path not in of_executor}
+    return executor_called(name, of_executor), others
+
+
+def labelled_request(request: "TrainingRequest", labels: int | None) -> "TrainingRequest":
     """Return the request with what `--labels` asks for."""
     if labels is None:
         return request

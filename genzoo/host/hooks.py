@@ -66,6 +66,21 @@ def genzoo_studies() -> Offers:  # type: ignore[empty-body]
 
 
 @hookspec
+def genzoo_stores() -> Offers:  # type: ignore[empty-body]
+    """Return the stores (`Store` subclasses) of runs and data that are named by an address, NAME://…."""
+
+
+@hookspec
+def genzoo_executors() -> Offers:  # type: ignore[empty-body]
+    """Return where trainings of comparisons can run (`ExecutorFactory` subclasses): choices of `--on`."""
+
+
+@hookspec
+def genzoo_trackers() -> Offers:  # type: ignore[empty-body]
+    """Return the trackers (`Tracker` subclasses) that `genzoo train --track` tells of a training."""
+
+
+@hookspec
 def genzoo_components() -> Offers:  # type: ignore[empty-body]
     """Return every other component: objectives, schedules, priors and a plugin's own kinds."""
 

@@ -16,7 +16,19 @@ from genzoo.text import nearest, printable
 CORE = "genzoo"
 """The distribution of the core and of the plugins that come with it."""
 
-Kind = Literal["models", "recipes", "datasets", "architectures", "metrics", "studies", "components", "commands"]
+Kind = Literal[
+    "models",
+    "recipes",
+    "datasets",
+    "architectures",
+    "metrics",
+    "studies",
+    "executors",
+    "stores",
+    "trackers",
+    "components",
+    "commands",
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SINGULAR = {str(kind): kind[:-1] for kind in KINDS} | {"studies": "study"}
 """What one entry of a kind is called in messages."""

@@ -9,6 +9,7 @@ from sites import names
 
 import genzoo
 from genzoo import Game, __version__
+from genzoo.comparison import ExecutorFactory
 from genzoo.comparison.studies import Study
 from genzoo.components import Component
 from genzoo.data import Dataset
@@ -17,7 +18,7 @@ from genzoo.evaluation import Metric
 from genzoo.host.discovery import GROUP, discover, registry
 from genzoo.host.registry import KINDS
 from genzoo.nn import Architecture
-from genzoo.runs import default_recipe
+from genzoo.runs import Store, Tracker, default_recipe
 from genzoo.training import Recipe
 from genzoo_vae.vae import VAE
 
@@ -28,6 +29,9 @@ BASES = {
     "architectures": Architecture,
     "metrics": Metric,
     "studies": Study,
+    "stores": Store,
+    "executors": ExecutorFactory,
+    "trackers": Tracker,
     "components": Component,
 }
 
@@ -41,7 +45,7 @@ def test_every_plugin_that_comes_with_genzoo_loads():
 
 
 MODELS = ("ali", "autoencoders", "autoregressive", "few_labels", "flow", "gan", "vae")
-PARTS = (*MODELS, "data", "recipes", "metrics", "studies", "bench")
+PARTS = (*MODELS, "data", "recipes", "metrics", "studies", "trackers", "bench", "clusters", "hub")
 
 
 @pytest.mark.parametrize("entry", OWN, ids=lambda entry: f"{entry.kind}-{entry.name}")
