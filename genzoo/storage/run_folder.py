@@ -110,15 +110,17 @@ class Run:
     @property
     def final_scores(self) -> list[dict[str, Any]]:
         """The scores of the newest step that were measured with the run's own seed, as its training measures them."""
-        step, seed = self.step, self.record.seed
-        scores = self.scores_on_its_data
-        return [score for score in scores if score["step"] == step and score["protocol"].get("seed") == seed]
+        record = self.record
+        return final_of(self.scores_on_data_of(record), step=self.step, seed=record.seed)
 
     @property
     def scores_on_its_data(self) -> list[dict[str, Any]]:
         """The scores that were measured on the data it was trained on, or do not say on which."""
-        data = self.record.data
-        return [score for score in self.scores if score.get("data", data) == data]
+        return self.scores_on_data_of(self.record)
+
+    def scores_on_data_of(self, record: RunRecord) -> list[dict[str, Any]]:
+        """Return `scores_on_its_data`, given the run's record."""
+        return [score for score in self.scores if score.get("data", record.data) == record.data]
 
     @property
     def data_place(self) -> Path | None:
@@ -299,6 +301,11 @@ class Run:
                 if _OURS.fullmatch(leftover.name):
                     leftover.unlink(missing_ok=True)
             yield
+
+
+def final_of(scores: list[dict[str, Any]], *, step: int, seed: int) -> list[dict[str, Any]]:
+    """Return those of a run's scores that its training measures at its newest step."""
+    return [score for score in scores if score["step"] == step and score["protocol"].get("seed") == seed]
 
 
 def numbered(text: str, root: Path = Path("runs")) -> str:
