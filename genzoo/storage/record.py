@@ -1,7 +1,7 @@
 """The record of a run (run.json) as a frozen value, and the check of its keys. Needs no torch."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import UnionType
 from typing import Any, ClassVar
 
@@ -115,6 +115,8 @@ class RunRecord:
     """CPU threads of the process that last trained it, on which the last bits of its numbers depend."""
     sessions: tuple[Session, ...] = ()
     """What each process trained it with, in their order; empty in records from before this was stored."""
+    not_taken: list[str] = field(default_factory=list)
+    """`PATH=VALUE` for the recipe's choices below `game` that the model did not take; empty in older records."""
     identity: str | None = None
     """A random name that the run's checkpoints share; None in records from before this was stored."""
 
@@ -191,6 +193,7 @@ _LATER_KEYS: _Kinds = {
     "deterministic": bool,
     "threads": int | None,
     "sessions": list | None,
+    "not_taken": list,
     "identity": str | None,
 }
 """Keys that older records lack."""
