@@ -34,6 +34,8 @@ _HOOKS = {
     "command": "commands",
 }
 """The hook that offers each kind of thing that `new` writes."""
+_INSTALL = "pip install -e '.[test]' --config-settings editable_mode=compat"
+"""Type checkers follow an editable installation of this kind alone."""
 _NEEDS = {"recipe": ("architecture", "dataset")}
 """What is written with a kind, because it is made of it."""
 
@@ -65,7 +67,7 @@ def new_command(name: str, kinds: tuple[str, ...]) -> None:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
         result(str(folder / path))
-    status(f"next: cd {name} && pip install -e . && pytest && genzoo plugin check {name}")
+    status(f"next: cd {name} && {_INSTALL} && pytest && genzoo plugin check {name}")
 
 
 @plugin_command.command("check")

@@ -179,6 +179,8 @@ def _show_recipe(card: dict[str, Any]) -> None:
     result(f"network evaluations per sample: {evaluations_text(card['evaluations'])}")
     if card["model"]:
         result(f"gradients: {gradients_text(card['per_player_reason'])}", fold=True)
+    if card["not_taken"]:
+        result(f"not taken from the recipe: {', '.join(card['not_taken'])}", fold=True)
     result(f"data: {card['data']['name']}, {_data(card['data'])}", fold=True)
     if card["notes"]:
         result("\nwhere it departs from what was printed, and why:")

@@ -115,6 +115,8 @@ class RunRecord:
     """CPU threads of the process that last trained it, on which the last bits of its numbers depend."""
     sessions: tuple[Session, ...] = ()
     """What each process trained it with, in their order; empty in records from before this was stored."""
+    not_taken: list[str] = field(default_factory=list)
+    """`PATH=VALUE` for the recipe's choices below `game` that the model did not take; empty in older records."""
     identity: str | None = None
     """A random name that the run's checkpoints share; None in records from before this was stored."""
     requires: dict[str, str] = field(default_factory=dict)
@@ -193,6 +195,7 @@ _LATER_KEYS: _Kinds = {
     "deterministic": bool,
     "threads": int | None,
     "sessions": list | None,
+    "not_taken": list,
     "identity": str | None,
     "requires": dict,
 }

@@ -3,7 +3,7 @@
 import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from itertools import combinations
 
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from genzoo.data.dataset import random_split
-from genzoo.errors import GenzooWarning, SettingsError
+from genzoo.errors import GenzooError, GenzooWarning, SettingsError
 from genzoo.evaluation.model import Model
 from genzoo.games.game import Game, Gradients
+from genzoo.games.objectives import LeastSquares, NonSaturating
 from genzoo.host.discovery import registry
 from genzoo.randomness import generator, reseed, seeded
 from genzoo.testing.checking import Check, check_of, expect
@@ -167,6 +168,24 @@ def _order_of_rows(game: Game, recipe: Recipe) -> None:
         expect(holds, game, f"{name}_loss losses", found, remedy)
 
 
+def _objective(game: Game, recipe: Recipe) -> None:
+    if "objective" not in {field.name for field in fields(game)} or "objective" in game.unused:
+        return
+    trainer, taken = toy_trainer(game, recipe), []
+    if "critic" not in trainer.players:
+        return  # there are no logits yet, as where a weight of 0 leaves the critic out
+    for objective in (LeastSquares(), NonSaturating()):
+        try:
+            chosen = replace(trainer.settings.game, objective=objective)
+        except (GenzooError, ValueError):
+            return  # it refuses other objectives, and says so
+        trainer.settings = replace(trainer.settings, game=chosen)
+        taken.append([*_seeded_losses(trainer, trainer.batch()).values()])
+    found = "its losses are the same with another `objective`, which runs and recipes say that they have"
+    remedy = 'read self.objective, or declare that you do not: unused: ClassVar[tuple[str, ...]] = ("objective",)'
+    expect(taken[0] != taken[1], game, "critic_loss losses", found, remedy)
+
+
 def _resume(game: Game, recipe: Recipe) -> None:
     whole, first, second = (toy_trainer(game, recipe) for _ in range(3))
     for _ in range(4):
@@ -272,6 +291,7 @@ _RULES: dict[str, Callable[[Game, Recipe], None]] = {
     "draws": _draws,
     "mean-over-rows": _mean_over_rows,
     "rows": _order_of_rows,
+    "objective": _objective,
     "resume": _resume,
     "samples": _samples,
     "pictures": _pictures,

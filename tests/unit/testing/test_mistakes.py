@@ -175,6 +175,14 @@ GAMES = {
     "a picture that is a tensor": ("pictures", changed(OnePlayer, pictures=lambda self, n, b, prior: {"a": b.x})),
     "a misspelt method": ("names", changed(WithEncoder, critic_los=lambda self, networks, batch, round: 0)),
     "a misspelt property": ("names", changed(OnePlayer, draw=property(lambda self: {}))),
+    "an objective that nothing reads": (
+        "objective",
+        changed(
+            WithEncoder,
+            critic_loss=lambda self, n, b, round: round.on_q.logits.mean() - round.on_p.logits.mean(),
+            generator_loss=lambda self, n, b, round: -round.on_q.logits.mean() + round.on_p.logits.mean(),
+        ),
+    ),
     "a setting without its annotation": ("settings", changed(WithEncoder, target=0.9)),
     "a field's default without its annotation": ("settings", changed(WithEncoder, objective=Hinge())),
     "samples without z": ("samples", build_with_decoder(forward=lambda self, z, y=None: self.stack.logits(0 * z) * 0)),
