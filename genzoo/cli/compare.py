@@ -22,7 +22,8 @@ from genzoo.runs.configuration import (
     read_comparison,
 )
 from genzoo.runs.request import TrainingRequest
-from genzoo.storage.run_folder import Run, numbered
+from genzoo.runs.stores import run_called
+from genzoo.storage.run_folder import numbered
 from genzoo.text import counted, is_text
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 @options.device
 @options.deterministic
 @options.data
+@options.track
 @click.option("--config", metavar="FILE", help="YAML file of what to compare; - reads stdin.")
 @click.option("--print-config", is_flag=True, help="Write what would be compared as such a file, and train nothing.")
 @options.as_json
@@ -203,7 +205,7 @@ def _typed_contestants(models: Sequence[str]) -> dict[str, Configuration]:
     contestants: dict[str, Configuration] = {}
     for name in map(numbered, models):
         if os.sep in name or Path(name, "run.json").is_file():
-            label, values = Run.at(name).name, {"run": name}
+            label, values = run_called(name).name, {"run": name}
         else:
             label, _, model = name.rpartition("=")
             label, values = label or model, {"model": model}
@@ -221,7 +223,7 @@ def _typed_contestants(models: Sequence[str]) -> dict[str, Configuration]:
 def _contestant(label: str, read: Configuration, common: Configuration, context: click.Context) -> "Contestant":
     """Return a contestant, which also says where the settings of all stand."""
     if "run" in read.values:
-        return Run.at(numbered(read.values["run"]))
+        return run_called(numbered(read.values["run"]))
     return TrainingRequest(
         model=read.values.get("model", label),
         recipe=read.values.get("recipe"),

@@ -318,6 +318,7 @@ def describe(run: Run) -> list[tuple[str, str]]:
     how += [counted(record.threads, "thread")] if record.threads and record.device == "cpu" else []
     rows = [("run", f"{run.path}  ({', '.join(how)})"), ("gradients", gradients_text(record.per_player_reason))]
     rows += [("precision", _BF16)] if record.precision == "bf16" else []
+    rows += [("not taken", f"{', '.join(record.not_taken)} of the recipe {record.recipe}")] if record.not_taken else []
     for root, value in record.settings.items():
         text = "  ".join(settings_texts(value))
         rows.append((root, f"{value['name']}  {text}" if "name" in value else text))

@@ -65,6 +65,7 @@ _quiet = click.option("--quiet", is_flag=True, help="Print no progress while tra
 @click.option("--run", type=click.Path(), metavar="DIR", help="Run folder; one that exists is continued.")
 @click.option("--from", "from_run", type=options.RunFolder(), metavar="RUN", help="Run to inherit networks from.")
 @options.data
+@options.track
 @click.option("--fetch", is_flag=True, help="Get, check and prepare the data set first, if it is missing.")
 @click.option("--config", metavar="FILE", help="YAML file of what to train, or a run.json; - reads stdin.")
 @click.option("--print-config", is_flag=True, help="Write what would be trained as such a file, and train nothing.")
@@ -136,6 +137,7 @@ def _configuration_of(request: TrainingRequest) -> str:
 @_execution
 @_threads
 @options.data
+@options.track
 @options.as_json
 @_quiet
 def resume_command(
@@ -145,6 +147,7 @@ def resume_command(
     execution: ExecutionName,
     threads: int | None,
     data: str | None,
+    track: tuple[str, ...] | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -152,7 +155,7 @@ def resume_command(
     use_threads(threads, Run.at(run))
     _train_and_show(
         lambda callback: session.resume_run(
-            run, steps=steps, device=device, execution=execution, data=data, callback=callback
+            run, steps=steps, device=device, execution=execution, data=data, track=track, callback=callback
         ),
         as_json=as_json,
         quiet=quiet,

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genzoo.comparison.settings import flat
-from genzoo.components import to_json, to_text
+from genzoo.components import flat, to_json, to_text
 from genzoo.data.root import data_root
 from genzoo.errors import SettingsError
 from genzoo.host.discovery import registry
@@ -62,7 +61,9 @@ def cell_of(label: str, request: TrainingRequest, folder: Path) -> Cell:
     steps, every = job.settings.training.steps, job.settings.training.evaluate_every
     path = folder / "cells" / f"{job.label}-{identity(job, data)[:10]}"
     request = request.with_overrides({"training.evaluate_every": every or max(1, steps // _EVALUATIONS)})
-    return Cell(label=label, job=job, run=Run(path), request=replace(request, steps=steps, run=path), data=data)
+    # Its precision is chosen here and not by the worker, which may have another device.
+    request = replace(request, steps=steps, run=path, precision=job.precision)
+    return Cell(label=label, job=job, run=Run(path), request=request, data=data)
 
 
 def name_of(request: TrainingRequest) -> str:

@@ -14,7 +14,7 @@ from genzoo.nn.tables import LayerCard
 from genzoo.public.fields import docstring, field_texts
 from genzoo.training.execution import gradients_record
 from genzoo.training.initialization import assemble, built
-from genzoo.training.settings import Recipe, Settings
+from genzoo.training.settings import Recipe, Settings, not_taken
 from genzoo.types import DataSpec
 
 
@@ -37,6 +37,7 @@ def recipe_card(recipe: Recipe, settings: Settings | None) -> dict[str, Any]:
         "latent": described.architecture.latent if settings is None else settings.latent,
         "training": to_json(described.training),
         **gradients,
+        "not_taken": [] if settings is None else not_taken(type(settings.game)(), recipe.game),
         "notes": list(recipe.notes),
         "settings": [] if settings is None else list(paths(settings)),
     }

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from genzoo.errors import PluginError
+from genzoo.errors import PluginError, SettingsError
 from genzoo.games.augmentations import Augmentation, AugmentationModule
 from genzoo.games.game import STEPS_ASKED, Game, Gradients, Players, per_player
 from genzoo.games.objectives import NonSaturating, Objective, Slopes
@@ -43,13 +43,20 @@ class AdversarialGame(Game):
         if self.penalty is None:
             return
         if self._overrides("losses", "gradients"):
-            raise ValueError(f"{self.name} has losses or gradients of its own and takes no penalty")
+            raise SettingsError(
+                f"{self.name} has losses or gradients of its own and takes no penalty",
+                "leave it out; its author can override critic_loss in their place, or add a penalty in losses",
+            )
         every = self.penalty.every
         if every > 1 and any("critic" not in self._movers_of(step) for step in range(0, STEPS_ASKED, every)):
             raise ValueError(f"penalty.every is {every}, and the critic stands still in some of these steps")
 
     def leaves_open(self, name: str) -> bool:
-        """Return whether a recipe may choose the field; a game with losses of its own has chosen all of them."""
+        """Return whether a recipe may choose the field, as in `Game`; none if the class overrides losses or gradients.
+
+        Of a class that overrides `critic_loss` or `generator_loss` alone a recipe chooses as of any other: its penalty
+        is added to what `critic_loss` returns, and its objective is what these methods read as `self.objective`.
+        """
         return not self._overrides("losses", "gradients") and super().leaves_open(name)
 
     def __init_subclass__(cls, **named: Any) -> None:

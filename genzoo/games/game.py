@@ -52,13 +52,20 @@ class Game(Component):
     """
     takes_few_labels: ClassVar[bool] = False
     """Whether y enters nothing in rows that are not `Batch.labelled`, without which a conditional game needs all."""
+    unused: ClassVar[tuple[str, ...]] = ()
+    """Fields of a base class that its losses do not read, such as `objective`: nobody may choose them."""
     sampling_obstacle: ClassVar[str | None] = None
     """Why decoded draws from the prior are no samples, as `its prior is not learned`; None: they are samples."""
     priors: ClassVar[tuple[type[Prior], ...]] = (Prior,)
     """The classes of priors that the game can be played with: any, unless its loss assumes one."""
 
     def leaves_open(self, name: str) -> bool:
-        """Return whether a recipe may choose the value of the field `name`: the game has it and has not chosen."""
+        """Return whether a recipe may choose the value of the field `name`: the game has it and has not chosen.
+
+        A class chooses by another default than that of the class which introduces the field, or leaves it `unused`.
+        """
+        if name in self.unused:
+            return False
         declared = [of_class[name] for of_class in map(_fields_by_name, type(self).__mro__) if name in of_class]
         return bool(declared) and getattr(self, name) == declared[-1].default
 

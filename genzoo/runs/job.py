@@ -35,6 +35,7 @@ from genzoo.training.settings import (
     Recipe,
     Settings,
     differences,
+    not_taken,
     resolve_settings,
     with_horizon,
     with_horizon_of,
@@ -59,6 +60,8 @@ class Job:
     settings: Settings
     overrides: dict[str, str]
     source: SourceRecord | None = None
+    not_taken: tuple[str, ...] = ()
+    """`PATH=VALUE` for the recipe's choices below `game` that the model does not take."""
 
     @property
     def label(self) -> str:
@@ -103,6 +106,7 @@ class Job:
             device=str(device),
             execution=execution,
             **gradients_record(per_player_reason),
+            not_taken=[*self.not_taken],
             ranks=torchrun.size(),
             threads=torch.get_num_threads(),
             versions={
@@ -114,6 +118,7 @@ class Job:
             plugins={plugin.distribution: plugin.version for plugin in registry.plugins if not plugin.cause},
             created=created,
             sessions=(),
+            requires={},
         )
 
 
@@ -143,6 +148,7 @@ def resolve_job(registry: Registry, request: TrainingRequest, source: SourceReco
         settings=replace(settings, source=None if source is None else settings_of(registry, source)),
         overrides=texts,
         source=source,
+        not_taken=(*not_taken(game, of_game, texts),),
     )
 
 

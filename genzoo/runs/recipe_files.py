@@ -17,7 +17,7 @@ from genzoo.runs.configuration import RECIPE_KEYS, Configuration, is_file, read_
 from genzoo.text import in_words, nearest
 from genzoo.training.settings import Recipe, Training, told_where
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_RECIPE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _EXPLAINED = "name a base in it, recipe: RECIPE, or all of dataset, architecture and training.steps below settings"
 
 
@@ -47,7 +47,7 @@ def recipe_in_file(registry: Registry, path: Path, find: Find, *, derived: tuple
     if read.is_record:
         return recipe_of(registry, read, path.resolve().parent.name, find)
     is_taken = registry.has("recipes", path.stem)
-    if is_taken or not _NAME.fullmatch(path.stem):
+    if is_taken or not _RECIPE_NAME.fullmatch(path.stem):
         problem = "is the name of a recipe that a plugin offers" if is_taken else "is no name for a recipe"
         raise SettingsError(f"{path}: '{path.stem}' {problem}", "rename the file: a recipe is called like its file")
 

@@ -1,7 +1,7 @@
 """Recipes, and the settings that a recipe, a game and a user's overrides resolve to."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -160,7 +160,7 @@ class Recipe:
     game: Mapping[str, Any] = field(default_factory=dict)
     """Settings below `game` by path, such as `{"objective": "relativistic"}`, for the games that leave them open.
 
-    A game leaves a field open if its class has not chosen another value than the class that introduces the field.
+    Which these are says `Game.leaves_open`; what a game does not take is told when a run begins.
     """
     notes: tuple[str, ...] = ()
     """Where the recipe departs from the published one, and why."""
@@ -247,9 +247,32 @@ def resolve_settings(
     for path, text in sorted(overrides, key=lambda pair: pair[0].count(".")):
         with told_where((places or {}).get(path)):
             settings = override(settings, path, text, resolve=resolve)
+    _refuse_unused(game, settings.game)
     settings.game.check_prior(settings.prior, settings.dataset.spec)
     _warn_of_old_betas(settings.training)
     return settings
+
+
+def not_taken(game: Game, of_game: Mapping[str, Any], overrides: Collection[str] = ()) -> list[str]:
+    """Return `PATH=VALUE` for the choices in `Recipe.game` that a game of these fields has made itself or cannot use.
+
+    What stands at a path of `overrides` was chosen by neither.
+    """
+    names = {field.name for field in fields(game)}
+    its_own = {path for path, _ in _by_path(game.defaults)}
+    return [
+        f"{path}={to_text(value)}"
+        for path, value in _by_path(of_game)
+        if path.partition(".")[0] in names and f"game.{path}" not in overrides
+        if f"game.{path}" in its_own or not game.leaves_open(path.partition(".")[0])
+    ]
+
+
+def _refuse_unused(game: Game, chosen: Game) -> None:
+    """Raise `SettingsError` if a field that the game does not use has another value than at first."""
+    for name in game.unused:
+        if getattr(chosen, name) != getattr(game, name):
+            raise SettingsError(f"the losses of {game.name} do not use game.{name}", "leave it out")
 
 
 @contextmanager

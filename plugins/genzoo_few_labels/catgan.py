@@ -24,6 +24,7 @@ class CatGAN(CriticOfX):
 
     name: ClassVar[str] = "catgan"
     defaults: ClassVar[Mapping[str, Any]] = PLAIN
+    unused: ClassVar[tuple[str, ...]] = ("objective",)
     label_weight: float = 1.0
     """λ, of the cross-entropy of labels."""
 

@@ -88,6 +88,20 @@ def test_show_has_the_settings_that_a_recipe_makes_for_games_that_leave_them_ope
     assert (card["game"]["objective"]["name"], card["game"]["penalty"]["weight"]) == ("wasserstein", 10)
 
 
+def test_what_a_model_does_not_take_from_a_recipe_is_said(say, tmp_path):
+    assert say("show", "recipe:mixture25", "--model", "ali", "--json").document["not_taken"] == []
+    assert say("show", "recipe:mixture25", "--model", "vae", "--json").document["not_taken"] == []
+    card = say("show", "recipe:mixture25", "--model", "wgan-gp", "--json").document
+    assert card["not_taken"][:2] == ["objective=relativistic", "penalty=zero-centred"]
+    left = ", ".join(card["not_taken"])
+    assert f"not taken from the recipe: {left}" in say("show", "recipe:mixture25", "--model", "wgan-gp").out
+    run = genzoo.train("wgan-gp", recipe="mixture25", overrides=TOY, run=tmp_path / "run", device="cpu")
+    assert run.record.not_taken == card["not_taken"]
+    assert ("not taken", f"{left} of the recipe mixture25") in describe(run)
+    rewritten(run, lambda content: content.pop("not_taken"))
+    assert Run(run.path).record.not_taken == []
+
+
 def test_show_says_nothing_of_gradients_without_a_model(say):
     assert "gradients" not in say("show", "recipe:mixture25").out
     assert "gradients" not in say("show", "recipe:mixture25", "--json").document

@@ -17,7 +17,9 @@ from genzoo.games import Alternating, OneCentred, Relativistic, Wasserstein, Zer
 from genzoo.games.game import per_player
 from genzoo.host.discovery import registry
 from genzoo.nn import JointCritic
-from genzoo.types import Verdict
+from genzoo.testing.toys import VECTOR_TOY
+from genzoo.training.settings import not_taken, resolve_settings
+from genzoo.types import Losses, Verdict
 
 IMAGES = {"dataset": ToyImages(), "architecture": ToyImageNetworks()}
 
@@ -155,9 +157,63 @@ class OwnLosses(WithEncoder):
 
 
 def test_a_game_with_losses_of_its_own_takes_no_penalty_and_leaves_nothing_to_a_recipe():
-    with pytest.raises(ValueError, match="own-losses has losses or gradients of its own and takes no penalty"):
+    with pytest.raises(SettingsError, match="own-losses has losses or gradients of its own and takes no penalty") as no:
         OwnLosses(penalty=ZeroCentred())
+    assert "override critic_loss in their place, or add a penalty in losses" in no.value.remedy
     assert not OwnLosses().leaves_open("objective")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnPenalty(WithEncoder):
+    """A game whose `losses` add R1 + R2, as the cookbook says."""
+
+    name: ClassVar[str] = "own-penalty"
+    weight: float = 0.3
+
+    def losses(self, networks, batch, movers):
+        round = self.play(networks, batch)
+        rows = round.shown.x.detach(), round.shown.z.detach()
+        slopes = torch.func.grad(lambda rows: networks.judge(Joint(*rows)).logits.sum())(rows)
+        cost = self.weight * sum(slope.square().flatten(1).sum(1).mean() for slope in slopes)
+        rules = {"critic": self.critic_loss, "generator": self.generator_loss}
+        players = {name: rules[name](networks, batch, round) for name in movers}
+        return Losses({**players, "critic": players["critic"] + cost}, {})
+
+
+def test_a_penalty_that_a_game_adds_in_its_losses_has_the_gradients_of_the_one_that_it_could_not_take():
+    own, taken = OwnPenalty(), WithEncoder(penalty=ZeroCentred(weight=0.3))
+    trainer = trainer_of(own)
+    batch = trainer.batch()._replace(due=("penalty",))
+    (_, expected), (_, gradients) = (game.gradients(trainer.networks, batch, trainer.players) for game in (taken, own))
+    for name, parts in expected.items():
+        for gradient, part in zip(gradients[name], parts, strict=True):
+            torch.testing.assert_close(gradient, part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutObjective(WithEncoder):
+    """A game whose losses read no objective."""
+
+    name: ClassVar[str] = "without-objective"
+    unused: ClassVar[tuple[str, ...]] = ("objective",)
+
+
+def test_a_recipes_choice_that_a_game_does_not_use_is_not_taken_and_a_users_is_refused():
+    of_recipe = {"objective": "relativistic", "penalty": "zero-centred", "penalty.weight": 0.3, "absent": 1}
+    recipe = replace(VECTOR_TOY, game=of_recipe)
+
+    def resolved(game, *overrides):
+        return resolve_settings(game, recipe, overrides, of_game=of_recipe, resolve=registry().resolve).game
+
+    game = resolved(WithoutObjective())
+    assert (game.objective, game.penalty) == (WithEncoder().objective, ZeroCentred(weight=0.3))
+    assert not_taken(WithoutObjective(), of_recipe) == ["objective=relativistic"]
+    assert not_taken(OwnLosses(), of_recipe) == ["objective=relativistic", "penalty=zero-centred", "penalty.weight=0.3"]
+    assert not_taken(OwnLosses(), of_recipe, ["game.objective"])[0] == "penalty=zero-centred"
+    assert not_taken(OnePlayer(), of_recipe) == not_taken(WithEncoder(), of_recipe) == []
+    with pytest.raises(SettingsError, match=r"the losses of without-objective do not use game\.objective"):
+        resolved(WithoutObjective(), ("game.objective", "hinge"))
+    assert resolved(WithoutObjective(), ("game.objective", "non-saturating")) == game
 
 
 def test_a_game_leaves_open_what_it_has_not_chosen():
