@@ -168,7 +168,7 @@ def _order_of_rows(game: Game, recipe: Recipe) -> None:
         expect(holds, game, f"{name}_loss losses", found, remedy)
 
 
-def _objective(game: Game, recipe: Recipe) -> None:
+def _reads_objective(game: Game, recipe: Recipe) -> None:
     if "objective" not in {field.name for field in fields(game)} or "objective" in game.unused:
         return
     trainer, taken = toy_trainer(game, recipe), []
@@ -176,7 +176,7 @@ def _objective(game: Game, recipe: Recipe) -> None:
         return  # there are no logits yet, as where a weight of 0 leaves the critic out
     for objective in (LeastSquares(), NonSaturating()):
         try:
-            chosen = replace(trainer.settings.game, objective=objective)
+            chosen = replace(trainer.settings.game, **{"objective": objective})
         except (GenzooError, ValueError):
             return  # it refuses other objectives, and says so
         trainer.settings = replace(trainer.settings, game=chosen)
@@ -291,7 +291,7 @@ _RULES: dict[str, Callable[[Game, Recipe], None]] = {
     "draws": _draws,
     "mean-over-rows": _mean_over_rows,
     "rows": _order_of_rows,
-    "objective": _objective,
+    "objective": _reads_objective,
     "resume": _resume,
     "samples": _samples,
     "pictures": _pictures,
