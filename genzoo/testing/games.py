@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from itertools import combinations
+from typing import Any
 
 import numpy
 import torch
@@ -174,9 +175,10 @@ def _reads_objective(game: Game, recipe: Recipe) -> None:
     trainer, taken = toy_trainer(game, recipe), []
     if "critic" not in trainer.players:
         return  # there are no logits yet, as where a weight of 0 leaves the critic out
+    played: Any = trainer.settings.game  # of a class that has an objective
     for objective in (LeastSquares(), NonSaturating()):
         try:
-            chosen = replace(trainer.settings.game, **{"objective": objective})
+            chosen = replace(played, objective=objective)
         except (GenzooError, ValueError):
             return  # it refuses other objectives, and says so
         trainer.settings = replace(trainer.settings, game=chosen)
