@@ -1,5 +1,6 @@
 """Text for messages and records: errors in one line, printable text, suggestions, and times."""
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -51,6 +52,17 @@ def escaped(text: str) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
+
+
+def in_markdown(text: str) -> str:
+    """Return text of any origin as a line of Markdown that begins no HTML, link or picture."""
+    line = printable(text.replace("\n", " ")).replace("\\", "\\\\").replace("<", "&lt;")
+    return re.sub(r"\](?=[(\[:])", r"\\]", line)
+
+
+def markdown_row(cells: Iterable[str]) -> str:
+    """Return texts of any origin as a row of a table in Markdown."""
+    return "| " + " | ".join(in_markdown(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

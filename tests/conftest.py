@@ -46,7 +46,7 @@ def say(monkeypatch, capsys, tmp_path):
 @pytest.fixture
 def trained_here(monkeypatch):
     """Have comparisons and studies train in this process: every other one would import torch anew."""
-    monkeypatch.setattr("genzoo.comparison.train_cells.LocalProcesses", lambda jobs: ThreadPoolExecutor(1))
+    monkeypatch.setattr("genzoo.comparison.executors.LocalProcesses", lambda jobs: ThreadPoolExecutor(1))
 
 
 @pytest.fixture

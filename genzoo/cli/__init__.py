@@ -34,30 +34,31 @@ from genzoo.text import in_a_line, initials
 from genzoo.training import torchrun
 
 _COMMANDS = {
-    "train": "genzoo.cli.train",
-    "resume": "genzoo.cli.train",
-    "sample": "genzoo.cli.sample",
-    "reconstruct": "genzoo.cli.sample",
-    "interpolate": "genzoo.cli.sample",
-    "encode": "genzoo.cli.encode",
-    "decode": "genzoo.cli.encode",
-    "nearest": "genzoo.cli.encode",
-    "classify": "genzoo.cli.classify",
-    "evaluate": "genzoo.cli.evaluate",
-    "export": "genzoo.cli.export",
-    "compare": "genzoo.cli.compare",
-    "reproduce": "genzoo.cli.reproduce",
-    "data": "genzoo.cli.data",
-    "list": "genzoo.cli.list",
-    "show": "genzoo.cli.show",
-    "plugin": "genzoo.cli.plugin",
-    "runs": "genzoo.cli.runs",
-    "note": "genzoo.cli.runs",
-    "verify": "genzoo.cli.verify",
-    "repair": "genzoo.cli.verify",
-    "gc": "genzoo.cli.verify",
-    "completion": "genzoo.cli.completion",
+    "train": ("genzoo.cli.train", "Train MODEL on a recipe, in a new folder below runs/."),
+    "resume": ("genzoo.cli.train", "Continue RUN as if it had never stopped."),
+    "sample": ("genzoo.cli.sample", "Draw samples from RUN's model."),
+    "reconstruct": ("genzoo.cli.sample", "Encode image files, or rows of RUN's data, and decode them."),
+    "interpolate": ("genzoo.cli.sample", "Walk between the codes of image files, or of rows of RUN's data."),
+    "encode": ("genzoo.cli.encode", "Write the codes of image files, or of rows of RUN's data."),
+    "decode": ("genzoo.cli.encode", "Decode the codes in a file."),
+    "nearest": ("genzoo.cli.encode", "Find the images whose codes are nearest to those of image files."),
+    "classify": ("genzoo.cli.classify", "Predict classes of image files, or of rows of RUN's data."),
+    "evaluate": ("genzoo.cli.evaluate", "Measure RUN's model and keep the scores."),
+    "export": ("genzoo.cli.export", "Write RUN's model as a folder to give away."),
+    "compare": ("genzoo.cli.compare", "Train models on the same data and budget, and report."),
+    "reproduce": ("genzoo.cli.reproduce", "Carry out a paper's STUDY beside what was published."),
+    "data": ("genzoo.cli.data", "Fetch and prepare data sets."),
+    "list": ("genzoo.cli.list", "List what the installed plugins offer."),
+    "show": ("genzoo.cli.show", "Show a run, recipe, data set, model or plugin in full."),
+    "plugin": ("genzoo.cli.plugin", "Write, check and look at plugins."),
+    "runs": ("genzoo.cli.runs", "List the runs with their progress and a score."),
+    "note": ("genzoo.cli.runs", "Write a note or a tag on RUN."),
+    "verify": ("genzoo.cli.verify", "Read and check all of RUN, or of all runs and data sets in FOLDER."),
+    "repair": ("genzoo.cli.verify", "Set aside what is damaged in RUN or in all runs in FOLDER."),
+    "gc": ("genzoo.cli.verify", "List what takes room for nothing; remove it with --delete."),
+    "completion": ("genzoo.cli.completion", "Have the shell complete commands, models, recipes and runs."),
 }
+"""The module of every command, which is imported when it is used, and its line in the list."""
 
 
 class _Commands(click.Group):
@@ -75,7 +76,9 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _COMMANDS:
-            command = getattr(import_module(_COMMANDS[cmd_name]), f"{cmd_name.replace('-', '_')}_command")
+            module, summary = _COMMANDS[cmd_name]
+            command = getattr(import_module(module), f"{cmd_name}_command")
+            command.short_help = summary
         elif registry().has("commands", cmd_name):
             command = registry().load("commands", cmd_name)
         else:
@@ -89,14 +92,14 @@ class _Commands(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the commands that begin with `incomplete`, without importing those of plugins."""
-        summaries = self._summaries(ctx)
+        summaries = self._summaries()
         items = [CompletionItem(name, help=text) for name, text in summaries if name.startswith(incomplete)]
         return items + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List all commands; those of plugins are not imported, so that a broken one does no harm here."""
         with formatter.section("Commands"):
-            formatter.write_dl(self._summaries(ctx))
+            formatter.write_dl(self._summaries())
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """End with the commands of a first session, with names that the installed plugins offer."""
@@ -106,10 +109,8 @@ class _Commands(click.Group):
         with formatter.indentation():
             formatter.write_text(f"First steps:  {'  ·  '.join(steps)}")
 
-    def _summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
-        commands = {name: self.get_command(ctx, name) for name in _COMMANDS}
-        summaries = [(name, command.get_short_help_str(limit=80)) for name, command in commands.items() if command]
-        return [*summaries, *_plugin_commands().items()]
+    def _summaries(self) -> list[tuple[str, str]]:
+        return [*((name, summary) for name, (_, summary) in _COMMANDS.items()), *_plugin_commands().items()]
 
 
 def _plugin_commands() -> dict[str, str]:

@@ -24,7 +24,7 @@ _NAME_WIDTH = 40
 """Characters of a file's name that are printed, its last."""
 
 
-@click.command("classify", short_help="Predict classes of image files, or of rows of RUN's data.")
+@click.command("classify")
 @options.run
 @files_argument
 @click.option("-n", "count", type=click.IntRange(min=1), metavar="N", help=f"Rows to show.  [default: {_PRINTED}]")

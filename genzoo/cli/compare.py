@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from genzoo.comparison.report import Column, ScoreTable, TableEntry
 
 
-@click.command("compare", short_help="Train models on the same data and budget, and report.")
+@click.command("compare")
 @click.argument("models", nargs=-1, required=True, type=options.Name("models", or_run=True), metavar="MODEL|RUN...")
 @options.recipe
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="How many.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Updates of every model.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; all cores if left out.")
+@options.jobs
+@options.on
 @options.together
 @options.labels
 @click.option(
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
     help="Override a setting of all models, or of one; repeatable.",
 )
 @click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="[NAME:]PATH=V1,V2,…",
+    help="Make a contestant of every value; several sweeps make a grid.",
+)
+@click.option(
     "--report", type=click.Path(path_type=Path), metavar="DIR", help="Where to; by default comparisons/RECIPE/MODELS."
 )
 @options.device
@@ -46,7 +54,13 @@ if TYPE_CHECKING:
 @options.track
 @options.as_json
 def compare_command(
-    models: tuple[str, ...], assignments: tuple[str, ...], labels: int | None, as_json: bool, **common_options: Any
+    models: tuple[str, ...],
+    assignments: tuple[str, ...],
+    sweeps: tuple[str, ...],
+    labels: int | None,
+    on: str,
+    as_json: bool,
+    **common_options: Any,
 ) -> None:
     """Train models on the same data, and report on them side by side: what they share, and in what they differ.
 
@@ -56,18 +70,26 @@ def compare_command(
     \b
     genzoo compare MODEL1 MODEL2 MODEL3
     genzoo compare MODEL hinge=MODEL --set hinge:game.objective=hinge --seeds 3
+    genzoo compare MODEL --sweep training.learning_rate=1e-4,3e-4,1e-3 --seeds 3
     """
     from genzoo.comparison.comparison import compare
     from genzoo.components import to_json
 
     common, overrides = _split_assignments(assignments, [name.partition("=")[0] for name in models])
+    executor, common = options.executor_of(on, common)
     common_request = TrainingRequest(model="", recipe=common_options["recipe"], overrides=common)
     common_overrides = options.labelled_request(common_request, labels).overrides
     contestants = _contestants(models, overrides)
     command = shlex.join(["genzoo", *sys.argv[1:]])
     with watching() as callback:
         comparison = compare(
-            contestants, overrides=common_overrides, callback=callback, command=command, **common_options
+            contestants,
+            overrides=common_overrides,
+            sweep=_sweeps(sweeps),
+            callback=callback,
+            executor=executor,
+            command=command,
+            **common_options,
         )
     if as_json:
         result_json(to_json(comparison.results))
@@ -151,6 +173,18 @@ def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) ->
             )
         contestants[label] = contestant
     return contestants
+
+
+def _sweeps(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Return the values of every sweep by its path."""
+    for text in texts:
+        if "=" not in text:
+            raise SettingsError(f"--sweep {text}: expected PATH=V1,V2", "such as: --sweep training.batch_size=32,64")
+    parts = [text.partition("=") for text in texts]
+    paths = [path.strip() for path, _, _ in parts]
+    if twice := next((path for path in paths if paths.count(path) > 1), None):
+        raise SettingsError(f"--sweep {twice} is there twice", "write all its values after one")
+    return {path.strip(): [value.strip() for value in values.split(",")] for path, _, values in parts}
 
 
 def _split_assignments(

@@ -18,7 +18,7 @@ _LOADED = {
 _NEEDED_BY_ZSH = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }; "
 
 
-@click.command("completion", short_help="Have the shell complete commands, models, recipes and runs.")
+@click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.option("--install", is_flag=True, help="Install it for the shells to come, in place of printing it.")
 def completion_command(shell: str, install: bool) -> None:

@@ -28,7 +28,7 @@ _name = click.argument("name", type=options.Name("datasets", "recipes"))
 _name_to_fetch = click.argument("name", type=options.Name("datasets", "recipes", "metrics"))
 
 
-@click.group("data", short_help="Fetch and prepare data sets.")
+@click.group("data")
 def data_command() -> None:
     """Fetch and prepare the data sets that do not come with the package.
 

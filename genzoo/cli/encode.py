@@ -32,7 +32,7 @@ _CODES_LIMIT = 2**32
 """The largest file of codes, in bytes, that is read."""
 
 
-@click.command("encode", short_help="Write the codes of image files, or of rows of RUN's data.")
+@click.command("encode")
 @options.run
 @files_argument
 @click.option("--draw", is_flag=True, help="Draw the codes, in place of their means.")
@@ -78,7 +78,7 @@ def encode_command(
     show_file(run, path, facts | {"step": model.step}, as_json)
 
 
-@click.command("decode", short_help="Decode the codes in a file.")
+@click.command("decode")
 @options.run
 @click.argument("codes", metavar="CODES", type=click.Path(path_type=Path))
 @condition_option
@@ -111,7 +111,7 @@ def decode_command(
     show_file(run, path, {"rows": len(x), "step": model.step}, as_json)
 
 
-@click.command("nearest", short_help="Find the images whose codes are nearest to those of image files.")
+@click.command("nearest")
 @options.run
 @files_argument
 @click.option(

@@ -9,7 +9,7 @@ from genzoo.storage.run_folder import Run
 from genzoo.types import SplitName
 
 
-@click.command("evaluate", short_help="Measure RUN's model and keep the scores.")
+@click.command("evaluate")
 @options.run
 @click.option(
     "--metric",

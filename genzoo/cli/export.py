@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from genzoo.evaluation.programs import ProgramFormat
 
 
-@click.command("export", short_help="Write RUN's model as a folder to give away.")
+@click.command("export")
 @options.run
 @click.option("--out", required=True, metavar="DIR", help="A new folder.")
 @click.option(

@@ -10,7 +10,7 @@ from genzoo.host.discovery import registry
 from genzoo.host.registry import KINDS, Registry
 
 
-@click.command("list", short_help="List what the installed plugins offer.")
+@click.command("list")
 @click.argument("kind", type=click.Choice([*KINDS, "plugins"]), required=False)
 @options.as_json
 def list_command(kind: str | None, as_json: bool) -> None:

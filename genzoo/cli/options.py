@@ -1,9 +1,9 @@
 """Options that several commands share, and the completion of names."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -12,10 +12,11 @@ from genzoo.cli.output import draws
 from genzoo.errors import SettingsError
 from genzoo.host.discovery import registry
 from genzoo.host.registry import Kind
-from genzoo.runs.request import TrainingRequest
-from genzoo.storage.run_folder import numbered
-from genzoo.storage.runs_root import all_runs
 from genzoo.training import torchrun
+
+if TYPE_CHECKING:
+    from genzoo.comparison.executors import ExecutorFactory
+    from genzoo.runs.request import TrainingRequest
 
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
@@ -50,6 +51,11 @@ together = click.option(
 )
 
 
+jobs = click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; as many as fit if left out."
+)
+
+
 class _Recipe(click.Option):
     """The option that names a recipe; its help names the default recipe, which a plugin offers."""
 
@@ -62,6 +68,8 @@ class _Recipe(click.Option):
 
 def _complete_runs(incomplete: str) -> list[CompletionItem]:
     """Return the runs below runs/ whose path or number begins with `incomplete`."""
+    from genzoo.storage.runs_root import all_runs
+
     runs = {str(run.path): run.name.partition("-")[0].lstrip("0") for run in all_runs(Path("runs"))}
     return [CompletionItem(path) for path, number in runs.items() if incomplete in (path[: len(incomplete)], number)]
 
@@ -73,6 +81,8 @@ class RunFolder(click.ParamType):  # type: ignore[type-arg]  # generic since cli
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the folder."""
+        from genzoo.storage.run_folder import numbered
+
         return numbered(str(value))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -131,7 +141,26 @@ track = click.option(
 recipe = click.option("--recipe", cls=_Recipe, type=Name("recipes"), metavar="R")
 
 
-def labelled_request(request: TrainingRequest, labels: int | None) -> TrainingRequest:
+on = click.option(
+    "--on",
+    type=Name("executors"),
+    default="local",
+    show_default=True,
+    metavar="E",
+    help="Where trainings run, with settings --set on.PATH=VALUE; see: genzoo list executors.",
+)
+
+
+def executor_of(name: str, settings: Mapping[str, str]) -> "tuple[ExecutorFactory, dict[str, str]]":
+    """Return what `--on` and the settings below `on` say, and the other settings."""
+    from genzoo.comparison.executors import executor_called
+
+    of_executor = {path: text for path, text in settings.items() if path.partition(".")[0] == "on"}
+    others = {path: text for path, text in settings.items() if path not in of_executor}
+    return executor_called(name, of_executor), others
+
+
+def labelled_request(request: "TrainingRequest", labels: int | None) -> "TrainingRequest":
     """Return the request with what `--labels` asks for."""
     if labels is None:
         return request

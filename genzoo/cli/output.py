@@ -51,7 +51,7 @@ def status(text: str, *, fold: bool = True) -> None:
     """Write a line of status to stderr, if it is open; a command to copy is not to `fold`."""
     if sys.stderr is None:  # print would write to stdout instead
         return
-    text = "\n".join(map(printable, text.split("\n")))  # a name in it may hold commands for the terminal
+    text = _printable_lines(text)
     try:
         if draws(sys.stderr):
             from rich.text import Text
@@ -67,8 +67,16 @@ def status(text: str, *, fold: bool = True) -> None:
 
 
 def result(text: str, *, fold: bool = False) -> None:
-    """Write a line of results to stdout; on a terminal, it may `fold` at spaces."""
-    print(_folded(text) if fold and draws(sys.stdout) else text)
+    """Write a line of results to stdout; on a terminal, it is printable, and may `fold` at spaces."""
+    if draws(sys.stdout):
+        text = _printable_lines(text.expandtabs())
+        text = _folded(text) if fold else text
+    print(text)
+
+
+def _printable_lines(text: str) -> str:
+    """Return lines without control codes: a name in them may hold commands for the terminal."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _folded(text: str, *, stderr: bool = False) -> str:

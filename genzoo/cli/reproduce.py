@@ -13,10 +13,11 @@ from genzoo.errors import PluginError, UnreadableError
 from genzoo.host.discovery import registry
 
 
-@click.command("reproduce", short_help="Carry out a paper's STUDY beside what was published.")
+@click.command("reproduce")
 @click.argument("study", required=False, type=options.Name("studies"))
 @click.option("--budget", type=click.Choice(["quick", "paper"]), default="quick", show_default=True, help="How long.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="J", help="Trainings at a time; all cores if left out.")
+@options.jobs
+@options.on
 @options.together
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="A field, such as study.runs=3.")
 @click.option("--report", type=click.Path(path_type=Path), default="studies", metavar="DIR", help="Where to.")
@@ -24,7 +25,7 @@ from genzoo.host.discovery import registry
 @options.data
 @options.as_json
 def reproduce_command(
-    study: str | None, assignments: tuple[str, ...], data: str | None, as_json: bool, **common_options: Any
+    study: str | None, assignments: tuple[str, ...], data: str | None, on: str, as_json: bool, **common_options: Any
 ) -> None:
     """Carry out STUDY of a paper and compare it with the published result; without STUDY, list all studies.
 
@@ -35,9 +36,11 @@ def reproduce_command(
     if study is None:
         _list_studies(data_root(data), as_json)
         return
-    overrides = options.parse_settings(assignments)
+    executor, overrides = options.executor_of(on, options.parse_settings(assignments))
     with watching() as callback:
-        reproduction = reproduce(study, overrides=overrides, data=data, callback=callback, **common_options)
+        reproduction = reproduce(
+            study, overrides=overrides, data=data, callback=callback, executor=executor, **common_options
+        )
     if as_json:
         result_json(dict(reproduction.document))
         return

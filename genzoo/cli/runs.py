@@ -27,7 +27,7 @@ _DEEPER = ("comparisons", "studies")
 _LEVELS = "▁▂▃▄▅▆▇█"
 
 
-@click.command("runs", short_help="List the runs with their progress and a score.")
+@click.command("runs")
 @click.option("--root", metavar="DIR", help="Where they are; by default runs/, comparisons/ and studies/.")
 @click.option(
     "--sort",
@@ -72,7 +72,7 @@ def _show_list(summaries: Sequence[dict[str, Any]], order: str) -> None:
     show_table(rows, header=header[:width], right=(4,), fold=(5, 6, 7), drop=drop, styles=styles)
 
 
-@click.command("note", short_help="Write a note or a tag on RUN.")
+@click.command("note")
 @options.run
 @click.argument("text", required=False)
 @click.option("--tag", metavar="TAG", help="A word to find it by: genzoo runs --tag TAG")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from genzoo.evaluation.model import Model
 
 
-@click.command("sample", short_help="Draw samples from RUN's model.")
+@click.command("sample")
 @options.run
 @click.option("-n", "count", type=click.IntRange(min=1), metavar="N", help="How many.  [default: 64; vectors 2500]")
 @click.option("--condition", metavar="TEXT", help="Given to a conditional model: class=3, or Male,Smiling.")
@@ -66,7 +66,7 @@ def sample_command(
     show_file(run, path, facts, as_json)
 
 
-@click.command("reconstruct", short_help="Encode image files, or rows of RUN's data, and decode them.")
+@click.command("reconstruct")
 @options.run
 @files_argument
 @click.option("-n", "count", type=click.IntRange(min=1), metavar="N", help="How many.  [default: 32; vectors 2500]")
@@ -119,7 +119,7 @@ def reconstruct_command(
     show_file(run, path, {"count": count, "seed": seed, **where, "step": model.step}, as_json)
 
 
-@click.command("interpolate", short_help="Walk between the codes of image files, or of rows of RUN's data.")
+@click.command("interpolate")
 @options.run
 @files_argument
 @click.option("--pairs", default=4, show_default=True, type=click.IntRange(min=1), metavar="N", help="Rows.")

@@ -16,7 +16,7 @@ from genzoo.storage.run_folder import Run
 _SHOWN = tuple(kind for kind in KINDS if kind != "commands")
 
 
-@click.command("show", short_help="Show a run, recipe, data set, model or plugin in full.")
+@click.command("show")
 @click.argument("name", type=options.Name(*_SHOWN, or_run=True), metavar="NAME|RUN")
 @click.option("--model", type=options.Name("models"), metavar="M", help="The model whose networks to show.")
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")

@@ -131,7 +131,7 @@ def _configuration_of(request: TrainingRequest) -> str:
     return configuration_text(resolve_job(registry(), request, source), registry()).rstrip("\n")
 
 
-@click.command("resume", short_help="Continue RUN as if it had never stopped.")
+@click.command("resume")
 @options.run
 @_steps
 @options.device

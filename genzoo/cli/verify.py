@@ -21,7 +21,7 @@ _ROOTS = ("runs", "comparisons", "studies")
 _run_or_folder = click.argument("place", metavar="RUN|FOLDER", type=options.RunFolder())
 
 
-@click.command("verify", short_help="Read and check all of RUN, or of all runs and data sets in FOLDER.")
+@click.command("verify")
 @_run_or_folder
 @options.as_json
 def verify_command(place: str, as_json: bool) -> None:
@@ -44,7 +44,7 @@ def verify_command(place: str, as_json: bool) -> None:
     _refuse(damages, place)
 
 
-@click.command("repair", short_help="Set aside what is damaged in RUN or in all runs in FOLDER.")
+@click.command("repair")
 @_run_or_folder
 @options.as_json
 def repair_command(place: str, as_json: bool) -> None:
@@ -68,7 +68,7 @@ def repair_command(place: str, as_json: bool) -> None:
     _refuse(left, place)
 
 
-@click.command("gc", short_help="List what takes room for nothing; remove it with --delete.")
+@click.command("gc")
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=options.RunFolder())
 @click.option(
     "--keep",

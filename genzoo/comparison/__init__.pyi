@@ -1,7 +1,10 @@
 from .comparison import Comparison as Comparison
 from .comparison import Contestant as Contestant
 from .comparison import compare as compare
+from .executors import ExecutorFactory as ExecutorFactory
 from .executors import LocalProcesses as LocalProcesses
+from .executors import TaskExecutor as TaskExecutor
+from .executors import TaskProcess as TaskProcess
 from .progress import ComparisonCallback as ComparisonCallback
 from .reproduction import Reproduction as Reproduction
 from .reproduction import reproduce as reproduce
@@ -19,4 +22,6 @@ from .settings import ComparedSettings as ComparedSettings
 from .studies import Budget as Budget
 from .studies import Lab as Lab
 from .studies import Study as Study
+from .sweeps import SweepPoint as SweepPoint
+from .train_cells import train_requests as train_requests
 from .worker import run_task as run_task

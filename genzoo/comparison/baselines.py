@@ -24,10 +24,13 @@ _LARGEST = 1024
 """The largest number of values per x for which a covariance matrix is fitted."""
 
 
-def baselines_of(contestants: Mapping[str, Cell], models: Mapping[str, Model], splits: Splits) -> tuple[Baseline, ...]:
+def baselines_of(
+    contestants: Mapping[str, Cell], models: Mapping[str, Model], starts: Mapping[str, Trainer], splits: Splits
+) -> tuple[Baseline, ...]:
     """Return the scores of held-out rows, of noise, and of every contestant's networks before their first step.
 
-    `splits` hold all labels; a metric is given those that its contestant may use, or for samplers the first one.
+    `starts` are the trainings before their first step. `splits` hold all labels; a metric is given those that its
+    contestant may use, or for samplers the first one.
     """
     baselines = []
     if models:
@@ -37,21 +40,25 @@ def baselines_of(contestants: Mapping[str, Cell], models: Mapping[str, Model], s
         metrics = [metric for metric in applicable_metrics(model) if metric.measures_held_out]
         samplers = samplers_of(model, splits) if metrics else {}
         baselines += [_baseline(label, sampler, usable, metrics) for label, sampler in samplers.items()]
-    for label, cell in contestants.items():
-        if cell.request is not None and cell.settings.source is None:
-            usable = _usable(cell.settings, splits)
-            model = untrained(cell, usable)
+    for label, start in starts.items():
+        if contestants[label].request is not None and start.settings.source is None:
+            usable = _usable(start.settings, splits)
+            model = untrained(start, usable)
             baselines.append(_baseline(f"{label}, untrained", model, usable, applicable_metrics(model)))
     return tuple(baselines)
 
 
-def untrained(cell: Cell, splits: Splits) -> Model:
-    """Return a cell's networks before their first step, on the CPU; an average of weights is then the weights."""
-    settings = cell.settings
-    trainer = Trainer(settings, splits.train, seed=cell.job.seed, device=torch.device("cpu"))
+def start_of(cell: Cell, splits: Splits) -> Trainer:
+    """Return a cell's training before its first step, on the CPU."""
+    return Trainer(cell.settings, splits.train, seed=cell.job.seed, device=torch.device("cpu"))
+
+
+def untrained(start: Trainer, splits: Splits) -> Model:
+    """Return the networks of a training before its first step; an average of weights is then the weights."""
+    settings = start.settings
     frequencies = label_frequencies(splits.train.labels, settings.dataset.spec)
     weights = "raw" if settings.training.decay is None else "averaged"
-    return Model.of(settings, trainer.networks, device=trainer.device, label_frequencies=frequencies, weights=weights)
+    return Model.of(settings, start.networks, device=start.device, label_frequencies=frequencies, weights=weights)
 
 
 DrawRows = Callable[[int, torch.Generator], Tensor]

@@ -38,6 +38,11 @@ class Cell:
         return self.job.settings
 
     @property
+    def has_begun(self) -> bool:
+        """Whether it has taken steps: one of them is in its log."""
+        return self.run.exists and bool(self.run.read_log())
+
+    @property
     def is_done(self) -> bool:
         """Whether it has been trained and evaluated."""
         measured = self.run.exists and any(score["step"] == self.run.step for score in self.run.scores_on_its_data)

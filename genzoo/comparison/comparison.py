@@ -8,7 +8,7 @@ from functools import partial
 from html import escape
 from pathlib import Path
 
-from genzoo.comparison.baselines import baselines_of
+from genzoo.comparison.baselines import baselines_of, start_of
 from genzoo.comparison.cells import (
     Cell,
     cell_of,
@@ -18,6 +18,7 @@ from genzoo.comparison.cells import (
     refuse_other_data,
     refuse_unlike,
 )
+from genzoo.comparison.executors import ExecutorFactory
 from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.report import ScoreTable, write_report
 from genzoo.comparison.report_folder import LabelledRun, free_folder, refuse_other_report, reported_reuse
@@ -25,6 +26,7 @@ from genzoo.comparison.results import ResultRow, Results, cell_result, differenc
 from genzoo.comparison.reuse import COMPARISONS, with_earlier_run
 from genzoo.comparison.sections import sections_of
 from genzoo.comparison.settings import compared_settings
+from genzoo.comparison.sweeps import SweepPoint, first_of_sweeps, short_names, swept
 from genzoo.comparison.train_cells import train_cells
 from genzoo.comparison.worker import Outcome
 from genzoo.data.root import data_root
@@ -81,6 +83,7 @@ def compare(
     seeds: int = 1,
     steps: int | None = None,
     overrides: Mapping[str, object] | None = None,
+    sweep: Mapping[str, Sequence[object]] | None = None,
     jobs: int | None = None,
     together: bool | None = None,
     report: str | Path | None = None,
@@ -89,27 +92,31 @@ def compare(
     data: str | Path | None = None,
     track: Sequence[str | Tracker] | None = None,
     callback: ComparisonCallback | None = None,
-    executor: Executor | None = None,
+    executor: Executor | ExecutorFactory | None = None,
     command: str = "",
 ) -> Comparison:
     """Train every contestant with seeds 0 … `seeds` − 1, score all of them, write a report and return the results.
 
     `contestants` are models, requests with their own overrides, or runs; a mapping gives them labels. `recipe`, `steps`
-    and `overrides` apply to all contestants that do not set them. The folder `report` holds the trainings too, and
-    those that are finished are not repeated. By default it is comparisons/RECIPE/CONTESTANTS, numbered where that is
-    taken by a report on other trainings, and the trainings are in comparisons/RECIPE/cells. A run there, in other
-    comparisons or in runs/ that was trained alike is used, and the report says where it is. A training that fails is
-    listed in `results.failures`. `jobs` trainings run at a time in processes on this machine (None: as many as it has
-    cores), or wherever `executor` runs them; `together` trains those that differ only in seed and optimizer as one
-    program (None: on a GPU, if the data are vectors). `deterministic` and `track` are as in `train`, for each training.
+    and `overrides` apply to all contestants that do not set them. `sweep` gives values by path, or by LABEL:PATH for
+    one contestant, and every combination of them makes a contestant of its own. The folder `report` holds the trainings
+    too, and those that are finished are not repeated. By default it is comparisons/RECIPE/CONTESTANTS, numbered where
+    that is taken by a report on other trainings, and the trainings are in comparisons/RECIPE/cells. A run there, in
+    other comparisons or in runs/ that was trained alike is used, and the report says where it is. A training that fails
+    is listed in `results.failures`. `jobs` trainings run at a time in processes on this machine (None: as many as it
+    has cores), or wherever `executor` or the one that it makes runs them; `together` trains those that differ only in
+    seed and optimizer as one program (None: on a GPU, if the data are vectors). `deterministic` and `track` are as in
+    `train`, for every training.
     Raises `SettingsError` for contestants that cannot be compared, and for a `report` on other trainings.
     """
     if isinstance(contestants, str):
         problem = f"contestants is the text '{contestants}', expected a list or a mapping"
         raise SettingsError(problem, f"put it in one: ['{contestants}']")
-    labelled = dict(contestants) if isinstance(contestants, Mapping) else _by_label(contestants)
-    if not labelled:
+    given = contestants if isinstance(contestants, Mapping) else _by_label(contestants)
+    if not given:
         raise SettingsError("there is nothing to compare", "name a model or the folder of a run")
+    requests = {label: each if isinstance(each, Run) else _request_of(each) for label, each in given.items()}
+    labelled, points = swept(requests, sweep or {}, overrides=overrides or {}, seeds=seeds)
 
     common = partial(
         _requested,
@@ -138,9 +145,10 @@ def compare(
         if cell.request is None and not cell.is_done:
             raise UnreadableError(f"{cell.run.path} is not finished", f"type: genzoo resume {cell.run.path}")
     done_before = {_labelled_run(cell) for cell in cells if cell.is_done}
+    names = [*given, *short_names(dict.fromkeys(key.rpartition(":")[2] for key in sweep or {})).values()]
     outcomes = train_cells(
         cells,
-        _report_folder(cells, root, is_named=report is not None),
+        _report_folder(cells, root, names, is_named=report is not None),
         tasks=root / "tasks",
         callback=callback,
         jobs=jobs,
@@ -148,20 +156,24 @@ def compare(
         device=device,
         executor=executor,
     )
-    folder = _report_folder(cells, root, is_named=report is not None)  # another comparison may have taken it meanwhile
+    # Another comparison may have taken the folder meanwhile.
+    folder = _report_folder(cells, root, names, is_named=report is not None)
     reused = {training: training in done_before for training in map(_labelled_run, cells)} | reported_reuse(folder)
-    results = _report(cells, outcomes, folder, reused=reused, data=data, command=command)
+    results = _report(cells, outcomes, folder, reused=reused, data=data, command=command, sweep=points)
     runs = {label: tuple(cell.run for cell in cells if cell.label == label) for label in labelled}
     return Comparison(folder=folder, results=results, runs=runs)
 
 
-def _report_folder(cells: Sequence[Cell], root: Path, *, is_named: bool) -> Path:
-    """Return the folder of the report; raise `SettingsError` if it was named and holds a report on other trainings."""
+def _report_folder(cells: Sequence[Cell], root: Path, names: Sequence[str], *, is_named: bool) -> Path:
+    """Return the folder of the report; raise `SettingsError` if it was named and holds a report on other trainings.
+
+    One that was not named is called after `names`, those of the contestants and of what is swept.
+    """
     trainings = list(map(_labelled_run, cells))
     if is_named:
         refuse_other_report(root, trainings)
         return root
-    return free_folder(root, list(dict.fromkeys(cell.label for cell in cells)), trainings)
+    return free_folder(root, list(dict.fromkeys(names)), trainings)
 
 
 def _labelled_run(cell: Cell) -> LabelledRun:
@@ -215,6 +227,7 @@ def _report(
     reused: Mapping[LabelledRun, bool],
     data: str | Path | None,
     command: str,
+    sweep: Mapping[str, SweepPoint],
 ) -> Results:
     """Write results.json, table.md and report.html, and return the results."""
     first: dict[str, Cell] = {}
@@ -224,6 +237,7 @@ def _report(
     splits = dataset.load(data_root(data))
     ended_well = {id(cell) for cell, outcome in zip(cells, outcomes, strict=True) if not outcome.code}
     models = {label: session.load_run(cell.run) for label, cell in first.items() if id(cell) in ended_well}
+    starts = {label: start_of(cell, splits) for label, cell in first.items() if cell.has_begun}
     cell_results = [
         cell_result(cell, outcome, folder, reused=reused[_labelled_run(cell)])
         for cell, outcome in zip(cells, outcomes, strict=True)
@@ -232,21 +246,24 @@ def _report(
     for label in first:
         pairs = [(cell, result) for cell, result in zip(cells, cell_results, strict=True) if cell.label == label]
         own_cells, own_results = [cell for cell, _ in pairs], [result for _, result in pairs]
-        rows.append(row_of(own_cells, own_results, _obstacles(models.get(label))))
+        rows.append(row_of(own_cells, own_results, _obstacles(models.get(label)), starts.get(label)))
         settings[label] = decisive_settings(own_cells)
     results = Results(
         recipe=cells[0].job.recipe,
         data=dataset.name,
         rows=tuple(rows),
-        baselines=baselines_of(first, models, splits),
+        baselines=baselines_of(
+            first, models, {label: starts[label] for label in first_of_sweeps(first, sweep) if label in starts}, splits
+        ),
         cells=tuple(cell_results),
         environment=environment(),
         command=command,
         vectors=not dataset.spec.is_image,
-        differences=differences_of(cell_results),
+        differences=differences_of([result for result in cell_results if result.label not in sweep]),
         about=_descriptions({score.metric for result in cell_results for score in result.scores}),
         created=now(),
         settings=compared_settings(settings),
+        sweep=sweep,
     )
     results.write(folder)
     write_report(folder, results, sections_of(models, splits))

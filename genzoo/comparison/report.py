@@ -1,8 +1,9 @@
 """Reports: the results of a comparison as a Markdown table and as one self-contained HTML page."""
 
 import base64
-import io
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from genzoo.comparison.drawings import Drawing, new_axes, plain, scale_of, svg_of
 from genzoo.comparison.results import (
     HELD_OUT,
     Baseline,
@@ -25,14 +27,13 @@ from genzoo.comparison.results import (
 )
 from genzoo.comparison.sections import Section
 from genzoo.comparison.settings import ComparedSettings
+from genzoo.comparison.sweep_charts import SWEEP_NOTE, charts_of
 from genzoo.evaluation.cards import evaluations_text
 from genzoo.storage import files
 from genzoo.storage.scores import value_text
-from genzoo.text import printable
+from genzoo.text import in_markdown, markdown_row
 
 NO_SCORE = "–"
-_WIDE = 30
-"""The ratio of sizes from which on an axis is logarithmic."""
 _MARKED = 20
 """The largest number of points of a curve that are marked."""
 
@@ -82,7 +83,7 @@ def write_report(folder: Path, results: Results, sections: Sequence[Section]) ->
     table = ScoreTable(results)
     files.write(folder / "table.md", (table.markdown() + "\n").encode())
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["png"] = _as_png
+    environment.filters |= {"png": _as_png, "breakable": _breakable}
     source = (resources("genzoo.comparison") / "report.html.jinja").read_text(encoding="utf-8")
     template = environment.from_string(source)
     page = template.render(
@@ -91,6 +92,8 @@ def write_report(folder: Path, results: Results, sections: Sequence[Section]) ->
         sections=sections,
         curves=curves_of(results),
         losses=losses_of(results),
+        sweeps=[chart.drawing() for chart in table.sweeps],
+        sweep_note=SWEEP_NOTE,
     )
     files.write(folder / "report.html", page.encode())
 
@@ -112,8 +115,10 @@ class ScoreTable:
         self.notes = _notes(results, self.seeds)
         reused = {cell.label for cell in results.cells if cell.reused}
         self.costs = [_COSTS, *(_cost_row(row, is_reused=row.label in reused) for row in contestants)]
-        self.differing = _differing(self.settings, labels)
+        self.listed = _without(self.settings, results.swept_by_all)
+        self.differing = _differing(self.listed, labels)
         self.trainings = [_TRAININGS, *map(_training_row, results.cells)]
+        self.sweeps = charts_of(results)
         self.cost_note = _COST_NOTE + (_REUSED_NOTE if reused else "")
         self.reasons = _reasons(results, {metric.name.partition("/")[0] for metric in self.metrics})
         self.reasons += _unranked(results, self.metrics)
@@ -138,14 +143,18 @@ class ScoreTable:
     def markdown(self) -> str:
         """Return the scores, the baselines and the costs as Markdown."""
         header = ["score", *(f"{each.label} ({each.note})" if each.note else each.label for each in self.columns)]
-        lines = [_line(header), _line(["---"] * len(header))]
+        lines = [markdown_row(header), markdown_row(["---"] * len(header))]
         for metric, row in zip(self.metrics, self.rows, strict=True):
-            lines.append(_line([f"{metric.name} {metric.arrow}".strip(), *map(_in_markdown, row)]))
-        costs = [_line(row) for row in self.costs]
-        lines += ["", costs[0], _line(["---"] * len(_COSTS)), *costs[1:], "", self.cost_note]
-        lines += ["", *map(_as_markdown, self.notes), ""]
-        listed = [*self.settings.lines(), *(f"{metric.name}: {metric.protocol}" for metric in self.metrics)]
-        lines += [f"* {_as_markdown(line)}" for line in [*listed, *self.reasons]]
+            lines.append(markdown_row([f"{metric.name} {metric.arrow}".strip(), *map(_marked, row)]))
+        costs = [markdown_row(row) for row in self.costs]
+        lines += ["", costs[0], markdown_row(["---"] * len(_COSTS)), *costs[1:], "", self.cost_note]
+        lines += ["", *map(in_markdown, self.notes), ""]
+        for chart in (chart for chart in self.sweeps if chart.headline):
+            heading, *rows = map(markdown_row, chart.rows())
+            rule = markdown_row(["---"] * len(chart.rows()[0]))
+            lines += [in_markdown(f"{chart.title}:"), "", heading, rule, *rows, ""]
+        listed = [*self.listed.lines(), *(f"{metric.name}: {metric.protocol}" for metric in self.metrics)]
+        lines += [f"* {in_markdown(line)}" for line in [*listed, *self.reasons]]
         return "\n".join(lines)
 
 
@@ -312,10 +321,14 @@ def _all_scores(
 
 
 def _cost_row(row: ResultRow, *, is_reused: bool) -> tuple[str, ...]:
-    macs = NO_SCORE if row.macs_per_update is None else f"{row.macs_per_update:,}"
+    parameters, macs = (NO_SCORE if n is None else f"{n:,}" for n in (row.parameters, row.macs_per_update))
     seconds = f"{row.seconds:.0f}" + (" ‡" if is_reused else "")
     evaluations = evaluations_text(row.evaluations)
-    return (row.label, f"{row.parameters:,}", macs, evaluations, f"{row.steps:,}", f"{row.images_seen:,}", seconds)
+    return (row.label, parameters, macs, evaluations, f"{row.steps:,}", f"{row.images_seen:,}", seconds)
+
+
+def _without(settings: ComparedSettings, names: Collection[str]) -> ComparedSettings:
+    return replace(settings, different={name: by for name, by in settings.different.items() if name not in names})
 
 
 def _differing(settings: ComparedSettings, labels: Sequence[str]) -> list[tuple[str, ...]]:
@@ -341,7 +354,7 @@ def _reasons(results: Results, metrics: set[str]) -> list[str]:
     return reasons
 
 
-def _in_markdown(entry: TableEntry) -> str:
+def _marked(entry: TableEntry) -> str:
     text = f"**{entry.text}**" if entry.best else entry.text
     return f"{text} ({entry.detail})" if entry.detail else text
 
@@ -363,25 +376,13 @@ def _protocol_line(protocol: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in protocol.items() if value is not None and key != "seed")
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_as_markdown(cell).replace("|", "\\|") for cell in cells) + " |"
-
-
-def _as_markdown(text: str) -> str:
-    """Return text of any origin as Markdown in a line, which begins no HTML."""
-    return printable(text.replace("\n", " ")).replace("<", "&lt;")
+def _breakable(name: str) -> Markup:
+    """Return a name that may fold after / = and _."""
+    return Markup("<wbr>").join(part for part in re.split(r"(?<=[/=_])", name) if part)
 
 
 def _as_png(content: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
-
-
-class Drawing(NamedTuple):
-    """A drawing of a number along the training, for every contestant."""
-
-    title: str
-    drawing: Markup
-    headline: bool
 
 
 def curves_of(results: Results) -> list[Drawing]:
@@ -431,27 +432,9 @@ def _over_seeds(
     return courses
 
 
-def scale_of(values: Sequence[float]) -> dict[str, Any]:
-    """Return the scale of an axis for these values: logarithmic, around 0 linear, where sizes differ more than 30×.
-
-    The smallest quarter of the sizes is not looked at, so that a course through 0 is not drawn as one.
-    """
-    sizes = sorted(abs(value) for value in values if value)
-    if not sizes or sizes[-1] <= _WIDE * sizes[len(sizes) // 4]:
-        return {"value": "linear"}
-    if min(values) > 0:
-        return {"value": "log"}
-    return {"value": "symlog", "linthresh": sizes[len(sizes) // 4]}
-
-
 def _plot(courses: Mapping[str, _OverSeeds]) -> Markup:
     """Return an SVG with the mean of every course and its range as a band; a course of one step is a point."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.2, 2.4 + 0.1 * len(courses)), layout="constrained")  # inches, with lines of the legend
-    FigureCanvasSVG(figure)
-    axes = figure.subplots()
+    figure, axes = new_axes(len(courses))
     for number, (label, course) in enumerate(courses.items()):
         if not course:
             continue  # `number` still counts it, so that a model has the same colour in all plots
@@ -459,19 +442,9 @@ def _plot(courses: Mapping[str, _OverSeeds]) -> Markup:
         means = [sum(values) / len(values) for _, values in course]
         colour, marker = f"C{number % 10}", "o" if len(course) <= _MARKED else ""
         size = 3 if len(course) > 1 else 7
-        axes.plot(steps, means, marker=marker, markersize=size, color=colour, label=_plain(label))
+        axes.plot(steps, means, marker=marker, markersize=size, color=colour, label=plain(label))
         low, high = [min(values) for _, values in course], [max(values) for _, values in course]
         axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.set_yscale(**scale_of([value for course in courses.values() for _, values in course for value in values]))
     axes.set_xlabel("step")
-    figure.legend(loc="outside lower center", ncols=2, fontsize="small", frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    content = io.StringIO()
-    figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
-    # matplotlib draws text as outlines and escapes metadata, so the SVG needs no further escaping
-    return Markup(content.getvalue()[content.getvalue().index("<svg") :])
-
-
-def _plain(label: str) -> str:
-    """Return a label that matplotlib neither hides (`_…`) nor reads as mathematics (`$…$`)."""
-    return label.replace("$", r"\$") if not label.startswith("_") else f" {label}"
+    return svg_of(figure)

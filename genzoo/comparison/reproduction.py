@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genzoo.comparison.cells import Cell
+from genzoo.comparison.executors import ExecutorFactory
 from genzoo.comparison.progress import ComparisonCallback
 from genzoo.comparison.studies import Budget, Lab, Study, StudyRoot, read_document
 from genzoo.comparison.train_cells import train_cells
@@ -43,7 +44,7 @@ def reproduce(
     device: str = "auto",
     data: str | Path | None = None,
     callback: ComparisonCallback | None = None,
-    executor: Executor | None = None,
+    executor: Executor | ExecutorFactory | None = None,
 ) -> Reproduction:
     """Carry out a paper's study below `report` and return its table beside the published numbers.
 

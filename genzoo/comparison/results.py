@@ -15,15 +15,17 @@ from genzoo import __version__
 from genzoo.comparison.cells import Cell
 from genzoo.comparison.report_folder import RESULTS
 from genzoo.comparison.settings import ComparedSettings
+from genzoo.comparison.sweeps import SweepPoint, short_names
 from genzoo.comparison.worker import Outcome
 from genzoo.components import from_json, to_json
 from genzoo.errors import DivergedError
-from genzoo.evaluation.cards import networks_card, networks_of
+from genzoo.evaluation.costs import forward_macs
 from genzoo.evaluation.scoring import selection_seed
 from genzoo.host.discovery import registry
 from genzoo.nn.interfaces import Networks
 from genzoo.storage import files
-from genzoo.training.settings import Settings
+from genzoo.text import in_words
+from genzoo.training.trainer import Trainer
 
 HELD_OUT = "held-out samples"
 """The label of the baseline of real rows, which no model is expected to beat."""
@@ -81,9 +83,6 @@ class ResultRow:
 
     label: str
     model: str
-    parameters: int
-    macs_per_update: int | None
-    """Forward multiply-accumulates; None if the networks are not layer tables."""
     images_seen: int
     steps: int
     seconds: float
@@ -94,6 +93,10 @@ class ResultRow:
     settings: dict[str, Any]
     obstacles: tuple[tuple[str, str], ...] = ()
     """The metrics that cannot measure it, and why."""
+    parameters: int | None = None
+    """None if it took no step."""
+    macs_per_update: int | None = None
+    """Multiply-accumulates of a step's losses, forward; None if it took no step."""
     evaluations: int | None = 1
     """How often a network runs for a sample; 0 without a decoder, None where that depends on the sample."""
 
@@ -188,6 +191,23 @@ class Results:
     """When the report was written, as an ISO date."""
     settings: ComparedSettings | None = None
     """What the contestants share and in what they differ; None in results of an earlier version."""
+    sweep: Mapping[str, SweepPoint] = field(default_factory=dict)
+    """What the contestants are that a sweep made, by label."""
+
+    @property
+    def names(self) -> list[str]:
+        """The contestants' labels, and in place of those that a sweep made, the contestant and what was swept."""
+        by_base: dict[str, list[str]] = {}
+        for row in self.rows:
+            point = self.sweep.get(row.label, SweepPoint(contestant=row.label))
+            by_base[point.contestant] = [*short_names(point.values).values()]
+        return [f"{label} by {in_words(paths)}" if paths else label for label, paths in by_base.items()]
+
+    @property
+    def swept_by_all(self) -> set[str]:
+        """The settings that every contestant's label gives, because a sweep made all of them."""
+        paths = [set(self.sweep[row.label].values) if row.label in self.sweep else set() for row in self.rows]
+        return set.intersection(*paths) if paths else set()
 
     @property
     def failures(self) -> list[str]:
@@ -214,13 +234,17 @@ class Results:
         return results
 
 
-def row_of(cells: Sequence[Cell], results: Sequence[CellResult], obstacles: Sequence[tuple[str, str]]) -> ResultRow:
-    """Return the row of one contestant's cells."""
+def row_of(
+    cells: Sequence[Cell], results: Sequence[CellResult], obstacles: Sequence[tuple[str, str]], start: Trainer | None
+) -> ResultRow:
+    """Return the row of one contestant's cells; `start` is its training before the first step, None if it took none."""
     settings = cells[0].settings
     return ResultRow(
         label=cells[0].label,
         model=cells[0].job.model,
-        **_cost(settings),
+        steps=settings.training.steps,
+        images_seen=settings.training.steps * settings.training.batch_size,
+        **_cost(start),
         seconds=statistics.fmean(result.seconds for result in results),
         seeds=tuple(result.seed for result in results),
         failed=tuple(result.failure for result in results if result.failure),
@@ -273,8 +297,8 @@ def row_scores(cells: Sequence[CellResult]) -> tuple[RowScore, ...]:
 
 def differences_of(cells: Sequence[CellResult]) -> tuple[Difference, ...]:
     """Return the differences of the first contestant's final scores and every other's."""
-    first, *others = dict.fromkeys(cell.label for cell in cells)
-    return tuple(difference for other in others for difference in differences_between(cells, first, other))
+    labels = list(dict.fromkeys(cell.label for cell in cells))
+    return tuple(each for other in labels[1:] for each in differences_between(cells, labels[0], other))
 
 
 def differences_between(cells: Sequence[CellResult], minuend: str, subtrahend: str) -> tuple[Difference, ...]:
@@ -422,17 +446,12 @@ def _without_seed(protocol: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in protocol.items() if key != "seed"}
 
 
-def _cost(settings: Settings) -> dict[str, Any]:
-    """Return parameters, forward multiply-accumulates per update, images seen, steps, and evaluations per sample."""
-    networks = networks_of(settings)
-    cards = networks_card(networks)
-    counted = {name: card["macs"] for name, card in cards.items() if card["layers"]}
-    per_row = sum(macs * networks.rows_per_update(name) for name, macs in counted.items() if macs is not None)
-    batch = settings.training.batch_size
+def _cost(start: Trainer | None) -> dict[str, Any]:
+    """Return parameters, forward multiply-accumulates per update, and evaluations per sample."""
+    if start is None:
+        return {"parameters": None, "macs_per_update": None, "evaluations": 0}
     return {
-        "parameters": _parameters(networks),
-        "macs_per_update": None if None in counted.values() else per_row * batch,
-        "images_seen": settings.training.steps * batch,
-        "steps": settings.training.steps,
-        "evaluations": networks.evaluations,
+        "parameters": _parameters(start.networks),
+        "macs_per_update": forward_macs(start),
+        "evaluations": start.networks.evaluations,
     }

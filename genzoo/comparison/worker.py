@@ -2,10 +2,13 @@
 
 A task is a folder. The process that compares writes training requests to `job.json`. The worker writes outcomes and
 warnings to `outcome.json`; if it runs in its own process, `output.txt` holds what it printed, for people to read. As a
-program: `python -m genzoo.comparison.worker FOLDER`.
+program: `python -m genzoo.comparison.worker FOLDER`. A file `stop` in the folder asks whoever started the program to
+end it.
 """
 
+import math
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -24,10 +27,13 @@ from genzoo.runs.callbacks import Callback
 from genzoo.runs.request import TrainingRequest
 from genzoo.runs.signals import StopOnSignal, end_on_signals, end_with_parent, stop_on_signals
 from genzoo.storage import files
+from genzoo.text import in_a_line
 
-_PATIENCE = 30.0
+PATIENCE = 30.0
 """Seconds to wait for another process that has a run in use."""
-_TASK, _OUTCOME, OUTPUT = "job.json", "outcome.json", "output.txt"
+_TASK, _OUTCOME, OUTPUT, _STOP = "job.json", "outcome.json", "output.txt", "stop"
+STOPPED = 128 + signal.SIGTERM
+"""The exit code of a task that was asked to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +67,21 @@ class Task:
         document = {"schema_version": files.SCHEMA_VERSION, "code": sorted(set(code_of(content))), "requests": content}
         files.write_json(self.folder / _TASK, document)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether its process was started."""
+        return (self.folder / OUTPUT).exists()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was asked to save and end."""
+        return (self.folder / _STOP).exists()
+
+    def stop(self) -> None:
+        """Ask it to save and end, wherever it runs."""
+        if self.folder.is_dir():
+            (self.folder / _STOP).touch()
+
     def requests(self) -> list[TrainingRequest]:
         """Return the requests to train."""
         document = files.read_json(self.folder / _TASK, "a worker's task")
@@ -86,39 +107,70 @@ class Task:
         else:
             outcomes = [_outcome_of_process(ended, self.folder)] * count
         if not any(outcome.code for outcome in outcomes):
-            shutil.rmtree(self.folder, ignore_errors=True)
-            if self.folder.parent.is_dir() and not any(self.folder.parent.iterdir()):
-                self.folder.parent.rmdir()
+            self.remove()
         return outcomes
 
+    def is_lost(self, ended: "Future[int]") -> bool:
+        """Return whether its worker ended without a word or by a signal, and not by an error of a training's."""
+        error = ended.exception()
+        if error is not None or not (self.folder / _OUTCOME).exists():
+            return not isinstance(error, GenzooError) and (error is not None or not 0 <= ended.result() <= 128)
+        return ended.result() > 128
 
-def run_task(folder: Path, *, callback: Callable[[], Callback] = Callback) -> int:
-    """Train the requests of the task in `folder`, write the outcomes, and return the first exit code that is not 0."""
+    def remove(self) -> None:
+        """Remove the folder, and the one of all tasks once it is empty."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.parent.is_dir() and not any(self.folder.parent.iterdir()):
+            self.folder.parent.rmdir()
+
+
+def run_task(
+    folder: Path,
+    *,
+    callback: Callable[[], Callback] = Callback,
+    patience: float = PATIENCE,
+    is_orphan: Callable[[], bool] = lambda: False,
+) -> int:
+    """Train the requests of the task in `folder`, write the outcomes, and return the first exit code that is not 0.
+
+    A run that another process trains is waited for, for `patience` seconds. An orphan writes no outcome: the task may
+    have another worker by then.
+    """
     task = Task(folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", GenzooWarning)
         try:
-            errors = _trained(task.requests(), callback)
+            errors = _trained(task.requests(), callback, patience)
         except Exception as error:
             traceback.print_exc()
             errors = [explain(error)]
     lines = tuple(dict.fromkeys(str(item.message) for item in caught if issubclass(item.category, GenzooWarning)))
     outcomes = [_outcome(error, lines) for error in errors]
-    task.write_outcomes(outcomes)
+    if not is_orphan():
+        task.write_outcomes(outcomes)
     return next((outcome.code for outcome in outcomes if outcome.code), 0)
 
 
 def main() -> None:
-    """Run the task in the folder named on the command line; end if the process that started this one ends."""
-    end_with_parent()
+    """Run the task in the folder named on the command line; end if the process that started this one ends.
+
+    With `--wait`, it waits for a run that another process trains as long as that takes.
+    """
+    folder, *options = sys.argv[1:]
+    patience = math.inf if options == ["--wait"] else PATIENCE
+    is_orphan = end_with_parent()
     with end_on_signals(), stop_on_signals() as stop:
         try:
-            sys.exit(run_task(Path(sys.argv[1]), callback=lambda: StopOnSignal(stop)))
+            sys.exit(
+                run_task(Path(folder), callback=lambda: StopOnSignal(stop), patience=patience, is_orphan=is_orphan)
+            )
         except Interrupted as end:
             sys.exit(128 + end.number)
 
 
-def _trained(requests: Sequence[TrainingRequest], callback: Callable[[], Callback]) -> list[GenzooError | None]:
+def _trained(
+    requests: Sequence[TrainingRequest], callback: Callable[[], Callback], patience: float
+) -> list[GenzooError | None]:
     """Return why each training failed, or None.
 
     A run that is in use is waited for: after a comparison was killed, its workers still save.
@@ -128,7 +180,7 @@ def _trained(requests: Sequence[TrainingRequest], callback: Callable[[], Callbac
         try:
             return _trained_at_once(requests, callback)
         except BusyError:
-            if time.monotonic() - began > _PATIENCE or callback().stop_signal() is not None:
+            if time.monotonic() - began > patience or callback().stop_signal() is not None:
                 raise
             time.sleep(0.2)
 
@@ -150,8 +202,11 @@ def _outcome(error: GenzooError | None, lines: tuple[str, ...]) -> Outcome:
 def _outcome_of_process(ended: "Future[int]", folder: Path) -> Outcome:
     """Return the outcome of a worker that ended without writing one."""
     error = ended.exception()
-    if error is not None:
-        return _outcome(explain(error), ()) if isinstance(error, Exception) else Outcome(code=1, found=repr(error))
+    if isinstance(error, GenzooError):
+        return _outcome(error, ())
+    if error is not None:  # the texts of engines name machines
+        text = in_a_line(error) if type(error).__module__ == "builtins" else type(error).__name__
+        return Outcome(code=1, found=f"its worker was lost ({text})")
     code = ended.result()
     output = folder / OUTPUT
     last = output.read_text(errors="replace").strip()[-200:] if output.exists() else ""

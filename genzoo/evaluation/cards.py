@@ -13,7 +13,7 @@ from genzoo.nn.table_modules import Stack
 from genzoo.nn.tables import LayerCard
 from genzoo.public.fields import docstring, field_texts
 from genzoo.training.execution import gradients_record
-from genzoo.training.initialization import assemble
+from genzoo.training.initialization import assemble, built
 from genzoo.training.settings import Recipe, Settings
 from genzoo.types import DataSpec
 
@@ -51,7 +51,7 @@ def networks_of(described: Recipe | Settings) -> Networks:
     with torch.device("meta"):
         if isinstance(described, Settings):
             described = _with_source(described)
-            return assemble(described) if described.source else described.game.build(architecture, data)
+            return assemble(described) if described.source else built(described)
         return Networks(
             encoder=architecture.encoder(data), decoder=architecture.decoder(data), critic=architecture.critic(data)
         )

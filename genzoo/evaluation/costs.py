@@ -38,3 +38,13 @@ def step_flops(trainer: Trainer) -> int:
     with preserved(), buffers_kept(trainer.networks), trainer.autocast, FlopCounterMode(display=False) as counted:
         trainer.gradient_rule(trainer.networks, trainer.batch(), movers)
     return int(counted.get_total_flops())
+
+
+def forward_macs(trainer: Trainer) -> int:
+    """Return the multiply-accumulates of the losses of a step's batch, without the backward passes to the weights.
+
+    They are counted like those of `step_flops`, for all players, with whatever the first step of a training does.
+    """
+    with preserved(), buffers_kept(trainer.networks), FlopCounterMode(display=False) as counted:
+        trainer.settings.game.losses(trainer.networks, trainer.batch_at(0), tuple(trainer.players))
+    return int(counted.get_total_flops()) // 2

@@ -82,6 +82,12 @@ class Game(Component):
     def build(self, architecture: Architecture, data: DataSpec) -> Networks:
         """Return the networks that the game is played with."""
 
+    def add_heads(self, networks: Networks, setup: Setup) -> None:
+        """Add to the `networks` of `build` those that depend on the prior or on the length of z; by default, none.
+
+        `setup.prior.parts(setup.latent)` says which numbers of z are a category, for a head that has to name it.
+        """
+
     @abstractmethod
     def losses(self, networks: Networks, batch: Batch, movers: Collection[str]) -> Losses:
         """Return one scalar loss () per mover, all from the same forward pass on a batch of N rows."""

@@ -26,3 +26,9 @@ def genzoo_components() -> Offers:
         lazy("mixture", "genzoo.games.priors:NormalMixture", "isotropic normals on a circle, or in drawn directions"),
         lazy("categorical-normal", "genzoo.games.priors:CategoricalNormal", "a one-hot category beside N(0, 1)"),
     ]
+
+
+@hookimpl
+def genzoo_executors() -> Offers:
+    """Processes on this machine."""
+    return [lazy("local", "genzoo.comparison.executors:Local", "processes on this machine, which share its cores")]

@@ -37,7 +37,7 @@ def registry() -> Registry:
 def find(kind: str, name: str) -> Any:
     """Return the class, recipe or command that a plugin registers, such as `find("recipe", "mine")`.
 
-    `kind` is model, recipe, dataset, architecture, metric, study, tracker, component or command.
+    `kind` is model, recipe, dataset, architecture, metric, study, tracker, executor, component or command.
     """
     for plural, singular in SINGULAR.items():
         if kind == singular:

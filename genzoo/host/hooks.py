@@ -71,6 +71,11 @@ def genzoo_trackers() -> Offers:  # type: ignore[empty-body]
 
 
 @hookspec
+def genzoo_executors() -> Offers:  # type: ignore[empty-body]
+    """Return where trainings of comparisons can run (`ExecutorFactory` subclasses): choices of `--on`."""
+
+
+@hookspec
 def genzoo_components() -> Offers:  # type: ignore[empty-body]
     """Return every other component: objectives, schedules, priors and a plugin's own kinds."""
 

@@ -17,7 +17,16 @@ CORE = "genzoo"
 """The distribution of the core and of the plugins that come with it."""
 
 Kind = Literal[
-    "models", "recipes", "datasets", "architectures", "metrics", "studies", "trackers", "components", "commands"
+    "models",
+    "recipes",
+    "datasets",
+    "architectures",
+    "metrics",
+    "studies",
+    "trackers",
+    "executors",
+    "components",
+    "commands",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SINGULAR = {str(kind): kind[:-1] for kind in KINDS} | {"studies": "study"}

@@ -19,7 +19,7 @@ from genzoo.runs.callbacks import Callback
 from genzoo.runs.notes import losses_text, warning_texts
 from genzoo.runs.signals import tell
 from genzoo.storage.run_folder import Run
-from genzoo.text import time_left
+from genzoo.text import printable, time_left
 
 SPEED_OVER = 300.0
 """Seconds over which the speed is averaged, or the last 1,000 steps."""
@@ -35,7 +35,7 @@ class TextOf(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Return the text of a task."""
-        return Text(self._text(task))
+        return Text(printable(self._text(task)))
 
 
 class Remarked(Progress):
@@ -60,7 +60,7 @@ class Remarked(Progress):
             yield Text(self._remark)
         for task in self.tasks:
             if "losses" in task.fields:
-                yield Text(task.fields["losses"], no_wrap=True, overflow="ellipsis")
+                yield Text(printable(task.fields["losses"]), no_wrap=True, overflow="ellipsis")
 
 
 class TrainingBar(Callback, ABC):

@@ -16,6 +16,7 @@ from genzoo.storage.record import RunRecord
 from genzoo.storage.run_folder import Run
 from genzoo.storage.run_lock import SCORES_LOCK
 from genzoo.storage.tensors import pack
+from genzoo.text import in_markdown, markdown_row
 
 _SAMPLES, RECONSTRUCTIONS, _CARD = "samples.png", "reconstructions.png", "README.md"
 
@@ -67,7 +68,7 @@ def _model_card(
 ) -> str:
     """Return the model's card as Markdown."""
     titles = {_SAMPLES: "Samples", RECONSTRUCTIONS: "Data and their reconstructions"}
-    lines = [f"# {record.model} on {record.recipe}", ""]
+    lines = [f"# {in_markdown(record.model)} on {in_markdown(record.recipe)}", ""]
     lines += [f"![{title}]({name})\n" for name, title in titles.items() if (target.path / name).exists()]
     lines += [*facts_table(record, model), ""]
     use = ["x = model.sample(16)"] if model.sampling_obstacle is None else []
@@ -76,7 +77,7 @@ def _model_card(
         lines += ["## Scores", "", *score_table(scores), ""]
     if written:
         lines += ["## Programs", "", "| file | largest difference from the model |", "|---|---|"]
-        lines += [f"| {program.name} | {program.error:.2g} |" for program in written] + [""]
+        lines += [markdown_row((program.name, f"{program.error:.2g}")) for program in written] + [""]
         lines += ["An encoder takes x, noise (zeros: z is its mean) and, if conditional, y; a decoder takes z and y."]
     return "\n".join(lines).rstrip() + "\n"
 

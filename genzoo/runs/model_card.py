@@ -8,6 +8,7 @@ from genzoo.evaluation.cards import evaluations_text
 from genzoo.evaluation.model import Model
 from genzoo.storage.record import RunRecord
 from genzoo.storage.scores import value_text
+from genzoo.text import in_markdown, markdown_row
 
 
 def facts_table(record: RunRecord, model: Model) -> list[str]:
@@ -27,7 +28,7 @@ def facts_table(record: RunRecord, model: Model) -> list[str]:
         "weights": f"{model.weights}, after {model.step:,} steps with seed {record.seed}",
         "made with": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
     }
-    return ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items() if value)]
+    return ["| | |", "|---|---|", *(markdown_row((key, value)) for key, value in facts.items() if value)]
 
 
 def score_table(scores: Sequence[dict[str, Any]]) -> list[str]:
@@ -37,11 +38,11 @@ def score_table(scores: Sequence[dict[str, Any]]) -> list[str]:
 
 def tracked_card(record: RunRecord, model: Model, scores: Sequence[dict[str, Any]]) -> str:
     """Return the card of a run for trackers, as Markdown: its facts, and scores if there are any."""
-    lines = [f"# {record.model} on {record.recipe}", "", *facts_table(record, model), ""]
+    lines = [f"# {in_markdown(record.model)} on {in_markdown(record.recipe)}", "", *facts_table(record, model), ""]
     return "\n".join([*lines, *(["## Scores", "", *score_table(scores), ""] if scores else [])])
 
 
 def _score_line(score: dict[str, Any]) -> str:
     value = value_text(score["value"])
     protocol = ", ".join(f"{key} {value}" for key, value in score["protocol"].items() if value is not None)
-    return f"| {score['metric']} | {value} | {protocol} |"
+    return markdown_row((score["metric"], value, protocol))

@@ -209,7 +209,13 @@ def tell(text: str) -> None:
             os.write(2, f"{text}\n".encode())
 
 
-def end_with_parent() -> None:
-    """Have this process receive SIGTERM, once, when the one that started it, whose number is GENZOO_PARENT, ends."""
-    if parent := os.environ.pop("GENZOO_PARENT", None):
-        end_with(int(parent))
+def end_with_parent() -> Callable[[], bool]:
+    """Have this process receive SIGTERM, once, when the one that started it, whose number is GENZOO_PARENT, ends.
+
+    Return a function that says whether it has ended.
+    """
+    parent = os.environ.pop("GENZOO_PARENT", None)
+    if parent is None:
+        return lambda: False
+    end_with(int(parent))
+    return lambda: os.getppid() != int(parent)

@@ -17,10 +17,12 @@ from genzoo.storage.files import (
     RESTORE,
     SCHEMA_VERSION,
     Content,
+    check_seal,
     json_bytes,
     read_json,
     readable,
     regular_size,
+    sealed,
     sha256_of,
     storage,
     sync_folder,
@@ -174,6 +176,8 @@ def verify(path: Path, *, owner: Mapping[str, Any] | None = None) -> Checkpoint:
 def verify_weights(path: Path) -> Checkpoint:
     """Return what the manifest in the folder `path` lists, after reading all of it, such as weights alone."""
     manifest = read_json(path / MANIFEST, "a checkpoint's manifest")
+    if "sha256" in manifest:  # older ones have none
+        check_seal(path / MANIFEST, manifest)
     step, files = manifest.get("step"), manifest.get("files")
     if type(step) is not int or not isinstance(files, dict):
         raise UnreadableError(f"{path / MANIFEST} does not describe the checkpoint {path.name}", RESTORE)
@@ -214,12 +218,7 @@ def _verify_file(path: Path, name: str, entry: Any) -> None:
 
 
 def _manifest(step: int, files: Mapping[str, Content]) -> dict[str, Any]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "genzoo": __version__,
-        "step": step,
-        "files": {
-            name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-            for name, content in files.items()
-        },
+    entries = {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} for name, content in files.items()
     }
+    return sealed({"schema_version": SCHEMA_VERSION, "genzoo": __version__, "step": step, "files": entries})

@@ -47,18 +47,28 @@ def write_json(path: Path, document: Any) -> None:
     write(path, json_bytes(document))
 
 
+def sealed(document: dict[str, Any]) -> dict[str, Any]:
+    """Return `document` with its own SHA-256, which reveals any later change."""
+    return {**document, "sha256": _seal(document)}
+
+
 def write_sealed(path: Path, document: dict[str, Any]) -> None:
-    """Write `document` to `path` as JSON with its own SHA-256, which reveals any later change."""
-    write_json(path, {**document, "sha256": _seal(document)})
+    """Write `document` to `path` as JSON with its own SHA-256."""
+    write_json(path, sealed(document))
 
 
 def read_sealed(path: Path, what: str, *, remedy: str = RESTORE) -> dict[str, Any]:
     """Return a document that `write_sealed` wrote, without its seal."""
     document = read_json(path, what, remedy=remedy)
+    check_seal(path, document, remedy=remedy)
+    return document
+
+
+def check_seal(path: Path, document: dict[str, Any], *, remedy: str = RESTORE) -> None:
+    """Remove the SHA-256 from a document that was read from `path`; raise `UnreadableError` unless it is its own."""
     seal = document.pop("sha256", None)
     if seal != _seal(document):
         raise UnreadableError(f"{path} was changed or damaged after it was written", remedy)
-    return document
 
 
 def read_json(path: Path, what: str, *, remedy: str = RESTORE) -> dict[str, Any]:

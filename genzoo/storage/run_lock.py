@@ -34,8 +34,7 @@ def hold(folder: Path) -> Iterator[None]:
     with files.storage(folder), suppress(Timeout):
         lock.acquire(timeout=0)
     if not lock.is_locked:
-        holder = _holder_soon(folder)
-        who = f"process {holder.get('pid')} on {holder.get('host')}" if holder else "another process"
+        who = _name_of(_holder_soon(folder))
         raise BusyError(f"{folder} is in use by {who}", "wait for it, stop it, or choose another --run")
     try:
         with files.storage(folder):
@@ -93,6 +92,15 @@ def is_held(folder: Path) -> bool:
     except PermissionError:
         pass  # it runs, for another user
     return all(holder.get(key, value) == value for key, value in _identity(folder, holder["pid"]).items())
+
+
+def holder_of(folder: Path) -> str:
+    """Return which process holds the folder, or last held it, in words."""
+    return _name_of(_holder(folder))
+
+
+def _name_of(holder: dict[str, Any]) -> str:
+    return f"process {holder.get('pid')} on {holder.get('host')}" if holder else "another process"
 
 
 def _has_our_lock(folder: Path) -> bool:

@@ -116,10 +116,9 @@ def _in_checkpoint(run: Run, record: RunRecord | None, step: int) -> list[Damage
 
 
 def _in_log(run: Run, record: RunRecord) -> list[Damage]:
-    path = run.path / "metrics.jsonl"
-    if damages := damage_in(path, run.read_log):
+    path, steps = run.path / "metrics.jsonl", list[int]()
+    if damages := damage_in(path, lambda: steps.extend(entry["step"] for entry in run.read_log())):
         return damages
-    steps = [entry["step"] for entry in run.read_log()]
     if any(after <= before for before, after in pairwise(steps)):
         return [Damage(path, f"{path} has a step twice, or out of order", files.RESTORE, True)]
     # A checkpoint is on disk after the entries of its steps, as often as the last session logged.

@@ -436,7 +436,12 @@ def _follow(tracker: Tracker) -> None:
     if tracker.obstacle() is not None:
         return
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"model": "toy", "seed": 0, "training.learning_rate": 0.5, "training.averaging": "none"}
+        settings: dict[str, int | float | str] = {
+            "model": "toy",
+            "seed": 0,
+            "training.learning_rate": 0.5,
+            "training.averaging": "none",
+        }
         run = TrackedRun(name="0000-check", identity=uuid4().hex, folder=Path(folder, "own"), settings=settings)
         picture = Path(folder) / "0000002.png"
         picture.write_bytes(drawing.grid_png(torch.rand(4, 1, 8, 8), columns=2))

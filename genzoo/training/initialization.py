@@ -31,9 +31,16 @@ def initial_networks(
     return networks
 
 
+def built(settings: Settings) -> Networks:
+    """Return the networks that the game itself builds, with arbitrary weights."""
+    networks = settings.game.build(settings.architecture, settings.dataset.spec)
+    settings.game.add_heads(networks, settings.setup)
+    return networks
+
+
 def assemble(settings: Settings) -> Networks:
     """Return the networks of these settings with arbitrary weights, the inherited parts in place and frozen."""
-    networks = settings.game.build(settings.architecture, settings.dataset.spec)
+    networks = built(settings)
     settings.game.extend(networks, settings.dataset.spec)
     if not settings.game.inherits:
         if settings.source is not None:

@@ -2,8 +2,10 @@
 
 import html
 import json
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +19,7 @@ import pytest
 import torch
 from processes import wait_for
 from toy import record
+from toy_components import WithoutEncoder
 
 import genzoo
 from genzoo.cli.progress import watching
@@ -34,7 +37,7 @@ from genzoo.comparison import (
 )
 from genzoo.comparison.sections import ReportPicture, Section
 from genzoo.components import to_json
-from genzoo.errors import SettingsError
+from genzoo.errors import GenzooWarning, SettingsError
 from genzoo.evaluation.scoring import selection_seed
 from genzoo.host.discovery import registry
 from genzoo.runs import TrainingRequest
@@ -45,6 +48,18 @@ from genzoo.training.trainer import Trainer
 
 SMALL = ("--set", "dataset.rows=200", "--set", "dataset.held_out_rows=2200", "--set", "training.batch_size=20")
 SMALL_OVERRIDES = {"dataset.rows": 200, "dataset.held_out_rows": 2200, "training.batch_size": 20}
+
+
+class SharesParameters(WithoutEncoder):
+    """Cannot be trained: two of its players have the critic's parameters."""
+
+    name = "shares"
+
+    def players(self, networks):
+        players = super().players(networks)
+        return {**players, "generator": [*players["generator"], *players["critic"]]}
+
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 here = pytest.mark.usefixtures("trained_here")
 
@@ -333,8 +348,7 @@ def test_a_worker_is_asked_to_save_and_end_when_its_comparison_is_killed(tmp_pat
         wait_for(lambda: any(map(hears_hangups, children_of(parent))), process=parent, seconds=300)
         parent.kill()
         parent.wait()
-        wait_for((task.folder / "outcome.json").exists, seconds=300)
-    assert STOPPING in (task.folder / worker.OUTPUT).read_text()
+        wait_for(lambda: STOPPING in (task.folder / worker.OUTPUT).read_text(), seconds=300)
 
 
 def children_of(process):
@@ -372,6 +386,22 @@ def test_a_model_that_diverges_has_its_row_and_the_others_finish(say, tmp_path):
     assert "wild failed" in (tmp_path / "wild" / "table.md").read_text()
 
 
+def test_a_contestant_that_cannot_begin_has_its_row_and_the_others_their_report(tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        comparison = genzoo.compare(
+            [SharesParameters(), "gan"],
+            steps=2,
+            overrides=SMALL_OVERRIDES,
+            report=tmp_path,
+            device="cpu",
+            executor=executor,
+        )
+    broken, gan = comparison.rows
+    assert "exit 2: the players critic and generator of shares move in the same step and share" in broken.failed[0]
+    assert (broken.parameters, broken.macs_per_update, gan.failed) == (None, None, ())
+    assert "| shares | – | – | – | 2 | 40 | 0 |" in (tmp_path / "table.md").read_text()
+
+
 def test_a_training_waits_for_a_worker_that_still_saves(tmp_path):
     """After kill -9 of a comparison, the same command found its runs in use and left them out of its report."""
     held = cell("gan", "gan", folder=tmp_path, steps=2, **SMALL_OVERRIDES)
@@ -393,8 +423,28 @@ def test_a_training_waits_for_a_worker_that_still_saves(tmp_path):
     assert held.run.step == 2
 
 
+def test_a_comparison_says_at_once_which_process_holds_a_run_that_it_waits_for(tmp_path):
+    held = cell("gan", "gan", folder=tmp_path, steps=2, **SMALL_OVERRIDES)
+    held.run.path.mkdir(parents=True)
+
+    class Impatient(ComparisonCallback):
+        def on_progress(self, steps):
+            raise KeyboardInterrupt  # before any training has begun
+
+    with (
+        ThreadPoolExecutor(1) as threads,
+        held.run.hold(),
+        pytest.warns(GenzooWarning) as warned,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        train_cells.run_cells([held], threads, tasks=tmp_path / "tasks", callback=Impatient())
+    holder = f"process {os.getpid()} on {socket.gethostname()}"
+    (line,) = [str(warning.message) for warning in warned]
+    assert line == f"{held.run.path} is in use by {holder}; its training waits up to 30 s for it"
+
+
 def test_a_training_does_not_wait_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(worker, "_PATIENCE", 0.1)
+    monkeypatch.setattr(worker, "PATIENCE", 0.1)
     held = cell("gan", "gan", folder=tmp_path, steps=2, **SMALL_OVERRIDES)
     held.run.path.mkdir(parents=True)
     task = worker.Task(tmp_path / "task")
@@ -622,6 +672,29 @@ def test_results_return_from_their_file_as_they_were(compared):
     assert {"schema_version": 1, **to_json(stored)} == results_of(compared)
 
 
+@here
+def test_a_sweep_trains_every_value_and_its_results_say_what_was_swept(say, tmp_path):
+    words = ("compare", "gan", *SMALL, "--steps", 2, "--device", "cpu", "--jobs", 1)
+    said = say(*words, "--sweep", "training.learning_rate=1e-3,1e-4", "--json")
+    swept = {"gan learning_rate=1e-3": "1e-3", "gan learning_rate=1e-4": "1e-4"}
+    assert {
+        label: point["values"]["training.learning_rate"] for label, point in said.document["sweep"].items()
+    } == swept
+    rates = {row["label"]: row["settings"]["training"]["learning_rate"] for row in said.document["rows"]}
+    assert rates == {label: float(text) for label, text in swept.items()}
+    assert said.document["differences"] == []
+    folder = tmp_path / "comparisons" / "mixture25" / "gan-learning_rate"
+    assert "gan by learning_rate" in (folder / "report.html").read_text()
+    assert Results.read(folder).sweep["gan learning_rate=1e-4"].contestant == "gan"
+    untrained = [baseline["label"] for baseline in said.document["baselines"] if "untrained" in baseline["label"]]
+    assert untrained == ["gan learning_rate=1e-3, untrained"]
+    for wrong, says in (("batch_size", "expected PATH=V1,V2"), ("x:training.beta1=1", "no model 'x' is compared")):
+        refused = say(*words, "--sweep", wrong)
+        assert refused.code == 2
+        assert says in refused.err
+    assert "is there twice" in say(*words, "--sweep", "training.beta1=0", "--sweep", "training.beta1=1").err
+
+
 def test_an_exception_of_the_callback_ends_the_comparison_and_saves_what_runs(tmp_path):
     class Stopped(Exception):
         pass
@@ -642,7 +715,8 @@ def test_an_exception_of_the_callback_ends_the_comparison_and_saves_what_runs(tm
 
 def test_the_untrained_baseline_of_a_conditional_model_has_its_sample_scores(tmp_path):
     splits = job("conditional-gan", recipe="digits").settings.dataset.load(None)
-    model = baselines.untrained(cell("conditional-gan", "conditional-gan", recipe="digits"), splits)
+    start = baselines.start_of(cell("conditional-gan", "conditional-gan", recipe="digits"), splits)
+    model = baselines.untrained(start, splits)
     assert sum(model.label_frequencies) == pytest.approx(1)
     assert model.sample(4).shape == (4, 1, 8, 8)
 

@@ -48,7 +48,7 @@ class Normal(Law):
     def draw(self, rows, latent, generator):
         return torch.randn(rows, latent, generator=generator)
 '''
-KINDS = ["model", "prior", "architecture", "dataset", "recipe", "metric", "command", "study", "tracker"]
+KINDS = ["model", "prior", "architecture", "dataset", "recipe", "metric", "command", "study", "tracker", "executor"]
 
 
 def run(folder, *command, path=()):
@@ -98,7 +98,7 @@ def test_every_kind_of_the_registry_can_be_written(say, tmp_path, monkeypatch):
     module = (tmp_path / "genzoo-all" / "genzoo_all" / "__init__.py").read_text()
     compile(module, "genzoo_all", "exec")
     hooks = {"models", "components", "architectures", "datasets", "recipes", "metrics", "commands", "studies"}
-    for hook in hooks | {"trackers"}:
+    for hook in hooks | {"trackers", "executors"}:
         assert f"def genzoo_{hook}()" in module
     again = say("plugin", "new", "genzoo-all")
     assert again.code == 2

@@ -12,6 +12,7 @@ from itertools import product
 
 import numpy
 import pytest
+from hostile_text import FRAGMENTS, hostile, spoiled
 from PIL import Image
 from terminal import typed
 
@@ -305,3 +306,17 @@ def test_a_browser_draws_the_page(page, browse, tmp_path, width, scheme):
         assert corner < 60 if scheme == "dark" else corner > 200
         colours = image.convert("RGB").getcolors(maxcolors=1_000_000)
         assert len(colours) > 50  # text, lines and drawings, not a blank page
+
+
+@pytest.mark.browser
+def test_no_text_of_a_report_runs_a_script(browse, tmp_path):
+    """Names of models, data, classes, metrics and settings, reasons of failures and the command come from others."""
+    four = results_of_four()
+    failed = replace(four.cells[0], failure="no room", best_step=None)
+    results_of = spoiled(replace(four, cells=(failed, *four.cells[1:])), but=("better", "created", "seed"))
+    pictures = tuple(ReportPicture(hostile(label), png(16, 16)) for label in LABELS)
+    report.write_report(tmp_path, results_of, [Section(hostile("Samples"), hostile("a note"), pictures)])
+    assert "data-owned" not in browse((tmp_path / "report.html").as_uri(), "--dump-dom")
+    plain = tmp_path / "plain.html"
+    plain.write_text(f"<!doctype html><body>{FRAGMENTS[0]}</body>")
+    assert "data-owned" in browse(plain.as_uri(), "--dump-dom")  # so the test would see a script

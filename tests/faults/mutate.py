@@ -448,8 +448,8 @@ MUTANTS = [
     Mutant(
         FOREIGN,
         "genzoo/cli/output.py",
-        '    text = "\\n".join(map(printable, text.split("\\n")))',
-        '    text = "\\n".join(text.split("\\n"))',
+        '    return "\\n".join(map(printable, text.split("\\n")))',
+        "    return text",
         f"{HOSTILE} control_codes",
     ),
     Mutant(FETCHED, "genzoo/data/downloads.py", "        if md5 != download.md5:\n", "        if False:\n", DOWNLOADS),

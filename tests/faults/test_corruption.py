@@ -327,8 +327,9 @@ def exchange(one, other):
 def changed_manifest(run, change):
     path = run / STEP / "MANIFEST.json"
     manifest = json.loads(path.read_bytes())
+    del manifest["sha256"]
     change(manifest)
-    replaced(path, json.dumps(manifest).encode())
+    replaced(path, json.dumps(files.sealed(manifest)).encode())
 
 
 OLDER = "checkpoints/step-0000002"
@@ -616,8 +617,9 @@ def sealed(run, content):
     checkpoint = run.checkpoints / "step-0000004"
     (checkpoint / "state.json").write_bytes(content)
     manifest = json.loads((checkpoint / "MANIFEST.json").read_bytes())
+    del manifest["sha256"]
     manifest["files"]["state.json"] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    (checkpoint / "MANIFEST.json").write_bytes(files.json_bytes(manifest))
+    (checkpoint / "MANIFEST.json").write_bytes(files.json_bytes(files.sealed(manifest)))
     trainer = SimpleNamespace(restore=lambda *tensors, **more: None, device=torch.device("cpu"))
     engine = SimpleNamespace(_training=SimpleNamespace(decay=0.5), trainer=trainer, _meter=Meter())
     Engine.restore(engine, checkpoints.verify(checkpoint))

@@ -48,8 +48,10 @@ def test_what_the_page_types_after_training_works(say, tmp_path):
         swept = say("sample", "codes", "--sweep-code", part, "-n", 2, "--out", f"{part}.npy", "--json").document
         assert columns in (None, swept["columns"])
     assert numpy.load(tmp_path / "category.npy").shape == (2, 10, 1, 8, 8)
-    refused = say("train", "coded-gan", "--recipe", "digits", "--set=game.categories=5", *TINY)
-    assert (refused.code, "a prior of 5 categories" in refused.err) == (2, True)
+    refused = say("train", "coded-gan", "--recipe", "digits", "--set=prior=standard-normal", *TINY)
+    assert (refused.code, "needs a prior of a category and a tilt" in refused.err) == (2, True)
+    assert say("train", "coded-gan", "--recipe=digits", "--set=prior.categories=5", "--run=five", *TINY).code == 0
+    assert say("sample", "five", "--sweep-code=category", "-n", 2, "--out=five.npy", "--json").document["columns"] == 5
     assert say("train", "few-labels-ali", "--recipe", "digits", "--labels=100", "--run=few", *TINY).code == 0
     assert say("classify", "few", "--json").code == 0
     assert say("train", "line-flow", "--recipe", "moons", "--run", "flow", *TINY).code == 0

@@ -16,7 +16,10 @@ CORE_FILES = sorted((ROOT / "genzoo").rglob("*.py"))
 TEMPLATES = sorted(path for path in (ROOT / "genzoo").rglob("*.jinja"))
 PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists())
 
-NAMED_KINDS = ("models", "recipes", "datasets", "architectures", "metrics", "studies", "trackers", "commands")
+NAMED_KINDS = (
+    *("models", "recipes", "datasets", "architectures", "metrics", "studies"),
+    *("trackers", "executors", "commands"),
+)
 OFFERS = [
     entry
     for entry in discover(entry_points(group=GROUP)).entries
@@ -118,7 +121,7 @@ def test_a_template_names_nothing_that_a_first_party_plugin_offers(path):
 
 # A name is defined once
 
-SHARED = {"genzoo_components", "main"}
+SHARED = {"genzoo_components", "genzoo_executors", "main"}
 """A hook goes by the name of its specification, and the entry point hands over to the command line's `main`."""
 
 

@@ -16,6 +16,7 @@ from genzoo.comparison import (
     Results,
     StoredScore,
     Summary,
+    drawings,
     report,
     results,
 )
@@ -242,7 +243,7 @@ def test_the_summary_of_nothing_is_nothing():
     ],
 )
 def test_an_axis_is_logarithmic_where_sizes_differ_more_than_30_times(values, scale):
-    assert report.scale_of(values)["value"] == scale
+    assert drawings.scale_of(values)["value"] == scale
 
 
 def test_losses_are_drawn_per_player_and_scores_where_they_were_measured_twice():

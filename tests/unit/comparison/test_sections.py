@@ -46,6 +46,13 @@ def test_models_without_encoders_have_samples_alone(dataset):
     assert sections_of({}, dataset.load(None)) == []
 
 
+@pytest.mark.parametrize("rows", [1, 7])
+def test_with_fewer_rows_than_interpolations_need_a_report_has_none(rows):
+    few = ToyImages(rows=rows)
+    titles = [section.title for section in sections_of(models_of(few), few.load(None))]
+    assert titles == ["Samples", "Reconstructions"]
+
+
 @pytest.mark.parametrize("dataset", [IMAGES, VECTORS])
 def test_models_without_samples_have_all_but_these(dataset):
     models = models_of(dataset)

@@ -8,7 +8,7 @@ import pytest
 from sites import HOOKS, names, on_the_path
 
 import genzoo
-from genzoo.comparison import Study
+from genzoo.comparison import ExecutorFactory, Study
 from genzoo.data import Dataset
 from genzoo.errors import PluginError, SettingsError
 from genzoo.evaluation import Metric
@@ -44,7 +44,8 @@ def test_the_core_comes_first_and_offers_objectives_schedules_and_a_prior():
     found = discover([])
     assert [plugin.name for plugin in found.plugins] == ["genzoo"]
     assert found.plugins[0].version == genzoo.__version__
-    assert {entry.kind for entry in found.entries} == {"components"}
+    assert {entry.kind for entry in found.entries} == {"components", "executors"}
+    assert names(found, "executors") == ["local"]
     assert {"non-saturating", "hinge", "simultaneous", "alternating", "standard-normal"} <= set(
         names(found, "components")
     )
@@ -415,6 +416,7 @@ def test_a_default_recipe_that_is_no_name_makes_the_plugin_a_broken_one(site, an
 
 def test_an_abstract_class_says_its_kind_and_every_other_component_is_listed_as_such():
     bases = {"models": Game, "datasets": Dataset, "architectures": Architecture, "metrics": Metric, "studies": Study}
+    bases["executors"] = ExecutorFactory
     assert {base.kind: base for base in bases.values()} == bases
     assert {base.kind for base in (Objective, Schedule)} == {"components"}
 

@@ -11,7 +11,7 @@ from genzoo_trackers.wandb_runs import WandB
 
 OWN = {
     kind: [entry.qualified for entry in registry().of(kind) if entry.plugin.distribution == "genzoo"]
-    for kind in ("models", "components", "datasets", "metrics", "commands", "studies")
+    for kind in ("models", "components", "datasets", "metrics", "commands", "studies", "executors")
 }
 FAIL_BY_NATURE = {
     "genzoo:autoregressive": {"genzoo:autoregressive: builds"},  # it gives grey levels of images their probabilities
@@ -45,8 +45,9 @@ def test_a_model_passes_on_vectors(name):
     assert run_all([name], recipes=[VECTOR_TOY]).keys() == FAIL_BY_NATURE.get(name, set())
 
 
-def test_components_data_sets_commands_and_studies_pass():
+def test_components_data_sets_commands_studies_and_executors_pass():
     kinds = {"components": "component", "datasets": "dataset", "commands": "command", "studies": "study"}
+    kinds |= {"executors": "executor"}
     for kind, singular in kinds.items():
         assert OWN[kind]
         assert run_all(f"{singular}:{name}" for name in OWN[kind]) == {}

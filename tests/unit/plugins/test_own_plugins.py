@@ -9,6 +9,7 @@ from sites import names
 
 import genzoo
 from genzoo import Game, __version__
+from genzoo.comparison import ExecutorFactory
 from genzoo.comparison.studies import Study
 from genzoo.components import Component
 from genzoo.data import Dataset
@@ -29,6 +30,7 @@ BASES = {
     "metrics": Metric,
     "studies": Study,
     "trackers": Tracker,
+    "executors": ExecutorFactory,
     "components": Component,
 }
 
@@ -42,7 +44,7 @@ def test_every_plugin_that_comes_with_genzoo_loads():
 
 
 MODELS = ("ali", "autoencoders", "autoregressive", "few_labels", "flow", "gan", "vae")
-PARTS = (*MODELS, "data", "recipes", "metrics", "studies", "trackers", "bench")
+PARTS = (*MODELS, "data", "recipes", "metrics", "studies", "trackers", "bench", "clusters")
 
 
 @pytest.mark.parametrize("entry", OWN, ids=lambda entry: f"{entry.kind}-{entry.name}")

@@ -5,6 +5,7 @@ import threading
 import time
 from concurrent.futures import Executor, Future
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +18,7 @@ from genzoo.errors import DivergedError, InterruptedRun, ResourceError
 from genzoo.runs import engine as engine_module
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine, Requests, run_to_end
+from genzoo.runs.intervals import SaveTimer
 from genzoo.storage import checkpoints
 from genzoo.storage.run_folder import Run
 
@@ -241,6 +243,27 @@ def test_what_a_kill_loses_is_at_most_the_interval_and_twice_what_is_trained_whi
 
 
 # By time
+
+
+@pytest.mark.parametrize("takes", [0, 1, 3, 9])
+@pytest.mark.parametrize("seconds", [1, 4])
+def test_what_a_kill_loses_is_at_most_the_minutes_a_step_and_the_time_of_writing_one(
+    tmp_path, monkeypatch, seconds, takes
+):
+    """A step takes a second."""
+    steps, lost = 40, []
+    worker = Later(takes=takes, steps=steps)
+
+    class Killer(Callback):
+        def on_step(self, step):
+            lost.append(step - max(saved(tmp_path), default=0))  # before the disk goes on
+            worker.go_on_to(step)
+
+    monkeypatch.setattr(engine_module, "ThreadPoolExecutor", lambda count: worker)
+    monkeypatch.setattr(engine_module, "SaveTimer", partial(SaveTimer, clock=lambda: worker.step))
+    training = replace(NEVER, steps=steps, checkpoint_minutes=seconds / 60)
+    engine_of(tmp_path, Killer(), training=training).train()
+    assert max(lost) == max(seconds, takes) + takes + 1
 
 
 def test_a_checkpoint_is_saved_when_the_minutes_are_over_and_without_any_at_the_end_alone(tmp_path):

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, mse_loss, one_hot
 
 from genzoo import AdversarialGame, Joint, Networks, SettingsError
 from genzoo.games import Players, Prior, Setup
-from genzoo.nn import Architecture, at_least_float32
+from genzoo.nn import Architecture, JointCritic, at_least_float32
 from genzoo.types import Batch, DataSpec, Round
 
 
@@ -41,23 +41,21 @@ class CodedGAN(AdversarialGame):
 
     name: ClassVar[str] = "coded-gan"
     defaults: ClassVar[Mapping[str, Any]] = {"prior": "codes"}
-    categories: int = 10
-    """The prior's."""
     weight: float = 1.0
     """Of finding the codes again."""
 
     def needs(self, setup: Setup) -> str | None:
-        expected = Codes(categories=self.categories).parts(setup.latent)
-        if setup.prior.parts(setup.latent) == expected:
-            return None
-        return f"a prior of {self.categories} categories and a tilt: --set prior=codes"
+        return None if isinstance(setup.prior, Codes) else "a prior of a category and a tilt: --set prior=codes"
 
     def build(self, architecture: Architecture, data: DataSpec) -> Networks:
-        critic = architecture.critic(data, sees="x")
-        if critic.feature_size is None:
-            raise SettingsError(f"the critic of '{architecture.name}' does not say its feature_size")
-        head = architecture.head("codes", reads=critic.feature_size, writes=self.categories + 1)
-        return Networks(decoder=architecture.decoder(data), critic=critic, head=head)
+        return Networks(decoder=architecture.decoder(data), critic=architecture.critic(data, sees="x"))
+
+    def add_heads(self, networks: Networks, setup: Setup) -> None:
+        reads = networks.part("critic", JointCritic).feature_size
+        if reads is None:
+            raise SettingsError(f"the critic of '{setup.architecture.name}' does not say its feature_size")
+        writes = setup.prior.parts(setup.latent)["tilt"].stop
+        networks.add_module("head", setup.architecture.head("codes", reads=reads, writes=writes))
 
     def players(self, networks: Networks) -> Players:
         names = {"critic": ("critic", "head"), "generator": ("decoder",)}
@@ -84,10 +82,10 @@ class CodedGAN(AdversarialGame):
     def missed(self, networks: Networks, batch: Batch, round: Round) -> Tensor:
         """Return how far the codes of samples are from what the head says of them, ()."""
         answer = at_least_float32(networks.part("head", Module)(round.on_p.features))
-        k = self.categories
+        k = answer.shape[1] - 1  # categories
         of_category = cross_entropy(answer[:, :k], batch.z[:, :k])
         return self.weight * (of_category + mse_loss(answer[:, k], batch.z[:, k]))
 
     def categorise(self, networks: Networks, x: Tensor, noise: Tensor) -> Tensor:
         answer: Tensor = networks.part("head", Module)(networks.judge(Joint(x=x)).features)
-        return answer[:, : self.categories]
+        return answer[:, :-1]
