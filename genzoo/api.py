@@ -12,6 +12,7 @@ from genzoo.runs.callbacks import Callback, Callbacks
 from genzoo.runs.request import ExecutionName, PrecisionName, TrainingRequest
 from genzoo.runs.signals import saved_on_interrupt, tell
 from genzoo.runs.stores import data_called, run_called
+from genzoo.runs.tracker import Tracker
 from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun
 from genzoo.types import SplitName, Splits
@@ -37,6 +38,7 @@ def train(
     from_run: str | Path | Run | None = None,
     data: str | Path | None = None,
     runs: str | Path = "runs",
+    track: Sequence[str | Tracker] | None = None,
     callback: Callback | None = None,
     progress: bool = True,
 ) -> Run:
@@ -47,6 +49,7 @@ def train(
     networks that the game inherits and, unless `recipe` is given, the recipe; `data` is the folder of data sets.
     `execution` says how steps are run: as written, captured as a CUDA graph, or compiled. A `deterministic` training on
     CUDA takes only algorithms that repeat themselves to the bit, which are slower.
+    `track` are trackers to tell of the training, by name or as values; None: those of the run that is continued.
     Processes that torchrun has started train one run together; the first of them writes it.
     With `progress`, a bar is drawn in a terminal or notebook. An interrupt (Ctrl-C, a notebook's stop button) ends the
     training after its step and raises `InterruptedRun` once all is saved; a second one raises `KeyboardInterrupt`.
@@ -66,6 +69,7 @@ def train(
         from_run=None if from_run is None else run_called(from_run),
         data=data_called(data),
         runs=runs,
+        track=track,
     )
     with _attended(callback, progress) as attended:
         return session.train_request(request, attended)
@@ -78,16 +82,24 @@ def resume(
     device: str = "auto",
     execution: ExecutionName = "auto",
     data: str | Path | None = None,
+    track: Sequence[str | Tracker] | None = None,
     callback: Callback | None = None,
     progress: bool = True,
 ) -> Run:
     """Continue a run from its newest whole checkpoint, to `steps` steps in all, and return it.
 
     Precision and number of ranks stay those that the run was started with; `progress` and interrupts are as in `train`.
+    It goes on in the trackers that it had, unless `track` names others.
     """
     with _attended(callback, progress) as attended:
         return session.resume_run(
-            run_called(run), steps=steps, device=device, execution=execution, data=data_called(data), callback=attended
+            run_called(run),
+            steps=steps,
+            device=device,
+            execution=execution,
+            data=data_called(data),
+            track=track,
+            callback=attended,
         )
 
 

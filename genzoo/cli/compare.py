@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 @options.device
 @options.deterministic
 @options.data
+@options.track
 @options.as_json
 def compare_command(
     models: tuple[str, ...],

@@ -158,6 +158,14 @@ def train_command_for(recipe: str | None = None) -> str:
     return f"genzoo train {model}" if recipe is None else f"genzoo train {model} --recipe {recipe}"
 
 
+track = click.option(
+    "--track",
+    multiple=True,
+    type=Name("trackers"),
+    metavar="NAME[.FIELD=VALUE]",
+    callback=lambda context, parameter, value: value or None,
+    help="Tracker to tell of the training, and its settings; repeatable. By default those of the run, if it goes on.",
+)
 recipe = click.option("--recipe", cls=_Recipe, type=Name("recipes"), metavar="R")
 
 

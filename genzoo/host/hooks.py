@@ -76,6 +76,11 @@ def genzoo_executors() -> Offers:  # type: ignore[empty-body]
 
 
 @hookspec
+def genzoo_trackers() -> Offers:  # type: ignore[empty-body]
+    """Return the trackers (`Tracker` subclasses) that `genzoo train --track` tells of a training."""
+
+
+@hookspec
 def genzoo_components() -> Offers:  # type: ignore[empty-body]
     """Return every other component: objectives, schedules, priors and a plugin's own kinds."""
 

@@ -25,6 +25,7 @@ Kind = Literal[
     "studies",
     "executors",
     "stores",
+    "trackers",
     "components",
     "commands",
 ]

@@ -6,22 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genzoo.components import to_json
 from genzoo.errors import SettingsError, warn
 from genzoo.evaluation import pictures, programs
-from genzoo.evaluation.cards import evaluations_text
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.programs import Program, ProgramFormat
 from genzoo.host.discovery import registry
 from genzoo.runs.environment import distributions_of
 from genzoo.runs.job import settings_of
+from genzoo.runs.model_card import facts_table, score_table
 from genzoo.runs.session import load_run
 from genzoo.runs.stores import run_called
 from genzoo.storage import checkpoints, files
 from genzoo.storage.record import RunRecord
 from genzoo.storage.run_folder import Run
 from genzoo.storage.run_lock import SCORES_LOCK
-from genzoo.storage.scores import value_text
 from genzoo.storage.tensors import pack
 from genzoo.text import in_markdown, markdown_row
 
@@ -87,43 +85,21 @@ def _model_card(
     address: str,
 ) -> str:
     """Return the model's card as Markdown."""
-    shape = " × ".join(map(str, model.data.shape))
-    parameters = sum(parameter.numel() for parameter in model.networks.parameters())
-    facts = {
-        "model": record.model,
-        "recipe": record.recipe,
-        "data set": f"{record.settings['dataset'].get('name')}"
-        + ("" if record.data is None else f" (SHA-256 {record.data})"),
-        "x": f"{shape}, {'in [0, 1]' if model.data.support == 'unit' else 'unbounded'}",
-        "z": f"{model.latent} numbers, prior {to_json(model.prior).get('name')}",
-        "classes": ", ".join(model.data.class_names) if model.networks.is_conditional else None,
-        "parameters": f"{parameters:,}",
-        "network evaluations per sample": evaluations_text(model.networks.evaluations),
-        "weights": f"{model.weights}, after {model.step:,} steps with seed {record.seed}",
-        "made with": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
-    }
     titles = {_SAMPLES: "Samples", RECONSTRUCTIONS: "Data and their reconstructions"}
     lines = [f"# {in_markdown(record.model)} on {in_markdown(record.recipe)}", ""]
     lines += [f"![{title}]({name})\n" for name, title in titles.items() if (target.path / name).exists()]
-    lines += ["| | |", "|---|---|", *(markdown_row((key, value)) for key, value in facts.items() if value), ""]
+    lines += [*facts_table(record, model), ""]
     use = ["x = model.sample(16)"] if model.sampling_obstacle is None else []
     needed = " ".join(f"{name}=={version}" for name, version in record.requires.items())
     lines += ["```", f"pip install {needed}", "```", ""] if needed else []
     lines += ["```python", "import genzoo", "", f'model = genzoo.load("{address}")', *use, "```", ""]
     if scores:
-        lines += ["## Scores", "", "| score | value | how it was measured |", "|---|---|---|"]
-        lines += [_score_line(score) for score in scores] + [""]
+        lines += ["## Scores", "", *score_table(scores), ""]
     if written:
         lines += ["## Programs", "", "| file | largest difference from the model |", "|---|---|"]
         lines += [markdown_row((program.name, f"{program.error:.2g}")) for program in written] + [""]
         lines += ["An encoder takes x, noise (zeros: z is its mean) and, if conditional, y; a decoder takes z and y."]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _score_line(score: dict[str, Any]) -> str:
-    value = value_text(score["value"])
-    protocol = ", ".join(f"{key} {value}" for key, value in score["protocol"].items() if value is not None)
-    return markdown_row((score["metric"], value, protocol))
 
 
 def _absolute_paths(document: Any, key: str = "") -> Iterator[str]:

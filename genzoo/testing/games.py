@@ -24,7 +24,7 @@ from genzoo.training.contract import check_losses, check_players, check_reached,
 from genzoo.training.execution import Compiled, Movers, Precision, buffers_kept
 from genzoo.training.initialization import assemble
 from genzoo.training.populations import Population
-from genzoo.training.settings import Recipe, resolve_settings
+from genzoo.training.settings import Recipe, Settings, resolve_settings
 from genzoo.training.trainer import Trainer
 from genzoo.types import Batch, Losses, Picture
 
@@ -36,7 +36,7 @@ def toy_trainer(game: Game, recipe: Recipe, *, rows: int = 16, seed: int = 0, pr
 
     A game that inherits networks takes untrained ones, of the game that it must inherit from.
     """
-    settings = resolve_settings(game, recipe, (), of_game=recipe.game, resolve=registry().resolve)
+    settings = _resolved(game, recipe)
     training = replace(settings.training, batch_size=rows, labels=None, labelled_rows=0)
     settings = replace(settings, training=training)
     inherited = None
@@ -49,6 +49,11 @@ def toy_trainer(game: Game, recipe: Recipe, *, rows: int = 16, seed: int = 0, pr
     return Trainer(settings, split, seed=seed, device=_CPU, precision=precision, inherited=inherited)
 
 
+def _resolved(game: Game, recipe: Recipe) -> Settings:
+    """Return the settings of a training, in which the game has what the recipe chooses for it."""
+    return resolve_settings(game, recipe, (), of_game=recipe.game, resolve=registry().resolve)
+
+
 def game_checks(game: Game, recipes: Sequence[Recipe], *, compiled: bool) -> Iterator[Check]:
     """Yield the checks of a game on every recipe that it can be played on."""
     rules = _RULES | ({"compiled": _compiled_rule} if compiled else {})
@@ -56,7 +61,7 @@ def game_checks(game: Game, recipes: Sequence[Recipe], *, compiled: bool) -> Ite
     for recipe in recipes:
         if _is_playable(game, recipe):
             for name, rule in rules.items():
-                yield check_of(name, type(game), partial(rule, game, recipe), on=recipe.name)
+                yield check_of(name, type(game), partial(rule, _resolved(game, recipe).game, recipe), on=recipe.name)
 
 
 def _is_playable(game: Game, recipe: Recipe) -> bool:

@@ -6,6 +6,8 @@ import pytest
 
 from genzoo import testing
 from genzoo.host.discovery import registry
+from genzoo_trackers.mlflow_runs import MLflow
+from genzoo_trackers.wandb_runs import WandB
 
 OWN = {
     kind: [entry.qualified for entry in registry().of(kind) if entry.plugin.distribution == "genzoo"]
@@ -49,6 +51,16 @@ def test_components_data_sets_commands_studies_executors_and_stores_pass():
     for kind, singular in kinds.items():
         assert OWN[kind]
         assert run_all(f"{singular}:{name}" for name in OWN[kind]) == {}
+
+
+def test_trackers_that_need_no_server_pass():
+    assert run_all(["tracker:csv", "tracker:tensorboard"]) == {}
+
+
+@pytest.mark.slow
+def test_other_trackers_pass(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_all([WandB(mode="offline"), MLflow(uri="sqlite:///check.db")]) == {}
 
 
 def test_quick_metrics_pass():
