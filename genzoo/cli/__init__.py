@@ -50,6 +50,7 @@ _COMMANDS = {
     "data": ("genzoo.cli.data", "Fetch and prepare data sets."),
     "list": ("genzoo.cli.list", "List what the installed plugins offer."),
     "show": ("genzoo.cli.show", "Show a run, recipe, data set, model or plugin in full."),
+    "schema": ("genzoo.cli.schema", "Write the JSON schema of configuration files, for editors."),
     "plugin": ("genzoo.cli.plugin", "Write, check and look at plugins."),
     "runs": ("genzoo.cli.runs", "List the runs with their progress and a score."),
     "note": ("genzoo.cli.runs", "Write a note or a tag on RUN."),

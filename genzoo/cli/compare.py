@@ -3,7 +3,8 @@
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,13 @@ from genzoo.cli import options
 from genzoo.cli.output import draws, result, result_json, show_table
 from genzoo.cli.progress import watching
 from genzoo.errors import SettingsError, of_exit_code
+from genzoo.runs.configuration import (
+    COMPARISON_KEYS,
+    ComparisonConfiguration,
+    Configuration,
+    comparison_text,
+    read_comparison,
+)
 from genzoo.runs.request import TrainingRequest
 from genzoo.runs.stores import run_called
 from genzoo.storage.run_folder import numbered
@@ -24,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @click.command("compare")
-@click.argument("models", nargs=-1, required=True, type=options.Name("models", or_run=True), metavar="MODEL|RUN...")
+@click.argument("models", nargs=-1, type=options.Name("models", or_run=True), metavar="MODEL|RUN...")
 @options.recipe
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="How many.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Updates of every model.")
@@ -53,15 +61,20 @@ if TYPE_CHECKING:
 @options.deterministic
 @options.data
 @options.track
+@click.option("--config", metavar="FILE", help="YAML file of what to compare; - reads stdin.")
+@click.option("--print-config", is_flag=True, help="Write what would be compared as such a file, and train nothing.")
 @options.as_json
+@click.pass_context
 def compare_command(
+    context: click.Context,
+    /,
     models: tuple[str, ...],
     assignments: tuple[str, ...],
     sweeps: tuple[str, ...],
-    labels: int | None,
-    on: str,
+    config: str | None,
+    print_config: bool,
     as_json: bool,
-    **common_options: Any,
+    **given_options: Any,
 ) -> None:
     """Train models on the same data, and report on them side by side: what they share, and in what they differ.
 
@@ -72,21 +85,27 @@ def compare_command(
     genzoo compare MODEL1 MODEL2 MODEL3
     genzoo compare MODEL hinge=MODEL --set hinge:game.objective=hinge --seeds 3
     genzoo compare MODEL --sweep training.learning_rate=1e-4,3e-4,1e-3 --seeds 3
+    genzoo compare --config FILE
     """
+    read = ComparisonConfiguration() if config is None else read_comparison(config)
+    asked = _asked(models, assignments, sweeps, read)
+    if print_config:
+        result(comparison_text(_with_options(asked, given_options, context)).rstrip("\n"))
+        return
     from genzoo.comparison.comparison import compare
     from genzoo.components import to_json
 
-    common, overrides = _split_assignments(assignments, [name.partition("=")[0] for name in models])
-    executor, common = options.executor_of(on, common)
+    common_options = options.with_values_of(asked.common, context, given_options)
+    executor, common = options.executor_of(common_options.pop("on"), asked.common.overrides)
     common_request = TrainingRequest(model="", recipe=common_options["recipe"], overrides=common)
-    common_overrides = options.labelled_request(common_request, labels).overrides
-    contestants = _contestants(models, overrides)
+    common_overrides = options.labelled_request(common_request, common_options.pop("labels")).overrides
+    contestants = {label: _contestant(label, each, asked.common, context) for label, each in asked.contestants.items()}
     command = shlex.join(["genzoo", *sys.argv[1:]])
     with watching() as callback:
         comparison = compare(
             contestants,
             overrides=common_overrides,
-            sweep=_sweeps(sweeps),
+            sweep=asked.sweeps,
             callback=callback,
             executor=executor,
             command=command,
@@ -153,27 +172,65 @@ def _entry_text(entry: "TableEntry", column: "Column") -> str:
     return f"{entry.text} {'★ ' if entry.best else ''}{interval}".strip()
 
 
-def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) -> "dict[str, Contestant]":
+def _asked(
+    models: Sequence[str], assignments: Sequence[str], sweeps: Sequence[str], read: ComparisonConfiguration
+) -> ComparisonConfiguration:
+    """Return what is typed and what a file says as one; where both say a thing, what is typed decides."""
+    contestants = _typed_contestants(models) or read.contestants
+    if not contestants:
+        raise SettingsError("no model is named", "models are listed by: genzoo list models")
+    common, by_label = _split_assignments(assignments, list(contestants))
+    return ComparisonConfiguration(
+        common=_overridden(read.common, common),
+        contestants={label: _overridden(each, by_label.get(label, {})) for label, each in contestants.items()},
+        sweeps={**read.sweeps, **_sweeps(sweeps)},
+    )
+
+
+def _overridden(read: Configuration, overrides: Mapping[str, str]) -> Configuration:
+    places = {path: place for path, place in read.places.items() if path not in overrides}
+    return replace(read, overrides={**read.overrides, **overrides}, places=places)
+
+
+def _with_options(
+    asked: ComparisonConfiguration, given_options: Mapping[str, Any], context: click.Context
+) -> ComparisonConfiguration:
+    """Return a comparison with the options that were typed among its values."""
+    typed = {name: str(given_options[name]) for name in COMPARISON_KEYS if options.is_typed(name, context)}
+    return replace(asked, common=replace(asked.common, values={**asked.common.values, **typed}))
+
+
+def _typed_contestants(models: Sequence[str]) -> dict[str, Configuration]:
     """Return the contestants by label; each of `models` is MODEL, LABEL=MODEL, or the folder of a run."""
-    contestants: dict[str, Contestant] = {}
+    contestants: dict[str, Configuration] = {}
     for name in map(numbered, models):
-        contestant: Contestant
         if os.sep in name or Path(name, "run.json").is_file():
-            contestant = run_called(name)
-            label = contestant.name
+            label, values = run_called(name).name, {"run": name}
         else:
             label, _, model = name.rpartition("=")
-            label = label or model
+            label, values = label or model, {"model": model}
             if not is_text(label):
                 raise SettingsError(f"the name {label!r} is no text", "give it another one: NAME=MODEL")
-            contestant = TrainingRequest(model=model, overrides=overrides.get(label, {}))
         if label in contestants:
             raise SettingsError(
                 f"{label} is named twice with the same settings",
                 "give it another name and setting: NAME=MODEL and --set NAME:PATH=VALUE",
             )
-        contestants[label] = contestant
+        contestants[label] = Configuration(values=values)
     return contestants
+
+
+def _contestant(label: str, read: Configuration, common: Configuration, context: click.Context) -> "Contestant":
+    """Return a contestant, which also says where the settings of all stand."""
+    if "run" in read.values:
+        return run_called(read.values["run"])
+    return TrainingRequest(
+        model=read.values.get("model", label),
+        recipe=read.values.get("recipe"),
+        steps=options.parameter_value(read, "steps", context) if "steps" in read.values else None,
+        overrides=read.overrides,
+        places={**common.places, **read.places},
+    )
 
 
 def _sweeps(texts: Sequence[str]) -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from genzoo.cli.output import draws
@@ -16,6 +17,7 @@ from genzoo.training import torchrun
 
 if TYPE_CHECKING:
     from genzoo.comparison.executors import ExecutorFactory
+    from genzoo.runs.configuration import Configuration
     from genzoo.runs.request import TrainingRequest
 
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
@@ -195,6 +197,31 @@ def labelled_request(request: "TrainingRequest", labels: int | None) -> "Trainin
     from genzoo.runs.job import with_labels
 
     return with_labels(request, labels)
+
+
+def is_typed(name: str, context: click.Context) -> bool:
+    """Return whether a parameter of the command was typed."""
+    value = context.params.get(name)
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE and value not in (None, ())
+
+
+def with_values_of(read: "Configuration", context: click.Context, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a command's parameters: those that were typed, then those that a file says, then the defaults."""
+    chosen = dict(values)
+    for name in read.values.keys() & values.keys():
+        if not is_typed(name, context):
+            chosen[name] = parameter_value(read, name, context)
+    return chosen
+
+
+def parameter_value(read: "Configuration", name: str, context: click.Context) -> Any:
+    """Return what a file says of a parameter as the command takes it; raise `SettingsError` with its line."""
+    parameter = next(parameter for parameter in context.command.params if parameter.name == name)
+    try:
+        return parameter.process_value(context, read.values[name])
+    except click.BadParameter as error:
+        remedy = f"see: genzoo {context.info_name} --help"
+        raise SettingsError(f"{read.places[name]}: {name}: {error.message}", remedy) from error
 
 
 def parse_settings(assignments: Sequence[str]) -> dict[str, str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from genzoo.cli import options
 from genzoo.cli.data import provide_data
@@ -111,17 +110,10 @@ def _request_for(
 ) -> TrainingRequest:
     """Return what a configuration and the command line ask for; where both do, the command line decides."""
     read = Configuration() if config is None else read_configuration(config)
-    parameters = {parameter.name: parameter for parameter in context.command.params}
-    typed = {name for name in values if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    chosen = dict(values)
-    for name in read.values.keys() - (typed if values["model"] is not None else typed - {"model"}):
-        try:
-            chosen[name] = parameters[name].process_value(context, read.values[name])
-        except click.BadParameter as error:
-            raise SettingsError(f"{read.places[name]}: {name}: {error.message}", "see: genzoo train --help") from error
+    chosen = options.with_values_of(read, context, values)
     if chosen["model"] is None:
         raise SettingsError("no model is named", "models are listed by: genzoo list models")
-    if read.is_record and "recipe" not in typed and not registry().has("recipes", chosen["recipe"]):
+    if read.is_record and not options.is_typed("recipe", context) and not registry().has("recipes", chosen["recipe"]):
         from genzoo.runs.job import find_recipe
         from genzoo.runs.recipe_files import recipe_of
 

@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 from genzoo.comparison.drawings import Drawing, new_axes, plain, scale_of, svg_of
 from genzoo.comparison.results import Better, Results, RowScore, row_scores
+from genzoo.comparison.sweeps import first_of_sweeps
 from genzoo.storage.scores import value_text
 
 SWEEP_NOTE = (
-    "Lines join the means over seeds, each dot is a seed, and a × at the lower edge is a training that failed. "
+    "Lines join the means over seeds, each dot is a seed, a × at the lower edge is a training that failed, and a "
+    "dashed line is the mean of a contestant that was not swept. "
     "The best of many settings looks better than it is: compare it with the others again, with other seeds."
 )
 _DIRECTIONS = {"higher": "↑ higher is better", "lower": "↓ lower is better"}
@@ -100,7 +102,7 @@ def charts_of(results: Results) -> list[SweepChart]:
 def _chart(results: Results, scores: Mapping[str, Sequence[RowScore]], shown: RowScore, path: str) -> SweepChart:
     on_axis = {label: point for label, point in results.sweep.items() if next(iter(point.values)) == path}
     places = _places([point.values[path] for point in on_axis.values()])
-    is_several = len({point.contestant for point in results.sweep.values()}) > 1
+    is_several = len(first_of_sweeps([row.label for row in results.rows], results.sweep)) > 1
     curves: dict[str, list[CurvePoint]] = {}
     constants: dict[str, float] = {}
     for row in results.rows:

@@ -238,6 +238,7 @@ NEEDS_TORCH = {
     "genzoo.data.prepared",
     *(module for module in MODULES if module.startswith("genzoo.training.") and module != "genzoo.training.torchrun"),
     *(module for module in MODULES if module.startswith("genzoo.evaluation.")),
+    "genzoo.runs.configuration_schema",
     "genzoo.runs.engine",
     "genzoo.runs.environment",
     "genzoo.runs.exporting",

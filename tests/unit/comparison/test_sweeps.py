@@ -129,12 +129,12 @@ def test_a_chart_has_a_curve_per_value_of_the_second_setting_and_a_line_for_what
     (chart,) = charts_of(grid())
     assert (chart.path, chart.better, chart.is_geometric) == (RATE, "lower", True)
     assert chart.ticks == {1e-3: "1e-3", 1e-4: "1e-4"}
-    assert list(chart.curves) == ["weight=0", "weight=1"]
-    assert [(point.x, point.values) for point in chart.curves["weight=0"]] == [(1e-4, (2.0, 4.0)), (1e-3, (0.0, 2.0))]
-    failed = chart.curves["weight=1"][0]  # its other seed alone counts
+    assert list(chart.curves) == ["a weight=0", "a weight=1"]
+    assert [(point.x, point.values) for point in chart.curves["a weight=0"]] == [(1e-4, (2.0, 4.0)), (1e-3, (0.0, 2.0))]
+    failed = chart.curves["a weight=1"][0]  # its other seed alone counts
     assert (failed.x, failed.values, failed.failed, failed.mean) == (1e-4, (5.0,), 1, 5.0)
     assert chart.constants == {"b": 5.0}
-    assert chart.rows() == [[RATE, "weight=0", "weight=1"], ["1e-3", "1", "2"], ["1e-4", "3", "5, 1 failed"]]
+    assert chart.rows() == [[RATE, "a weight=0", "a weight=1"], ["1e-3", "1", "2"], ["1e-4", "3", "5, 1 failed"]]
 
 
 def test_the_page_and_the_table_show_the_chart_and_name_the_sweep(tmp_path):
@@ -144,7 +144,7 @@ def test_the_page_and_the_table_show_the_chart_and_name_the_sweep(tmp_path):
     assert "<h1>a by learning_rate and weight · b</h1>" in page
     assert page.count("m ↓ lower is better") == 1
     assert page.index("<h2>Scores against settings</h2>") < page.index("<h2>Scores</h2>")
-    assert f"| {RATE} | weight=0 | weight=1 |\n| --- | --- | --- |\n| 1e-3 | 1 | 2 |" in markdown
+    assert f"| {RATE} | a weight=0 | a weight=1 |\n| --- | --- | --- |\n| 1e-3 | 1 | 2 |" in markdown
     report.write_report(tmp_path, replace(table, sweep={}), [])
     assert "Scores against settings" not in (tmp_path / "report.html").read_text()
 

@@ -1,0 +1,25 @@
+"""`genzoo schema`."""
+
+import json
+
+import click
+
+from genzoo.cli.output import result
+from genzoo.host.discovery import registry
+
+
+@click.command("schema")
+@click.argument("kind", type=click.Choice(["training", "recipe", "comparison"]), default="training")
+def schema_command(kind: str) -> None:
+    """Write the JSON schema of the files that --config of train and compare, or --recipe, read.
+
+    An editor that knows it completes names, shows what every setting is, and marks what is misspelt. The schema holds
+    what is installed. In VS Code with its YAML extension, begin the file with a line:
+
+    \b
+    genzoo schema training > training.schema.json
+    # yaml-language-server: $schema=training.schema.json
+    """
+    from genzoo.runs.configuration_schema import configuration_schema
+
+    result(json.dumps(configuration_schema(registry(), kind), indent=1))
