@@ -223,7 +223,7 @@ def _typed_contestants(models: Sequence[str]) -> dict[str, Configuration]:
 def _contestant(label: str, read: Configuration, common: Configuration, context: click.Context) -> "Contestant":
     """Return a contestant, which also says where the settings of all stand."""
     if "run" in read.values:
-        return run_called(numbered(read.values["run"]))
+        return run_called(read.values["run"])
     return TrainingRequest(
         model=read.values.get("model", label),
         recipe=read.values.get("recipe"),

@@ -89,10 +89,10 @@ class TaskProcess:
         The training saves and ends where `Task.stop` was called, where `stop` is, and where this process ends.
         """
         task = worker.Task(self.folder)
-        if not self.folder.is_dir():
+        if not (self.folder.is_dir() and self.directory.is_dir()):
             raise UnreadableError(
-                "the worker does not see the folder of the comparison",
-                "--report and --data must be on a file system that all machines share",
+                "the worker does not see the folder of the comparison, or the one where it was typed",
+                "compare on a file system that all machines share",
             )
         if task.is_stopped:
             return worker.STOPPED

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from itertools import combinations
+from typing import Any
 
 import numpy
 import torch
@@ -168,15 +169,16 @@ def _order_of_rows(game: Game, recipe: Recipe) -> None:
         expect(holds, game, f"{name}_loss losses", found, remedy)
 
 
-def _objective(game: Game, recipe: Recipe) -> None:
+def _reads_objective(game: Game, recipe: Recipe) -> None:
     if "objective" not in {field.name for field in fields(game)} or "objective" in game.unused:
         return
     trainer, taken = toy_trainer(game, recipe), []
     if "critic" not in trainer.players:
         return  # there are no logits yet, as where a weight of 0 leaves the critic out
+    played: Any = trainer.settings.game  # of a class that has an objective
     for objective in (LeastSquares(), NonSaturating()):
         try:
-            chosen = replace(trainer.settings.game, objective=objective)
+            chosen = replace(played, objective=objective)
         except (GenzooError, ValueError):
             return  # it refuses other objectives, and says so
         trainer.settings = replace(trainer.settings, game=chosen)
@@ -291,7 +293,7 @@ _RULES: dict[str, Callable[[Game, Recipe], None]] = {
     "draws": _draws,
     "mean-over-rows": _mean_over_rows,
     "rows": _order_of_rows,
-    "objective": _objective,
+    "objective": _reads_objective,
     "resume": _resume,
     "samples": _samples,
     "pictures": _pictures,

@@ -28,7 +28,8 @@ class TensorBoard(Tracker):
         run.folder.mkdir(parents=True, exist_ok=True)
         events = _Events(run.folder)
         if is_new:
-            rows = [f"| {path} | {value} |" for path, value in run.settings.items()]
+            values = {path: str(value).replace("|", "\\|") for path, value in run.settings.items()}
+            rows = [f"| {path} | {value} |" for path, value in values.items()]
             events.text(0, "settings", "\n".join(["| setting | value |", "|---|---|", *rows]))
         return events
 

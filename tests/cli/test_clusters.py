@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from processes import wait_for
 
 import genzoo
 from genzoo.comparison import run_task
-from genzoo.comparison.worker import Task
+from genzoo.comparison.cells import cell_of
+from genzoo.comparison.train_cells import run_cells
+from genzoo.comparison.worker import Outcome, Task
 from genzoo.errors import SettingsError, UnreadableError
+from genzoo.runs import TrainingRequest
 from genzoo.storage.run_folder import Run
 
 SETTINGS = {
@@ -23,10 +27,10 @@ SETTINGS = {
     "dataset.held_out_rows": 300,
     "training.batch_size": 20,
     "training.log_every": 10,
-    "training.checkpoint_every": 10,
+    "training.checkpoint_every": 25,
     "training.picture_every": 100_000,
 }
-STEPS = 600
+STEPS = 300
 OPTIONS = [word for path, value in SETTINGS.items() for word in ("--set", f"{path}={value}")]
 LIBRARIES = {"slurm": "submitit", "ray": "ray", "dask": "distributed"}
 
@@ -169,6 +173,20 @@ def test_slurm_is_sent_one_array_with_its_options(tmp_path, monkeypatch):
     assert expected.items() <= options.items()
     assert (options["constraint"], options["signal"]) == ("a100", "USR1@120")
     assert "export SUBMITIT_PREEMPT_SIGNAL=USR1" in (tmp_path / "sent.sh").read_text()
+
+
+@pytest.mark.slow
+def test_a_job_of_submitit_gives_the_numbers_of_a_training_in_this_process(tmp_path):
+    def trained(name, executor):
+        request = TrainingRequest(model="gan", steps=20, overrides=SETTINGS, device="cpu", metrics=())
+        cell = cell_of("gan", request, tmp_path / name)
+        with executor:
+            (outcome,) = run_cells([cell], executor, tasks=tmp_path / name / "tasks")
+        assert outcome == Outcome()
+        return numbers(tmp_path / name)
+
+    slurm = engine("slurm")(cluster="local").start(1, jobs=None, folder=tmp_path / "jobs")
+    assert trained("sent", slurm) == trained("here", ThreadPoolExecutor(1))
 
 
 # Whole comparisons

@@ -111,18 +111,7 @@ def test_every_kind_of_the_registry_can_be_written(say, tmp_path, monkeypatch):
     assert said.code == 0
     module = (tmp_path / "genzoo-all" / "genzoo_all" / "__init__.py").read_text()
     compile(module, "genzoo_all", "exec")
-    for hook in (
-        "models",
-        "components",
-        "architectures",
-        "datasets",
-        "recipes",
-        "metrics",
-        "commands",
-        "studies",
-        "executors",
-        "trackers",
-    ):
+    for hook in HOOKS:
         assert f"def genzoo_{hook}()" in module
     again = say("plugin", "new", "genzoo-all")
     assert again.code == 2

@@ -68,7 +68,7 @@ def write_everything(say):
     """Write a data set, a run that draws, is measured, noted and exported, and a report; return their folders."""
     write_pngs(Path("photographs"), 10, size=(16, 16))
     assert say("data", "prepare", "folder32", "--source", "photographs", "--data", "data", "--jobs", "1").code == 0
-    run = genzoo.train("gan", overrides=TOY, run="a-run")
+    run = genzoo.train("gan", overrides=TOY, run="a-run", track=["csv", "tensorboard"])
     genzoo.resume(run, steps=5)
     genzoo.evaluate(run, metrics=["modes"])
     assert say("note", "a-run", "worth a look", "--tag", "good").code == 0

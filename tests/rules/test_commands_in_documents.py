@@ -22,7 +22,8 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLES = ROOT / "docs" / "examples"
 
 STANDS_FOR = {
-    "MODEL": "ali", "MODEL…": "ali", "RECIPE": "digits", "RUN": "1", "NAME": "digits", "K": "3", "PART": "category",
+    "MODEL": "ali", "MODEL…": "ali", "RECIPE": "digits", "RUN": "1", "NAME": "digits",
+    "K": "3", "N": "10", "PART": "category",
     "mine": "swae",  # what the reader of a page has just written
 }  # fmt: skip
 """What a test types in place of a word that stands for another."""

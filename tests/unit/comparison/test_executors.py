@@ -63,13 +63,20 @@ def test_a_lost_training_begins_again_in_a_task_of_its_own(tmp_path, end):
     assert not (tmp_path / "tasks").exists()
 
 
-def test_a_training_that_is_lost_too_often_says_why_and_names_no_machine(tmp_path):
-    executor = Losing(tmp_path, [EngineError("tcp://10.0.0.1")] * 3, steps=[0, 0, 0])
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (EngineError("tcp://10.0.0.1"), "EngineError"),
+        (FileNotFoundError(2, "not there", "/home/me"), "FileNotFoundError"),
+        (ModuleNotFoundError("No module named 'genzoo'"), "ModuleNotFoundError: No module named 'genzoo'"),
+    ],
+)
+def test_a_training_that_is_lost_too_often_says_why_and_names_no_machine(tmp_path, error, text):
+    executor = Losing(tmp_path, [error] * 3, steps=[0, 0, 0])
     outcome = outcome_of(tmp_path, executor)
     assert outcome.code == 1
-    assert outcome.found == (
-        "its worker was lost 3 times without a step between; the last time: its worker was lost (EngineError)"
-    )
+    times = "its worker was lost 3 times without a step between; the last time"
+    assert outcome.found == f"{times}: its worker was lost ({text})"
     assert len(executor.tasks) == 3
 
 
@@ -137,9 +144,10 @@ def test_a_task_that_is_stopped_before_it_begins_does_not_begin(tmp_path):
 
 
 def test_a_worker_that_does_not_see_the_files_says_so(tmp_path):
-    with pytest.raises(UnreadableError, match="a file system that all machines share") as refused:
-        TaskProcess(tmp_path / "elsewhere", {}).run()
-    assert str(tmp_path) not in str(refused.value)
+    for folder, directory in ((tmp_path / "elsewhere", tmp_path), (tmp_path, tmp_path / "elsewhere")):
+        with pytest.raises(UnreadableError, match="a file system that all machines share") as refused:
+            TaskProcess(folder, {}, directory).run()
+        assert str(tmp_path) not in str(refused.value)
 
 
 def test_an_orphan_writes_no_outcome(tmp_path):
