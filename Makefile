@@ -1,12 +1,12 @@
 # Everyday commands. The tools come from .venv; `make BIN= unit` takes those on your path.
 BIN = .venv/bin/
 
-.PHONY: check setup test unit slow lint types docs reliability bench
+.PHONY: check setup test unit slow lint types site docs reliability bench
 
-check: lint types test
+check: lint types site test
 
 setup:
-	python3 -m venv .venv && .venv/bin/pip install -e '.[test]'
+	python3 -m venv .venv && .venv/bin/pip install -e '.[test,docs]'
 
 test:
 	$(BIN)pytest
@@ -23,8 +23,11 @@ lint:
 types:
 	$(BIN)mypy
 
+site:
+	$(BIN)sphinx-build -q -W --keep-going -c docs . build/site && $(BIN)sphinx-build -q -b linkcheck -c docs . build/links
+
 docs:
-	set -e; for maker in docs/make_*.py; do $(BIN)python $$maker; done
+	$(BIN)python docs/make_api.py && $(BIN)python docs/make_paper_recipes.py && $(BIN)python docs/make_zoo.py
 
 reliability:
 	$(BIN)python tests/faults/make_reliability.py

@@ -1,7 +1,7 @@
 """Trains every model on the digits and on the 25 Gaussians, and makes the numbers and pictures of docs/zoo.md.
 
-`python docs/train_zoo.py` prints how long it will take, trains what is missing below runs/zoo, and writes docs/zoo and
-docs/zoo.md. What was trained and measured before is not repeated, so it may be stopped at any time.
+`python docs/train_zoo.py` prints how long it will take, trains what is missing below runs/zoo, and writes docs/zoo,
+docs/zoo.md and docs/gallery.md. What was trained and measured before is not repeated, so it may be stopped at any time.
 """
 
 import argparse
@@ -34,8 +34,6 @@ from genzoo.runs.callbacks import Callback
 from genzoo.runs.session import load_run, train_request
 
 LABELS = 100
-SOURCES = ("vae", "gan")
-"""The models from whose runs others take networks, where these have them."""
 METRICS = {
     "digits": ("classifier-distance", "coverage", "reconstruction", "classification"),
     "mixture25": ("modes", "reconstruction"),
@@ -100,7 +98,7 @@ def main():
     for task, plan in plans.items():
         _write(task, plan, [job for job in jobs if job.task == task], models, obstacles, options.out)
     if options.out == make_zoo.MEASURED:
-        make_zoo.PAGE.write_text(make_zoo.page(), encoding="utf-8")
+        make_zoo.write()
 
 
 def _options():
@@ -132,7 +130,7 @@ def _request(task, steps, model, seed, models, place):
     if model.takes_few_labels:
         rows = make_zoo.find_recipe(make_zoo.registry(), task).training.batch_size
         overrides |= {"training.labels": LABELS, "training.labelled_rows": rows // 3}
-    source = place / f"{_source(model, models)}-s0" if model.game.inherits else None
+    source = place / f"{make_zoo.source_of(model, models)}-s0" if model.game.inherits else None
     return TrainingRequest(
         model=model.name,
         recipe=task,
@@ -144,15 +142,6 @@ def _request(task, steps, model, seed, models, place):
         device="cpu",
         metrics=(),
     )
-
-
-def _source(model, models):
-    """Return the name of the model whose run has the networks that `model` takes from another one."""
-    if model.game.inherits_from:
-        return model.game.inherits_from.name
-    needed = set(model.game.inherits)
-    able = [other.name for other in models.values() if needed <= set(other.networks) and not other.conditional]
-    return min(able, key=lambda name: (name not in SOURCES, name), default=SOURCES[0])
 
 
 def _timed(jobs):

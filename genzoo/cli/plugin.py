@@ -29,6 +29,7 @@ _HOOKS = {
     "metric": "metrics",
     "study": "studies",
     "executor": "executors",
+    "tracker": "trackers",
     "prior": "components",
     "command": "commands",
 }
@@ -181,7 +182,7 @@ def _files_of_plugin(name: str, kinds: list[str]) -> Iterator[tuple[str, str]]:
     short = re.sub(r"[^a-z0-9]+", "-", name.lower().removeprefix("genzoo-").removeprefix("genzoo_")).strip("-")
     title = "".join(part.capitalize() for part in short.split("-"))
     suffixes = {"model": "", "prior": "Prior", "architecture": "Networks", "dataset": "Data", "metric": "Metric"}
-    suffixes |= {"study": "Study", "executor": "Executor"}
+    suffixes |= {"study": "Study", "executor": "Executor", "tracker": "Tracker"}
     function = short.replace("-", "_")
     targets = {kind: title + suffix for kind, suffix in suffixes.items()}
     major, minor = __version__.split(".")[:2]

@@ -14,7 +14,7 @@ from genzoo.cli.progress import describe
 from genzoo.errors import UnreadableError
 from genzoo.runs.collapse import failures_of
 from genzoo.storage import checkpoints
-from genzoo.storage.run_folder import Run
+from genzoo.storage.run_folder import Run, final_of
 from genzoo.storage.run_notes import RunNote
 from genzoo.storage.runs_root import all_runs, runs_within
 from genzoo.storage.scores import value_text
@@ -139,21 +139,21 @@ def show_run(run: Run) -> None:
 
 def _summary(run: Run) -> dict[str, Any]:
     try:
-        record, scores, note = run.record, run.scores_on_its_data, RunNote.of(run)
-        is_running = run.is_running
-        failures = [] if is_running else failures_of(run)
+        record, step, note = run.record, run.step, RunNote.of(run)
+        scores, is_running = run.scores_on_data_of(record), run.is_running
+        failures = [] if is_running else failures_of(run, final_of(scores, step=step, seed=record.seed))
     except UnreadableError as error:
         blank: dict[str, Any] = {"model": "?", "recipe": "?", "seed": None, "step": 0, "steps": 0, "scores": []}
         blank |= {"created": "", "note": "", "tag": "", "failures": []}
         return {"run": str(run.path), **blank, "status": f"unreadable: {error}".partition("\n")[0]}
     steps = record.steps
-    state = "running" if is_running else "done" if run.step >= steps else "stopped"
+    state = "running" if is_running else "done" if step >= steps else "stopped"
     return {
         "run": str(run.path),
         "model": record.model,
         "recipe": record.recipe,
         "seed": record.seed,
-        "step": run.step,
+        "step": step,
         "steps": steps,
         "status": state,
         "created": record.created,

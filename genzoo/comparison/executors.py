@@ -89,10 +89,10 @@ class TaskProcess:
         The training saves and ends where `Task.stop` was called, where `stop` is, and where this process ends.
         """
         task = worker.Task(self.folder)
-        if not self.folder.is_dir():
+        if not (self.folder.is_dir() and self.directory.is_dir()):
             raise UnreadableError(
-                "the worker does not see the folder of the comparison",
-                "--report and --data must be on a file system that all machines share",
+                "the worker does not see the folder of the comparison, or the one where it was typed",
+                "compare on a file system that all machines share",
             )
         if task.is_stopped:
             return worker.STOPPED
@@ -170,6 +170,7 @@ class _TaskFuture(Future[int]):
         """Cancel the task if it has not begun, and return whether it is cancelled."""
         if self._task.has_begun or not super().cancel():
             return False
+        self.set_running_or_notify_cancel()
         self._task.stop()  # it may begin in this moment
         self._inner.cancel()
         return True

@@ -204,9 +204,9 @@ def _outcome_of_process(ended: "Future[int]", folder: Path) -> Outcome:
     error = ended.exception()
     if isinstance(error, GenzooError):
         return _outcome(error, ())
-    if error is not None:  # the texts of engines name machines
-        text = in_a_line(error) if type(error).__module__ == "builtins" else type(error).__name__
-        return Outcome(code=1, found=f"its worker was lost ({text})")
+    if error is not None:  # the texts of engines and of files name machines and places
+        is_plain = type(error).__module__ == "builtins" and not isinstance(error, OSError)
+        return Outcome(code=1, found=f"its worker was lost ({in_a_line(error) if is_plain else type(error).__name__})")
     code = ended.result()
     output = folder / OUTPUT
     last = output.read_text(errors="replace").strip()[-200:] if output.exists() else ""

@@ -7,7 +7,7 @@ import stat
 import warnings
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -27,7 +27,7 @@ Pixels = numpy.ndarray[tuple[int, ...], numpy.dtype[numpy.uint8]]
 ImageSource = str | Path | Image.Image
 """The path of an image file, or an image of Pillow's."""
 
-_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _HEIC_ENDINGS = (".heic", ".heif", ".hif")
 """Photographs of telephones, which are images where pillow-heif is installed."""
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -127,16 +127,23 @@ class ImageFiles(Block):
 
     def read(self, out: Pixels) -> list[ImageFault]:
         """Decode every file."""
-        faults = []
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="PIL")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)  # the filter added last is tried first
-            for row, name in enumerate(self.names):
-                try:
-                    out[row] = self.transform(_content(self.place, name))
-                except Exception as error:  # Pillow's readers raise errors of any type
-                    faults.append(ImageFault(row, escaped(name), _cause_of(error, name)))
-        return faults
+        return decode_into(out, self.names, self.transform, lambda row: _content(self.place, self.names[row]))
+
+
+def decode_into(
+    out: Pixels, names: Sequence[str], transform: ImageTransform, content: Callable[[int], bytes]
+) -> list[ImageFault]:
+    """Fill `out` (rows, C, H, W) with images, of which `content` returns a row's file; return faults by `names`."""
+    faults = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # the filter added last is tried first
+        for row, name in enumerate(names):
+            try:
+                out[row] = transform(content(row))
+            except Exception as error:  # Pillow's readers raise errors of any type
+                faults.append(ImageFault(row, escaped(name), _cause_of(error, name)))
+    return faults
 
 
 def in_blocks(place: Path, names: list[str], transform: ImageTransform, *, rows: int = 64) -> tuple[Block, ...]:
@@ -194,7 +201,7 @@ def notes_of_files(folder: Path, names: Sequence[str]) -> list[str]:
     """Return lines that say what is left out below `folder`, of which the image files `names` are read."""
     heic, others = left_out(folder)
     several = animations(folder, names)
-    notes = [f"left out: {_counted(heic, 'HEIC file')}; to read them: pip install pillow-heif"] if heic else []
+    notes = [f"left out: {_counted(heic, 'HEIC file')}; to read them: pip install 'genzoo[heic]'"] if heic else []
     notes += [f"left out: {_counted(others, 'file')}, no image by name"] if others else []
     return notes + ([f"left out: all but the first picture of {_counted(several, 'file')}"] if several else [])
 
@@ -206,7 +213,7 @@ def _counted(names: Sequence[str], what: str) -> str:
 
 
 def _is_image(name: str) -> bool:
-    endings = _ENDINGS if _formats() == _FORMATS else (*_ENDINGS, *_HEIC_ENDINGS)
+    endings = _IMAGE_ENDINGS if _formats() == _FORMATS else (*_IMAGE_ENDINGS, *_HEIC_ENDINGS)
     return name.lower().endswith(endings)
 
 
@@ -261,7 +268,7 @@ def image_files(pictures: Sequence[ImageSource]) -> list[ImageSource]:
         warn(f"{folder}: {note}" for note in notes_of_files(folder, names))
         if not names:
             raise UnreadableError(
-                f"{folder} has no images", f"name a folder with files that end in {', '.join(_ENDINGS)}"
+                f"{folder} has no images", f"name a folder with files that end in {', '.join(_IMAGE_ENDINGS)}"
             )
         images += [folder / name for name in names]
     return images
@@ -328,7 +335,7 @@ def _in_mode(image: Image.Image, channels: int) -> Image.Image:
 
 def _cause_of(error: Exception, name: str) -> str:
     if isinstance(error, UnidentifiedImageError) and name.lower().endswith(_HEIC_ENDINGS) and _formats() == _FORMATS:
-        return "HEIC is read where pillow-heif is installed: pip install pillow-heif"
+        return "HEIC is read where pillow-heif is installed: pip install 'genzoo[heic]'"
     if isinstance(error, UnidentifiedImageError):
         return "not an image that Pillow can read"
     return in_a_line(str(error)) or type(error).__name__

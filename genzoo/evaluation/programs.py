@@ -63,7 +63,7 @@ def require_packages(format: ProgramFormat) -> None:
     """Raise `SettingsError` if a format needs packages that are not installed."""
     missing = [name for name in _ONNX_PACKAGES if format == "onnx" and find_spec(name) is None]
     if missing:
-        raise SettingsError(f"--format onnx needs {', '.join(missing)}", f"type: pip install {' '.join(missing)}")
+        raise SettingsError(f"--format onnx needs {', '.join(missing)}", "type: pip install 'genzoo[export]'")
 
 
 def write_programs(folder: Path, model: Model, format: ProgramFormat) -> list[Program]:

@@ -23,7 +23,7 @@ from genzoo.text import in_a_line, in_words, nearest, printable, short_repr
 
 GROUP = "genzoo"
 """The group of entry points that lead to plugins."""
-_HOOKS = (*(f"genzoo_{kind}" for kind in KINDS), "genzoo_default_recipe")
+_HOOK_NAMES = (*(f"genzoo_{kind}" for kind in KINDS), "genzoo_default_recipe")
 
 
 @cache
@@ -38,7 +38,7 @@ def registry() -> Registry:
 def find(kind: str, name: str) -> Any:
     """Return the class, recipe or command that a plugin registers, such as `find("recipe", "mine")`.
 
-    `kind` is model, recipe, dataset, architecture, metric, study, executor, component or command.
+    `kind` is model, recipe, dataset, architecture, metric, study, executor, tracker, store, component or command.
     """
     for plural, singular in SINGULAR.items():
         if kind == singular:
@@ -127,8 +127,8 @@ def _collect(result: Registry, manager: pluggy.PluginManager, plugin: Plugin, mo
         callers = manager.get_hookcallers(module) or []
         unknown = [caller.name for caller in callers if not caller.has_spec() and _is_needed(caller, module)]
         if unknown:
-            raise PluginError(f"unknown hook {unknown[0]}{nearest(unknown[0], _HOOKS)}")
-        unmarked = [hook for hook in _HOOKS if _is_unmarked(getattr(module, hook, None))]
+            raise PluginError(f"unknown hook {unknown[0]}{nearest(unknown[0], _HOOK_NAMES)}")
+        unmarked = [hook for hook in _HOOK_NAMES if _is_unmarked(getattr(module, hook, None))]
         if unmarked:
             raise PluginError(f"{in_words(unmarked)} must be marked @hookimpl; without it, nothing is offered")
         entries = [entry for kind in KINDS for entry in _entries_of(manager, plugin, module, kind)]

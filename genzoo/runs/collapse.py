@@ -1,6 +1,7 @@
 """CollapseMonitor: warnings about an adversarial game that fails although every number stays finite. Needs no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from genzoo.storage.run_folder import Run
 
@@ -50,10 +51,14 @@ class CollapseMonitor:
         return [text for text, times in self._lasting.items() if times >= _ENTRIES]
 
 
-def failures_of(run: Run) -> list[str]:
-    """Return in what a run has plainly failed: warnings that held to the end of its log, and what its scores say."""
+def failures_of(run: Run, scores: Sequence[dict[str, Any]] | None = None) -> list[str]:
+    """Return in what a run has plainly failed: warnings that held to the end of its log, and what its scores say.
+
+    `scores` are the run's final ones, for a caller that has read them.
+    """
+    scores = run.final_scores if scores is None else scores
     monitor = CollapseMonitor()
     for entry in run.read_log():
         watch = entry.get("watch")
         monitor.look(watch if isinstance(watch, dict) else {})
-    return [*monitor.standing, *dict.fromkeys(score["failure"] for score in run.final_scores if score.get("failure"))]
+    return [*monitor.standing, *dict.fromkeys(score["failure"] for score in scores if score.get("failure"))]

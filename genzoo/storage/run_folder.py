@@ -20,8 +20,11 @@ from genzoo.text import in_words
 
 RECORD = "run.json"
 _DATA_PLACE = "data.json"
+TRACKERS = "trackers.json"
+TRACKED = "trackers"
+"""The folder below which trackers may keep files of their own."""
 _LOG_LIMIT = 2**31
-_OURS = re.compile(r"\.(run\.json|data\.json|metrics\.jsonl|holder\.json|\d{7,}\.png)\.[0-9a-f]+\.tmp")
+_OURS = re.compile(r"\.(run\.json|data\.json|trackers\.json|metrics\.jsonl|holder\.json|\d{7,}\.png)\.[0-9a-f]+\.tmp")
 """The temporary files of a holder that was killed while it wrote."""
 
 
@@ -107,15 +110,17 @@ class Run:
     @property
     def final_scores(self) -> list[dict[str, Any]]:
         """The scores of the newest step that were measured with the run's own seed, as its training measures them."""
-        step, seed = self.step, self.record.seed
-        scores = self.scores_on_its_data
-        return [score for score in scores if score["step"] == step and score["protocol"].get("seed") == seed]
+        record = self.record
+        return final_of(self.scores_on_data_of(record), step=self.step, seed=record.seed)
 
     @property
     def scores_on_its_data(self) -> list[dict[str, Any]]:
         """The scores that were measured on the data it was trained on, or do not say on which."""
-        data = self.record.data
-        return [score for score in self.scores if score.get("data", data) == data]
+        return self.scores_on_data_of(self.record)
+
+    def scores_on_data_of(self, record: RunRecord) -> list[dict[str, Any]]:
+        """Return `scores_on_its_data`, given the run's record."""
+        return [score for score in self.scores if score.get("data", record.data) == record.data]
 
     @property
     def data_place(self) -> Path | None:
@@ -296,6 +301,11 @@ class Run:
                 if _OURS.fullmatch(leftover.name):
                     leftover.unlink(missing_ok=True)
             yield
+
+
+def final_of(scores: list[dict[str, Any]], *, step: int, seed: int) -> list[dict[str, Any]]:
+    """Return those of a run's scores that its training measures at its newest step."""
+    return [score for score in scores if score["step"] == step and score["protocol"].get("seed") == seed]
 
 
 def numbered(text: str, root: Path = Path("runs")) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from itertools import combinations
+from typing import Any
 
 import numpy
 import torch
@@ -25,7 +26,7 @@ from genzoo.training.contract import check_losses, check_players, check_reached,
 from genzoo.training.execution import Compiled, Movers, Precision, buffers_kept
 from genzoo.training.initialization import assemble
 from genzoo.training.populations import Population
-from genzoo.training.settings import Recipe, resolve_settings
+from genzoo.training.settings import Recipe, Settings, resolve_settings
 from genzoo.training.trainer import Trainer
 from genzoo.types import Batch, Losses, Picture
 
@@ -37,7 +38,7 @@ def toy_trainer(game: Game, recipe: Recipe, *, rows: int = 16, seed: int = 0, pr
 
     A game that inherits networks takes untrained ones, of the game that it must inherit from.
     """
-    settings = resolve_settings(game, recipe, (), of_game=recipe.game, resolve=registry().resolve)
+    settings = _resolved(game, recipe)
     training = replace(settings.training, batch_size=rows, labels=None, labelled_rows=0)
     settings = replace(settings, training=training)
     inherited = None
@@ -50,6 +51,11 @@ def toy_trainer(game: Game, recipe: Recipe, *, rows: int = 16, seed: int = 0, pr
     return Trainer(settings, split, seed=seed, device=_CPU, precision=precision, inherited=inherited)
 
 
+def _resolved(game: Game, recipe: Recipe) -> Settings:
+    """Return the settings of a training, in which the game has what the recipe chooses for it."""
+    return resolve_settings(game, recipe, (), of_game=recipe.game, resolve=registry().resolve)
+
+
 def game_checks(game: Game, recipes: Sequence[Recipe], *, compiled: bool) -> Iterator[Check]:
     """Yield the checks of a game on every recipe that it can be played on."""
     rules = _RULES | ({"compiled": _compiled_rule} if compiled else {})
@@ -57,7 +63,7 @@ def game_checks(game: Game, recipes: Sequence[Recipe], *, compiled: bool) -> Ite
     for recipe in recipes:
         if _is_playable(game, recipe):
             for name, rule in rules.items():
-                yield check_of(name, type(game), partial(rule, game, recipe), on=recipe.name)
+                yield check_of(name, type(game), partial(rule, _resolved(game, recipe).game, recipe), on=recipe.name)
 
 
 def _is_playable(game: Game, recipe: Recipe) -> bool:
@@ -163,15 +169,16 @@ def _order_of_rows(game: Game, recipe: Recipe) -> None:
         expect(holds, game, f"{name}_loss losses", found, remedy)
 
 
-def _objective(game: Game, recipe: Recipe) -> None:
+def _reads_objective(game: Game, recipe: Recipe) -> None:
     if "objective" not in {field.name for field in fields(game)} or "objective" in game.unused:
         return
     trainer, taken = toy_trainer(game, recipe), []
     if "critic" not in trainer.players:
         return  # there are no logits yet, as where a weight of 0 leaves the critic out
+    played: Any = trainer.settings.game  # of a class that has an objective
     for objective in (LeastSquares(), NonSaturating()):
         try:
-            chosen = replace(trainer.settings.game, objective=objective)
+            chosen = replace(played, objective=objective)
         except (GenzooError, ValueError):
             return  # it refuses other objectives, and says so
         trainer.settings = replace(trainer.settings, game=chosen)
@@ -286,7 +293,7 @@ _RULES: dict[str, Callable[[Game, Recipe], None]] = {
     "draws": _draws,
     "mean-over-rows": _mean_over_rows,
     "rows": _order_of_rows,
-    "objective": _objective,
+    "objective": _reads_objective,
     "resume": _resume,
     "samples": _samples,
     "pictures": _pictures,

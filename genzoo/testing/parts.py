@@ -1,14 +1,16 @@
-"""Checks of what games are played with: priors, objectives, schedules, architectures, data sets, metrics, commands."""
+"""Checks of what is no game: priors, objectives, schedules, architectures, data sets, metrics, trackers, commands."""
 
 import json
 import math
 import random
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from functools import partial
 from inspect import get_annotations
 from pathlib import Path
+from uuid import uuid4
 
 import click
 import numpy
@@ -19,6 +21,7 @@ from torch import Tensor
 from genzoo.components import Component, from_json, to_json
 from genzoo.data.dataset import Dataset, random_split
 from genzoo.errors import SettingsError, UnreadableError
+from genzoo.evaluation import drawing
 from genzoo.evaluation.metrics import Metric, Score
 from genzoo.evaluation.model import Model
 from genzoo.games.number_schedules import NumberSchedule
@@ -29,6 +32,7 @@ from genzoo.host.discovery import registry
 from genzoo.nn.architecture import Architecture
 from genzoo.nn.interfaces import Networks
 from genzoo.randomness import generator, preserved, reseed
+from genzoo.runs.tracker import TrackedRun, Tracker, Tracking
 from genzoo.testing.checking import Check, Rule, check_of, expect
 from genzoo.testing.games import toy_trainer
 from genzoo.testing.toys import ToyGame
@@ -46,7 +50,7 @@ def component_checks(component: Component) -> Iterator[Check]:
     yield check_of("summary", kind, partial(_says_what_it_is, kind))
     yield check_of("json", kind, partial(_json_there_and_back, component))
     yield check_of("names", kind, partial(_names, kind))
-    yield check_of("settings", kind, partial(_settings, kind))
+    yield check_of("settings", kind, partial(_annotated, kind))
 
 
 def part_checks(component: Component, recipes: Sequence[Recipe], data: Path) -> Iterator[Check]:
@@ -62,6 +66,8 @@ def part_checks(component: Component, recipes: Sequence[Recipe], data: Path) -> 
         rules = {"factor": partial(_factor, component)}
     elif isinstance(component, Dataset):
         rules = _rules_of_data(component, data)
+    elif isinstance(component, Tracker):
+        rules = {"obstacle": partial(_obstacle_of_tracker, component), "follow": partial(_follow, component)}
     for name, rule in rules.items():
         yield check_of(name, type(component), rule)
     of_recipe: dict[str, Callable[[Recipe], None]] = {}
@@ -111,7 +117,7 @@ def _names(kind: type[Component]) -> None:
             expect(not close, of_class, name, f"`{name}` overrides nothing", f"did you mean `{''.join(close)}`?")
 
 
-def _settings(kind: type[Component]) -> None:
+def _annotated(kind: type[Component]) -> None:
     """Expect that no value is set without an annotation, which dataclasses pass over, unless a base has a plain one."""
     for of_class, bases in _with_bases(kind):
         theirs = {name for base in bases for name in _public_names(base)} - {field.name for field in fields(kind)}
@@ -473,6 +479,38 @@ def _model_with(parts: tuple[str, ...], recipe: Recipe) -> tuple[Model, Splits]:
     frequencies = [1 / size] * size if size else None
     model = Model.of(settings, networks, device=trainer.device, label_frequencies=frequencies)
     return model, Splits(*(random_split(settings.dataset.spec, 60, seed=seed) for seed in range(3)))
+
+
+# Trackers
+
+
+def _obstacle_of_tracker(tracker: Tracker) -> None:
+    obstacle = tracker.obstacle()
+    found = f"it returns {obstacle!r}"
+    expect(isinstance(obstacle, str | None), tracker, "obstacle", found, "return text or None")
+
+
+def _follow(tracker: Tracker) -> None:
+    """Tell the tracker of a run that is stopped and goes on, unless it cannot be used here."""
+    if tracker.obstacle() is not None:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        run = TrackedRun(
+            name="0000-check",
+            identity=uuid4().hex,
+            folder=Path(folder, "own"),
+            settings={"model": "toy", "seed": 0, "training.learning_rate": 0.5, "training.averaging": "none"},
+        )
+        picture = Path(folder) / "0000002.png"
+        picture.write_bytes(drawing.grid_png(torch.rand(4, 1, 8, 8), columns=2))
+        for step in (2, 4):
+            tracking = tracker.start(run)
+            found = f"it returns a {type(tracking).__name__}"
+            expect(isinstance(tracking, Tracking), tracker, "start", found, "return a Tracking")
+            tracking.log(step, {"losses/critic": 0.25, "watch/odd (name)": float("nan")})
+            tracking.picture(step, "pictures/toy", picture)
+            tracking.card(step, "# A card\n")
+            tracking.finish(done=step == 4)
 
 
 # Commands

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from genzoo import SettingsError
@@ -82,6 +81,8 @@ def purity(counts: Tensor) -> float:
 
 def matched(counts: Tensor) -> float:
     """Return the largest share of rows whose category's class is theirs, with no class for two categories."""
+    from scipy.optimize import linear_sum_assignment  # here, as every training loads this module at its end
+
     pairs = linear_sum_assignment(counts.numpy(), maximize=True)
     return (counts[pairs].sum() / counts.sum()).item()
 

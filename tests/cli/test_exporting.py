@@ -120,7 +120,7 @@ def test_a_format_whose_packages_are_missing_says_what_to_type(say, run, tmp_pat
     monkeypatch.setattr(programs, "find_spec", lambda name: None)
     said = say("export", run, "--out", "model", "--format", "onnx")
     assert said.code == 2
-    assert said.err.splitlines()[-1] == "type: pip install onnx onnxscript onnxruntime"
+    assert said.err.splitlines()[-1] == "type: pip install 'genzoo[export]'"
     assert not (tmp_path / "model").exists()
 
 

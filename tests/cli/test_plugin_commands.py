@@ -50,8 +50,19 @@ class Normal(Law):
     def draw(self, rows, latent, generator):
         return torch.randn(rows, latent, generator=generator)
 '''
-KINDS = ["model", "prior", "architecture", "dataset", "recipe", "metric", "command", "study", "executor"]
-HOOKS = ["models", "components", "architectures", "datasets", "recipes", "metrics", "commands", "studies", "executors"]
+KINDS = ["model", "prior", "architecture", "dataset", "recipe", "metric", "command", "study", "executor", "tracker"]
+HOOKS = [
+    "models",
+    "components",
+    "architectures",
+    "datasets",
+    "recipes",
+    "metrics",
+    "commands",
+    "studies",
+    "executors",
+    "trackers",
+]
 
 
 def run(folder, *command, path=()):
@@ -100,17 +111,7 @@ def test_every_kind_of_the_registry_can_be_written(say, tmp_path, monkeypatch):
     assert said.code == 0
     module = (tmp_path / "genzoo-all" / "genzoo_all" / "__init__.py").read_text()
     compile(module, "genzoo_all", "exec")
-    for hook in (
-        "models",
-        "components",
-        "architectures",
-        "datasets",
-        "recipes",
-        "metrics",
-        "commands",
-        "studies",
-        "executors",
-    ):
+    for hook in HOOKS:
         assert f"def genzoo_{hook}()" in module
     again = say("plugin", "new", "genzoo-all")
     assert again.code == 2

@@ -279,7 +279,7 @@ def test_what_is_left_out_is_counted_and_named(source, data, heic):
     first.save(source / "still.gif")
     assert prepared_notes(data[1], source) == [
         "no classes: there are no sub-folders",
-        "left out: 1 HEIC file (IMG_1.HEIC); to read them: pip install pillow-heif",
+        "left out: 1 HEIC file (IMG_1.HEIC); to read them: pip install 'genzoo[heic]'",
         "left out: 4 files (a.pdf, b.txt, c.docx, …), no image by name",
         "left out: all but the first picture of 1 file (moving.gif)",
     ]

@@ -63,6 +63,14 @@ def expected(server, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def of_full_width(server, tmp_path_factory):
+    """Return an uninterrupted run of the paper's networks, which a process of its own trains."""
+    path = tmp_path_factory.mktemp("wide") / "run"
+    assert ended(server.run("disturbed", run=path, order=order(), width=None))[0] == 0
+    return path
+
+
+@pytest.fixture(scope="module")
 def halved(server, tmp_path_factory):
     """Return a function that puts a run in place that was stopped after step 6."""
     known = {}
@@ -145,9 +153,9 @@ def size_of(checkpoint):
     return sum((checkpoint / name).stat().st_size for name in NAMES)
 
 
-def goes_on(server, path, expected):
+def goes_on(server, path, expected, **width):
     """Go on with a run, undisturbed; return whether it ends as the uninterrupted one does."""
-    done = server.run("disturbed", run=path, order=order(), kill_after=LONG)
+    done = server.run("disturbed", run=path, order=order(), kill_after=LONG, **width)
     return ended(done)[0] == 0 and outcome(path) == expected
 
 
@@ -482,26 +490,26 @@ def is_refused(found, code):
     return found.returncode == code and found.stdout == "" and len(lines) <= 3 and lines[0].startswith("error: ")
 
 
-def test_a_training_on_a_disk_that_is_too_small_is_ended_on_a_larger_one(server, halved, expected, mount, tmp_path):
-    two = 2 * size_of(halved(tmp_path / "first") / "checkpoints" / "step-0000006")
+def test_a_training_on_a_disk_that_is_too_small_is_ended_on_a_larger_one(server, of_full_width, mount, tmp_path):
+    two = 2 * size_of(of_full_width / "checkpoints" / "step-0000012")
     place = mount(tmp_path / "small", "-t", "tmpfs", "-o", f"size={two + 2**20}", "none")
     found = genzoo(*TRAIN, "--quiet", cwd=place)
     assert is_refused(found, 6), found
     assert is_full(found.stderr.splitlines()[0].removeprefix("error: "), "run/checkpoints/step-0000009")
     assert (newest_step(place / "run"), leftovers(place)) == (6, [])
     subprocess.run(["mount", "-o", f"remount,size={2 * two}", place], check=True)
-    assert goes_on(server, place / "run", expected)
+    assert goes_on(server, place / "run", outcome(of_full_width), width=None)
 
 
 @pytest.mark.slow
-def test_a_training_where_no_file_may_grow_is_ended_where_it_may(server, expected, tmp_path):
+def test_a_training_where_no_file_may_grow_is_ended_where_it_may(server, of_full_width, tmp_path):
     found = genzoo(
         *TRAIN, "--quiet", cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**22, 2**22))
     )
     assert is_refused(found, 6), found
     assert is_full(found.stderr.splitlines()[0].removeprefix("error: "), "run/checkpoints/step-0000003")
     assert (newest_step(tmp_path / "run"), leftovers(tmp_path)) == (0, [])
-    assert goes_on(server, tmp_path / "run", expected)
+    assert goes_on(server, tmp_path / "run", outcome(of_full_width), width=None)
 
 
 def typed_to(out, err, *words):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 import rank_worker
 import torch
+from forked_ranks import Launch
 from safetensors.torch import load_file
 
 import genzoo
@@ -55,13 +56,18 @@ class Ended(NamedTuple):
     seconds: float
 
 
-@contextmanager
-def two_ranks(*program):
-    """Yield two ranks under way; nothing of them is left behind."""
+def started(*program):
+    """Return torchrun, in a process of its own, with ranks in processes of their own."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *map(str, program)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL, text=True, env=environment)
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL, text=True, env=environment)
+
+
+@contextmanager
+def two_ranks(*program, launch=started):
+    """Yield two ranks under way; nothing of them is left behind."""
+    process = launch(*program)
     try:
         yield process
     finally:
@@ -75,14 +81,15 @@ def two_ranks(*program):
 def ranks_of(process):
     """Return the process ids of the ranks that torchrun has started and that have not ended, by rank."""
     found = {}
+    forked = process.ranks if isinstance(process, Launch) else {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
             if int(parent) == process.pid and state != "Z":
                 pairs = (pair.partition("=") for pair in (folder / "environ").read_text().split("\0"))
                 environment = {name: value for name, _, value in pairs}
-                if "RANK" in environment:
-                    found[int(environment["RANK"])] = int(folder.name)
+                if rank := forked.get(int(folder.name), environment.get("RANK")):
+                    found[int(rank)] = int(folder.name)
     return found
 
 
@@ -92,8 +99,8 @@ def ended(process, *, within=PATIENCE):
     return Ended(process.returncode, out, err, time.monotonic() - began)
 
 
-def run_to_end(*program):
-    with two_ranks(*program) as process:
+def run_to_end(*program, launch=started):
+    with two_ranks(*program, launch=launch) as process:
         return ended(process)
 
 
@@ -372,19 +379,21 @@ def story(tmp_path_factory):
     with two_ranks(
         *genzoo_program(
             "train", "ali", "--recipe", "mixture25-paper", "--run", run.path, "--steps", 10**6, *TOY_OPTIONS
-        )
+        ),
+        launch=Launch,
     ) as process:
         stopped = stop_when_saved(process, run, 1, signal.SIGTERM)
     stopped_at, last_entry = run.step, run.read_log()[-1]
-    with two_ranks(*genzoo_program("resume", run.path)) as process:
+    with two_ranks(*genzoo_program("resume", run.path), launch=Launch) as process:
         killed = stop_when_saved(process, run, 1, signal.SIGKILL, after=stopped_at)
     newest, faults = run.newest_checkpoint()
     steps = newest.step + 5
-    gone_on = run_to_end(*genzoo_program("resume", run.path, "--steps", steps))
+    gone_on = run_to_end(*genzoo_program("resume", run.path, "--steps", steps), launch=Launch)
     trained = run_to_end(
         *genzoo_program(
             "train", "ali", "--recipe", "mixture25-paper", "--run", whole.path, "--steps", steps, *TOY_OPTIONS
-        )
+        ),
+        launch=Launch,
     )
     assert trained.code == 0, trained.err
     return SimpleNamespace(**locals())
@@ -562,7 +571,8 @@ def test_a_row_that_is_no_number_on_one_rank_is_a_fault_on_all_and_changes_nothi
 def test_divergence_ends_all_ranks_and_is_logged_once(tmp_path):
     run = Run(tmp_path / "run")
     options = ["--set", "training.learning_rate=1e30", "--set", "training.checkpoint_every=1", "--steps", 10**6]
-    with two_ranks(*genzoo_program(*TRAIN_ALI, "--run", run.path, *TOY_OPTIONS, *options)) as process:
+    launched = genzoo_program(*TRAIN_ALI, "--run", run.path, *TOY_OPTIONS, *options)
+    with two_ranks(*launched, launch=Launch) as process:
         end = ended(process)
     assert end.code != 0
     assert end.out == ""

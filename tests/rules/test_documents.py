@@ -3,6 +3,7 @@
 import ast
 import re
 import runpy
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -14,15 +15,28 @@ from genzoo.testing.games import toy_trainer
 from genzoo.types import Batch
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = {"api.md": "make_api.py", "paper-recipes.md": "make_paper_recipes.py", "zoo.md": "make_zoo.py"}
-API, ZOO = (runpy.run_path(str(DOCS / PAGES[page])) for page in ("api.md", "zoo.md"))
+PAGES = {
+    "api.md": ("make_api.py", "page"),
+    "paper-recipes.md": ("make_paper_recipes.py", "page"),
+    "zoo.md": ("make_zoo.py", "page"),
+    "gallery.md": ("make_zoo.py", "gallery"),
+}
+
+
+@cache
+def maker(file):
+    """Return the names of a program that writes pages."""
+    return runpy.run_path(str(DOCS / file))
+
+
+API, ZOO = maker("make_api.py"), maker("make_zoo.py")
 MODELS = [entry.name for entry in registry().of("models") if entry.plugin.distribution == "genzoo"]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_generated_page_is_what_the_code_says(page):
-    made = runpy.run_path(str(DOCS / PAGES[page]))
-    assert (DOCS / page).read_text() == made["page"](), f"type: python docs/{PAGES[page]}"
+    file, function = PAGES[page]
+    assert (DOCS / page).read_text() == maker(file)[function](), f"type: python docs/{file}"
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -84,3 +98,25 @@ def test_help_shows_the_text_of_every_field_of_every_public_class():
                     assert first in told, f"{module}.{name}.{field.name}"
                     count += 1
     assert count > 150
+
+
+# Questions and faults
+
+
+def texts_of_the_code():
+    """Return the texts in genzoo and its plugins, a line each, with … for what is filled in."""
+    for folder in ("genzoo", "plugins"):
+        for path in sorted((DOCS.parent / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.JoinedStr):
+                    yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield node.value
+
+
+def test_every_message_on_the_page_of_faults_is_one_of_the_code():
+    page = (DOCS / "questions-and-faults.md").read_text(encoding="utf-8").partition("## Faults")[2]
+    messages, texts = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE), "\n".join(texts_of_the_code())
+    patterns = {message: ".*".join(map(re.escape, message.strip("… ").split("…"))) for message in messages}
+    assert len(patterns) > 25
+    assert [message for message, pattern in patterns.items() if not re.search(pattern, texts)] == []

@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FILES = ["Makefile", ".pre-commit-config.yaml", ".github/workflows/ci.yml", "CITATION.cff", "CHANGELOG.md"]
+WORKFLOWS = [f".github/workflows/{name}.yml" for name in ("ci", "release", "supply-chain")]
+FILES = ["Makefile", ".pre-commit-config.yaml", *WORKFLOWS, "CITATION.cff", "CHANGELOG.md"]
 
 
 def text(name):
@@ -125,7 +126,7 @@ def test_every_target_of_the_makefile_has_one_line_at_most_and_is_phony():
 def test_make_check_runs_what_the_ci_runs():
     recipes = dict(re.findall(r"^(\w+):.*\n\t(.*)$", text("Makefile"), re.MULTILINE))
     checked = " && ".join(recipes[name] for name in targets()["check"].split())
-    in_ci = re.findall(r'^"\$venv/bin/((?!pip)\w+)"(.*)$', text(".ci/run"), re.MULTILINE)
+    in_ci = re.findall(r'^"\$venv/bin/((?!pip)[\w-]+)"(.*)$', text(".ci/run"), re.MULTILINE)
     assert [part.replace("$(BIN)", "") for part in checked.split(" && ")] == [tool + rest for tool, rest in in_ci]
 
 
@@ -153,11 +154,13 @@ def test_the_citation_has_its_required_keys_and_this_version():
     assert keys["cff-version"].strip() == "1.2.0"
 
 
-def test_the_changelog_begins_with_what_is_unreleased_and_uses_the_six_headings():
-    content = text("CHANGELOG.md")
-    assert re.findall(r"^## (.*)$", content, re.MULTILINE)[0] == "Unreleased"
-    headings = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
-    assert set(re.findall(r"^### (.*)$", content, re.MULTILINE)) <= headings
+def test_the_changelog_begins_with_what_is_unreleased_and_every_version_with_what_breaks():
+    _, *versions = re.split(r"^## (.*)$", text("CHANGELOG.md"), flags=re.MULTILINE)
+    assert versions[0] == "Unreleased"
+    for content in versions[1::2]:
+        first, *others = re.findall(r"^### (.*)$", content, re.MULTILINE)
+        assert first == "Breaks"
+        assert set(others) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
 def test_the_image_installs_as_the_readme_says():

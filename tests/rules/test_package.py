@@ -1,9 +1,15 @@
-"""The package as an index would show it: its page, whose links lead nowhere from there unless they are absolute."""
+"""The package: its page as an index would show it, and wheel and sdist where nothing else of it is."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tarfile
+import tomllib
+import venv
+import zipfile
 from email import message_from_string
 from pathlib import Path
 
@@ -42,3 +48,100 @@ def test_no_link_on_the_page_of_the_package_is_relative(tmp_path, source):
     kinds = {"!": "raw", "": "blob"}
     absolute = [(mark, f"{ADDRESS}/{kinds[mark]}/main/{target}") for mark, target in relative]
     assert made == ([] if source is None else absolute)
+
+
+def test_every_extra_that_code_and_documents_name_is_there():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    files = [*(ROOT / "genzoo").rglob("*.py"), *(ROOT / "plugins").rglob("*.py"), *(ROOT / "docs").rglob("*.md")]
+    named = {name for path in files for name in re.findall(r"genzoo\[([a-z]+)\]", path.read_text(encoding="utf-8"))}
+    assert {"export", "fidelity", "heic"} <= named <= set(project["optional-dependencies"])
+
+
+# Wheel and sdist
+
+IN_EMPTY_ENVIRONMENT = """
+import json, sys
+import genzoo, genzoo.testing, genzoo_ali
+run = genzoo.train("ali", steps=2, overrides={"training.batch_size": 8}, device="cpu", progress=False)
+print(json.dumps({
+    "scores": len(run.final_scores),
+    "files": [genzoo.__file__, genzoo_ali.__file__],
+    "needless": sorted({"jinja2", "scipy", "sklearn", "yaml"} & set(sys.modules)),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Return a folder with the sdist, the wheel made of it, and in `direct` the wheel made of the tree itself."""
+    source, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("dist")
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("genzoo", "plugins", "docs", "tests"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for options in (["--outdir", out], ["--wheel", "--outdir", out / "direct"]):
+        command = [sys.executable, "-m", "build", "--no-isolation", *options]
+        subprocess.run(command, cwd=source, check=True, capture_output=True)
+    return out
+
+
+def contents_of(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.slow
+def test_the_sdist_builds_the_wheel_that_the_tree_builds(built):
+    (of_sdist,), (of_tree,) = built.glob("*.whl"), (built / "direct").glob("*.whl")
+    assert contents_of(of_sdist) == contents_of(of_tree)
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_all_packages_with_types_templates_and_licence_and_nothing_else(built):
+    (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
+    names = set(contents_of(wheel))
+    of_tree = {path.relative_to(ROOT) for path in (ROOT / "genzoo").rglob("*")}
+    of_tree |= {path.relative_to(ROOT / "plugins") for path in (ROOT / "plugins").rglob("*")}
+    wanted = {str(path) for path in of_tree if path.suffix in (".py", ".pyi", ".jinja") or path.name == "py.typed"}
+    assert {"genzoo/py.typed", "genzoo/__init__.pyi", "genzoo/cli/new_plugin.jinja", "genzoo_ali/ali.py"} <= wanted
+    information = {name for name in names if ".dist-info/" in name}
+    assert names - information == wanted
+    assert any(name.endswith("/licenses/LICENSE") for name in information)
+    with tarfile.open(sdist) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"LICENSE", "README.md", "pyproject.toml", "setup.py"} <= inside
+    assert not [name for name in inside if name.startswith(("tests", "docs", "."))]
+
+
+@pytest.mark.slow
+def test_the_wheel_works_in_an_environment_that_has_its_dependencies_alone(built, tmp_path, monkeypatch):
+    (wheel,) = built.glob("*.whl")
+    place = tmp_path / "environment"
+    venv.create(place, with_pip=True)
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(place), "platbase": str(place)}))
+    shadow = tmp_path / "dependencies"  # those of this environment, and nothing of an installation of genzoo in it
+    shadow.mkdir()
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if "genzoo" not in entry.name and entry.suffix != ".pth":
+            (shadow / entry.name).symlink_to(entry)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(
+        [place / "bin" / "pip", "install", "--no-index", "--no-deps", wheel], check=True, capture_output=True
+    )
+    (site / "dependencies.pth").write_text(f"{shadow}\n")
+
+    def run(*command):
+        said = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert said.returncode == 0, said.stderr
+        return said.stdout
+
+    assert "train" in run(place / "bin" / "genzoo", "--help")
+    listed = json.loads(run(place / "bin" / "genzoo", "list", "--json"))
+    assert {"ali", "gan", "vae"} <= {model["name"] for model in listed["models"]}
+    short = ("--steps", "2", "--set", "training.batch_size=8", "--quiet", "--json")
+    assert json.loads(run(place / "bin" / "genzoo", "train", "gan", *short))["step"] == 2
+    told = json.loads(run(place / "bin" / "python", "-c", IN_EMPTY_ENVIRONMENT).splitlines()[-1])
+    assert told["scores"] > 0
+    assert all(Path(file).is_relative_to(site) for file in told["files"])
+    assert told["needless"] == []

@@ -69,4 +69,5 @@ def test_mypy_checks_every_package_strictly():
         "module",
         "ignore_missing_imports",
         "follow_imports",
+        "follow_imports_for_stubs",
     }

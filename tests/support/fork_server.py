@@ -213,7 +213,16 @@ def draw_nothing():
     pictures.save_panels = lambda path, panels: files.write(path, bytes(10000))
 
 
-def train(disk, *, run, model, recipe, overrides, then="train"):
+def narrow(width):
+    """Give the hidden layers of the toy task's networks this width, so that a child computes and writes little."""
+    from dataclasses import replace
+
+    from genzoo_recipes import mixture25
+
+    mixture25._HIDDEN, mixture25._MAXOUT = (replace(row, width=width) for row in (mixture25._HIDDEN, mixture25._MAXOUT))
+
+
+def train(disk, *, run, model, recipe, overrides, then="train", track=None):
     """Train, or go on as a user would: resume what has a checkpoint, type the same command again for the rest."""
     import torch
 
@@ -240,7 +249,7 @@ def train(disk, *, run, model, recipe, overrides, then="train"):
     if then == "resume" and checkpoints.steps(Path(run) / "checkpoints"):
         genzoo.resume(run, callback=Teller())
         return
-    genzoo.train(model, recipe=recipe, steps=STEPS, overrides=overrides, run=run, callback=Teller())
+    genzoo.train(model, recipe=recipe, steps=STEPS, overrides=overrides, run=run, track=track, callback=Teller())
 
 
 def save(disk, *, folder, step, size):
@@ -325,10 +334,11 @@ def failing_saves(disk, *, folders, step, size, remove=False):
         disk.armed = False
 
 
-def disturbed(disk, *, run, order, at=None, stop=None, drawn=False, **changes):
+def disturbed(disk, *, run, order, width=64, at=None, stop=None, drawn=False, **changes):
     """Begin a run or go on with it; `at` a step, 0 or "evaluation" comes a `change`; tell how it ended.
 
-    It is asked to stop at the step `stop`. Pictures are empty unless they are to be `drawn`, which takes long.
+    It is asked to stop at the step `stop`. Pictures are empty unless they are to be `drawn`, which takes long. Networks
+    are as wide as the paper's where `width` is None.
     """
     import torch
 
@@ -338,6 +348,8 @@ def disturbed(disk, *, run, order, at=None, stop=None, drawn=False, **changes):
     from genzoo.storage.run_folder import Run
 
     torch.set_num_threads(1)
+    if width is not None:
+        narrow(width)
 
     class Teller(Callback):
         def on_start(self, run, step, steps):
@@ -373,10 +385,11 @@ def disturbed(disk, *, run, order, at=None, stop=None, drawn=False, **changes):
         tell_end(disk)
 
 
-def command(disk, *, words, folder, **changes):
+def command(disk, *, words, folder, width=64, **changes):
     """Type a command in a folder after a `change`; tell its exit code and what it wrote on stderr."""
     from genzoo import cli
 
+    narrow(width)
     os.chdir(folder)
     sys.argv = ["genzoo", *words]
     sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
@@ -410,7 +423,6 @@ def session(
     Before the first step it waits for `others` to end. `wrong` is a fault to have; to `watch` tells what it writes.
     """
     import warnings
-    from dataclasses import replace
 
     import torch
 
@@ -418,10 +430,9 @@ def session(
     from genzoo.errors import GenzooError, GenzooWarning
     from genzoo.runs.callbacks import Callback
     from genzoo.storage import checkpoints
-    from genzoo_recipes import mixture25
 
     torch.set_num_threads(1)
-    mixture25._HIDDEN, mixture25._MAXOUT = (replace(row, width=8) for row in (mixture25._HIDDEN, mixture25._MAXOUT))
+    narrow(8)
     if wrong is not None:
         WRONG[wrong]()
     if watch:

@@ -3,10 +3,12 @@
 import os
 import pty
 import re
-import subprocess
-import sys
 import termios
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.connection import wait
+
+from forked import genzoo
 
 _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -34,23 +36,16 @@ def typed(folder, *words, columns, **environment):
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (50, columns))
     surroundings = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "genzoo", *map(str, words)],
-        cwd=folder,
-        env=surroundings | {"TERM": "xterm-256color"} | environment,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-    )
-    os.close(slave)
+    surroundings |= {"TERM": "xterm-256color"} | environment
+    screen = os.ttyname(slave)
+    process = genzoo(words, folder=folder, environment=surroundings, stdin=screen, stdout=screen, stderr=screen)
     written = b""
-    while True:
-        try:
-            part = os.read(master, 65536)
-        except OSError:  # Linux says so at the end
-            break
-        if not part:
-            break
-        written += part
+    while master in wait([master, process.sentinel]):
+        written += os.read(master, 65536)
+    os.close(slave)
+    with suppress(OSError):  # Linux says so at the end
+        while part := os.read(master, 65536):
+            written += part
     os.close(master)
-    return Screen(process.wait(timeout=60), written.decode())
+    process.join()
+    return Screen(process.exitcode, written.decode())
