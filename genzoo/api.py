@@ -145,7 +145,7 @@ def evaluate(
     """
     target = run_called(run)
     for name in metrics:
-        registry().find("metrics", name)
+        registry().named("metrics", name)
     model = load(target, device=device, raw=raw)
     from genzoo.evaluation.scoring import applicable_metrics, measure, metric_called
 

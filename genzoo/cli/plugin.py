@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
@@ -13,13 +14,13 @@ import click
 from genzoo import __version__
 from genzoo.cli import options
 from genzoo.cli.output import result, result_json, show_table, status
-from genzoo.errors import PluginError, SettingsError
+from genzoo.errors import GenzooError, PluginError, SettingsError
 from genzoo.host.discovery import registry
 from genzoo.host.registry import KINDS, Plugin
 from genzoo.text import counted
 
 if TYPE_CHECKING:
-    from genzoo.testing import Check
+    from genzoo.testing import Check, CheckFailed
 
 _HOOKS = {
     "model": "models",
@@ -85,19 +86,24 @@ def check_command(target: str, recipes: tuple[str, ...], compiled: bool, as_json
 
     warnings.filterwarnings("default", category=DeprecationWarning, message=r"genzoo\.")
     done: list[dict[str, Any]] = []
+    again: Counter[tuple[str, ...]] = Counter()
     for name, check in _checks(target, recipes, compiled=compiled):
         entry = {"component": name, "check": check.name, "on": check.on, "passed": True, "found": None, "remedy": None}
         try:
             check.run()
         except CheckFailed as failed:
             entry |= {"passed": False, "found": failed.found, "remedy": failed.remedy}
+            again[cause := _cause_of(name, failed)] += 1
         done.append(entry)
-        if not as_json:
-            result(f"{'ok    ' if entry['passed'] else 'failed'}  {name}: {check}")
-            if not entry["passed"]:
-                result(f"        {entry['found']}\n        {entry['remedy']}")
+        if not as_json and entry["passed"]:
+            result(f"ok      {name}: {check}")
+        elif not as_json and again[cause] == 1:
+            result(f"failed  {name}: {check}\n        {entry['found']}\n        {entry['remedy']}")
     if as_json:
         result_json({"target": target, "checks": done})
+    for (name, _, place), count in again.items():
+        if count > 1 and not as_json:
+            result(f"failed  {name}: {counted(count - 1, 'more check')} for the same reason\n        {place}")
     failures = sum(not entry["passed"] for entry in done)
     if failures:
         raise PluginError(f"{failures} of {counted(len(done), 'check')} of {target} failed", "what to do is said above")
@@ -162,6 +168,14 @@ def _checks(target: str, recipes: tuple[str, ...], *, compiled: bool) -> "Iterat
     for name, load in offers:
         for check in checks(load(), recipes=recipes, compiled=compiled):
             yield name, check
+
+
+def _cause_of(name: str, failed: "CheckFailed") -> tuple[str, str, str]:
+    """Return what two failed checks of `name` share if they fail for one reason: the place where an error is raised."""
+    error, place = failed.__cause__, failed.found
+    if error is not None and not isinstance(error, GenzooError):
+        place = place.partition(": ")[0]
+    return name, type(error).__name__, place
 
 
 def _itself(target: Any) -> Any:

@@ -94,7 +94,7 @@ def metrics_with_obstacles(model: Model) -> list[tuple[Metric, str | None]]:
 
 
 def metric_called(name: str) -> Metric:
-    """Return the metric of that name with its defaults."""
-    metric = from_json(Metric, {"name": name}, resolve=registry().resolve, path="metric")
+    """Return the metric of that name with its defaults; FILE.py:CLASS and MODULE:CLASS are imported, as models are."""
+    metric = from_json(Metric, {"name": registry().named("metrics", name)}, resolve=registry().resolve, path="metric")
     assert isinstance(metric, Metric)
     return metric

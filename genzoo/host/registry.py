@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from importlib import import_module
+from types import ModuleType
 from typing import Any, Literal, TypeVar, get_args
 
 from genzoo.components import Component
@@ -81,7 +82,7 @@ class Entry:
         what = f"{self} cannot be loaded from {self.offer.target}"
         try:
             with plugin_errors(what, removal(self.plugin.distribution)):
-                loaded = getattr(import_module(module), attribute)
+                loaded = _named_in(import_module(module), attribute)
         except SettingsError as error:  # raised by the plugin while it is imported, so not the user's fault
             raise PluginError(f"{what}: {error.found}", removal(self.plugin.distribution)) from error
         loaded_name = getattr(loaded, "name", None)
@@ -157,6 +158,16 @@ class Registry:
             choices = " or ".join(entry.qualified for entry in matches)
             raise PluginError(f"two plugins offer the {SINGULAR[kind]} '{name}'", f"say which: {choices}")
         raise self.unknown(SINGULAR[kind], name, [entry.name for entry in self.of(kind)])
+
+    def named(self, kind: Kind, name: str) -> str:
+        """Return the name for `resolve` of what a user names; raise `SettingsError` or `PluginError` if there is none.
+
+        FILE.py:CLASS and MODULE:CLASS name a class that no plugin registers, and import it.
+        """
+        if self.has(kind, name) or not unregistered.is_code_name(name):
+            self.find(kind, name)
+            return name
+        return unregistered.import_named(name)
 
     def unknown(self, what: str, name: str, names: Sequence[str]) -> GenzooError:
         """Return the error for a name that is not registered: `PluginError` if any plugin is broken."""
@@ -239,6 +250,14 @@ class Registry:
             if entry.plugin.distribution in preferred or (entry.kind, entry.name) not in settled
         ]
         return replace(self, entries=entries)
+
+
+def _named_in(module: ModuleType, name: str) -> Any:
+    try:
+        return getattr(module, name)
+    except AttributeError as error:
+        candidates = [each for each in vars(module) if not each.startswith("_")]
+        raise AttributeError(f"{error}{nearest(name, candidates)}") from error
 
 
 def _kind_of(base: type[Component]) -> Kind:

@@ -20,7 +20,6 @@ from genzoo.games.game import Game
 from genzoo.host.discovery import registry as installed_registry
 from genzoo.host.isolation import removal
 from genzoo.host.registry import Registry
-from genzoo.host.unregistered import import_named, is_code_name
 from genzoo.runs.configuration import is_file
 from genzoo.runs.recipe_files import recipe_in_file
 from genzoo.runs.request import TrainingRequest
@@ -182,11 +181,7 @@ def find_game(registry: Registry, model: str | Game) -> Game:
     """
     if isinstance(model, Game):
         return model
-    if registry.has("models", model) or not is_code_name(model):
-        registry.find("models", model)
-    else:
-        model = import_named(model)
-    game = from_json(Game, {"name": model}, resolve=registry.resolve, path="game")
+    game = from_json(Game, {"name": registry.named("models", model)}, resolve=registry.resolve, path="game")
     assert isinstance(game, Game)
     return game
 

@@ -102,7 +102,12 @@ def _json_there_and_back(component: Component) -> None:
     def resolve(base: type[Component], name: str) -> type[Component]:
         return type(component) if name == component.name else registry().resolve(base, name)
 
-    back = from_json(type(component), json.loads(json.dumps(to_json(component))), resolve=resolve, path=component.name)
+    try:
+        back = from_json(
+            type(component), json.loads(json.dumps(to_json(component))), resolve=resolve, path=component.name
+        )
+    except SettingsError as error:
+        expect(False, component, "", error.found, "annotate the field with the type of its default")
     remedy = "fields are bool, int, float, str, tuples, mappings and components; the class is a frozen dataclass"
     expect(back == component, component, "", f"its JSON describes another one: {back!r}", remedy)
 

@@ -76,11 +76,23 @@ def check_players(game: Game, networks: Networks, players: Players) -> None:
         else:
             continue
         raise broken(game, "players", f"the player '{player}' {found}", remedy)
+    _warn_of_second_critics(game, networks, players)
     trained = {id(parameter) for parameters in players.values() for parameter in parameters}
     idle = [name for name, p in networks.named_parameters() if p.requires_grad and id(p) not in trained]
     if idle:
         place = place_of(type(game), "players", "build")
         warn([f"{place}: no player trains {_first_of(idle)}; freeze what shall stay as it is: requires_grad_(False)"])
+
+
+def _warn_of_second_critics(game: Game, networks: Networks, players: Players) -> None:
+    """Warn of critics beside `Networks.critic` that the generator trains, since the game names no players itself."""
+    if networks.critic is None or type(game).players is not Game.players:
+        return
+    trained = {id(parameter) for parameter in players.get("generator", ())}
+    for name, module in networks.named_children():
+        if isinstance(module, JointCritic) and trained & {id(parameter) for parameter in module.parameters()}:
+            found = f"the player 'generator' trains the critic '{name}'"
+            warn([f"{place_of(type(game), 'build')}: {found}; where it is another player's, say so in `players`"])
 
 
 class Checked:

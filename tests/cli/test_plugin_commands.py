@@ -111,6 +111,10 @@ def test_every_kind_of_the_registry_can_be_written(say, tmp_path, monkeypatch):
     assert said.code == 0
     module = (tmp_path / "genzoo-all" / "genzoo_all" / "__init__.py").read_text()
     compile(module, "genzoo_all", "exec")
+    linted = run(tmp_path / "genzoo-all", "ruff", "check", "--isolated", "--no-cache", "--extend-select=I", ".")
+    assert linted.returncode == 0, linted.stdout
+    assert "next: cd genzoo-all && pip install -e '.[test]' --config-settings editable_mode=compat && " in said.err
+    assert "*.egg-info/" in (tmp_path / "genzoo-all" / ".gitignore").read_text()
     for hook in HOOKS:
         assert f"def genzoo_{hook}()" in module
     again = say("plugin", "new", "genzoo-all")
@@ -127,6 +131,9 @@ def test_a_mistake_in_a_file_is_found_with_its_place(say, tmp_path, monkeypatch)
     failed = [entry for entry in json.loads(said.out)["checks"] if not entry["passed"]]
     assert {entry["found"] for entry in failed} == {f"Key.losses, mistaken.py:{line}: KeyError: 'what'"}
     assert "losses" in {entry["check"] for entry in failed}
+    told = say("plugin", "check", "./mistaken.py:Key").out
+    assert told.count("KeyError") == 1
+    assert f"failed  ./mistaken.py:Key: {len(failed) - 1} more checks for the same reason\n" in told
     trained = say("train", "./mistaken.py:Key", "--quiet")
     assert trained.code == 4
     assert trained.err.startswith(f"error: Key.losses, mistaken.py:{line}: KeyError: 'what'\n")

@@ -38,6 +38,22 @@ if __name__ == "__main__":
     run = genzoo.train(Half(share=0.25), steps=2, overrides=dict(word.split("=") for word in sys.argv[1:]))
     print(run.path, genzoo.load(run).game)
 """
+METRIC = """
+from dataclasses import dataclass
+from genzoo.evaluation import Metric, Score
+
+@dataclass(frozen=True, kw_only=True)
+class Count(Metric):
+    '''How many rows there are.'''
+
+    name = "count"
+
+    def obstacle(self, model):
+        return None
+
+    def measure(self, model, split, *, train, seed):
+        return [Score(metric="count", value=float(len(split.x)))]
+"""
 SETTINGS = [f"{path}={value}" for path, value in TOY.items()]
 ASSIGNMENTS = [word for setting in SETTINGS for word in ("--set", setting)]
 
@@ -49,7 +65,8 @@ def half(tmp_path, monkeypatch):
     file = tmp_path / "my_half.py"
     file.write_text(GAME, encoding="utf-8")
     yield file
-    sys.modules.pop("my_half", None)
+    for module in ("my_half", "my_count"):
+        sys.modules.pop(module, None)
 
 
 def test_the_command_line_trains_a_class_of_a_file_and_opens_its_run_where_the_file_is_named(half, say):
@@ -71,6 +88,12 @@ def test_the_command_line_trains_a_class_of_a_file_and_opens_its_run_where_the_f
     assert command == ["genzoo", "--code", half.name, "sample", "run"]  # as it is advised after the training
     assert say(*command[1:], "-n", "4", "--out", "x.npy").code == 0
     assert say("--code", half.name, "resume", "run", "--steps", "3", "--quiet").code == 0
+    (half.parent / "my_count.py").write_text(METRIC, encoding="utf-8")
+    for metric in ("./my_count.py:Count", "my_count:Count"):
+        measured = say("evaluate", "run", "--metric", metric, "--json")
+        assert measured.code == 0, measured.err
+        assert [score["metric"] for score in measured.document["scores"]] == ["count"]
+    assert "my_half:Half is not a Metric" in say("evaluate", "run", "--metric", "my_half:Half").err
     assert Run(half.parent / "run").step == 3
 
 

@@ -163,6 +163,7 @@ def test_a_broken_plugin_is_listed_beside_the_others_in_order_of_name(site):
     [
         ("nothing_of_that_name:Model", "ModuleNotFoundError"),
         ("zoo_lazy:Nothing", "AttributeError"),
+        ("zoo_lazy:genzoo_model", "has no attribute 'genzoo_model'; did you mean 'genzoo_models'?"),
         ("zoo_lazy", "AttributeError"),
         ("zoo_exits:Model", "SystemExit: 9"),
         ("zoo_wrong:Model", "SyntaxError"),

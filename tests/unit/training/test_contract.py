@@ -182,6 +182,35 @@ def test_parameters_that_nobody_trains_are_named_in_a_warning():
     assert "requires_grad_(False)" in str(said[0].message)
 
 
+class TwoCritics(WithEncoder):
+    """A game with a second critic, which no `players` names."""
+
+    def build(self, architecture, data):
+        networks = super().build(architecture, data)
+        networks.add_module("second", architecture.critic(data, sees="x"))
+        return networks
+
+
+class ThreePlayers(TwoCritics):
+    """The same where it is a player."""
+
+    def players(self, networks):
+        first = super().players(networks)
+        second = list(networks.second.parameters())
+        others = [each for each in first["generator"] if all(each is not mine for mine in second)]
+        return {"critic": first["critic"], "second": second, "generator": others}
+
+
+def test_a_second_critic_that_falls_to_the_generator_is_told_of():
+    message = r"TwoCritics\.build, .*: the player 'generator' trains the critic 'second'; .* say so in `players`"
+    with pytest.warns(GenzooWarning, match=message):
+        trainer_of(TwoCritics())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GenzooWarning)
+        trainer_of(ThreePlayers())
+        trainer_of(WithEncoder())
+
+
 class Frozen(Idle):
     """The same with a decoder that says that it is not trained."""
 
