@@ -107,7 +107,7 @@ def test_whatever_is_raised_detaches_it(tmp_path, monkeypatch, problem):
 
 def test_what_a_tracker_draws_changes_no_number(tmp_path):
     """Dropout draws from the global generators in every step."""
-    order = {"training.steps": 3, "training.log_every": 1, "training.batch_size": 4}
+    order = {"training.steps": 3, "training.log_every": 1, "training.batch_size": 5}
     runs = [
         train_request(
             TrainingRequest(
