@@ -11,6 +11,8 @@ from genzoo.runs import session
 from genzoo.runs.callbacks import Callback, Callbacks
 from genzoo.runs.request import ExecutionName, PrecisionName, TrainingRequest
 from genzoo.runs.signals import saved_on_interrupt, tell
+from genzoo.runs.stores import data_called, run_called
+from genzoo.runs.tracker import Tracker
 from genzoo.storage.run_folder import Run
 from genzoo.training import torchrun
 from genzoo.types import SplitName, Splits
@@ -36,6 +38,7 @@ def train(
     from_run: str | Path | Run | None = None,
     data: str | Path | None = None,
     runs: str | Path = "runs",
+    track: Sequence[str | Tracker] | None = None,
     callback: Callback | None = None,
     progress: bool = True,
 ) -> Run:
@@ -46,6 +49,7 @@ def train(
     networks that the game inherits and, unless `recipe` is given, the recipe; `data` is the folder of data sets.
     `execution` says how steps are run: as written, captured as a CUDA graph, or compiled. A `deterministic` training on
     CUDA takes only algorithms that repeat themselves to the bit, which are slower.
+    `track` are trackers to tell of the training, by name or as values; None: those of the run that is continued.
     Processes that torchrun has started train one run together; the first of them writes it.
     With `progress`, a bar is drawn in a terminal or notebook. An interrupt (Ctrl-C, a notebook's stop button) ends the
     training after its step and raises `InterruptedRun` once all is saved; a second one raises `KeyboardInterrupt`.
@@ -62,9 +66,10 @@ def train(
         execution=execution,
         deterministic=deterministic,
         run=run,
-        from_run=from_run,
-        data=data,
+        from_run=None if from_run is None else run_called(from_run),
+        data=data_called(data),
         runs=runs,
+        track=track,
     )
     with _attended(callback, progress) as attended:
         return session.train_request(request, attended)
@@ -77,15 +82,25 @@ def resume(
     device: str = "auto",
     execution: ExecutionName = "auto",
     data: str | Path | None = None,
+    track: Sequence[str | Tracker] | None = None,
     callback: Callback | None = None,
     progress: bool = True,
 ) -> Run:
     """Continue a run from its newest whole checkpoint, to `steps` steps in all, and return it.
 
     Precision and number of ranks stay those that the run was started with; `progress` and interrupts are as in `train`.
+    It goes on in the trackers that it had, unless `track` names others.
     """
     with _attended(callback, progress) as attended:
-        return session.resume_run(run, steps=steps, device=device, execution=execution, data=data, callback=attended)
+        return session.resume_run(
+            run_called(run),
+            steps=steps,
+            device=device,
+            execution=execution,
+            data=data_called(data),
+            track=track,
+            callback=attended,
+        )
 
 
 @contextmanager
@@ -106,10 +121,10 @@ def _attended(callback: Callback | None, progress: bool) -> Iterator[Callback]:
 def load(run: str | Path | Run, *, device: str = "auto", raw: bool = False) -> "Model":
     """Return a run's model in inference mode, without its data.
 
-    `run` may be an exported folder, or any file in it, and as everywhere a number, for a run below `runs`. Its weights
-    are the averaged ones, if the run keeps these, unless `raw`.
+    `run` may be an exported folder, or any file in it, and as everywhere a number, for a run below `runs`, or the
+    address of a model in a store, NAME://…. Its weights are the averaged ones, if the run keeps these, unless `raw`.
     """
-    return session.load_run(run, device=device, raw=raw)
+    return session.load_run(run_called(run), device=device, raw=raw)
 
 
 def evaluate(
@@ -128,7 +143,7 @@ def evaluate(
     of which a warning tells, are kept beside the run's own. Without `metrics`, every installed metric that can
     measure this model and is measured by default is used; a named one that cannot raises `SettingsError`.
     """
-    target = Run.of(run)
+    target = run_called(run)
     for name in metrics:
         registry().find("metrics", name)
     model = load(target, device=device, raw=raw)
@@ -143,7 +158,7 @@ def evaluate(
             )
     from genzoo.runs.opening import data_of
 
-    splits, fingerprint = data_of(target, data)
+    splits, fingerprint = data_of(target, data_called(data))
     if fingerprint != target.record.data:
         warn(["the scores are kept apart from those on the run's data"])
     return measure(target, model, splits, selected, data=fingerprint, split=split, seed=seed, strict=bool(metrics))
@@ -157,4 +172,4 @@ def load_data(run: str | Path | Run, *, data: str | Path | None = None) -> Split
     """
     from genzoo.runs.opening import data_of
 
-    return data_of(Run.of(run), data).splits
+    return data_of(run_called(run), data_called(data)).splits

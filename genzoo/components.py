@@ -132,6 +132,15 @@ def paths(value: Any, prefix: str = "") -> Iterator[str]:
         yield from paths(item, f"{prefix}{name}.")
 
 
+def flat(settings: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield the values in a setting's JSON by their dotted paths; a component's name is the value at its own path."""
+    if not isinstance(settings, dict):
+        yield path, settings
+        return
+    for key, value in settings.items():
+        yield from [(path, value)] if key == "name" else flat(value, f"{path}.{key}")
+
+
 def _override(kind: Any, value: Any, parts: list[str], text: str, resolve: Resolve, path: str, root: Any) -> Any:
     if not parts:
         return from_json(kind, _parse(kind, text, path), resolve=resolve, path=path)

@@ -59,7 +59,7 @@ def classify_command(
     if as_json:
         facts = {"step": model.step, "weights": model.weights, "seed": seed, "split": None if names else split}
         facts |= {"rows": len(x), "labelled": labelled, "error": error, "predictions": predictions}
-        result_json({"run": str(Run.at(run).path), **facts})
+        result_json({"run": options.address_of(run) or str(Run.at(run).path), **facts})
         return
     result(_table(predictions))
     if len(predictions) < len(x):

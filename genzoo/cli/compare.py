@@ -14,7 +14,8 @@ from genzoo.cli.output import draws, result, result_json, show_table
 from genzoo.cli.progress import watching
 from genzoo.errors import SettingsError, of_exit_code
 from genzoo.runs.request import TrainingRequest
-from genzoo.storage.run_folder import Run, numbered
+from genzoo.runs.stores import run_called
+from genzoo.storage.run_folder import numbered
 from genzoo.text import counted, is_text
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 @options.device
 @options.deterministic
 @options.data
+@options.track
 @options.as_json
 def compare_command(
     models: tuple[str, ...],
@@ -157,7 +159,7 @@ def _contestants(models: Sequence[str], overrides: dict[str, dict[str, str]]) ->
     for name in map(numbered, models):
         contestant: Contestant
         if os.sep in name or Path(name, "run.json").is_file():
-            contestant = Run.at(name)
+            contestant = run_called(name)
             label = contestant.name
         else:
             label, _, model = name.rpartition("=")

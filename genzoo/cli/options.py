@@ -19,12 +19,27 @@ if TYPE_CHECKING:
     from genzoo.runs.request import TrainingRequest
 
 CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
+_ADDRESSES = "genzoo.addresses"
+"""Where a command keeps the addresses by which runs were named, by their folders."""
+
+
+class _DataFolder(click.Path):
+    """The folder of data sets, or the address of a prepared set in a store."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the folder; what is at an address is fetched first."""
+        if "://" in str(value) and ctx is not None and not ctx.resilient_parsing:
+            from genzoo.runs.stores import data_called
+
+            value = data_called(str(value))
+        return super().convert(value, param, ctx)
+
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
 device = click.option(
     "--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:INDEX."
 )
-data = click.option("--data", type=click.Path(), metavar="DIR", help="Folder of data sets (or GENZOO_DATA).")
+data = click.option("--data", type=_DataFolder(), metavar="DIR", help="Folder of data sets (or GENZOO_DATA).")
 seed = click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -75,15 +90,22 @@ def _complete_runs(incomplete: str) -> list[CompletionItem]:
 
 
 class RunFolder(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.3 only
-    """The folder of a run, or its number below runs/."""
+    """The folder of a run, its number below runs/, or its address in a store."""
 
     name = "run"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the folder."""
+        """Return the folder; what is at an address is fetched first."""
         from genzoo.storage.run_folder import numbered
 
-        return numbered(str(value))
+        text = str(value)
+        if "://" not in text or ctx is None or ctx.resilient_parsing:
+            return numbered(text)
+        from genzoo.runs.stores import run_called
+
+        folder = str(run_called(text).path)
+        ctx.meta.setdefault(_ADDRESSES, {})[folder] = text
+        return folder
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the runs below runs/ whose path or number begins with `incomplete`, and files."""
@@ -91,6 +113,12 @@ class RunFolder(click.ParamType):  # type: ignore[type-arg]  # generic since cli
 
 
 run = click.argument("run", metavar="RUN", type=RunFolder())
+
+
+def address_of(run: str) -> str | None:
+    """Return the address by which the folder of a run was named; None for one that lies here anyway."""
+    addresses: dict[str, str] = click.get_current_context().meta.get(_ADDRESSES, {})
+    return addresses.get(run)
 
 
 def split(default: str) -> Callable[[CommandFunction], CommandFunction]:
@@ -130,6 +158,14 @@ def train_command_for(recipe: str | None = None) -> str:
     return f"genzoo train {model}" if recipe is None else f"genzoo train {model} --recipe {recipe}"
 
 
+track = click.option(
+    "--track",
+    multiple=True,
+    type=Name("trackers"),
+    metavar="NAME[.FIELD=VALUE]",
+    callback=lambda context, parameter, value: value or None,
+    help="Tracker to tell of the training, and its settings; repeatable. By default those of the run, if it goes on.",
+)
 recipe = click.option("--recipe", cls=_Recipe, type=Name("recipes"), metavar="R")
 
 

@@ -30,9 +30,13 @@ def out_option(
 
 
 def out_path(run: str, out: str | None, default: str, endings: Sequence[str] = PICTURE_OR_ARRAYS) -> Path:
-    """Return the path to write to: `out` as given, or a name in the run's folder that no file has."""
+    """Return the path to write to: `out` as given, or a name that no file has in the run's folder.
+
+    For a run that is named by its address, that is the current folder.
+    """
     if out is None:
-        return _not_taken(Run.at(run).path / default)
+        folder = Run.at(run).path if options.address_of(run) is None else Path()
+        return _not_taken(folder / default)
     if Path(out).suffix not in endings:
         raise SettingsError(
             f"--out {out}: expected a name that ends in {', '.join(endings)}", f"such as: --out {default}"
@@ -58,7 +62,7 @@ def write_arrays(path: Path, arrays: "dict[str, Tensor]", *, notes: dict[str, st
 def show_file(run: str, path: Path, facts: dict[str, object], as_json: bool) -> None:
     """Write the path of the file that was made to stdout, or with `facts` as JSON."""
     if as_json:
-        result_json({"run": str(Run.at(run).path), "file": str(path), **facts})
+        result_json({"run": options.address_of(run) or str(Run.at(run).path), "file": str(path), **facts})
     else:
         result(str(path))
 

@@ -29,6 +29,7 @@ _HOOKS = {
     "metric": "metrics",
     "study": "studies",
     "executor": "executors",
+    "tracker": "trackers",
     "prior": "components",
     "command": "commands",
 }
@@ -148,9 +149,15 @@ def _checks(target: str, recipes: tuple[str, ...], *, compiled: bool) -> "Iterat
     from genzoo.testing import checks
     from genzoo.testing.kit import components_of, entries_of
 
+    plugins = [plugin for plugin in registry().plugins if target in (plugin.name, plugin.distribution)]
+    for plugin in (plugin for plugin in plugins if plugin.cause is not None):
+        found = f"{plugin.distribution} {plugin.version} is broken: {plugin.cause}"
+        raise PluginError(found, "mend it; genzoo plugin doctor says where it is")
     offers: list[tuple[str, Callable[[], Any]]] = [(str(entry), entry.load) for entry in entries_of(target)]
     offers = offers or [(kind.__name__, partial(_itself, kind)) for kind in components_of(target)]
-    for name, load in offers or [(target, partial(_itself, target))]:
+    if not plugins:
+        offers = offers or [(target, partial(_itself, target))]
+    for name, load in offers:
         for check in checks(load(), recipes=recipes, compiled=compiled):
             yield name, check
 
@@ -173,7 +180,7 @@ def _files_of_plugin(name: str, kinds: list[str]) -> Iterator[tuple[str, str]]:
     short = re.sub(r"[^a-z0-9]+", "-", name.lower().removeprefix("genzoo-").removeprefix("genzoo_")).strip("-")
     title = "".join(part.capitalize() for part in short.split("-"))
     suffixes = {"model": "", "prior": "Prior", "architecture": "Networks", "dataset": "Data", "metric": "Metric"}
-    suffixes |= {"study": "Study", "executor": "Executor"}
+    suffixes |= {"study": "Study", "executor": "Executor", "tracker": "Tracker"}
     function = short.replace("-", "_")
     targets = {kind: title + suffix for kind, suffix in suffixes.items()}
     major, minor = __version__.split(".")[:2]

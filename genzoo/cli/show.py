@@ -11,6 +11,7 @@ from genzoo.cli.output import console, draws_results, gradients_text, result, re
 from genzoo.errors import PluginError, SettingsError
 from genzoo.host.discovery import registry
 from genzoo.host.registry import KINDS, SINGULAR, Entry, Plugin
+from genzoo.runs.stores import run_called
 from genzoo.storage.run_folder import Run
 
 _SHOWN = tuple(kind for kind in KINDS if kind != "commands")
@@ -28,7 +29,7 @@ def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_
     what it offers.
     A recipe and the data set of the same name are shown together; dataset:NAME, model:NAME and so on select.
     """
-    run = Run.of(name)
+    run = run_called(name)
     if run.exists:
         _show_run(run, as_json=as_json)
         return

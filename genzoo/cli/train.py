@@ -20,7 +20,7 @@ from genzoo.host.unregistered import code_of
 from genzoo.runs import session
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.collapse import failures_of
-from genzoo.runs.configuration import Configuration, configuration_text, read_configuration
+from genzoo.runs.configuration import Configuration, configuration_text, is_file, read_configuration
 from genzoo.runs.request import ExecutionName, TrainingRequest
 from genzoo.runs.signals import stop_on_signals
 from genzoo.runs.threads import use_threads
@@ -66,6 +66,7 @@ _quiet = click.option("--quiet", is_flag=True, help="Print no progress while tra
 @click.option("--run", type=click.Path(), metavar="DIR", help="Run folder; one that exists is continued.")
 @click.option("--from", "from_run", type=options.RunFolder(), metavar="RUN", help="Run to inherit networks from.")
 @options.data
+@options.track
 @click.option("--fetch", is_flag=True, help="Get, check and prepare the data set first, if it is missing.")
 @click.option("--config", metavar="FILE", help="YAML file of what to train, or a run.json; - reads stdin.")
 @click.option("--print-config", is_flag=True, help="Write what would be trained as such a file, and train nothing.")
@@ -120,14 +121,21 @@ def _request_for(
             raise SettingsError(f"{read.places[name]}: {name}: {error.message}", "see: genzoo train --help") from error
     if chosen["model"] is None:
         raise SettingsError("no model is named", "models are listed by: genzoo list models")
-    return TrainingRequest(overrides={**read.overrides, **overrides}, places=read.places, **chosen)
+    if read.is_record and "recipe" not in typed and not registry().has("recipes", chosen["recipe"]):
+        from genzoo.runs.job import find_recipe
+        from genzoo.runs.recipe_files import recipe_of
+
+        chosen["recipe"] = recipe_of(registry(), read, chosen["recipe"], find_recipe)  # its file may be elsewhere
+    places = {name: place for name, place in read.places.items() if name not in overrides}
+    return TrainingRequest(overrides={**read.overrides, **overrides}, places=places, **chosen)
 
 
 def _configuration_of(request: TrainingRequest) -> str:
     from genzoo.runs.job import resolve_job
 
     source = None if request.from_run is None else Run.at(request.from_run).as_source()
-    return configuration_text(resolve_job(registry(), request, source), registry()).rstrip("\n")
+    file = request.recipe if isinstance(request.recipe, str) and is_file(request.recipe) else None
+    return configuration_text(resolve_job(registry(), request, source), registry(), recipe=file).rstrip("\n")
 
 
 @click.command("resume")
@@ -137,6 +145,7 @@ def _configuration_of(request: TrainingRequest) -> str:
 @_execution
 @_threads
 @options.data
+@options.track
 @options.as_json
 @_quiet
 def resume_command(
@@ -146,6 +155,7 @@ def resume_command(
     execution: ExecutionName,
     threads: int | None,
     data: str | None,
+    track: tuple[str, ...] | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -153,7 +163,7 @@ def resume_command(
     use_threads(threads, Run.at(run))
     _train_and_show(
         lambda callback: session.resume_run(
-            run, steps=steps, device=device, execution=execution, data=data, callback=callback
+            run, steps=steps, device=device, execution=execution, data=data, track=track, callback=callback
         ),
         as_json=as_json,
         quiet=quiet,

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genzoo.comparison.settings import flat
-from genzoo.components import to_json, to_text
+from genzoo.components import flat, to_json, to_text
 from genzoo.data.root import data_root
 from genzoo.errors import SettingsError
 from genzoo.host.discovery import registry
-from genzoo.runs.job import Job, job_of, resolve_job
+from genzoo.runs.configuration import is_file
+from genzoo.runs.job import Job, find_recipe, job_of, resolve_job
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run
 from genzoo.training.settings import MAY_CHANGE, Settings, with_horizon
@@ -52,6 +52,8 @@ class Cell:
 
 def cell_of(label: str, request: TrainingRequest, folder: Path) -> Cell:
     """Return the cell of a request, whose run folder below `folder` is named after its settings."""
+    if isinstance(request.recipe, str) and is_file(request.recipe):  # it may change, and lie elsewhere for a worker
+        request = replace(request, recipe=find_recipe(registry(), request.recipe))
     source = None if request.from_run is None else Run.of(request.from_run).as_source()
     root = data_root(request.data)
     job = resolve_job(registry(), request, source).with_found_classes(root)
@@ -59,7 +61,9 @@ def cell_of(label: str, request: TrainingRequest, folder: Path) -> Cell:
     steps, every = job.settings.training.steps, job.settings.training.evaluate_every
     path = folder / "cells" / f"{job.label}-{identity(job, data)[:10]}"
     request = request.with_overrides({"training.evaluate_every": every or max(1, steps // _EVALUATIONS)})
-    return Cell(label=label, job=job, run=Run(path), request=replace(request, steps=steps, run=path), data=data)
+    # Its precision is chosen here and not by the worker, which may have another device.
+    request = replace(request, steps=steps, run=path, precision=job.precision)
+    return Cell(label=label, job=job, run=Run(path), request=request, data=data)
 
 
 def name_of(request: TrainingRequest) -> str:

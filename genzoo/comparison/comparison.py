@@ -38,6 +38,7 @@ from genzoo.host.discovery import registry
 from genzoo.runs import session
 from genzoo.runs.job import recipe_name
 from genzoo.runs.request import TrainingRequest
+from genzoo.runs.tracker import Tracker, trackers_called
 from genzoo.storage.run_folder import Run
 from genzoo.text import now
 from genzoo.training.settings import Recipe
@@ -89,6 +90,7 @@ def compare(
     device: str = "auto",
     deterministic: bool = False,
     data: str | Path | None = None,
+    track: Sequence[str | Tracker] | None = None,
     callback: ComparisonCallback | None = None,
     executor: Executor | ExecutorFactory | None = None,
     command: str = "",
@@ -103,7 +105,8 @@ def compare(
     other comparisons or in runs/ that was trained alike is used, and the report says where it is. A training that fails
     is listed in `results.failures`. `jobs` trainings run at a time in processes on this machine (None: as many as it
     has cores), or wherever `executor` or the one that it makes runs them; `together` trains those that differ only in
-    seed and optimizer as one program (None: on a GPU, if the data are vectors). `deterministic` is as in `train`.
+    seed and optimizer as one program (None: on a GPU, if the data are vectors). `deterministic` and `track` are as in
+    `train`, for each training.
     Raises `SettingsError` for contestants that cannot be compared, and for a `report` on other trainings.
     """
     if isinstance(contestants, str):
@@ -123,6 +126,7 @@ def compare(
         device=device,
         deterministic=deterministic,
         data=data,
+        track=None if track is None else trackers_called(track),
     )
     first = next(iter(labelled.values()))
     name = first.record.recipe if isinstance(first, Run) else recipe_name(registry(), common(first))
@@ -199,6 +203,7 @@ def _requested(
     device: str,
     deterministic: bool,
     data: str | Path | None,
+    track: Sequence[Tracker] | None,
 ) -> TrainingRequest:
     """Return a contestant's request; its own recipe, steps and overrides come before the common ones."""
     request = _request_of(contestant)
@@ -210,6 +215,7 @@ def _requested(
         device=device,
         deterministic=request.deterministic or deterministic,
         data=data,
+        track=request.track if track is None else track,
     )
 
 

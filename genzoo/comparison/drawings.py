@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import Markup
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_BESIDE = 22
+"""The longest label, in characters, of which two fit into a line of a legend."""
 _WIDE = 30
 """The ratio of sizes from which on an axis is logarithmic."""
 
@@ -22,20 +25,23 @@ class Drawing(NamedTuple):
     headline: bool
 
 
-def new_axes(lines: int) -> "tuple[Figure, Axes]":
-    """Return a figure and its axes, with room for so many lines in a legend below."""
+def new_axes() -> "tuple[Figure, Axes]":
+    """Return a figure and its axes."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.2, 2.4 + 0.1 * lines), layout="constrained")  # inches
+    figure = Figure(figsize=(4.2, 2.4), layout="constrained")  # inches
     FigureCanvasSVG(figure)
     return figure, figure.subplots()
 
 
 def svg_of(figure: "Figure", *, legend: bool = True) -> Markup:
-    """Return a figure as SVG, with a legend below it."""
+    """Return a figure as SVG, with a legend below it, for which it grows."""
     if legend:
-        figure.legend(loc="outside lower center", ncols=2, fontsize="small", frameon=False)
+        labels = figure.axes[0].get_legend_handles_labels()[1]
+        columns = 2 if max(map(len, labels), default=0) <= _BESIDE else 1
+        figure.set_figheight(figure.get_figheight() + 0.2 * ceil(len(labels) / columns))  # inches
+        figure.legend(loc="outside lower center", ncols=columns, fontsize="small", frameon=False)
     figure.axes[0].spines[["top", "right"]].set_visible(False)
     content = io.StringIO()
     figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})

@@ -170,6 +170,7 @@ class _TaskFuture(Future[int]):
         """Cancel the task if it has not begun, and return whether it is cancelled."""
         if self._task.has_begun or not super().cancel():
             return False
+        self.set_running_or_notify_cancel()
         self._task.stop()  # it may begin in this moment
         self._inner.cancel()
         return True

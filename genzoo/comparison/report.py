@@ -434,7 +434,7 @@ def _over_seeds(
 
 def _plot(courses: Mapping[str, _OverSeeds]) -> Markup:
     """Return an SVG with the mean of every course and its range as a band; a course of one step is a point."""
-    figure, axes = new_axes(len(courses))
+    figure, axes = new_axes()
     for number, (label, course) in enumerate(courses.items()):
         if not course:
             continue  # `number` still counts it, so that a model has the same colour in all plots

@@ -1,6 +1,6 @@
 """What the contestants of a comparison share, and in what they differ. Needs no torch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,15 +70,6 @@ def compared_settings(by_label: Mapping[str, Mapping[str, Any]]) -> ComparedSett
         name for name in _MAIN_SETTINGS if name in paths and not any(path.split(".")[0] == name for path in different)
     ]
     return ComparedSettings(same=tuple(same), different=dict(sorted(different.items(), key=_main_first)))
-
-
-def flat(settings: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield the values in a setting's JSON by their dotted paths; a component's name is the value at its own path."""
-    if not isinstance(settings, dict):
-        yield path, settings
-        return
-    for key, value in settings.items():
-        yield from [(path, value)] if key == "name" else flat(value, f"{path}.{key}")
 
 
 def _main_first(item: tuple[str, object]) -> tuple[int, str]:

@@ -56,7 +56,7 @@ class SweepChart(NamedTuple):
 
     def drawing(self) -> Drawing:
         """Return it as an SVG: lines join means over seeds, dots are seeds, a × at the edge is a failed training."""
-        figure, axes = new_axes(len(self.curves) + len(self.constants))
+        figure, axes = new_axes()
         for number, (label, points) in enumerate(self.curves.items()):
             colour = f"C{number % 10}"
             means = [(point.x, point.mean) for point in points if point.mean is not None]

@@ -157,7 +157,7 @@ class _Losses:
     def may_begin_again(self, team: tuple[int, ...], step: int) -> bool:
         """Count a loss at a step, and return whether the team's task may begin again."""
         times, before = self._lost.get(team, (0, -1))
-        self._lost[team] = (1 if step > before else times + 1), step
+        self._lost[team] = (1 if step > before else times + 1), max(step, before)
         return self._lost[team][0] < self._tries
 
     def explained(self, outcome: Outcome) -> Outcome:

@@ -8,6 +8,7 @@ from .decoding import ImageSource as ImageSource
 from .decoding import ImageTransform as ImageTransform
 from .decoding import Pixels as Pixels
 from .decoding import animations as animations
+from .decoding import decode_into as decode_into
 from .decoding import image_names as image_names
 from .decoding import in_blocks as in_blocks
 from .decoding import left_out as left_out

@@ -7,7 +7,7 @@ import stat
 import warnings
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -127,16 +127,23 @@ class ImageFiles(Block):
 
     def read(self, out: Pixels) -> list[ImageFault]:
         """Decode every file."""
-        faults = []
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="PIL")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)  # the filter added last is tried first
-            for row, name in enumerate(self.names):
-                try:
-                    out[row] = self.transform(_content(self.place, name))
-                except Exception as error:  # Pillow's readers raise errors of any type
-                    faults.append(ImageFault(row, escaped(name), _cause_of(error, name)))
-        return faults
+        return decode_into(out, self.names, self.transform, lambda row: _content(self.place, self.names[row]))
+
+
+def decode_into(
+    out: Pixels, names: Sequence[str], transform: ImageTransform, content: Callable[[int], bytes]
+) -> list[ImageFault]:
+    """Fill `out` (rows, C, H, W) with images, of which `content` returns a row's file; return faults by `names`."""
+    faults = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # the filter added last is tried first
+        for row, name in enumerate(names):
+            try:
+                out[row] = transform(content(row))
+            except Exception as error:  # Pillow's readers raise errors of any type
+                faults.append(ImageFault(row, escaped(name), _cause_of(error, name)))
+    return faults
 
 
 def in_blocks(place: Path, names: list[str], transform: ImageTransform, *, rows: int = 64) -> tuple[Block, ...]:

@@ -36,6 +36,8 @@ class PreparedDataset(Dataset):
     """The files that `genzoo data fetch` gets, or that a person puts into `downloads/NAME`."""
     by_hand: ClassVar[tuple[str, ...]] = ()
     """The steps a person takes to get what cannot be fetched, one line each."""
+    takes_addresses: ClassVar[bool] = False
+    """Whether a source may be a name of what lies elsewhere, which `contents` gets; else it is a path."""
     beside: ClassVar[str] = ""
     """How a set from another source is prepared beside the first, in words for a message; empty where it cannot be."""
     rows: ClassVar[dict[str, int]] = {}
@@ -196,7 +198,7 @@ def prepare_dataset(
     Files whose hash is published or recorded are checked first. `remedy` is what to do if there is no `source`.
     """
     place = downloads.folder_of(dataset, root) if source is None else source
-    if not place.exists():
+    if not place.exists() and not dataset.takes_addresses:
         raise UnreadableError(f"{place} does not exist", remedy or dataset.remedy())
     by_name = {download.file: download for download in dataset.downloads}
     for path in [place] if place.is_file() else [place / name for name in by_name]:

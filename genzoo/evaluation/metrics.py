@@ -1,5 +1,6 @@
 """Metrics, and scores with the protocol by which they were measured."""
 
+import json
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -7,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, final
 
-from genzoo.components import Component
+from genzoo.components import Component, to_json
 from genzoo.data import downloads
 from genzoo.data.downloads import Download
 from genzoo.data.root import data_root
-from genzoo.errors import GenzooError, GenzooWarning, UnreadableError
+from genzoo.errors import GenzooError, GenzooWarning, PluginError, UnreadableError, place_of
 from genzoo.evaluation.model import Model
 from genzoo.host.isolation import plugin_errors
+from genzoo.text import in_a_line, short_repr
 from genzoo.types import Split, Splits
 
 
@@ -86,7 +88,8 @@ def evaluate_model(
 ) -> list[Score]:
     """Return the scores of every metric on the split of that name, each with the full protocol.
 
-    A metric that fails has no scores and gives a `GenzooWarning`; if `strict`, it raises `PluginError`.
+    A metric that fails, or whose scores cannot be stored, has none and gives a `GenzooWarning`; if `strict`, it raises
+    `PluginError`.
     """
     split = getattr(splits, split_name)
     common = {"split": split_name, "seed": seed, "weights": model.weights, "batch_norm": "running"}
@@ -95,10 +98,41 @@ def evaluate_model(
         try:
             with plugin_errors(f"metric '{metric.name}' failed", "name other metrics: --metric M"):
                 measured = metric.measure(model, split, train=splits.train, seed=seed)
+                _check_scores(metric, measured)
                 scores += [replace(score, protocol={**common, **score.protocol}) for score in measured]
         except GenzooError as error:
             if strict:
                 raise
-            message = error.found if metric.name in error.found else f"metric '{metric.name}' failed: {error.found}"
+            message = (
+                error.found if f"'{metric.name}'" in error.found else f"metric '{metric.name}' failed: {error.found}"
+            )
             warnings.warn(message, GenzooWarning, stacklevel=2)
     return scores
+
+
+def _check_scores(metric: Metric, scores: Sequence[Score]) -> None:
+    """Raise `PluginError` unless a metric answered a list of values of `Score` that JSON can hold."""
+    fault = _fault_of_scores(scores)
+    if fault is not None:
+        found, remedy = fault
+        raise PluginError(f"metric '{metric.name}' failed: {place_of(type(metric), 'measure')}: {found}", remedy)
+
+
+def _fault_of_scores(scores: Sequence[Score]) -> tuple[str, str] | None:
+    """Return what is wrong with the answer of a metric and what to write instead, or None."""
+    if not isinstance(scores, list | tuple):
+        return f"it returned {short_repr(scores)}, expected a list of scores", "return [Score(…)]"
+    for score in scores:
+        if not isinstance(score, Score):
+            return f"it returned {short_repr(score)} for a score", "return values of Score"
+        if not isinstance(score.value, float | int):
+            found = f"the value of '{score.metric}' is a {type(score.value).__name__}, expected a float"
+            return found, "return float(…)"
+        try:
+            json.dumps(to_json(replace(score, value=0.0)), sort_keys=True, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            return (
+                f"the protocol of '{score.metric}' is no JSON data: {in_a_line(error)}",
+                "write numbers and text in it",
+            )
+    return None

@@ -23,6 +23,7 @@ from genzoo.text import in_a_line, in_words, nearest, printable, short_repr
 
 GROUP = "genzoo"
 """The group of entry points that lead to plugins."""
+_HOOKS = (*(f"genzoo_{kind}" for kind in KINDS), "genzoo_default_recipe")
 
 
 @cache
@@ -37,7 +38,7 @@ def registry() -> Registry:
 def find(kind: str, name: str) -> Any:
     """Return the class, recipe or command that a plugin registers, such as `find("recipe", "mine")`.
 
-    `kind` is model, recipe, dataset, architecture, metric, study, executor, component or command.
+    `kind` is model, recipe, dataset, architecture, metric, study, executor, tracker, store, component or command.
     """
     for plural, singular in SINGULAR.items():
         if kind == singular:
@@ -126,8 +127,10 @@ def _collect(result: Registry, manager: pluggy.PluginManager, plugin: Plugin, mo
         callers = manager.get_hookcallers(module) or []
         unknown = [caller.name for caller in callers if not caller.has_spec() and _is_needed(caller, module)]
         if unknown:
-            specified = [*(f"genzoo_{kind}" for kind in KINDS), "genzoo_default_recipe"]
-            raise PluginError(f"unknown hook {unknown[0]}{nearest(unknown[0], specified)}")
+            raise PluginError(f"unknown hook {unknown[0]}{nearest(unknown[0], _HOOKS)}")
+        unmarked = [hook for hook in _HOOKS if _is_unmarked(getattr(module, hook, None))]
+        if unmarked:
+            raise PluginError(f"{in_words(unmarked)} must be marked @hookimpl; without it, nothing is offered")
         entries = [entry for kind in KINDS for entry in _entries_of(manager, plugin, module, kind)]
         plugin = replace(plugin, default_recipe=_default_recipe_of(manager, module))
     except BaseException:
@@ -140,6 +143,12 @@ def _collect(result: Registry, manager: pluggy.PluginManager, plugin: Plugin, mo
 def _is_needed(caller: pluggy.HookCaller, module: object) -> bool:
     """Return whether the module implements a hook without `optionalhook`, which is for hooks of other versions."""
     return any(not each.optionalhook for each in caller.get_hookimpls() if each.plugin is module)
+
+
+def _is_unmarked(function: object) -> bool:
+    """Return whether it is a function without pluggy's mark, be it this project's or another's."""
+    is_of_python = inspect.isfunction(function) or inspect.ismethod(function)
+    return is_of_python and not any(name.endswith("_impl") for name in vars(function))
 
 
 def _entries_of(manager: pluggy.PluginManager, plugin: Plugin, module: object, kind: Kind) -> list[Entry]:

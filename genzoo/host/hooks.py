@@ -66,8 +66,18 @@ def genzoo_studies() -> Offers:  # type: ignore[empty-body]
 
 
 @hookspec
+def genzoo_stores() -> Offers:  # type: ignore[empty-body]
+    """Return the stores (`Store` subclasses) of runs and data that are named by an address, NAME://…."""
+
+
+@hookspec
 def genzoo_executors() -> Offers:  # type: ignore[empty-body]
     """Return where trainings of comparisons can run (`ExecutorFactory` subclasses): choices of `--on`."""
+
+
+@hookspec
+def genzoo_trackers() -> Offers:  # type: ignore[empty-body]
+    """Return the trackers (`Tracker` subclasses) that `genzoo train --track` tells of a training."""
 
 
 @hookspec

@@ -17,7 +17,17 @@ CORE = "genzoo"
 """The distribution of the core and of the plugins that come with it."""
 
 Kind = Literal[
-    "models", "recipes", "datasets", "architectures", "metrics", "studies", "executors", "components", "commands"
+    "models",
+    "recipes",
+    "datasets",
+    "architectures",
+    "metrics",
+    "studies",
+    "executors",
+    "stores",
+    "trackers",
+    "components",
+    "commands",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SINGULAR = {str(kind): kind[:-1] for kind in KINDS} | {"studies": "study"}

@@ -6,3 +6,9 @@ from .request import ExecutionName as ExecutionName
 from .request import PrecisionName as PrecisionName
 from .request import TrainingRequest as TrainingRequest
 from .session import train_together as train_together
+from .stores import Store as Store
+from .stores import fetch_run as fetch_run
+from .stores import unregistered_names as unregistered_names
+from .tracker import TrackedRun as TrackedRun
+from .tracker import Tracker as Tracker
+from .tracker import Tracking as Tracking

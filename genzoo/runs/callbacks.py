@@ -1,5 +1,7 @@
 """The callback: the engine reports its progress to it, and asks it whether to stop. Needs no torch."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +22,12 @@ class Callback:
 
     def on_log(self, entry: dict[str, Any]) -> None:
         """Called after one line was written to metrics.jsonl."""
+
+    def on_picture(self, name: str, step: int, path: Path) -> None:
+        """Called when a picture was drawn: `samples`, `reconstructions` or `pictures/NAME`, as the PNG file `path`."""
+
+    def on_evaluation(self, step: int, scores: Sequence[Mapping[str, Any]], card: str) -> None:
+        """Called with the scores of `step`, as evaluation.json holds them, and with them the run's card (Markdown)."""
 
     def on_save(self, step: int) -> None:
         """Called when the checkpoint of `step` is on disk, which may be some steps later."""
@@ -61,6 +69,16 @@ class Callbacks(Callback):
         """Pass it on."""
         for callback in self._callbacks:
             callback.on_log(entry)
+
+    def on_picture(self, name: str, step: int, path: Path) -> None:
+        """Pass it on."""
+        for callback in self._callbacks:
+            callback.on_picture(name, step, path)
+
+    def on_evaluation(self, step: int, scores: Sequence[Mapping[str, Any]], card: str) -> None:
+        """Pass it on."""
+        for callback in self._callbacks:
+            callback.on_evaluation(step, scores, card)
 
     def on_save(self, step: int) -> None:
         """Pass it on."""

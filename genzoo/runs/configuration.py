@@ -1,8 +1,8 @@
 """Configurations: what a training is to be, read from a file and written to one. Needs no torch."""
 
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 KEYS = ("model", "recipe", "seed", "steps", "device", "precision", "deterministic", "execution", "data")
 """What a configuration may say beside `settings`: fields of a `TrainingRequest`."""
+RECIPE_KEYS = ("recipe", "summary")
+"""What the file of a recipe may say beside `settings`: the recipe that it derives from, and a line about itself."""
+_ENDINGS = (".yaml", ".yml", ".json")
 _OF_RECORD = ("model", "recipe", "seed", "precision", "deterministic", "settings")
 """What is read of a run's record; the rest of it is no choice."""
 _PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp")}
@@ -38,19 +41,35 @@ class Configuration:
     """Values by dotted path, as they are typed after `--set PATH=`."""
     places: Mapping[str, str] = field(default_factory=dict)
     """Where each of both stands, by key or path: `run.yaml, line 3`."""
+    name: str = ""
+    """What the document is called."""
+    is_record: bool = False
+    """Whether it is a run's `run.json`."""
 
 
-def read_configuration(path: str) -> Configuration:
-    """Return the configuration in the YAML or JSON file at `path`, or for `-` in standard input."""
+def is_file(recipe: str) -> bool:
+    """Return whether the name of a recipe is that of a file."""
+    return recipe.lower().endswith(_ENDINGS)
+
+
+def read_configuration(path: str, *, keys: Sequence[str] = KEYS) -> Configuration:
+    """Return the configuration in the YAML or JSON file at `path`, or for `-` in standard input.
+
+    A recipe's file that it names lies where it does.
+    """
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise UnreadableError(f"{path} cannot be read: {in_a_line(error)}", "name a YAML or JSON file") from error
-    return configuration_in(text, "stdin" if path == "-" else path)
+    read = configuration_in(text, "stdin" if path == "-" else path, keys=keys)
+    if "recipe" in read.values and is_file(read.values["recipe"]):
+        beside = Path() if path == "-" else Path(path).parent
+        return replace(read, values={**read.values, "recipe": str(beside / read.values["recipe"])})
+    return read
 
 
-def configuration_in(text: str, name: str) -> Configuration:
-    """Return the configuration in `text`, a YAML or JSON document called `name`.
+def configuration_in(text: str, name: str, *, keys: Sequence[str] = KEYS) -> Configuration:
+    """Return the configuration in `text`, a YAML or JSON document called `name`, with `keys` beside `settings`.
 
     Raises `UnreadableError` for what is no such document, and `SettingsError` with the line of what cannot be read.
     """
@@ -65,20 +84,21 @@ def configuration_in(text: str, name: str) -> Configuration:
             continue
         if key == "settings" and below:
             overrides[below], places[below] = value, place
-        elif key in KEYS and not below:
+        elif key in keys and not below:
             values[key], places[key] = value, place
-        else:
-            keys = ", ".join((*KEYS, "settings"))
-            raise SettingsError(f"{place}: no key '{path}'{nearest(path, KEYS)}", f"keys: {keys}")
-    return Configuration(values=values, overrides=overrides, places=places)
+        elif not (is_record and key in _OF_RECORD):
+            listed = ", ".join((*keys, "settings"))
+            raise SettingsError(f"{place}: no key '{path}'{nearest(path, [*keys, 'settings'])}", f"keys: {listed}")
+    return Configuration(values=values, overrides=overrides, places=places, name=name, is_record=is_record)
 
 
-def configuration_text(job: "Job", registry: "Registry") -> str:
-    """Return a job with all its settings as YAML, which `configuration_in` reads."""
+def configuration_text(job: "Job", registry: "Registry", *, recipe: str | None = None) -> str:
+    """Return a job with all its settings as YAML, which `configuration_in` reads; `recipe` is its recipe's file."""
     import yaml
 
-    content: dict[str, Any] = {"model": job.model, "recipe": job.recipe, "seed": job.seed, "precision": job.precision}
-    content |= {"deterministic": job.deterministic, "settings": to_json(job.settings, name_of=registry.name_of)}
+    content: dict[str, Any] = {"model": job.model, "recipe": recipe or job.recipe}
+    content |= {"seed": job.seed, "precision": job.precision, "deterministic": job.deterministic}
+    content |= {"settings": to_json(job.settings, name_of=registry.name_of)}
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
 

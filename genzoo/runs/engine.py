@@ -98,6 +98,8 @@ class Engine:
         `pictures` is shared by engines that train together.
         """
         trainer = self.trainer
+        if self._writes:
+            self._go_on_with_log(trainer.step)
         self._callback.on_start(self.run, trainer.step, self._training.steps)
         settings, shown = trainer.settings, self._training.steps * self._training.batch_size
         few = note_of_few_rows(len(self._splits.train.x), settings.dataset.spec, settings.game, shown=shown)
@@ -110,7 +112,6 @@ class Engine:
         self._pictures = pictures
         self._saver = BackgroundSaver(worker, self._callback.on_save)
         if self._writes:
-            self._go_on_with_log(trainer.step)
             checkpoints.prune(self.run.checkpoints, keep=self._training.keep_checkpoints)
             # A process that was killed while it evaluated had saved this step and has no scores of it.
             if trainer.step and due(self._training, trainer.step, last=self.is_done).evaluate:
@@ -211,7 +212,8 @@ class Engine:
                 entry["diverged"]["tensor"] = fault.tensor
         if self._writes:
             self.run.log(entry)
-        self._callback.on_log(entry)
+        with self._clock.paused():
+            self._callback.on_log(entry)
         if fault is not None:
             self._saver.wait()
             saved = f"last checkpoint: step {self.run.step:,}" if self.run.step else "no checkpoint yet"
@@ -271,6 +273,9 @@ class Engine:
             pictures.save_pictures_of_game(
                 lambda name: self._picture(f"pictures/{name}", step), model, self._splits.validation, seed=seed
             )
+            for kind in self.run.picture_kinds:
+                if (path := self.run.path / kind / _picture_file(step)).exists():
+                    self._callback.on_picture(kind, step, path)
 
     def _spread(self) -> dict[str, float | str]:
         """Return the standard deviation of samples over rows, divided by the data's."""
@@ -286,7 +291,11 @@ class Engine:
         self.run.check_lock()
         with files.storage(path):
             path.mkdir(parents=True, exist_ok=True)
-        return path / f"{step:07d}.png"
+        return path / _picture_file(step)
+
+
+def _picture_file(step: int) -> str:
+    return f"{step:07d}.png"
 
 
 class Requests(NamedTuple):

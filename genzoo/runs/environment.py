@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from genzoo.errors import distribution_of
 from genzoo.storage.record import RunRecord, Session
 from genzoo.text import now
 from genzoo.training.settings import Settings
@@ -31,10 +32,20 @@ def session_of(record: RunRecord, settings: Settings, *, step: int) -> Session:
 
 def source_hashes(settings: Settings) -> dict[str, str]:
     """Return the SHA-256 of the source files of every package that a class of the settings' components is from."""
-    classes = {base for component in _components_within(settings) for base in type(component).__mro__}
-    modules = {base.__module__.partition(".")[0] for base in classes} - sys.stdlib_module_names
-    paths = {name: getattr(sys.modules.get(name), "__file__", None) for name in sorted(modules)}
+    paths = {name: getattr(sys.modules.get(name), "__file__", None) for name in _packages_of(settings)}
     return {name: _hash_of(Path(path)) for name, path in paths.items() if path is not None}
+
+
+def distributions_of(settings: Settings) -> dict[str, str]:
+    """Return the version by name of every distribution that a class of the settings' components is from."""
+    installed = (distribution_of(name) for name in _packages_of(settings))
+    pairs = (text.partition(" ") for text in installed if text is not None)
+    return {name: version for name, _, version in pairs}
+
+
+def _packages_of(settings: Settings) -> list[str]:
+    classes = {base for component in _components_within(settings) for base in type(component).__mro__}
+    return sorted({base.__module__.partition(".")[0] for base in classes} - sys.stdlib_module_names)
 
 
 def _components_within(value: Any) -> Iterator[Any]:

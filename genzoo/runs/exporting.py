@@ -2,21 +2,24 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genzoo.components import to_json
 from genzoo.errors import SettingsError, warn
 from genzoo.evaluation import pictures, programs
-from genzoo.evaluation.cards import evaluations_text
 from genzoo.evaluation.model import Model
 from genzoo.evaluation.programs import Program, ProgramFormat
+from genzoo.host.discovery import registry
+from genzoo.runs.environment import distributions_of
+from genzoo.runs.job import settings_of
+from genzoo.runs.model_card import facts_table, score_table
 from genzoo.runs.session import load_run
+from genzoo.runs.stores import run_called
 from genzoo.storage import checkpoints, files
 from genzoo.storage.record import RunRecord
 from genzoo.storage.run_folder import Run
 from genzoo.storage.run_lock import SCORES_LOCK
-from genzoo.storage.scores import value_text
 from genzoo.storage.tensors import pack
 from genzoo.text import in_markdown, markdown_row
 
@@ -24,15 +27,22 @@ _SAMPLES, RECONSTRUCTIONS, _CARD = "samples.png", "reconstructions.png", "README
 
 
 def export_run(
-    run: str | Path | Run, out: str | Path, *, formats: Sequence[ProgramFormat] = (), raw: bool = False
+    run: str | Path | Run,
+    out: str | Path,
+    *,
+    formats: Sequence[ProgramFormat] = (),
+    raw: bool = False,
+    reconstructions: bool = True,
+    address: str = "this folder",
 ) -> list[Program]:
     """Write a run's model into the new folder `out`, and return the programs written there, as `formats` asks for.
 
     The folder has weights (averaged ones if the run keeps these, unless `raw`), run.json, evaluation.json, pictures and
     a card, README.md; `genzoo.load` and whatever looks at a run take it, or any file in it. It has no optimizer, and
-    names no folder of this machine but where a warning says so.
+    names no folder of this machine but where a warning says so. `reconstructions` asks for the picture of those, which
+    shows rows of the data; `address` is what the card gives to `genzoo.load`.
     """
-    source, target = Run.of(run), Run.at(out)
+    source, target = run_called(run), Run.at(out)
     for format in formats:
         programs.require_packages(format)
     model = load_run(source, device="cpu", raw=raw)
@@ -40,70 +50,56 @@ def export_run(
         raise SettingsError(f"{target.path} exists and is not empty", "choose another --out")
     with files.storage(target.path):
         files.make_folder(target.path)
-    record, scores = source.record, source.final_scores
+    scores, record = source.final_scores, source.record
+    record = replace(record, requires=distributions_of(settings_of(registry(), record)))
     warn(f"run.json names a folder of this machine: {place}" for place in _absolute_paths(record.to_json()))
     target.write_record(record)
     if scores:
         target.write_scores(scores)
         (target.path / SCORES_LOCK).unlink()  # nobody else writes to a new folder
     written = [program for format in formats for program in programs.write_programs(target.path, model, format)]
-    _draw_pictures(source, target, model)
-    files.write(target.path / _CARD, _model_card(target, record, model, scores, written).encode())
+    _draw_pictures(source, target, model, reconstructions=reconstructions)
+    files.write(target.path / _CARD, _model_card(target, record, model, scores, written, address).encode())
     name = "averaged.safetensors" if model.weights == "averaged" else "networks.safetensors"
     weights = pack({key: value.contiguous() for key, value in model.networks.state_dict().items()})
     checkpoints.write_weights(target.path, step=model.step, files={name: weights})
     return written
 
 
-def _draw_pictures(source: Run, target: Run, model: Model) -> None:
-    """Draw samples, and take the run's newest picture of reconstructions."""
+def _draw_pictures(source: Run, target: Run, model: Model, *, reconstructions: bool) -> None:
+    """Draw samples, and take the run's newest picture of reconstructions if asked to."""
     if model.sampling_obstacle is None:
         count = 64 if model.data.is_image else 2500
         pictures.save_samples(target.path / _SAMPLES, model, count=count, seed=0)
-    if (drawn := source.newest_picture("reconstructions")) is not None:
+    if reconstructions and (drawn := source.newest_picture("reconstructions")) is not None:
         with files.readable(drawn), files.storage(target.path):
             shutil.copyfile(drawn, target.path / RECONSTRUCTIONS)
 
 
 def _model_card(
-    target: Run, record: RunRecord, model: Model, scores: Sequence[dict[str, Any]], written: Sequence[Program]
+    target: Run,
+    record: RunRecord,
+    model: Model,
+    scores: Sequence[dict[str, Any]],
+    written: Sequence[Program],
+    address: str,
 ) -> str:
     """Return the model's card as Markdown."""
-    shape = " × ".join(map(str, model.data.shape))
-    parameters = sum(parameter.numel() for parameter in model.networks.parameters())
-    facts = {
-        "model": record.model,
-        "recipe": record.recipe,
-        "data set": f"{record.settings['dataset'].get('name')}"
-        + ("" if record.data is None else f" (SHA-256 {record.data})"),
-        "x": f"{shape}, {'in [0, 1]' if model.data.support == 'unit' else 'unbounded'}",
-        "z": f"{model.latent} numbers, prior {to_json(model.prior).get('name')}",
-        "classes": ", ".join(model.data.class_names) if model.networks.is_conditional else None,
-        "parameters": f"{parameters:,}",
-        "network evaluations per sample": evaluations_text(model.networks.evaluations),
-        "weights": f"{model.weights}, after {model.step:,} steps with seed {record.seed}",
-        "made with": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
-    }
     titles = {_SAMPLES: "Samples", RECONSTRUCTIONS: "Data and their reconstructions"}
     lines = [f"# {in_markdown(record.model)} on {in_markdown(record.recipe)}", ""]
     lines += [f"![{title}]({name})\n" for name, title in titles.items() if (target.path / name).exists()]
-    lines += ["| | |", "|---|---|", *(markdown_row((key, value)) for key, value in facts.items() if value), ""]
+    lines += [*facts_table(record, model), ""]
     use = ["x = model.sample(16)"] if model.sampling_obstacle is None else []
-    lines += ["```python", "import genzoo", "", 'model = genzoo.load("this folder")', *use, "```", ""]
+    needed = " ".join(f"{name}=={version}" for name, version in record.requires.items())
+    lines += ["```", f"pip install {needed}", "```", ""] if needed else []
+    lines += ["```python", "import genzoo", "", f'model = genzoo.load("{address}")', *use, "```", ""]
     if scores:
-        lines += ["## Scores", "", "| score | value | how it was measured |", "|---|---|---|"]
-        lines += [_score_line(score) for score in scores] + [""]
+        lines += ["## Scores", "", *score_table(scores), ""]
     if written:
         lines += ["## Programs", "", "| file | largest difference from the model |", "|---|---|"]
         lines += [markdown_row((program.name, f"{program.error:.2g}")) for program in written] + [""]
         lines += ["An encoder takes x, noise (zeros: z is its mean) and, if conditional, y; a decoder takes z and y."]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _score_line(score: dict[str, Any]) -> str:
-    value = value_text(score["value"])
-    protocol = ", ".join(f"{key} {value}" for key, value in score["protocol"].items() if value is not None)
-    return markdown_row((score["metric"], value, protocol))
 
 
 def _absolute_paths(document: Any, key: str = "") -> Iterator[str]:

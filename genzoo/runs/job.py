@@ -21,6 +21,8 @@ from genzoo.host.discovery import registry as installed_registry
 from genzoo.host.isolation import removal
 from genzoo.host.registry import Registry
 from genzoo.host.unregistered import import_named, is_code_name
+from genzoo.runs.configuration import is_file
+from genzoo.runs.recipe_files import recipe_in_file
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.record import RunRecord, SourceRecord
 from genzoo.storage.run_folder import Run
@@ -112,6 +114,7 @@ class Job:
             plugins={plugin.distribution: plugin.version for plugin in registry.plugins if not plugin.cause},
             created=created,
             sessions=(),
+            requires={},
         )
 
 
@@ -196,9 +199,11 @@ def recipe_name(registry: Registry, request: TrainingRequest) -> str:
 
 
 def find_recipe(registry: Registry, recipe: str | Recipe | None) -> Recipe:
-    """Return the recipe of that name, `recipe` itself if it is one, or the plugins' default for None."""
+    """Return the recipe of that name or in that file, `recipe` itself if it is one, or for None the default."""
     if isinstance(recipe, Recipe):
         return recipe
+    if recipe is not None and is_file(recipe):
+        return recipe_in_file(registry, Path(recipe), find_recipe)
     name = registry.recipe_or_default(recipe)
     loaded = registry.load("recipes", name)
     if not isinstance(loaded, Recipe):

@@ -19,6 +19,7 @@ from genzoo.runs.callbacks import Callback
 from genzoo.runs.engine import Engine
 from genzoo.runs.environment import session_of
 from genzoo.runs.job import Job, job_of, made_with_others, refuse_unprepared, resolve_job, settings_of
+from genzoo.runs.model_card import tracked_card
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage import checkpoints
 from genzoo.storage.checkpoints import Checkpoint
@@ -126,6 +127,8 @@ def engine_of(
     is_default = fingerprint is None or root == default_root()
     run.write_data_place(None if is_default else root)
 
+    attended = callback or Callback()
+
     def evaluate_now(model: Model) -> None:
         # These need labels, and some test splits come without.
         needs_labels = model.networks.is_conditional or model.predicts_classes
@@ -136,8 +139,9 @@ def engine_of(
         scores = measure(run, model, splits, metrics, data=fingerprint, split=split, seed=job.seed)
         if job.settings.training.evaluate_every is not None and split == "test":
             measure_for_selection(run, model, splits, metrics, scores, data=fingerprint, seed=job.seed)
+        attended.on_evaluation(model.step, scores, tracked_card(run.record, model, scores))
 
-    engine = Engine(trainer, run, splits, callback or Callback(), evaluate_now)
+    engine = Engine(trainer, run, splits, attended, evaluate_now)
     if checkpoint is not None:
         newest, faults = checkpoint
         warn(faults)

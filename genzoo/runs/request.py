@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from genzoo.components import NameOf, Resolve, from_json, to_json, to_text
+from genzoo.runs.tracker import Tracker
 from genzoo.storage.run_folder import Run
 from genzoo.types import SplitName
 
@@ -54,6 +55,8 @@ class TrainingRequest:
     """The metrics to measure, by name; None: all that can measure the model."""
     split: SplitName = "test"
     """What they are measured on: `validation` for a training by which settings are chosen."""
+    track: Sequence[str | Tracker] | None = None
+    """The trackers to tell of it, as after `--track`, or as values; None: those of the run that is continued."""
 
     def with_overrides(self, overrides: Mapping[str, object]) -> "TrainingRequest":
         """Return the request with further overrides; its own take precedence."""
@@ -63,6 +66,7 @@ class TrainingRequest:
         """Return the request as JSON; games and recipes given as objects are stored with all their fields."""
         values = {part.name: getattr(self, part.name) for part in fields(self)}
         values["model"], values["recipe"] = (to_json(values[key], name_of=name_of) for key in ("model", "recipe"))
+        values["track"] = None if self.track is None else [to_json(each, name_of=name_of) for each in self.track]
         values["overrides"] = {path: to_text(value) for path, value in self.overrides.items()}
         source = self.from_run
         values["from_run"] = source.path if isinstance(source, Run) else source
@@ -79,4 +83,10 @@ class TrainingRequest:
             model = from_json(Game, model, resolve=resolve, path="model")
         if isinstance(recipe, dict):
             recipe = from_json(Recipe, recipe, resolve=resolve, path="recipe")
-        return cls(**{**data, "model": model, "recipe": recipe})
+        track = data.get("track")
+        if track is not None:
+            track = [
+                from_json(Tracker, each, resolve=resolve, path="track") if isinstance(each, dict) else each
+                for each in track
+            ]
+        return cls(**{**data, "model": model, "recipe": recipe, "track": track})

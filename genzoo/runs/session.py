@@ -15,6 +15,7 @@ from genzoo.errors import BusyError, GenzooError, SettingsError, warn
 from genzoo.host.discovery import registry
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.request import ExecutionName, TrainingRequest
+from genzoo.runs.tracker import Tracker, trackers_for
 from genzoo.storage import checkpoints
 from genzoo.storage.checkpoints import Checkpoint
 from genzoo.storage.run_folder import Run
@@ -47,6 +48,7 @@ def resume_run(
     device: str = "auto",
     execution: ExecutionName = "auto",
     data: str | Path | None = None,
+    track: Sequence[str | Tracker] | None = None,
     callback: Callback | None = None,
 ) -> Run:
     """Continue a run from its newest intact checkpoint, up to `steps` steps in total, and return it."""
@@ -63,17 +65,22 @@ def resume_run(
             f"{target.path} was started with ranks: {record.ranks}, and now there are: {torchrun.size()}",
             "another number of ranks would divide the batches differently; launch as many, or start a new run",
         )
+    trackers = trackers_for(track, target)
     with target.hold():
         checkpoint = target.newest_checkpoint()
         from genzoo.runs.job import job_of
         from genzoo.runs.opening import engine_of, prepared
+        from genzoo.runs.tracking import tracked
         from genzoo.training.settings import with_horizon_of, with_steps
 
         job = job_of(registry(), record)
         if steps is not None:
             job = job.with_settings(with_horizon_of(with_steps(job.settings, steps), job.settings))
-        with prepared(job, device, execution, data, former=(record, checkpoint[0])) as ready:
-            engine = engine_of(job, target, ready, checkpoint, callback)
+        with (
+            prepared(job, device, execution, data, former=(record, checkpoint[0])) as ready,
+            tracked(trackers, callback, is_told=track is not None) as attended,
+        ):
+            engine = engine_of(job, target, ready, checkpoint, attended)
             engine.train()
             return engine.run
 
@@ -124,12 +131,14 @@ def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[En
     """Yield the engine of a new or continued run, while this process holds the lock on its folder."""
     source = None if request.from_run is None else Run.of(request.from_run).as_source()
     target = None if request.run is None else Run.at(request.run)
+    trackers, is_told = trackers_for(request.track, target), request.track is not None
     if target is not None and target.exists:
         _refuse_exported(target)
         with target.hold():
             record, checkpoint = target.record, _newest_or_none(target)
             from genzoo.runs.job import continued, resolve_job
             from genzoo.runs.opening import engine_of, prepared
+            from genzoo.runs.tracking import tracked
             from genzoo.training.devices import precision_called
 
             request = replace(request, deterministic=request.deterministic or record.deterministic)
@@ -138,21 +147,25 @@ def _opened(request: TrainingRequest, callback: Callback | None) -> "Iterator[En
             job = resolve_job(registry(), request, source).with_found_classes(data_root(request.data))
             job = continued(target, record, job, registry())
             former = None if checkpoint is None else (record, checkpoint[0])
-            with prepared(job, request.device, request.execution, request.data, former=former) as ready:
-                yield engine_of(job, target, ready, checkpoint, callback, request)
+            with (
+                prepared(job, request.device, request.execution, request.data, former=former) as ready,
+                tracked(trackers, callback, is_told=is_told) as attended,
+            ):
+                yield engine_of(job, target, ready, checkpoint, attended, request)
         return
     from genzoo.runs.job import resolve_job
     from genzoo.runs.opening import engine_of, prepared
+    from genzoo.runs.tracking import tracked
 
     job = resolve_job(registry(), request, source).with_found_classes(data_root(request.data))
     with prepared(job, request.device, request.execution, request.data) as ready:
         target = claim(Path(request.runs), job.label) if target is None else claim_exactly(target.path)
-        with target.hold():
+        with target.hold(), tracked(trackers, callback, is_told=is_told) as attended:
             if target.exists:
                 raise BusyError(
                     f"another process has started {target.path} in the meantime", "type the same command again"
                 )
-            yield engine_of(job, target, ready, None, callback, request)
+            yield engine_of(job, target, ready, None, attended, request)
 
 
 def _refuse_exported(run: Run) -> None:

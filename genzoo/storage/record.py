@@ -1,7 +1,7 @@
 """The record of a run (run.json) as a frozen value, and the check of its keys. Needs no torch."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import UnionType
 from typing import Any, ClassVar
 
@@ -117,6 +117,8 @@ class RunRecord:
     """What each process trained it with, in their order; empty in records from before this was stored."""
     identity: str | None = None
     """A random name that the run's checkpoints share; None in records from before this was stored."""
+    requires: dict[str, str] = field(default_factory=dict)
+    """Version by distribution of what its components are from; empty but for an exported model."""
 
     @property
     def steps(self) -> int:
@@ -192,6 +194,7 @@ _LATER_KEYS: _Kinds = {
     "threads": int | None,
     "sessions": list | None,
     "identity": str | None,
+    "requires": dict,
 }
 """Keys that older records lack."""
 _SESSION_KEYS: _Kinds = {
@@ -211,6 +214,8 @@ def wrong_key(data: Mapping[str, Any]) -> str | None:
     """Return the first key of a run's record that is missing or of another type, or None."""
     wrong_later = (key for key, kind in _LATER_KEYS.items() if key in data and not isinstance(data[key], kind))
     wrong = _wrong_key(data, _RUN_KEYS) or next(wrong_later, None)
+    if wrong is None and not all(isinstance(value, str) for value in data.get("requires", {}).values()):
+        return "requires"
     return wrong or (None if all(map(_is_session, data.get("sessions") or ())) else "sessions")
 
 

@@ -20,8 +20,11 @@ from genzoo.text import in_words
 
 RECORD = "run.json"
 _DATA_PLACE = "data.json"
+TRACKERS = "trackers.json"
+TRACKED = "trackers"
+"""The folder below which trackers may keep files of their own."""
 _LOG_LIMIT = 2**31
-_OURS = re.compile(r"\.(run\.json|data\.json|metrics\.jsonl|holder\.json|\d{7,}\.png)\.[0-9a-f]+\.tmp")
+_OURS = re.compile(r"\.(run\.json|data\.json|trackers\.json|metrics\.jsonl|holder\.json|\d{7,}\.png)\.[0-9a-f]+\.tmp")
 """The temporary files of a holder that was killed while it wrote."""
 
 

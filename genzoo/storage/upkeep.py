@@ -13,8 +13,9 @@ from typing import NamedTuple
 from genzoo.errors import UnreadableError
 from genzoo.storage import checkpoints, files
 from genzoo.storage.record import RunRecord
-from genzoo.storage.run_folder import RECORD, Run
+from genzoo.storage.run_folder import RECORD, TRACKERS, Run
 from genzoo.storage.run_notes import RunNote
+from genzoo.storage.run_trackers import TrackerMemory
 
 _PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
@@ -57,6 +58,7 @@ def damages_of(run: Run) -> list[Damage]:
         damages += damage_in(run.path / "evaluation.json", lambda: run.scores)
         damages += _in_log(run, record)
     damages += damage_in(run.path / "data.json", lambda: run.data_place)
+    damages += damage_in(run.path / TRACKERS, lambda: TrackerMemory.of(run))
     damages += damage_in(run.path / "note.json", lambda: RunNote.of(run))
     return damages + [damage for path in pictures_of(run) for damage in damage_in(path, partial(_read_png, path))]
 

@@ -1,11 +1,16 @@
-"""Checks of what games are played with: priors, objectives, schedules, architectures, data sets, metrics, commands."""
+"""Checks of what is no game: priors, objectives, schedules, architectures, data sets, metrics, trackers, commands."""
 
 import json
+import math
 import random
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from difflib import get_close_matches
 from functools import partial
+from inspect import get_annotations
 from pathlib import Path
+from uuid import uuid4
 
 import click
 import numpy
@@ -16,6 +21,7 @@ from torch import Tensor
 from genzoo.components import Component, from_json, to_json
 from genzoo.data.dataset import Dataset, random_split
 from genzoo.errors import SettingsError, UnreadableError
+from genzoo.evaluation import drawing
 from genzoo.evaluation.metrics import Metric, Score
 from genzoo.evaluation.model import Model
 from genzoo.games.number_schedules import NumberSchedule
@@ -26,9 +32,11 @@ from genzoo.host.discovery import registry
 from genzoo.nn.architecture import Architecture
 from genzoo.nn.interfaces import Networks
 from genzoo.randomness import generator, preserved, reseed
+from genzoo.runs.tracker import TrackedRun, Tracker, Tracking
 from genzoo.testing.checking import Check, Rule, check_of, expect
 from genzoo.testing.games import toy_trainer
 from genzoo.testing.toys import ToyGame
+from genzoo.text import short_repr
 from genzoo.training.contract import check_prior, check_rows
 from genzoo.training.settings import Recipe
 from genzoo.types import Code, DataSpec, Joint, Sees, Splits
@@ -37,10 +45,12 @@ _ROWS = 6
 
 
 def component_checks(component: Component) -> Iterator[Check]:
-    """Yield what must hold of every component: it says what it is, and comes back from its JSON."""
+    """Yield what must hold of every component: it says what it is, and its attributes are what they look like."""
     kind = type(component)
     yield check_of("summary", kind, partial(_says_what_it_is, kind))
     yield check_of("json", kind, partial(_json_there_and_back, component))
+    yield check_of("names", kind, partial(_names, kind))
+    yield check_of("settings", kind, partial(_settings, kind))
 
 
 def part_checks(component: Component, recipes: Sequence[Recipe], data: Path) -> Iterator[Check]:
@@ -56,6 +66,8 @@ def part_checks(component: Component, recipes: Sequence[Recipe], data: Path) -> 
         rules = {"factor": partial(_factor, component)}
     elif isinstance(component, Dataset):
         rules = _rules_of_data(component, data)
+    elif isinstance(component, Tracker):
+        rules = {"obstacle": partial(_obstacle_of_tracker, component), "follow": partial(_follow, component)}
     for name, rule in rules.items():
         yield check_of(name, type(component), rule)
     of_recipe: dict[str, Callable[[Recipe], None]] = {}
@@ -93,6 +105,48 @@ def _json_there_and_back(component: Component) -> None:
     back = from_json(type(component), json.loads(json.dumps(to_json(component))), resolve=resolve, path=component.name)
     remedy = "fields are bool, int, float, str, tuples, mappings and components; the class is a frozen dataclass"
     expect(back == component, component, "", f"its JSON describes another one: {back!r}", remedy)
+
+
+def _names(kind: type[Component]) -> None:
+    """Expect that no attribute is called nearly as one of a base class, which it would then not override."""
+    for of_class, bases in _with_bases(kind):
+        theirs = {name for base in bases for name in _public_names(base)}
+        for name in sorted(_public_names(of_class) - theirs - {field.name for field in fields(kind)}):
+            alike = [other for other in theirs if other[0] == name[0]]
+            close = get_close_matches(name, alike, n=1, cutoff=_TOO_CLOSE)
+            expect(not close, of_class, name, f"`{name}` overrides nothing", f"did you mean `{''.join(close)}`?")
+
+
+def _settings(kind: type[Component]) -> None:
+    """Expect that no value is set without an annotation, which dataclasses pass over, unless a base has a plain one."""
+    for of_class, bases in _with_bases(kind):
+        theirs = {name for base in bases for name in _public_names(base)} - {field.name for field in fields(kind)}
+        plain = {name for name, value in vars(of_class).items() if _is_plain(value)}
+        for name in sorted(plain & _public_names(of_class) - theirs - {*get_annotations(of_class)}):
+            value = vars(of_class)[name]
+            remedy = f"write `{name}: {type(value).__name__} = {short_repr(value)}`"
+            expect(False, of_class, "", f"`{name}` has no annotation, so it is no setting", remedy)
+
+
+_TOO_CLOSE = 0.85
+"""Names that are so alike, by `difflib`, differ by a slip: two letters of ten."""
+
+
+def _with_bases(kind: type[Component]) -> Iterator[tuple[type, Sequence[type]]]:
+    """Yield every class of a plugin's from which the component derives, itself first, with the bases of each."""
+    lineage = kind.__mro__
+    for number, of_class in enumerate(lineage):
+        if of_class.__module__.partition(".")[0] not in ("genzoo", "builtins", "abc"):
+            yield of_class, lineage[number + 1 :]
+
+
+def _is_plain(value: object) -> bool:
+    """Return whether a value of a class is neither a method, property or another descriptor, nor a class."""
+    return getattr(type(value), "__get__", None) is None and not isinstance(value, type)
+
+
+def _public_names(kind: type) -> set[str]:
+    return {name for name in (*vars(kind), *get_annotations(kind)) if not name.startswith("_")}
 
 
 # Priors, objectives, schedules
@@ -360,6 +414,16 @@ def _scores(metric: Metric, recipe: Recipe) -> None:
         expect(plain, metric, "measure", f"the value is a {type(score.value).__name__}", "return float(…)")
 
 
+def _finite(metric: Metric, recipe: Recipe) -> None:
+    model, splits = _model_with(("encoder", "decoder", "critic"), recipe)
+    if metric.obstacle_here(model) is not None:
+        return
+    for score in metric.measure(model, splits.test, train=splits.train, seed=0):
+        found = f"'{score.metric}' is {score.value} for untrained networks"
+        remedy = "mend its computation; where that is how it shall be, expect this check to fail"
+        expect(math.isfinite(score.value), metric, "measure", found, remedy)
+
+
 def _seeded(metric: Metric, recipe: Recipe) -> None:
     model, splits = _model_with(("encoder", "decoder", "critic"), recipe)
     if metric.obstacle_here(model) is not None:
@@ -394,6 +458,7 @@ def _untouched(metric: Metric, recipe: Recipe) -> None:
 _OF_METRIC: dict[str, Callable[[Metric, Recipe], None]] = {
     "obstacle": _obstacle,
     "scores": _scores,
+    "finite": _finite,
     "seed": _seeded,
     "untouched": _untouched,
 }
@@ -414,6 +479,38 @@ def _model_with(parts: tuple[str, ...], recipe: Recipe) -> tuple[Model, Splits]:
     frequencies = [1 / size] * size if size else None
     model = Model.of(settings, networks, device=trainer.device, label_frequencies=frequencies)
     return model, Splits(*(random_split(settings.dataset.spec, 60, seed=seed) for seed in range(3)))
+
+
+# Trackers
+
+
+def _obstacle_of_tracker(tracker: Tracker) -> None:
+    obstacle = tracker.obstacle()
+    found = f"it returns {obstacle!r}"
+    expect(isinstance(obstacle, str | None), tracker, "obstacle", found, "return text or None")
+
+
+def _follow(tracker: Tracker) -> None:
+    """Tell the tracker of a run that is stopped and goes on, unless it cannot be used here."""
+    if tracker.obstacle() is not None:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        run = TrackedRun(
+            name="0000-check",
+            identity=uuid4().hex,
+            folder=Path(folder, "own"),
+            settings={"model": "toy", "seed": 0, "training.learning_rate": 0.5, "training.averaging": "none"},
+        )
+        picture = Path(folder) / "0000002.png"
+        picture.write_bytes(drawing.grid_png(torch.rand(4, 1, 8, 8), columns=2))
+        for step in (2, 4):
+            tracking = tracker.start(run)
+            found = f"it returns a {type(tracking).__name__}"
+            expect(isinstance(tracking, Tracking), tracker, "start", found, "return a Tracking")
+            tracking.log(step, {"losses/critic": 0.25, "watch/odd (name)": float("nan")})
+            tracking.picture(step, "pictures/toy", picture)
+            tracking.card(step, "# A card\n")
+            tracking.finish(done=step == 4)
 
 
 # Commands

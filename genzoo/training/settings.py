@@ -164,6 +164,8 @@ class Recipe:
     """
     notes: tuple[str, ...] = ()
     """Where the recipe departs from the published one, and why."""
+    places: Mapping[str, str] | None = beside_settings(None)
+    """Where settings stand in the file of the recipe, by path, for errors: `mine.yaml, line 3`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +229,7 @@ def resolve_settings(
 
     `of_game` are the recipe's `Recipe.game`; `places` say by path where overrides stand, for errors.
     """
+    in_recipe = (recipe.places if isinstance(recipe, Recipe) else None) or {}
     settings = Settings(
         game=game,
         dataset=recipe.dataset,
@@ -236,12 +239,13 @@ def resolve_settings(
     )
     for path, value in _by_path(of_game or {}):
         if game.leaves_open(path.partition(".")[0]):
-            settings = override(settings, f"game.{path}", to_text(value), resolve=resolve)
+            with told_where(in_recipe.get(f"game.{path}")):
+                settings = override(settings, f"game.{path}", to_text(value), resolve=resolve)
     for path, value in _by_path(game.defaults):
         settings = override(settings, path, to_text(value), resolve=resolve)
     # Shorter paths first: game.schedule must be chosen before game.schedule.critic_steps is set.
     for path, text in sorted(overrides, key=lambda pair: pair[0].count(".")):
-        with _told_where((places or {}).get(path)):
+        with told_where((places or {}).get(path)):
             settings = override(settings, path, text, resolve=resolve)
     settings.game.check_prior(settings.prior, settings.dataset.spec)
     _warn_of_old_betas(settings.training)
@@ -249,7 +253,8 @@ def resolve_settings(
 
 
 @contextmanager
-def _told_where(place: str | None) -> Iterator[None]:
+def told_where(place: str | None) -> Iterator[None]:
+    """Name the place in a file, if any, where what a `SettingsError` raised in the `with` block is about stands."""
     try:
         yield
     except SettingsError as error:

@@ -9,6 +9,12 @@ from typing import Any, ClassVar
 from genzoo.comparison import ExecutorFactory, TaskExecutor, TaskProcess
 from genzoo_clusters.clients import connected, library, refuse_jobs
 
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # else it reports to its makers
+    "RAY_memory_monitor_refresh_ms": "0",  # else it ends its own processes, which are small, where memory is short
+}
+"""Of a cluster that is started here, unless it is set otherwise."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ray(ExecutorFactory):
@@ -38,7 +44,8 @@ class Ray(ExecutorFactory):
             refuse_jobs(jobs, self.address)
         is_ours = not ray.is_initialized()
         if is_ours:
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else a cluster started here reports to its makers
+            for variable, value in _ENVIRONMENT.items():
+                os.environ.setdefault(variable, value)
             size = {} if self.address or jobs is None else {"num_cpus": jobs * self.cpus}
             local = {} if self.address else {"include_dashboard": False, **size}
             connected(

@@ -83,6 +83,9 @@ def tune(
         click.echo(json.dumps({"schema_version": 1, **summary.document()}, indent=2))
         return
     click.echo(summary.text())
+    if summary.unended:
+        click.echo(f"under way in other processes, which will say more: {summary.unended}")
+        return
     words = summary.comparison()
     if words is None:
         raise SettingsError("no trial has a score", f"see why: {summary.folder / 'table.md'}; search other ranges")

@@ -124,6 +124,11 @@ class Journal:
         """Return the trials that have ended with a score or without, by number; not those under way."""
         return [each for each in self._study.get_trials(deepcopy=False) if _is_scored(each) or failure_of(each)]
 
+    @property
+    def unended(self) -> int:
+        """How many trials are under way."""
+        return sum(map(_is_running, self._study.get_trials(deepcopy=False)))
+
     def begin(self, most: int) -> "Trial | None":
         """Return the next trial, whose lock is then held; None where `most` have ended or are under way."""
         from optuna.samplers import TPESampler

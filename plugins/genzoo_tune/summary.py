@@ -37,6 +37,8 @@ class Summary:
     folder: Path
     search: Search
     rows: tuple[TrialRow, ...]
+    unended: int = 0
+    """How many trials are under way, in other processes."""
 
     @classmethod
     def of(cls, journal: Journal) -> "Summary":
@@ -54,7 +56,7 @@ class Summary:
             )
             for trial in trials
         ]
-        return cls(folder=journal.folder, search=journal.search, rows=tuple(rows))
+        return cls(folder=journal.folder, search=journal.search, rows=tuple(rows), unended=journal.unended)
 
     @property
     def best(self) -> TrialRow | None:
@@ -82,6 +84,7 @@ class Summary:
             "split": "validation",
             "best": None if best is None else {"trial": best.number, "score": best.score, "set": best.values},
             "then": None if words is None else command_text(words),
+            "unended": self.unended,
             "trials": [
                 {
                     "trial": row.number,

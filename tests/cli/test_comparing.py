@@ -117,6 +117,12 @@ def test_what_decides_the_numbers_decides_the_folder_and_intervals_do_not():
     assert len({cells.identity(other, None) for other in (job(), *others)}) == len(others) + 1
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_worker_with_another_device_trains_in_the_precision_of_the_cell(monkeypatch, precision):
+    monkeypatch.setattr("genzoo.runs.job.choose_precision", lambda *_: precision)
+    assert cell("ali", precision="auto").request.precision == precision
+
+
 def test_the_same_model_twice_needs_different_settings(say):
     said = say("compare", "ali", "ali")
     assert said.code == 2

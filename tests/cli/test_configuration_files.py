@@ -3,17 +3,20 @@
 import json
 import re
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genzoo.comparison.cells import cell_of
 from genzoo.errors import SettingsError, UnreadableError
 from genzoo.host.discovery import registry
 from genzoo.runs import TrainingRequest
 from genzoo.runs.configuration import configuration_in, configuration_text
-from genzoo.runs.job import resolve_job
+from genzoo.runs.job import find_recipe, resolve_job
+from genzoo.storage.run_folder import Run
 
 DOCS = Path(__file__).parents[2] / "docs"
 FILE = """\
@@ -122,6 +125,110 @@ def test_an_error_names_the_line_and_the_remedy_and_makes_no_run(say, written, t
     assert says in " ".join(said.err.split())
     assert len(said.err.strip().splitlines()) <= 3
     assert not (tmp_path / "runs").exists()
+
+
+# Recipes in files
+
+RECIPE = """\
+recipe: mixture25
+summary: Small batches
+settings:
+  training: {steps: 2, batch_size: 8}
+  dataset: {rows: 200, held_out_rows: 2200}
+  game: {objective: hinge}
+"""
+WHOLE = """\
+settings:
+  dataset: {name: mixture25, rows: 200, held_out_rows: 2200}
+  architecture: {name: dense, width: 16}
+  training: {steps: 2, batch_size: 8}
+"""
+
+
+def recipe_in(name):
+    return find_recipe(registry(), name)
+
+
+def test_a_recipe_in_a_file_is_its_base_with_what_differs(written):
+    base, recipe = recipe_in("mixture25"), recipe_in(written(RECIPE, "mine.yaml"))
+    assert (recipe.name, recipe.summary, recipe.architecture) == ("mine", "Small batches", base.architecture)
+    assert recipe.training == replace(base.training, steps=2, batch_size=8)
+    assert recipe.dataset == replace(base.dataset, rows=200, held_out_rows=2200)
+    assert recipe.game == {**base.game, "objective": "hinge"}
+
+
+def test_a_recipe_of_all_parts_needs_no_base_and_one_may_derive_from_another_file(written, tmp_path):
+    whole = recipe_in(written(WHOLE, "whole.yaml"))
+    assert (whole.architecture.width, whole.training.batch_size, whole.game) == (16, 8, {})
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "next.yml").write_text("recipe: ../whole.yaml\nsettings: {training: {batch_size: 4}}\n")
+    derived = recipe_in("below/next.yml")
+    assert derived.training == replace(whole.training, batch_size=4)
+    assert (derived.name, derived.architecture, derived.dataset) == ("next", whole.architecture, whole.dataset)
+
+
+def test_a_run_of_a_recipe_in_a_file_needs_the_file_no_more(say, written, tmp_path):
+    words = ("train", "gan", "--recipe", "./" + written(RECIPE, "mine.yaml"), "--device", "cpu", "--quiet")
+    assert say(*words).code == 0
+    (tmp_path / "mine.yaml").unlink()
+    run = tmp_path / "runs" / "0001-gan-mine-s0"
+    assert Run(run).record.settings["game"]["objective"]["name"] == "hinge"
+    assert say("resume", run, "--steps", 3, "--quiet").code == 0
+    assert say("sample", run).code == 0
+    assert say("evaluate", run, "--metric", "modes").code == 0
+    printed = say("train", "--config", run / "run.json", "--print-config")
+    assert {"recipe: mine", "batch_size: 8"} <= {line.strip() for line in printed.out.splitlines()}
+    other = say("train", "vae", "--recipe", run / "run.json", "--print-config")
+    assert {"model: vae", "batch_size: 8"} <= {line.strip() for line in other.out.splitlines()}
+
+
+def test_a_file_of_what_to_train_names_a_recipe_beside_it(say, written, tmp_path):
+    (tmp_path / "below").mkdir()
+    written(RECIPE, "below/mine.yaml")
+    printed = say("train", "--config", written("model: gan\nrecipe: mine.yaml\n", "below/run.yaml"), "--print-config")
+    assert "recipe: below/mine.yaml" in printed.out.splitlines()
+    assert say("train", "--config", written(printed.out, "again.yaml"), "--print-config").out == printed.out
+
+
+def test_models_are_compared_on_a_recipe_in_a_file_whose_workers_do_not_read_it(written):
+    name = written(RECIPE, "mine.yaml")
+    cell = cell_of("gan", TrainingRequest(model="gan", recipe=name, device="cpu"), Path("comparisons"))
+    assert (cell.job.recipe, cell.request.recipe) == ("mine", recipe_in(name))
+    sent = cell.request.to_json(name_of=registry().name_of)
+    assert TrainingRequest.from_json(sent, resolve=registry().resolve).recipe == replace(recipe_in(name), places=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "says"),
+    [
+        (RECIPE.replace("mixture25", "mixture52"), 2, "mine.yaml, line 1: no recipe named 'mixture52'; did you mean"),
+        (RECIPE.replace("batch_size", "batch_sice"), 2, "mine.yaml, line 4: no setting 'training.batch_sice'; did you"),
+        (RECIPE.replace("steps: 2", "steps: few"), 2, "mine.yaml, line 4: training.steps is 'few'"),
+        (RECIPE.replace("objective", "objektive"), 2, "line 6: no game has the setting 'game.objektive'; did you mean"),
+        (RECIPE.replace("hinge", "hing"), 2, "mine.yaml, line 6: no objective named 'hing'; did you mean 'hinge'?"),
+        (RECIPE.replace("{objective: hinge}", "gan"), 2, "mine.yaml, line 6: a recipe names no game"),
+        ("model: gan\n" + RECIPE, 2, "mine.yaml, line 1: no key 'model'"),
+        (WHOLE.replace("name: dense, ", ""), 2, "mine.yaml, line 3: no setting 'architecture.width'"),
+        (WHOLE.replace("  architecture: {name: dense, width: 16}\n", ""), 2, "it has no architecture"),
+        (WHOLE.replace("steps: 2, ", ""), 2, "mine.yaml is no whole recipe: it has no training.steps"),
+        ("summary: x\n", 2, "it has no dataset, architecture or training.steps"),
+        ("recipe: mine.yaml\n", 2, "mine.yaml derives from itself"),
+        ("recipe: none.yaml\n", 3, "none.yaml cannot be read"),
+    ],
+)
+def test_an_error_in_a_recipe_names_the_line_and_the_remedy(say, written, tmp_path, text, code, says):
+    said = say("train", "gan", "--recipe", written(text, "mine.yaml"))
+    assert says in " ".join(said.err.split())
+    assert said.code == code
+    assert len(said.err.strip().splitlines()) <= 3
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["digits.yaml", "my recipe.yaml", ".yaml"])
+def test_a_recipe_that_is_called_like_another_or_cannot_name_a_folder_is_refused(written, name):
+    with pytest.raises(SettingsError) as refused:
+        recipe_in(written(RECIPE, name))
+    assert "rename the file" in refused.value.remedy
 
 
 def test_a_file_that_is_not_there_is_named(say, written):

@@ -7,8 +7,10 @@ import sys
 
 import pytest
 from processes import python_path
+from sites import on_the_path
 
 from genzoo import __version__
+from genzoo.host.discovery import registry
 from genzoo.public.names import FORMER, Former
 
 MISTAKE = '''
@@ -48,8 +50,19 @@ class Normal(Law):
     def draw(self, rows, latent, generator):
         return torch.randn(rows, latent, generator=generator)
 '''
-KINDS = ["model", "prior", "architecture", "dataset", "recipe", "metric", "command", "study", "executor"]
-HOOKS = ["models", "components", "architectures", "datasets", "recipes", "metrics", "commands", "studies", "executors"]
+KINDS = ["model", "prior", "architecture", "dataset", "recipe", "metric", "command", "study", "executor", "tracker"]
+HOOKS = [
+    "models",
+    "components",
+    "architectures",
+    "datasets",
+    "recipes",
+    "metrics",
+    "commands",
+    "studies",
+    "executors",
+    "trackers",
+]
 
 
 def run(folder, *command, path=()):
@@ -108,6 +121,7 @@ def test_every_kind_of_the_registry_can_be_written(say, tmp_path, monkeypatch):
         "commands",
         "studies",
         "executors",
+        "trackers",
     ):
         assert f"def genzoo_{hook}()" in module
     again = say("plugin", "new", "genzoo-all")
@@ -146,3 +160,34 @@ def test_the_doctor_says_what_is_installed_and_from_where(say):
     assert core["place"].endswith("genzoo/__init__.py")
     assert all(plugin["cause"] is None for plugin in plugins)
     assert "all well" in say("plugin", "doctor").out
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Give a folder of distributions that this process sees."""
+    (tmp_path / "site").mkdir()
+    with on_the_path(tmp_path / "site") as folder:
+        registry.cache_clear()
+        yield folder
+    registry.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "error"),
+    [
+        (
+            "def genzoo_models(): return []",
+            4,
+            "genzoo-bare 1.0 is broken: PluginError: genzoo_models must be marked @hookimpl; without it, nothing is",
+        ),
+        ("'''Nothing yet.'''", 2, "genzoo-bare offers nothing to check"),
+    ],
+    ids=["a hook without its mark", "no hooks"],
+)
+def test_a_distribution_that_offers_nothing_is_told_of_by_its_own_fault(say, site, source, code, error):
+    site.install("genzoo-bare", source)
+    said = say("plugin", "check", "genzoo-bare")
+    assert said.code == code
+    assert f"error: {error}" in said.err
+    assert "did you mean" not in said.err
+    assert ("broken: " in say("plugin", "doctor").out) == (code == 4)

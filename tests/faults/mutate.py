@@ -473,8 +473,8 @@ MUTANTS = [
     Mutant(
         CELLS,
         "genzoo/comparison/worker.py",
-        "    end_with_parent()\n    with end",
-        "    with end",
+        "    is_orphan = end_with_parent()\n",
+        "    is_orphan = bool\n",
         f"{COMPARING} comparison_is_killed",
     ),
     Mutant(

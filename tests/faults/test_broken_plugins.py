@@ -64,6 +64,7 @@ BROKEN = {
     "written for an older genzoo": Kind(hook("models", "return [lazy('old', 'old:Old')]"), "summary"),
     "a hook of a newer genzoo": Kind(hook("trackers", "return []"), "unknown hook genzoo_trackers"),
     "a misspelt hook": Kind(hook("modles", "return []"), "did you mean 'genzoo_models'?"),
+    "a hook without its mark": Kind("def genzoo_models(): return []", "genzoo_models must be marked @hookimpl"),
     "a wrong hook argument": Kind(HOOKS + "@hookimpl\ndef genzoo_models(config): return []", "config"),
     "hooks of a class, not of an object": Kind(
         HOOKS + "class Hooks:\n    @hookimpl\n    def genzoo_models(self): return []", "self", "{module}:Hooks"

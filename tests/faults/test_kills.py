@@ -531,5 +531,24 @@ def test_forty_kills_while_saving_lose_nothing_where_a_plain_loop_loses_its_copy
     assert lost > 0
 
 
+@pytest.mark.parametrize("crashes", [(70, 110), pytest.param(range(40, 200), marks=pytest.mark.slow)], ids=str)
+def test_killed_at_a_disk_operation_a_run_tells_its_tracker_no_step_twice(server, tmp_path, crashes):
+    """What is about to be told when the process ends is missing, and nothing else."""
+    order = arguments_of("gan") | {"track": ["csv"]}
+    order["overrides"] = order["overrides"] | {"training.log_every": 1}
+    killed = 0
+    for crash in crashes:
+        path = tmp_path / f"{crash}"
+        killed += server.run("train", run=path, crash=crash, **order)["code"] == CRASHED
+        done = server.run("train", run=path, then="resume", **order)
+        assert done["code"] == 0, done
+        rows = [line.split(",") for line in (path / "trackers/csv/numbers.csv").read_text().splitlines()[1:]]
+        steps = [int(step) for step, name, _ in rows if name == "losses/critic"]
+        assert len(set(steps)) == len(steps)
+        assert len(set(range(1, STEPS + 1)) - set(steps)) <= 1, crash
+        assert [entry["step"] for entry in Run(path).read_log()] == list(range(1, STEPS + 1))
+    assert killed == len(crashes)
+
+
 def test_the_server_was_not_left_with_threads_that_a_fork_would_lose(server):
     assert len(os.listdir(f"/proc/{server.process.pid}/task")) == 1

@@ -42,13 +42,16 @@ def files_with(text, folder):
 
 
 def test_a_run_and_what_is_exported_of_it_hold_nothing_private(private):
-    run = genzoo.train("gan", overrides=TOY)
+    run = genzoo.train("gan", overrides=TOY, track=["csv", "tensorboard"])
     with run.hold():  # which names process and machine, for who finds the run in use
         assert files_with(CANARY, run.path) == ["holder.json"]
     genzoo.resume(run, steps=5)
     genzoo.evaluate(run, metrics=["modes"])
     export_run(run, Path("given"))
     assert len(list(run.path.rglob("*"))) > 10
+    assert list(run.path.rglob("events.out.tfevents.*"))
+    assert [path for path in run.path.rglob("*") if CANARY in str(path.relative_to(run.path))] == []
+    assert [path for path in Path("given").rglob("*") if "tracker" in path.name] == []
     for folder in (run.path, Path("given")):
         assert files_with(CANARY, folder) == []
         assert files_with(str(private.parent), folder) == []
@@ -71,7 +74,7 @@ def write_everything(say):
     assert say("note", "a-run", "worth a look", "--tag", "good").code == 0
     assert say("sample", "a-run", "--out", "a-run/drawn.png").code == 0
     export_run(run, Path("given"))
-    assert genzoo.compare(["gan"], overrides=TOY, jobs=1, report="report").results.failures == []
+    assert genzoo.compare(["gan"], overrides=TOY, jobs=1, report="report", track=["csv"]).results.failures == []
     return [Path(name) for name in ("data", "a-run", "given", "report")]
 
 

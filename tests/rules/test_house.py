@@ -243,7 +243,10 @@ NEEDS_TORCH = {
     "genzoo.runs.exporting",
     "genzoo.runs.job",
     "genzoo.runs.meter",
+    "genzoo.runs.model_card",
     "genzoo.runs.opening",
+    "genzoo.runs.recipe_files",
+    "genzoo.runs.tracking",
 }
 TORCH_FREE = sorted(set(MODULES) - NEEDS_TORCH - {"genzoo.__main__"})
 

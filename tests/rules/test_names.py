@@ -16,7 +16,17 @@ CORE_FILES = sorted((ROOT / "genzoo").rglob("*.py"))
 TEMPLATES = sorted(path for path in (ROOT / "genzoo").rglob("*.jinja"))
 PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists())
 
-NAMED_KINDS = ("models", "recipes", "datasets", "architectures", "metrics", "studies", "executors", "commands")
+NAMED_KINDS = (
+    "models",
+    "recipes",
+    "datasets",
+    "architectures",
+    "metrics",
+    "studies",
+    "executors",
+    "trackers",
+    "commands",
+)
 OFFERS = [
     entry
     for entry in discover(entry_points(group=GROUP)).entries
@@ -37,6 +47,7 @@ ENGLISH = {
     "bench",
     "classifier",
     "ladder",
+    "csv",
 }
 """Names that are words of English as well: alone, they do not name what a plugin offers."""
 NAMES = sorted({entry.name for entry in OFFERS} - ENGLISH) + PLUGINS

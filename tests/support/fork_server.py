@@ -213,7 +213,7 @@ def draw_nothing():
     pictures.save_panels = lambda path, panels: files.write(path, bytes(10000))
 
 
-def train(disk, *, run, model, recipe, overrides, then="train"):
+def train(disk, *, run, model, recipe, overrides, then="train", track=None):
     """Train, or go on as a user would: resume what has a checkpoint, type the same command again for the rest."""
     import torch
 
@@ -240,7 +240,7 @@ def train(disk, *, run, model, recipe, overrides, then="train"):
     if then == "resume" and checkpoints.steps(Path(run) / "checkpoints"):
         genzoo.resume(run, callback=Teller())
         return
-    genzoo.train(model, recipe=recipe, steps=STEPS, overrides=overrides, run=run, callback=Teller())
+    genzoo.train(model, recipe=recipe, steps=STEPS, overrides=overrides, run=run, track=track, callback=Teller())
 
 
 def save(disk, *, folder, step, size):

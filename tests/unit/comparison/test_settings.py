@@ -6,7 +6,8 @@ import pytest
 from toy_components import RECIPE, WithEncoder, toy_registry
 
 from genzoo.comparison.cells import Cell, decisive_settings
-from genzoo.comparison.settings import ComparedSettings, compared_settings, flat
+from genzoo.comparison.settings import ComparedSettings, compared_settings
+from genzoo.components import flat
 from genzoo.runs.job import resolve_job
 from genzoo.runs.request import TrainingRequest
 

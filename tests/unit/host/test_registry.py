@@ -15,6 +15,7 @@ from genzoo.evaluation import Metric
 from genzoo.games import Game, Objective, Schedule
 from genzoo.host.discovery import GROUP, discover, registry
 from genzoo.nn import Architecture
+from genzoo.runs import Store
 from genzoo.runs.job import find_game, find_recipe
 
 
@@ -416,7 +417,7 @@ def test_a_default_recipe_that_is_no_name_makes_the_plugin_a_broken_one(site, an
 
 def test_an_abstract_class_says_its_kind_and_every_other_component_is_listed_as_such():
     bases = {"models": Game, "datasets": Dataset, "architectures": Architecture, "metrics": Metric, "studies": Study}
-    bases["executors"] = ExecutorFactory
+    bases |= {"executors": ExecutorFactory, "stores": Store}
     assert {base.kind: base for base in bases.values()} == bases
     assert {base.kind for base in (Objective, Schedule)} == {"components"}
 

@@ -6,10 +6,12 @@ import pytest
 
 from genzoo import testing
 from genzoo.host.discovery import registry
+from genzoo_trackers.mlflow_runs import MLflow
+from genzoo_trackers.wandb_runs import WandB
 
 OWN = {
     kind: [entry.qualified for entry in registry().of(kind) if entry.plugin.distribution == "genzoo"]
-    for kind in ("models", "components", "datasets", "metrics", "commands", "studies", "executors")
+    for kind in ("models", "components", "datasets", "metrics", "commands", "studies", "executors", "stores")
 }
 FAIL_BY_NATURE = {
     "genzoo:autoregressive": {"genzoo:autoregressive: builds"},  # it gives grey levels of images their probabilities
@@ -43,12 +45,22 @@ def test_a_model_passes_on_vectors(name):
     assert run_all([name], recipes=[VECTOR_TOY]).keys() == FAIL_BY_NATURE.get(name, set())
 
 
-def test_components_data_sets_commands_studies_and_executors_pass():
+def test_components_data_sets_commands_studies_executors_and_stores_pass():
     kinds = {"components": "component", "datasets": "dataset", "commands": "command", "studies": "study"}
-    kinds |= {"executors": "executor"}
+    kinds |= {"executors": "executor", "stores": "store"}
     for kind, singular in kinds.items():
         assert OWN[kind]
         assert run_all(f"{singular}:{name}" for name in OWN[kind]) == {}
+
+
+def test_trackers_that_need_no_server_pass():
+    assert run_all(["tracker:csv", "tracker:tensorboard"]) == {}
+
+
+@pytest.mark.slow
+def test_other_trackers_pass(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_all([WandB(mode="offline"), MLflow(uri="sqlite:///check.db")]) == {}
 
 
 def test_quick_metrics_pass():

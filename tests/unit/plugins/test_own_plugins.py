@@ -18,7 +18,7 @@ from genzoo.evaluation import Metric
 from genzoo.host.discovery import GROUP, discover, registry
 from genzoo.host.registry import KINDS
 from genzoo.nn import Architecture
-from genzoo.runs import default_recipe
+from genzoo.runs import Store, Tracker, default_recipe
 from genzoo.training import Recipe
 from genzoo_vae.vae import VAE
 
@@ -29,7 +29,9 @@ BASES = {
     "architectures": Architecture,
     "metrics": Metric,
     "studies": Study,
+    "stores": Store,
     "executors": ExecutorFactory,
+    "trackers": Tracker,
     "components": Component,
 }
 
@@ -43,7 +45,7 @@ def test_every_plugin_that_comes_with_genzoo_loads():
 
 
 MODELS = ("ali", "autoencoders", "autoregressive", "few_labels", "flow", "gan", "vae")
-PARTS = (*MODELS, "data", "recipes", "metrics", "studies", "bench", "clusters")
+PARTS = (*MODELS, "data", "recipes", "metrics", "studies", "trackers", "bench", "clusters", "hub")
 
 
 @pytest.mark.parametrize("entry", OWN, ids=lambda entry: f"{entry.kind}-{entry.name}")

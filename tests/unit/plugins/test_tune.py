@@ -144,6 +144,7 @@ def test_a_trial_of_a_process_that_was_killed_is_repeated_with_its_values_in_its
     trial = killed.begin(5)
     other = Journal(tmp_path, search(), seed=0)
     following = other.begin(5)
+    assert Summary.of(other).unended == 2
     assert following.params != trial.params  # while its lock is held, the trial goes on elsewhere
     other.end(following, failure="it diverged")
     other.release(following)

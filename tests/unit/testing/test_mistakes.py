@@ -18,6 +18,7 @@ from genzoo.components import Component
 from genzoo.data import Dataset
 from genzoo.evaluation import Metric, Score
 from genzoo.games import Hinge, NumberSchedule, Objective, Prior, Schedule, Slopes
+from genzoo.runs import Tracker, Tracking
 from genzoo.testing.toys import VECTOR_TOY, ToyTables
 from genzoo.types import Code, DataSpec, Picture, Split, Splits, Verdict
 
@@ -172,6 +173,10 @@ GAMES = {
         changed(OnePlayer, pictures=lambda self, n, b, prior: {"a": Picture(torch.rand_like(b.x))}),
     ),
     "a picture that is a tensor": ("pictures", changed(OnePlayer, pictures=lambda self, n, b, prior: {"a": b.x})),
+    "a misspelt method": ("names", changed(WithEncoder, critic_los=lambda self, networks, batch, round: 0)),
+    "a misspelt property": ("names", changed(OnePlayer, draw=property(lambda self: {}))),
+    "a setting without its annotation": ("settings", changed(WithEncoder, target=0.9)),
+    "a field's default without its annotation": ("settings", changed(WithEncoder, objective=Hinge())),
     "samples without z": ("samples", build_with_decoder(forward=lambda self, z, y=None: self.stack.logits(0 * z) * 0)),
 }
 
@@ -231,6 +236,30 @@ class Spread(Metric):
 
     def measure(self, model, split, *, train, seed):
         return [Score(metric="spread", value=float(model.sample(16, seed=seed).std()))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notes(Tracker):
+    """A tracker to be spoiled."""
+
+    name: ClassVar[str] = "notes"
+
+    def start(self, run):
+        return Note()
+
+
+class Note(Tracking):
+    """Takes note of nothing."""
+
+    def log(self, step, values):
+        pass
+
+
+class WholeNote(Tracking):
+    """Takes whole numbers alone."""
+
+    def log(self, step, values):
+        assert all(map(int, values.values()))
 
 
 def measuring(rule):
@@ -326,7 +355,13 @@ PARTS = {
         "scores",
         changed(Spread, measure=lambda self, model, split, train, seed: [Score(metric="width", value=1.0)]),
     ),
+    "score that is no number": ("finite", measuring(lambda model, seed: float("nan"))),
+    "a misspelt ClassVar": ("names", changed(Spread, measures_heldout=True)),
     "obstacle that is not seen": ("obstacle", changed(Spread, obstacle=lambda self, model: None)),
+    "tracker whose obstacle is no text": ("obstacle", changed(Notes, obstacle=lambda self: False)),
+    "tracker that starts nothing": ("follow", changed(Notes, start=lambda self, run: None)),
+    "tracker that cannot go on": ("follow", changed(Notes, start=lambda self, run: run.folder.mkdir() or Note())),
+    "tracker that takes no NaN": ("follow", changed(Notes, start=lambda self, run: WholeNote())),
 }
 
 
@@ -377,7 +412,20 @@ def test_a_command_without_help_is_caught():
 
 @pytest.mark.parametrize(
     "component",
-    [OnePlayer, Bank, Denoiser, WithEncoder, WithoutEncoder, Normal, Hinge, Always, ToyMixture, ToyTables, Spread],
+    [
+        OnePlayer,
+        Bank,
+        Denoiser,
+        WithEncoder,
+        WithoutEncoder,
+        Normal,
+        Hinge,
+        Always,
+        ToyMixture,
+        ToyTables,
+        Spread,
+        Notes,
+    ],
 )
 def test_a_component_without_a_mistake_passes_all_its_checks(component):
     assert failing(component) == {}
