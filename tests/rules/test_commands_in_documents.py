@@ -40,6 +40,7 @@ IS_RUN_BY = {
     r"genzoo bench": "tests/unit/plugins/test_bench.py",
     r"genzoo classify": "tests/cli/test_classify_and_hidden_labels.py",
     r"genzoo compare .*(few-labels-ali|line-flow)": "not run: tests/rules/test_cookbook.py trains these models",
+    r"genzoo (compare|reproduce) .*--on ": "tests/cli/test_clusters.py",
     r"genzoo compare": "tests/cli/test_comparing.py",
     r"genzoo completion": "tests/cli/test_threads_and_completion.py",
     r"genzoo data fetch( (NAME|c|i)|$)": "tests/cli/test_preparing_commands.py",
@@ -54,8 +55,8 @@ IS_RUN_BY = {
     r"genzoo (list|show)": "tests/cli/test_commands.py",
     r"genzoo nearest": "tests/cli/test_own_pictures.py",
     r"genzoo (note|runs)": "tests/cli/test_runs.py",
-    r"genzoo plugin": "tests/cli/test_plugin_commands.py",
     r"genzoo (pull|push)": "tests/unit/plugins/test_hub.py",
+    r"genzoo plugin": "tests/cli/test_plugin_commands.py",
     r"genzoo reconstruct": "tests/cli/test_own_pictures.py",
     r"genzoo reproduce": "tests/cli/test_studies.py",
     r"genzoo resume": "tests/faults/test_resume.py",
@@ -65,7 +66,7 @@ IS_RUN_BY = {
     r"genzoo train \S+\.py:": "tests/cli/test_unregistered_code.py",
     r"genzoo train .*--track": "tests/cli/test_tracking_commands.py",
     r"genzoo train .*--device cuda": "not run: needs a GPU; tests/gpu takes steps on fake ones",
-    r"genzoo train .*--recipe folder": NEEDS_DATA,
+    r"genzoo train .*--recipe (folder|hf)": NEEDS_DATA,
     r"genzoo train .*--recipe (celeba|cifar10|imagenet|svhn|tinyimagenet)": NEEDS_HOURS,
     r"genzoo train .*(coded-gan|few-labels-ali|line-flow|three-players|moons)": "tests/rules/test_cookbook.py",
     r"genzoo train (mine|swae)": "tests/rules/test_example_plugin.py",
@@ -113,6 +114,7 @@ def read(words):
         context = click.Context(command, parent=context, info_name=name)
     if rest:
         raise click.UsageError(f"unexpected: {' '.join(rest)}")
+    values = {name: value for name, value in values.items() if isinstance(value, str | int | list | tuple)}
     for parameter in command.params:
         given = values.get(parameter.name)
         for value in given if isinstance(given, list | tuple) else [given]:
@@ -126,10 +128,11 @@ def check_value(parameter, value, context):
         return
     if isinstance(parameter.type, click.Choice | click.types.IntParamType):
         parameter.type.convert(value, parameter, context)
-    if isinstance(parameter.type, options.Name):
+    if isinstance(parameter.type, options.Name) and "://" not in value and ".py:" not in value:
         names = {item.value for item in parameter.type.shell_complete(context, parameter, "")}
-        name = value.partition(".")[0] if parameter.name == "track" else value.rpartition("=")[2]
-        if name not in names and not name.isdecimal() and not re.search(r"\.py:|://", value):
+        with_settings = isinstance(parameter, click.Option)  # as in --track wandb.project=zoo; else LABEL=MODEL
+        name = re.split(r"[.=]", value)[0] if with_settings else value.rpartition("=")[2]
+        if name not in names and not name.isdecimal():
             raise click.UsageError(f"{parameter.name}: no {name} among {sorted(names)}")
 
 
