@@ -23,6 +23,7 @@ import genzoo
 from genzoo.data import prepared
 from genzoo.runs import export_run
 from genzoo.runs.stores import data_called
+from genzoo.storage import files as storage
 from genzoo.storage.run_folder import Run
 from genzoo.storage.tensors import pack
 from genzoo_data.folder import Folder
@@ -247,19 +248,25 @@ def with_record(files, **changes):
         return files | {"run.json": (run.path / "run.json").read_bytes()}
 
 
+def with_manifest(files, entries):
+    """Return the files with a manifest that lists `entries`, rightly sealed."""
+    manifest = json.loads(files["MANIFEST.json"]) | {"files": entries}
+    manifest.pop("sha256", None)
+    with TemporaryDirectory() as place:
+        storage.write_sealed(Path(place, "MANIFEST.json"), manifest)
+        return files | {"MANIFEST.json": Path(place, "MANIFEST.json").read_bytes()}
+
+
 def with_weights(files, content):
     """Return the files with other weights, of which the manifest has size and hash."""
-    manifest = json.loads(files["MANIFEST.json"])
     entry = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    manifest["files"] = {"averaged.safetensors": entry}
-    return files | {"averaged.safetensors": content, "MANIFEST.json": json.dumps(manifest).encode()}
+    return with_manifest(files, {WEIGHTS: entry}) | {WEIGHTS: content}
 
 
 def lists(files, name):
     """Return the files with a manifest that lists one of any name."""
-    manifest = json.loads(files["MANIFEST.json"])
-    manifest["files"][name] = next(iter(manifest["files"].values()))
-    return files | {"MANIFEST.json": json.dumps(manifest).encode()}
+    entries = json.loads(files["MANIFEST.json"])["files"]
+    return with_manifest(files, entries | {name: entries[WEIGHTS]})
 
 
 def game_called(files, name):
