@@ -13,6 +13,7 @@ from genzoo.cli import options
 from genzoo.cli.output import draws, result, result_json, show_table
 from genzoo.cli.progress import watching
 from genzoo.errors import SettingsError, of_exit_code
+from genzoo.host.isolation import stdout_to_stderr
 from genzoo.runs.request import TrainingRequest
 from genzoo.storage.run_folder import Run, numbered
 from genzoo.text import counted, is_text
@@ -71,7 +72,7 @@ def compare_command(
     common_overrides = options.labelled_request(common_request, labels).overrides
     contestants = _contestants(models, overrides)
     command = shlex.join(["genzoo", *sys.argv[1:]])
-    with watching() as callback:
+    with watching() as callback, stdout_to_stderr():  # engines print what they please
         comparison = compare(
             contestants,
             overrides=common_overrides,
