@@ -14,6 +14,7 @@ from genzoo.cli import options
 from genzoo.cli.output import draws, result, result_json, show_table
 from genzoo.cli.progress import watching
 from genzoo.errors import SettingsError, of_exit_code
+from genzoo.host.isolation import stdout_to_stderr
 from genzoo.runs.configuration import (
     COMPARISON_KEYS,
     ComparisonConfiguration,
@@ -101,7 +102,7 @@ def compare_command(
     common_overrides = options.labelled_request(common_request, common_options.pop("labels")).overrides
     contestants = {label: _contestant(label, each, asked.common, context) for label, each in asked.contestants.items()}
     command = shlex.join(["genzoo", *sys.argv[1:]])
-    with watching() as callback:
+    with watching() as callback, stdout_to_stderr():  # engines print what they please
         comparison = compare(
             contestants,
             overrides=common_overrides,
