@@ -93,7 +93,7 @@ class DataSpec:
 
 @described
 class Split(NamedTuple):
-    """One part of a data set as it is stored."""
+    """One part of a data set as it is stored, in the memory of the CPU."""
 
     x: "Tensor"
     """(N, *shape): uint8 in 0…255 for `unit` support, which networks read as x/255; else float32."""

@@ -115,7 +115,7 @@ class Model:
             )
 
     def sample(self, count: int, *, seed: int = 0, y: Tensor | None = None) -> Decodings:
-        """Return (count, *shape) decoded prior draws; for None, y is drawn from the label frequencies."""
+        """Return (count, *shape) decoded prior draws on `device`; for None, y is drawn from the label frequencies."""
         self.require_samples()
         z = self.draw_z(count, seed=seed)
         if self.networks.is_conditional and y is None:

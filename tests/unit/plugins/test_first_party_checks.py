@@ -15,9 +15,11 @@ OWN = {
 }
 FAIL_BY_NATURE = {
     "genzoo:autoregressive": {"genzoo:autoregressive: builds"},  # it gives grey levels of images their probabilities
+    "genzoo:catgan": {"genzoo:catgan: mean-over-rows on vectors"},  # its classes are equally likely over a batch
     "genzoo:feature-matching": {"genzoo:feature-matching: mean-over-rows on vectors"},  # it matches means of batches
     "genzoo:ladder": {"genzoo:ladder: mean-over-rows on vectors"},  # it normalises by each batch
     "genzoo:semi-aae": {"genzoo:semi-aae: builds"},  # its prior has ten classes, and these data have three
+    "genzoo:tc-vae": {"genzoo:tc-vae: mean-over-rows on vectors"},  # it estimates densities by a batch
     "genzoo:wae": {"genzoo:wae: mean-over-rows on vectors"},  # it compares codes with each other
 }
 """The checks that a model fails by what it is."""

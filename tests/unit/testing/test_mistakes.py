@@ -10,6 +10,7 @@ import numpy
 import pytest
 import torch
 from torch import nn as torch_nn
+from torch.nn.functional import softplus
 from toy_components import Bank, Denoiser, OnePlayer, ToyMixture, WithEncoder, WithoutEncoder
 from trainers import claimed_row_wise
 
@@ -120,6 +121,13 @@ GAMES = {
     "sum over rows": (
         "mean-over-rows",
         with_losses(lambda losses, n, b: of_player(losses.players["generator"] * len(b.x))),
+    ),
+    "a loss of means of logits": (
+        "mean-over-rows",
+        changed(
+            WithEncoder,
+            critic_loss=lambda self, n, b, round: softplus(round.on_p.logits.mean() - round.on_q.logits).mean(),
+        ),
     ),
     "python's draws": (
         "draws",
