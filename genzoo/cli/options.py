@@ -79,7 +79,7 @@ class _Recipe(click.Option):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the option and its help."""
         default = registry().default_recipe
-        self.help = "Recipe, or the file of one" + ("." if default is None else f"; {default} if left out.")
+        self.help = "Recipe, or its file." if default is None else f"Recipe, or its file; {default} if left out."
         return super().get_help_record(ctx)
 
 

@@ -19,7 +19,7 @@ from genzoo.host.unregistered import code_of
 from genzoo.runs import session
 from genzoo.runs.callbacks import Callback
 from genzoo.runs.collapse import failures_of
-from genzoo.runs.configuration import Configuration, configuration_text, is_file, read_configuration
+from genzoo.runs.configuration import Configuration, is_file, read_configuration
 from genzoo.runs.request import ExecutionName, TrainingRequest
 from genzoo.runs.signals import stop_on_signals
 from genzoo.runs.threads import use_threads
@@ -123,7 +123,7 @@ def _request_for(
 
 
 def _configuration_of(request: TrainingRequest) -> str:
-    from genzoo.runs.job import resolve_job
+    from genzoo.runs.job import configuration_text, resolve_job
 
     source = None if request.from_run is None else Run.at(request.from_run).as_source()
     file = request.recipe if isinstance(request.recipe, str) and is_file(request.recipe) else None

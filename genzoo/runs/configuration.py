@@ -6,15 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genzoo.components import to_json
 from genzoo.errors import SettingsError, UnreadableError
 from genzoo.text import in_a_line, nearest
 
 if TYPE_CHECKING:
     import yaml
 
-    from genzoo.host.registry import Registry
-    from genzoo.runs.job import Job
 
 KEYS = ("model", "recipe", "seed", "steps", "device", "precision", "deterministic", "execution", "data")
 """What a configuration may say beside `settings`: fields of a `TrainingRequest`."""
@@ -109,7 +106,7 @@ def comparison_in(text: str, name: str) -> ComparisonConfiguration:
     contestants, sweeps = _taken(root, "contestants", name), _taken(root, "sweep", name)
     return ComparisonConfiguration(
         common=_configuration(root, name, COMPARISON_KEYS, more=("contestants", "sweep")),
-        contestants={label: _contestant(label, node, name) for label, node in _items(contestants, name)},
+        contestants={label: _contestant_at(label, node, name) for label, node in _items(contestants, name)},
         sweeps={path: _swept_values(node, name) for path, node in _items(sweeps, name)},
     )
 
@@ -155,7 +152,7 @@ def _taken(root: "yaml.MappingNode", key: str, name: str) -> "yaml.Node | None":
     pairs = [(key_node, value) for key_node, value in root.value if key_node.value == key]
     root.value = [pair for pair in root.value if pair not in pairs]
     if len(pairs) > 1:
-        raise SettingsError(f"{_place(pairs[1][0], name)}: '{key}' stands here twice", "leave one")
+        raise SettingsError(f"{_line_of(pairs[1][0], name)}: '{key}' stands here twice", "leave one")
     return pairs[0][1] if pairs else None
 
 
@@ -166,29 +163,31 @@ def _items(node: "yaml.Node | None", name: str) -> "Iterator[tuple[str, yaml.Nod
     if node is None:
         return
     if not isinstance(node, yaml.MappingNode):
-        raise SettingsError(f"{_place(node, name)}: expected keys and values", "such as: contestants: {NAME: MODEL}")
+        raise SettingsError(f"{_line_of(node, name)}: expected keys and values", "such as: contestants: {NAME: MODEL}")
     keys: set[str] = set()
     for key_node, value in node.value:
         key = _scalar(key_node, name)
         if key in keys:
-            raise SettingsError(f"{_place(key_node, name)}: '{key}' stands here twice", "leave one")
+            raise SettingsError(f"{_line_of(key_node, name)}: '{key}' stands here twice", "leave one")
         keys.add(key)
         yield key, value
 
 
-def _contestant(label: str, node: "yaml.Node", name: str) -> Configuration:
+def _contestant_at(label: str, node: "yaml.Node", name: str) -> Configuration:
     """Return what stands at a contestant's label: the name of its model, nothing for its label, or a mapping."""
     import yaml
 
     if isinstance(node, yaml.MappingNode):
         read = _configuration(node, name, CONTESTANT_KEYS)
         if "model" in read.values and "run" in read.values:
-            raise SettingsError(f"{_place(node, name)}: '{label}' has a model and a run", "leave one of them")
+            raise SettingsError(f"{_line_of(node, name)}: '{label}' has a model and a run", "leave one of them")
         if "run" in read.values and (read.overrides or len(read.values) > 1):
-            raise SettingsError(f"{_place(node, name)}: the run '{label}' has its settings", "leave nothing beside run")
+            raise SettingsError(
+                f"{_line_of(node, name)}: the run '{label}' has its settings", "leave nothing beside run"
+            )
         return read
     model = _scalar(node, name)
-    return Configuration(values={} if model == "none" else {"model": model}, places={"model": _place(node, name)})
+    return Configuration(values={} if model == "none" else {"model": model}, places={"model": _line_of(node, name)})
 
 
 def _swept_values(node: "yaml.Node", name: str) -> list[str]:
@@ -200,7 +199,7 @@ def _swept_values(node: "yaml.Node", name: str) -> list[str]:
     return [text.strip() for text in _scalar(node, name).split(",")]
 
 
-def _place(node: "yaml.Node", name: str) -> str:
+def _line_of(node: "yaml.Node", name: str) -> str:
     return f"{name}, line {node.start_mark.line + 1}"
 
 
@@ -208,13 +207,13 @@ def comparison_text(read: ComparisonConfiguration) -> str:
     """Return a comparison as YAML, which `comparison_in` reads."""
     import yaml
 
-    content = _content(read.common)
-    content["contestants"] = {label: _content(each) for label, each in read.contestants.items()}
+    content = _as_data(read.common)
+    content["contestants"] = {label: _as_data(each) for label, each in read.contestants.items()}
     content |= {"sweep": {path: [*map(_plain, texts)] for path, texts in read.sweeps.items()}} if read.sweeps else {}
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
 
-def _content(read: Configuration) -> dict[str, Any]:
+def _as_data(read: Configuration) -> dict[str, Any]:
     """Return a configuration as data for YAML."""
     settings: dict[str, Any] = {}
     for path, text in sorted(read.overrides.items(), key=lambda pair: pair[0].count(".")):
@@ -234,16 +233,6 @@ def _plain(text: str) -> Any:
 
     value = yaml.safe_load(text) if text.strip() else text
     return value if isinstance(value, bool | int | float) else text
-
-
-def configuration_text(job: "Job", registry: "Registry", *, recipe: str | None = None) -> str:
-    """Return a job with all its settings as YAML, which `configuration_in` reads; `recipe` is its recipe's file."""
-    import yaml
-
-    content: dict[str, Any] = {"model": job.model, "recipe": recipe or job.recipe}
-    content |= {"seed": job.seed, "precision": job.precision, "deterministic": job.deterministic}
-    content |= {"settings": to_json(job.settings, name_of=registry.name_of)}
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _document(text: str, name: str) -> "yaml.MappingNode":
@@ -269,7 +258,7 @@ def _leaves(root: "yaml.MappingNode", name: str) -> Iterator[tuple[str, str, str
     waiting: list[tuple[str, yaml.Node]] = [("", root)]
     while waiting:
         path, node = waiting.pop(0)
-        place = _place(node, name)
+        place = _line_of(node, name)
         if id(node) in seen:
             raise SettingsError(f"{place}: it is used twice (an alias)", "write it out")
         seen.add(id(node))
@@ -280,7 +269,7 @@ def _leaves(root: "yaml.MappingNode", name: str) -> Iterator[tuple[str, str, str
         for key_node, value in node.value:
             key = _scalar(key_node, name)
             if key in found:
-                raise SettingsError(f"{_place(key_node, name)}: '{key}' stands here twice", "leave one")
+                raise SettingsError(f"{_line_of(key_node, name)}: '{key}' stands here twice", "leave one")
             found.add(key)
             waiting.append((path if key == "name" and path else f"{path}.{key}".lstrip("."), value))
 
@@ -299,5 +288,5 @@ def _scalar(node: "yaml.Node", name: str) -> str:
 
     if not isinstance(node, yaml.ScalarNode) or node.tag not in _PLAIN:
         expected = "expected text, a number, true, false or null"
-        raise SettingsError(f"{_place(node, name)}: {expected}", "lists hold these alone")
+        raise SettingsError(f"{_line_of(node, name)}: {expected}", "lists hold these alone")
     return "none" if node.tag == _NULL else str(node.value)

@@ -78,7 +78,7 @@ class _Maker:
         """Return the schema of `settings`: the roots of the paths of `--set`."""
         texts = field_texts(Settings)
         roots = {name: self._of_type(kind) for name, kind in _types(Settings).items() if name != "source"}
-        return _object({name: schema | _described(texts.get(name)) for name, schema in roots.items()})
+        return _object({name: schema | _description(texts.get(name)) for name, schema in roots.items()})
 
     def options(self, keys: Iterable[str]) -> dict[str, _Schema]:
         """Return the schemas of keys beside `settings`."""
@@ -91,7 +91,7 @@ class _Maker:
         }
         for name in keys:
             if name not in schemas:
-                schemas[name] = self._of_type(hints[name]) | _described(texts.get(name))
+                schemas[name] = self._of_type(hints[name]) | _description(texts.get(name))
         return {name: schemas[name] for name in keys}
 
     def names(self, kind: Any) -> _Schema:
@@ -149,7 +149,7 @@ class _Maker:
         hints, texts = _types(kind), field_texts(kind)
         return {
             field.name: self._of_type(hints[field.name])
-            | _described(texts.get(field.name))
+            | _description(texts.get(field.name))
             | (_default(field) if defaults else {})
             for field in fields(kind)
             if field.name in hints
@@ -182,7 +182,7 @@ def _object(properties: dict[str, _Schema]) -> _Schema:
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
-def _described(text: str | None) -> _Schema:
+def _description(text: str | None) -> _Schema:
     return {"description": text} if text else {}
 
 

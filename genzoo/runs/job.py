@@ -5,6 +5,7 @@ import re
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy
 import torch
@@ -275,3 +276,13 @@ def settings_of(registry: Registry, record: RunRecord | SourceRecord) -> Setting
         raise made_with_others(UnreadableError(problem, error.remedy), record, registry) from error
     assert isinstance(settings, Settings)
     return replace(settings, source=None if record.source is None else settings_of(registry, record.source))
+
+
+def configuration_text(job: Job, registry: Registry, *, recipe: str | None = None) -> str:
+    """Return a job with all its settings as YAML, which `configuration_in` reads; `recipe` is its recipe's file."""
+    import yaml
+
+    content: dict[str, Any] = {"model": job.model, "recipe": recipe or job.recipe}
+    content |= {"seed": job.seed, "precision": job.precision, "deterministic": job.deterministic}
+    content |= {"settings": to_json(job.settings, name_of=registry.name_of)}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)

@@ -14,8 +14,8 @@ from genzoo.comparison.cells import cell_of
 from genzoo.errors import SettingsError, UnreadableError
 from genzoo.host.discovery import registry
 from genzoo.runs import TrainingRequest
-from genzoo.runs.configuration import configuration_in, configuration_text
-from genzoo.runs.job import find_recipe, resolve_job
+from genzoo.runs.configuration import configuration_in
+from genzoo.runs.job import configuration_text, find_recipe, resolve_job
 from genzoo.storage.run_folder import Run
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -10,9 +10,9 @@ import yaml
 
 from genzoo.host.discovery import registry
 from genzoo.runs import TrainingRequest
-from genzoo.runs.configuration import comparison_in, comparison_text, configuration_text
+from genzoo.runs.configuration import comparison_in, comparison_text
 from genzoo.runs.configuration_schema import configuration_schema
-from genzoo.runs.job import resolve_job
+from genzoo.runs.job import configuration_text, resolve_job
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECIPES = [entry.name for entry in registry().of("recipes")]

@@ -24,6 +24,7 @@ EXAMPLES = ROOT / "docs" / "examples"
 STANDS_FOR = {
     "MODEL": "ali", "MODEL…": "ali", "RECIPE": "digits", "RUN": "1", "NAME": "digits",
     "K": "3", "N": "10", "PART": "category",
+    "./large-digits.yaml": "digits",
     "mine": "swae",  # what the reader of a page has just written
 }  # fmt: skip
 """What a test types in place of a word that stands for another."""
@@ -41,6 +42,7 @@ IS_RUN_BY = {
     r"genzoo classify": "tests/cli/test_classify_and_hidden_labels.py",
     r"genzoo compare .*(few-labels-ali|line-flow)": "not run: tests/rules/test_cookbook.py trains these models",
     r"genzoo (compare|reproduce) .*--on ": "tests/cli/test_clusters.py",
+    r"genzoo compare --config": "tests/cli/test_comparison_files.py",
     r"genzoo compare": "tests/cli/test_comparing.py",
     r"genzoo completion": "tests/cli/test_threads_and_completion.py",
     r"genzoo data fetch( (NAME|c|i)|$)": "tests/cli/test_preparing_commands.py",
@@ -61,6 +63,8 @@ IS_RUN_BY = {
     r"genzoo reproduce": "tests/cli/test_studies.py",
     r"genzoo resume": "tests/faults/test_resume.py",
     r"genzoo sample": "tests/cli/test_conditional_sampling.py",
+    r"genzoo schema": "tests/cli/test_schema.py",
+    r"genzoo tune": "tests/unit/plugins/test_tune.py",
     r"genzoo walk": "tests/rules/test_cookbook.py::test_what_the_page_types_after_training_works",
     r"genzoo train --config": "tests/cli/test_configuration_files.py",
     r"genzoo train \S+\.py:": "tests/cli/test_unregistered_code.py",
@@ -96,7 +100,7 @@ def parts_of(line):
 
 def words_of(command):
     """Return the words of a command as a test types them, without those in brackets and dots."""
-    shown = re.sub(r"\[[^]]*\]…?|(?<=\s)…(?=\s|$)", "", command)
+    shown = re.sub(r"\[[^]]*\]…?|(?<=\s)…(?=\s|$)|\s>\s\S+", "", command)
     return [STANDS_FOR.get(word, word) for word in shlex.split(shown)[1:]]
 
 
