@@ -186,7 +186,7 @@ def trainings():
     asked = {}
     for command in (command for command in TRAININGS if not re.match(OF_FILES, command)):
         parsed, values = read(words_of(command))
-        names = [values["model"]] if parsed.name == "train" else values["models"]
+        names = [values["model"]] if parsed.name == "train" else values.get("models", ())
         names = names if isinstance(names, list | tuple) else []  # none were typed
         for name in (name for name in names if not name.isdecimal() and "://" not in name):
             label, _, model = name.rpartition("=")
