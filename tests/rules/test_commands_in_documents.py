@@ -99,8 +99,8 @@ def parts_of(line):
 
 
 def words_of(command):
-    """Return the words of a command as a test types them, without those in brackets and dots."""
-    shown = re.sub(r"\[[^]]*\]…?|(?<=\s)…(?=\s|$)|\s>\s\S+", "", command)
+    """Return the words of a command as a test types them, without those in brackets, dots, and where output goes."""
+    shown = re.sub(r"\[[^]]*\]…?|(?<=\s)…(?=\s|$)| > \S+$", "", command)
     return [STANDS_FOR.get(word, word) for word in shlex.split(shown)[1:]]
 
 
@@ -132,7 +132,7 @@ def check_value(parameter, value, context):
         return
     if isinstance(parameter.type, click.Choice | click.types.IntParamType):
         parameter.type.convert(value, parameter, context)
-    if isinstance(parameter.type, options.Name) and "://" not in value and ".py:" not in value:
+    if isinstance(parameter.type, options.Name) and not re.search(r"\.py:|\.yaml$|://", value):
         names = {item.value for item in parameter.type.shell_complete(context, parameter, "")}
         with_settings = isinstance(parameter, click.Option)  # as in --track wandb.project=zoo; else LABEL=MODEL
         name = re.split(r"[.=]", value)[0] if with_settings else value.rpartition("=")[2]
@@ -158,7 +158,7 @@ def examples(tmp_path_factory):
 
 COMMANDS = sorted({command for page in PAGES for command in written_in(page.read_text(encoding="utf-8"))})
 TRAININGS = [command for command in COMMANDS if re.match(r"genzoo (train|compare) ", command)]
-OF_FILES = r"genzoo train.* (--from|--config|\S+\.py:)"
+OF_FILES = r"genzoo (train|compare).* (--from|--config|\S+\.py:|\S+\.yaml)"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -188,12 +188,12 @@ def trainings():
     asked = {}
     for command in (command for command in TRAININGS if not re.match(OF_FILES, command)):
         parsed, values = read(words_of(command))
-        names = [values["model"]] if parsed.name == "train" else values["models"]
+        names = [values["model"]] if parsed.name == "train" else values.get("models", ())
         names = names if isinstance(names, list | tuple) else []  # none were typed
         for name in (name for name in names if not name.isdecimal() and "://" not in name):
             label, _, model = name.rpartition("=")
             texts = [text.removeprefix(f"{label}:") for text in values.get("assignments", ())]
-            settings = options.parse_settings([text for text in texts if not re.match(r"\w+:|on\.", text)])
+            settings = options.parse_settings([text for text in texts if not re.match(r"\w+:|on\.|.*…", text)])
             asked[model, values.get("recipe"), values.get("labels"), tuple(settings.items())] = command
     return asked
 
