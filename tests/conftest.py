@@ -49,6 +49,19 @@ def trained_here(monkeypatch):
     monkeypatch.setattr("genzoo.comparison.executors.LocalProcesses", lambda jobs: ThreadPoolExecutor(1))
 
 
+@pytest.fixture(scope="module")
+def undrawn():
+    """Have a grey square in the place of scatter plots: matplotlib takes longer for one than a short training."""
+    import torch
+
+    from genzoo.evaluation import drawing
+
+    square = drawing.grid_png(torch.zeros(1, 1, 1, 1), columns=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "panels_png", lambda panels: square)
+        yield
+
+
 @pytest.fixture
 def tally(request):
     """Return a function that notes a kind of fault that was tried: a row of docs/reliability.md.

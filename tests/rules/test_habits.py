@@ -3,6 +3,7 @@
 import ast
 import re
 import tomllib
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -80,11 +81,15 @@ def test_every_link_of_a_page_leads_to_a_file_and_heading(page):
         assert not anchor or anchor in anchors_of(target), link
 
 
+@cache
+def functions_of(path):
+    return {node.name for node in ast.parse(text(path)).body if isinstance(node, ast.FunctionDef)}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=label)
 def test_every_test_that_a_page_names_is_defined_there(page):
     for file, name in re.findall(r"`(?:tests/)?([\w/]+\.py)::(\w+)`", page.read_text(encoding="utf-8")):
-        tree = ast.parse(text(f"tests/{file}"))
-        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, f"{file}::{name}"
+        assert name in functions_of(f"tests/{file}"), f"{file}::{name}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=label)
