@@ -142,7 +142,7 @@ def decode_into(
             try:
                 out[row] = transform(content(row))
             except Exception as error:  # Pillow's readers raise errors of any type
-                faults.append(ImageFault(row, escaped(name), _cause_of(error, name)))
+                faults.append(ImageFault(row, escaped(name), _fault_of(error, name)))
     return faults
 
 
@@ -171,7 +171,7 @@ def _read_picture(picture: ImageSource, transform: ImageTransform, out: Pixels) 
         try:
             out[0] = transform.pixels(picture)
         except Exception as error:  # Pillow's readers raise errors of any type
-            return ImageFault(0, "the image", _cause_of(error, ""))
+            return ImageFault(0, "the image", _fault_of(error, ""))
         return None
     with readable(Path(picture)):
         os.stat(picture)
@@ -333,7 +333,7 @@ def _in_mode(image: Image.Image, channels: int) -> Image.Image:
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def _cause_of(error: Exception, name: str) -> str:
+def _fault_of(error: Exception, name: str) -> str:
     if isinstance(error, UnidentifiedImageError) and name.lower().endswith(_HEIC_ENDINGS) and _formats() == _FORMATS:
         return "HEIC is read where pillow-heif is installed: pip install 'genzoo[heic]'"
     if isinstance(error, UnidentifiedImageError):

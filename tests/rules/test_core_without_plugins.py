@@ -236,7 +236,7 @@ def test_no_help_of_a_command_names_what_is_not_installed(zoo):
 
 def test_without_a_default_recipe_training_says_how_to_name_one(tmp_path):
     zoo = Zoo(tmp_path, MODULE)
-    assert "Recipe." in zoo("train", "--help")
+    assert "Recipe, or its file." in zoo("train", "--help")
     said = zoo("train", "my-model", code=2)
     assert said.startswith("error: no recipe was named, and no installed plugin offers a default one\n")
     assert "my-recipe" in zoo.typed(said, "genzoo list recipes")
