@@ -128,19 +128,19 @@ def run_task(
     folder: Path,
     *,
     callback: Callable[[], Callback] = Callback,
-    patience: float = PATIENCE,
+    patience: float | None = None,
     is_orphan: Callable[[], bool] = lambda: False,
 ) -> int:
     """Train the requests of the task in `folder`, write the outcomes, and return the first exit code that is not 0.
 
-    A run that another process trains is waited for, for `patience` seconds. An orphan writes no outcome: the task may
+    A run that another process trains is waited for, for `patience` seconds (None: `PATIENCE`). An orphan writes no outcome: the task may
     have another worker by then.
     """
     task = Task(folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", GenzooWarning)
         try:
-            errors = _trained(task.requests(), callback, patience)
+            errors = _trained(task.requests(), callback, PATIENCE if patience is None else patience)
         except Exception as error:
             traceback.print_exc()
             errors = [explain(error)]
@@ -157,7 +157,7 @@ def main() -> None:
     With `--wait`, it waits for a run that another process trains as long as that takes.
     """
     folder, *options = sys.argv[1:]
-    patience = math.inf if options == ["--wait"] else PATIENCE
+    patience = math.inf if options == ["--wait"] else None
     is_orphan = end_with_parent()
     with end_on_signals(), stop_on_signals() as stop:
         try:

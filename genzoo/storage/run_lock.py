@@ -17,8 +17,8 @@ _LOCK = "run.lock"
 SCORES_LOCK = ".evaluation.lock"
 _WAIT = 60
 """Seconds to wait for another process that adds scores, which takes milliseconds."""
-_NAME_WAIT = 5.0
-"""Seconds to wait for the name of a holder, which writes it once it has the lock: late on a busy machine."""
+_NAME_WAIT = 20.0
+"""Seconds to wait for the name of a holder, which writes it once it has the lock: late where the disk is busy."""
 _HELD: dict[Path, int] = {}
 """The folders that this process holds, as they were named, with the inode of the lock."""
 

@@ -62,7 +62,7 @@ BROKEN = {
     "a question at import": Kind("input()", "Error"),
     "written for a newer genzoo": Kind("from genzoo import hookimpl, of_the_next_version", "of_the_next_version"),
     "written for an older genzoo": Kind(hook("models", "return [lazy('old', 'old:Old')]"), "summary"),
-    "a hook of a newer genzoo": Kind(hook("trackers", "return []"), "unknown hook genzoo_trackers"),
+    "a hook of a newer genzoo": Kind(hook("planners", "return []"), "unknown hook genzoo_planners"),
     "a misspelt hook": Kind(hook("modles", "return []"), "did you mean 'genzoo_models'?"),
     "a hook without its mark": Kind("def genzoo_models(): return []", "genzoo_models must be marked @hookimpl"),
     "a wrong hook argument": Kind(HOOKS + "@hookimpl\ndef genzoo_models(config): return []", "config"),

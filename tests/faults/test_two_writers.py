@@ -140,7 +140,7 @@ def test_a_watched_winner_is_seen_to_write(races):
 
 
 def test_two_that_hold_nothing_are_noticed(server, begun, tmp_path):
-    race = begin_race(server, tmp_path / "run", "resume/resume", begun, wrong="forgets_its_lock", patience=1)
+    race = begin_race(server, tmp_path / "run", "resume/resume", begun, wrong="forgets_its_lock", patience=5)
     assert all(told(done, "started") for done in race.ends)
     with pytest.raises(AssertionError):
         winner_and_loser(race)

@@ -179,7 +179,7 @@ def test_a_task_elsewhere_gets_this_ones_variables_threads_and_folder(tmp_path, 
 
 
 def test_a_training_elsewhere_waits_for_one_that_outlived_its_comparison(tmp_path, monkeypatch):
-    monkeypatch.setattr(worker, "_PATIENCE", 0.1)
+    monkeypatch.setattr(worker, "PATIENCE", 0.1)
     held = cell(tmp_path)
     held.run.path.mkdir()
     task = worker.Task(tmp_path / "task")

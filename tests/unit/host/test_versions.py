@@ -54,7 +54,7 @@ def test_an_optional_hook_of_another_version_is_let_pass(site):
             return [lazy("early", "nowhere:Early", "a model")]
 
         @hookimpl{options}
-        def genzoo_trackers():
+        def genzoo_planners():
             return []
     """
     site.install("zoo-early", source.replace("{options}", "(optionalhook=True)"))

@@ -45,7 +45,7 @@ def test_every_plugin_that_comes_with_genzoo_loads():
 
 
 MODELS = ("ali", "autoencoders", "autoregressive", "few_labels", "flow", "gan", "vae")
-PARTS = (*MODELS, "data", "recipes", "metrics", "studies", "trackers", "bench", "clusters", "hub")
+PARTS = (*MODELS, "data", "recipes", "metrics", "studies", "trackers", "bench", "clusters", "hub", "tune")
 
 
 @pytest.mark.parametrize("entry", OWN, ids=lambda entry: f"{entry.kind}-{entry.name}")
