@@ -133,8 +133,8 @@ def run_task(
 ) -> int:
     """Train the requests of the task in `folder`, write the outcomes, and return the first exit code that is not 0.
 
-    A run that another process trains is waited for, for `patience` seconds (None: `PATIENCE`). An orphan writes no outcome: the task may
-    have another worker by then.
+    A run that another process trains is waited for, for `patience` seconds (None: `PATIENCE`). An orphan writes no
+    outcome: the task may have another worker by then.
     """
     task = Task(folder)
     with warnings.catch_warnings(record=True) as caught:

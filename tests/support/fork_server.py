@@ -43,7 +43,7 @@ class Server:
     def __init__(self):
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         # Arrow, which scikit-learn imports where it is installed, would start a thread, and a fork would lose it.
-        environment["ARROW_DEFAULT_MEMORY_POOL"] = "system"
+        environment["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
         self.process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
