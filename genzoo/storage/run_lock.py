@@ -17,8 +17,8 @@ _LOCK = "run.lock"
 SCORES_LOCK = ".evaluation.lock"
 _WAIT = 60
 """Seconds to wait for another process that adds scores, which takes milliseconds."""
-_NAME_WAIT = 20.0
-"""Seconds to wait for the name of a holder, which writes it once it has the lock: late where the disk is busy."""
+_NAME_WAIT = 5.0
+"""Seconds to wait for the name of a holder, which writes it once it has the lock: late on a busy machine."""
 _HELD: dict[Path, int] = {}
 """The folders that this process holds, as they were named, with the inode of the lock."""
 
@@ -121,8 +121,9 @@ def _holder_soon(folder: Path) -> dict[str, Any]:
     """Return the holder once it has written its name; until then, the name of a killed one may be there."""
     end = time.monotonic() + _NAME_WAIT
     while time.monotonic() < end:
+        is_written = is_held(folder)  # asked first: the name may come between the two
         holder = _holder(folder)
-        if is_held(folder) or holder.get("host", socket.gethostname()) != socket.gethostname():
+        if holder and (is_written or holder.get("host", socket.gethostname()) != socket.gethostname()):
             return holder
         time.sleep(0.02)
     return _holder(folder)

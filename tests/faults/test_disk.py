@@ -495,8 +495,11 @@ def test_a_training_on_a_disk_that_is_too_small_is_ended_on_a_larger_one(server,
     place = mount(tmp_path / "small", "-t", "tmpfs", "-o", f"size={two + 2**20}", "none")
     found = genzoo(*TRAIN, "--quiet", cwd=place)
     assert is_refused(found, 6), found
-    assert is_full(found.stderr.splitlines()[0].removeprefix("error: "), "run/checkpoints/step-0000009")
-    assert (newest_step(place / "run"), leftovers(place)) == (6, [])
+    error = found.stderr.splitlines()[0].removeprefix("error: ")
+    # One that is due while another is written is left out, which a slow disk decides.
+    assert any(is_full(error, f"run/checkpoints/step-{step:07d}") for step in (9, 12))
+    assert newest_step(place / "run") in (6, 9)
+    assert leftovers(place) == []
     subprocess.run(["mount", "-o", f"remount,size={2 * two}", place], check=True)
     assert goes_on(server, place / "run", outcome(of_full_width), width=None)
 

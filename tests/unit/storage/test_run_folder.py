@@ -235,6 +235,16 @@ def test_a_busy_run_stays_busy_without_the_name_of_its_holder(run, holder, monke
         pass
 
 
+def test_a_holder_whose_name_comes_just_now_is_named(run, holder, monkeypatch):
+    """The name is written between two looks: the first finds none, and the second one that holds the run."""
+    looks = iter([{}])
+    read = run_lock._holder
+    monkeypatch.setattr(run_lock, "_holder", lambda folder: next(looks, None) or read(folder))
+    monkeypatch.setattr(run_lock, "is_held", lambda folder: True)
+    with pytest.raises(BusyError, match=f"in use by process {holder.pid} on "), run.hold():
+        pass
+
+
 def test_holding_removes_what_a_killed_writer_of_checkpoints_left(run):
     (run.checkpoints / ".tmp-dead").mkdir()
     with run.hold():
