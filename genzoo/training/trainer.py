@@ -34,6 +34,7 @@ from genzoo.training.execution import (
     current_device,
     refuse_unless_possible,
     set_deterministic_products,
+    weakly,
 )
 from genzoo.training.initialization import initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
@@ -101,7 +102,7 @@ class Trainer:
         decay = settings.training.decay
         averaged = [parameter for _, _, parameter in self._averaged()]
         self._ema = None if decay is None else EMA(averaged, decay=decay)
-        self._statistics_of_averages = StatisticsOfAverages(self.networks, self._play_for_statistics)
+        self._statistics_of_averages = StatisticsOfAverages(self.networks, weakly(self._play_for_statistics))
         self.per_player_reason = settings.per_player_reason(self.networks)
         # On a CPU there are no kernels to launch, and a compiled step casts weights where it uses them.
         casts = precision == "bf16" and device.type == "cuda" and execution != "compiled"
@@ -109,7 +110,7 @@ class Trainer:
             self.networks,
             self.players,
             gradients=self.checked_rule,
-            update=self.apply_gradients,
+            update=weakly(self.apply_gradients),
             autocast=self.autocast,
             cast_weights=CastWeights(self.networks, self.players, dtype=torch.bfloat16) if casts else None,
             tf32=precision == "tf32",
