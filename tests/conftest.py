@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A job in a shell's background is started with Ctrl-C ignored, and so are the processes that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Said:
