@@ -171,7 +171,7 @@ def test_slurm_is_sent_one_array_with_its_options(tmp_path, monkeypatch):
     for task in tasks:
         task.write([])
         executor.submit(run_task, task.folder)
-    wait_for((tmp_path / "sent.sh").exists, seconds=60)
+    wait_for((tmp_path / "sent.sh").exists)
     executor.shutdown(cancel_futures=True)
     options = dict(re.findall(r"^#SBATCH --([\w-]+)=(.*)$", (tmp_path / "sent.sh").read_text(), re.MULTILINE))
     expected = {"array": "0-1%1", "partition": "gpu", "gpus-per-node": "1", "cpus-per-task": "4", "time": "90"}

@@ -321,12 +321,12 @@ def test_an_interrupted_comparison_goes_on_to_the_same_results(compared, say, tm
     command = ["compare", "vae", "--steps", "10", "--seeds", "2", *SMALL, "--report", str(folder), "--jobs", "1"]
     program = [sys.executable, "-m", "genzoo", *command]
     process = subprocess.Popen(program, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    wait_for(lambda: any(folder.glob("cells/*/run.json")), seconds=300)
+    wait_for(lambda: any(folder.glob("cells/*/run.json")))
     process.send_signal(end)
     assert process.wait(300) == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[end]
     assert not (folder / "results.json").exists()
     # A training whose comparison was killed is asked to save and end.
-    wait_for(lambda: not any(Run(cell).is_running for cell in (folder / "cells").iterdir()), seconds=300)
+    wait_for(lambda: not any(Run(cell).is_running for cell in (folder / "cells").iterdir()))
     assert say(*command).code == 0
     (row,) = results_of(folder)["rows"]
     known = next(row for row in results_of(compared)["rows"] if row["label"] == "vae")
@@ -334,9 +334,10 @@ def test_an_interrupted_comparison_goes_on_to_the_same_results(compared, say, tm
 
 
 KILLED_COMPARISON = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from genzoo.comparison import LocalProcesses, run_task
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored
 executor = LocalProcesses(1)
 executor.submit(run_task, Path(sys.argv[1]))
 time.sleep(600)
@@ -351,10 +352,10 @@ def test_a_worker_is_asked_to_save_and_end_when_its_comparison_is_killed(tmp_pat
     task.write([held.request])
     with held.run.hold():  # so that the worker waits for it
         parent = subprocess.Popen([sys.executable, "-c", KILLED_COMPARISON, str(task.folder)])
-        wait_for(lambda: any(map(hears_hangups, children_of(parent))), process=parent, seconds=300)
+        wait_for(lambda: any(map(hears_hangups, children_of(parent))), process=parent)
         parent.kill()
         parent.wait()
-        wait_for(lambda: STOPPING in (task.folder / worker.OUTPUT).read_text(), seconds=300)
+        wait_for(lambda: STOPPING in (task.folder / worker.OUTPUT).read_text())
 
 
 def children_of(process):

@@ -136,7 +136,7 @@ def browse(tmp_path):
         command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
         command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
         command += ["--hide-scrollbars", f"--user-data-dir={tmp_path / 'profile'}", *options, address]
-        return subprocess.run(command, check=True, capture_output=True, timeout=120).stdout.decode()
+        return subprocess.run(command, check=True, capture_output=True).stdout.decode()
 
     return call
 

@@ -26,7 +26,7 @@ os.execv(sys.executable, [sys.executable, "-m", "genzoo", *sys.argv[2:]])
 def code_with_closed(descriptors, *arguments):
     """Return the exit code and stderr of a command of which these descriptors are closed."""
     command = [sys.executable, "-c", CLOSED, ",".join(map(str, descriptors)), *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     return ended.returncode, ended.stderr
 
 

@@ -99,12 +99,12 @@ def test_the_command_line_trains_a_class_of_a_file_and_opens_its_run_where_the_f
 
 def test_a_script_trains_its_own_class_and_others_open_the_run(half):
     command = [sys.executable, half.name, *SETTINGS]
-    script = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    script = subprocess.run(command, capture_output=True, text=True, check=False)
     assert script.returncode == 0, script.stderr
     path, _, game = script.stdout.strip().partition(" ")
     assert "share=0.25" in game
     again = f"import genzoo, my_half; print(genzoo.load({path!r}).game.share)"
-    opened = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True, check=False, timeout=300)
+    opened = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True, check=False)
     assert opened.stdout == "0.25\n", opened.stderr
 
 
@@ -122,7 +122,7 @@ def test_a_comparison_of_an_object_imports_its_file_in_the_workers(half):
         "result = compare([my_half.Half(share=0.25)], steps=2, overrides=settings, jobs=1)\n"
         "print(result.results.failures, result.rows[0].settings['game']['share'])\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout == "[] 0.25\n", done.stderr
 
 

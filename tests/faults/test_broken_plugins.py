@@ -7,7 +7,6 @@ import random
 import re
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -113,7 +112,7 @@ HARMLESS = {
     "a print at import": Kind("print('loud')\n" + hook("models", "return [lazy('loud', 'a:A', 'a')]"), own="loud"),
     "a warning at import that is off": Kind("import warnings; warnings.warn('old', DeprecationWarning)"),
     "a slow import": Kind(
-        "import os, time\ntime.sleep(0.3)\nwith open(__file__ + '.times', 'a') as file: print(file=file)"
+        "import time\ntime.sleep(0.3)\nwith open(__file__ + '.times', 'a') as file: print(file=file)"
     ),
     "a name that is not ASCII": Kind(hook("models", "return [lazy('жар-птица', 'a:A', '火の鳥')]"), own="жар-птица"),
     "markup": Kind(hook("models", "return [lazy('[bold]fat[/bold]', 'a:A', '[red]x[/nothing] <b>')]"), own="[bold]fat"),
@@ -175,7 +174,6 @@ def start(path, *arguments, folder, **environment):
         cwd=folder,
         env=environment,
         check=False,
-        timeout=120,
     )
 
 
@@ -318,14 +316,11 @@ def test_a_warning_at_import_is_one_line(tmp_path):
     assert said.stderr.count("\n") == 1
 
 
-def test_a_slow_import_costs_what_it_takes_once_and_nothing_where_it_is_left_out(site):
+def test_a_slow_import_is_made_once_and_not_at_all_where_it_is_left_out(site):
     install(site, "a slow import", HARMLESS["a slow import"])
-    began = time.monotonic()
     site.discover(only="")
-    without = time.monotonic() - began
+    assert list(site.folder.glob("*.times")) == []
     site.discover()
-    took = time.monotonic() - began - without
-    assert without < 0.3 <= took < 3
     assert [path.read_text() for path in site.folder.glob("*.times")] == ["\n"]
 
 
@@ -654,9 +649,7 @@ def in_order(folders, folder):
     """Return all that a process says that finds the distributions in these folders, one after the other."""
     environment = {**os.environ, "PYTHONPATH": python_path(*folders), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", INSIDE]
-    done = subprocess.run(
-        command, capture_output=True, encoding="utf-8", cwd=folder, env=environment, check=True, timeout=120
-    )
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=folder, env=environment, check=True)
     return done.stdout, done.stderr
 
 

@@ -302,7 +302,7 @@ def test_only_a_regular_file_is_a_log(say, run, place):
         refused(say("resume", run, "--quiet"), run / "metrics.jsonl")
         return
     command = [sys.executable, "-m", "genzoo", "resume", str(run), "--quiet"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert found.returncode == 3, found.stderr
     assert str(run / "metrics.jsonl") in found.stderr
 
@@ -521,7 +521,7 @@ finally:
 def in_a_blink(*arguments):
     """Return (code, talk, whether torch was imported, peak in KiB, seconds) of a command in a process of its own."""
     command = [sys.executable, "-c", BLINK, *map(str, arguments)]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
     *talk, last = found.stderr.splitlines()
     torch_there, peak, seconds = last.split()
     return found.returncode, talk, torch_there == "True", int(peak), float(seconds)

@@ -30,7 +30,7 @@ def uninterrupted(tmp_path_factory):
 
 def prepare_marked(folder, seconds, jobs, barrier=None):
     if barrier:
-        barrier.wait(60)
+        barrier.wait(300)
     make(marked(folder / "marks", seconds=seconds), folder / "toy", jobs=jobs)
 
 
@@ -79,13 +79,12 @@ def test_of_two_processes_at_the_same_place_one_decodes_and_both_succeed(tmp_pat
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(300)
     assert [process.exitcode for process in processes] == [0, 0]
     assert reads(tmp_path / "marks") == list(range(10))
     assert read_card(tmp_path / "toy")["files"] == uninterrupted["files"]
 
 
-@pytest.mark.timeout(300)
 def test_when_a_worker_is_killed_it_is_told_and_what_is_done_is_kept(tmp_path, uninterrupted):
     contents = marked(tmp_path / "marks")
     contents.blocks[7] = replace(contents.blocks[7], deadly=True)
@@ -162,7 +161,7 @@ def test_after_ctrl_c_the_same_command_goes_on(tmp_path, start):
     process = start()
     wait_for((staging / "done.jsonl").exists)
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate()
     assert (process.returncode, out) == (130, "")
     assert "what is done is kept" in err
     assert "Traceback" not in err
@@ -170,7 +169,7 @@ def test_after_ctrl_c_the_same_command_goes_on(tmp_path, start):
     assert 0 < blocks < 800 / 64
     inode = (staging / IMAGES).stat().st_ino
     process = start()
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate()
     assert process.returncode == 0, err
     found = json.loads(out)
     assert sum(found["rows"].values()) == 800
@@ -200,7 +199,7 @@ def test_a_signal_to_all_processes_is_told_as_an_interruption(tmp_path, start, n
         expected = 1 + (1 if "first" in moment else 2)  # one more keeps track of the workers
         wait_for(lambda: len(children.read_text().split()) >= expected)
     os.killpg(process.pid, number)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate()
     assert process.returncode == 128 + number, err
     assert "what is done is kept" in err
     assert "Traceback" not in err

@@ -16,6 +16,7 @@ import pytest
 import rank_worker
 import torch
 from forked_ranks import Launch
+from processes import wait_for
 from safetensors.torch import load_file
 
 import genzoo
@@ -30,8 +31,6 @@ from genzoo.training.batches import EpochOrder, Stream
 from genzoo.training.distributed import SingleProcess
 
 WORKER = str(Path(__file__).parents[1] / "support" / "rank_worker.py")
-PATIENCE = 100
-LONGEST = 30
 TOY = {
     "training.batch_size": 8,
     "training.log_every": 10,
@@ -93,9 +92,11 @@ def ranks_of(process):
     return found
 
 
-def ended(process, *, within=PATIENCE):
+def ended(process):
+    """Return how ranks ended, and in how many seconds; torchrun kills those that it waits for in vain, for 30 s."""
     began = time.monotonic()
-    out, err = process.communicate(timeout=within)
+    out, err = process.communicate()
+    assert "forcefully exiting" not in err, err
     return Ended(process.returncode, out, err, time.monotonic() - began)
 
 
@@ -108,18 +109,11 @@ def genzoo_program(*arguments):
     return "-m", "--", "genzoo", *arguments
 
 
-def until(condition, *, within=PATIENCE):
-    end = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def stop_when_saved(process, run, rank, number, *, after=0):
     """Send a signal to one rank when the run has a checkpoint after that step, and return how all ended."""
-    until(lambda: process.poll() is not None or run.step > after)
+    wait_for(lambda: process.poll() is not None or run.step > after)
     os.kill(ranks_of(process)[rank], number)
-    return ended(process, within=LONGEST)
+    return ended(process)
 
 
 def weights_of(run):
@@ -401,7 +395,6 @@ def story(tmp_path_factory):
 
 def test_a_signal_to_one_rank_stops_all_with_a_checkpoint_of_the_step(story, tally):
     assert story.stopped.code != 0
-    assert story.stopped.seconds <= LONGEST
     assert f"stopped after step {story.stopped_at:,} of 1,000,000; all of it is saved" in story.stopped.err
     assert story.stopped.err.count("stopped after step") == 1
     assert story.last_entry["step"] == story.stopped_at
@@ -416,7 +409,6 @@ def test_a_signal_to_one_rank_stops_all_with_a_checkpoint_of_the_step(story, tal
 
 def test_a_killed_rank_ends_the_others_and_leaves_the_newest_checkpoint_whole(story, tally):
     assert story.killed.code != 0
-    assert story.killed.seconds <= LONGEST
     assert story.newest.step > story.stopped_at
     assert story.newest.step % 10 == 0
     tally(
@@ -437,7 +429,6 @@ def test_ranks_that_were_stopped_and_killed_go_on_bitwise_as_if_they_had_not_bee
     assert entries.keys() == expected.keys()
     assert [entry["losses"] for entry in entries.values()] == [entry["losses"] for entry in expected.values()]
     longest = max(story.stopped.seconds, story.killed.seconds)
-    assert longest <= LONGEST
     tally(
         "two ranks resumed after a signal to one, and again after kill -9 of one",
         tries=2,
@@ -482,9 +473,9 @@ def test_what_the_first_rank_refuses_ends_all_at_once(story, tmp_path):
     run = Run(tmp_path / "alone")
     genzoo.train("vae", overrides=TOY, steps=1, run=run.path)
     with two_ranks(*genzoo_program("resume", run.path)) as process:
-        until(lambda: len(ranks_of(process)) == 2)
-        until(lambda: 0 not in ranks_of(process))
-        end = ended(process, within=10)
+        wait_for(lambda: len(ranks_of(process)) == 2)
+        wait_for(lambda: 0 not in ranks_of(process))
+        end = ended(process)
     assert "was started with ranks: 1, and now there are: 2" in end.err
     assert "stopping as soon as all is saved" not in end.err
 
@@ -503,17 +494,17 @@ def test_a_signal_does_not_end_the_first_rank_while_it_saves(tmp_path, tally, si
     options = [*TOY_OPTIONS, "--set", "training.checkpoint_every=1000000"]
     command = ["--", WORKER, "slow-saving", "train", "vae", "--run", run.path, "--steps", 10**6, *options]
     with two_ranks(*command) as process:
-        until(lambda: process.poll() is not None or (run.exists and run.read_log()))
+        wait_for(lambda: process.poll() is not None or (run.exists and run.read_log()))
         ranks = ranks_of(process)
         for rank in signalled:
             os.kill(ranks[rank], signal.SIGTERM)
-        end = ended(process, within=LONGEST)
+        end = ended(process)
     assert run.step > 0
     tally(
         "SIGTERM to ranks while the first one saves slowly",
         tries=1,
         survived=int(f"stopped after step {run.step:,} " in end.err),
-        how=f"all ended within {LONGEST} s (the first try: {end.seconds:.1f} s), the step saved",
+        how=f"all ended within {end.seconds:.1f} s, the step saved",
     )
 
 
@@ -522,9 +513,9 @@ def test_a_signal_to_torchrun_stops_all_with_a_checkpoint(tmp_path, tally):
     run = Run(tmp_path / "run")
     command = ["--", WORKER, "slow-saving", "train", "vae", "--run", run.path, "--steps", 10**6, *TOY_OPTIONS]
     with two_ranks(*command, "--set", "training.checkpoint_every=1000000") as process:
-        until(lambda: process.poll() is not None or (run.exists and run.read_log()))
+        wait_for(lambda: process.poll() is not None or (run.exists and run.read_log()))
         process.terminate()
-        end = ended(process, within=LONGEST)
+        end = ended(process)
     assert run.step > 0
     tally(
         "SIGTERM to torchrun while the first rank saves slowly",
@@ -630,5 +621,5 @@ def test_a_process_reads_its_place_without_torch():
     )
     environment = {**os.environ, "WORLD_SIZE": "3", "RANK": "2", "LOCAL_RANK": "1"}
     command = [sys.executable, "-c", code]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    found = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert found.stdout == "3 2 1 False\n", found.stderr

@@ -589,16 +589,11 @@ def test_a_signal_to_a_comparison_saves_its_trainings(type_in, tmp_path, tally, 
 # From the shell
 
 
-def usual_signals():
-    """Have signals as they are in a shell; below a background job, Ctrl-C would be ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @contextmanager
 def shell(folder, *words):
     """Yield a process that runs a command."""
     command = [sys.executable, "-m", "genzoo", *words]
-    more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": usual_signals}
+    more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=folder, **more) as process:
         try:
             yield process
@@ -612,9 +607,9 @@ def shell(folder, *words):
 def test_a_signal_ends_training_after_it_is_saved_and_it_can_be_finished(type_in, tmp_path, number, code):
     endless = training(number_of_steps=1_000_000, training__checkpoint_every=1_000_000, training__log_every=2)
     with shell(tmp_path, *endless) as process:
-        wait_for((tmp_path / "run" / "metrics.jsonl").exists, process=process, seconds=120)
+        wait_for((tmp_path / "run" / "metrics.jsonl").exists, process=process)
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate()
     assert (process.returncode, out) == (code, "")
     assert "Traceback" not in err
     run = Run(tmp_path / "run")
@@ -637,11 +632,11 @@ def test_a_signal_at_a_random_moment_of_the_start_saves_the_first_step(type_in, 
     for _ in range(10):
         with shell(tmp_path, *training()) as process:
             maps = Path(f"/proc/{process.pid}/maps")
-            wait_for(lambda maps=maps: "libtorch" in maps.read_text(), process=process, seconds=120)
+            wait_for(lambda maps=maps: "libtorch" in maps.read_text(), process=process)
             time.sleep(chance.uniform(0, 2))
             begun = run.exists()
             process.send_signal(number)
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate()
         newest, faults = checkpoints.newest(run / "checkpoints")
         at["begun" if begun else "importing"] += 1
         last_words = [
@@ -679,9 +674,7 @@ def interrupted_import(module, folder, *words):
         "runpy.run_module('genzoo', run_name='__main__')\n"
     )
     command = [sys.executable, "-c", script, *words]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=120, preexec_fn=usual_signals
-    )
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_ctrl_c_in_the_very_first_moment_shows_no_traceback(tmp_path):
@@ -703,7 +696,7 @@ def test_a_second_signal_ends_training_at_once(tmp_path):
         "    os.kill(os.getpid(), signal.SIGINT); assert stop.number == signal.SIGINT\n"
         "    os.kill(os.getpid(), signal.SIGINT); time.sleep(30)"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert found.returncode in (-signal.SIGINT, 130)
     assert found.stderr == "stopping as soon as all is saved; once more to stop at once\n"
 
@@ -721,9 +714,7 @@ with stop_on_signals():
 def test_a_second_signal_is_heard_within_a_long_call_of_c(first):
     """No handler in Python runs there, so that both signals are heard by the thread that listens for them."""
     second = signal.SIGTERM if first == signal.SIGINT else signal.SIGINT
-    with subprocess.Popen(
-        [sys.executable, "-c", WITHIN_C], stdout=subprocess.PIPE, preexec_fn=usual_signals
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", WITHIN_C], stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout.read(5) == b"begun"
             times = Path(f"/proc/{process.pid}/stat")

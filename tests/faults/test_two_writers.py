@@ -8,12 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from itertools import cycle, islice
 from typing import NamedTuple
 
 import pytest
 from fork_server import SMALL
+from processes import wait_for
 from toy import TOY
 
 from genzoo.storage import files
@@ -194,11 +194,7 @@ def command(folder, words):
 
 def holder_of(path, processes):
     """Wait until one of the processes holds the run, and return it."""
-    deadline = time.monotonic() + 120
-    while not (path / "holder.json").exists():
-        assert time.monotonic() < deadline
-        assert all(process.poll() is None for process in processes)
-        time.sleep(0.005)
+    wait_for((path / "holder.json").exists)
     pid = files.read_json(path / "holder.json", "a holder")["pid"]
     (found,) = [process for process in processes if process.pid == pid]
     return found
@@ -218,12 +214,12 @@ def commands_collide(folder, lines):
         os.waitid(os.P_PID, winner.pid, os.WSTOPPED)
         before = contents(run)
         (loser,) = [process for process in processes if process is not winner]
-        refused = [loser.communicate(timeout=120)]
+        refused = [loser.communicate()]
         processes.append(command(folder, lines[-1]))
-        refused.append(processes[-1].communicate(timeout=120))
+        refused.append(processes[-1].communicate())
         after = contents(run)
         winner.send_signal(signal.SIGCONT)
-        _, said = winner.communicate(timeout=120)
+        _, said = winner.communicate()
     finally:
         for process in processes:
             process.kill()

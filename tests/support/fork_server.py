@@ -526,7 +526,7 @@ def as_typed(folder, words, watched, tell_to, awaited):
     from genzoo import cli
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.alarm(120)
+    signal.alarm(300)
     os.chdir(folder)
     for descriptor, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)

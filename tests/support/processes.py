@@ -16,7 +16,7 @@ def python(script, *arguments, **environment):
     return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
 
 
-def wait_for(condition, *, process=None, seconds=120):
+def wait_for(condition, *, process=None, seconds=300):
     """Return once the condition holds; fail after some seconds, or if the process ends before."""
     end = time.monotonic() + seconds
     while not condition():

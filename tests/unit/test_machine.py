@@ -3,9 +3,9 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
+from processes import wait_for
 
 from genzoo.errors import SettingsError
 from genzoo.machine import reserve, usable_cores
@@ -74,10 +74,7 @@ def test_a_process_is_asked_once_to_end_when_all_threads_of_the_one_that_started
         with subprocess.Popen(words, stdout=subprocess.PIPE) as parent:
             assert parent.stdout.readline().strip().isdigit()
             parent.kill()
-        deadline = time.monotonic() + 10
-        while not (path.exists() and path.read_text()):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for(lambda path=path: path.exists() and path.read_text())
         assert path.read_text() == "1"
 
 

@@ -442,7 +442,7 @@ def test_when_everything_came_before_the_connection_broke_nothing_more_is_sent(s
 
 
 def test_a_connection_on_which_nothing_comes_is_given_up_and_continued(server, folder, monkeypatch):
-    monkeypatch.setattr(downloads, "_STALL", 0.3)
+    monkeypatch.setattr(downloads, "_STALL", 1.0)
     server.pages["/data.bin"] = Page(breaks=[2**18], stalls=True)
     fetch(known(server.url()), folder)
     assert (folder / "data.bin").read_bytes() == CONTENT
@@ -683,7 +683,7 @@ def test_a_folder_that_lacks_the_file_is_told_at_once(tmp_path, folder, naps):
 
 
 def fetch_with_others(url, folder, barrier):
-    barrier.wait(60)
+    barrier.wait(300)
     fetch(known(url), folder)
     assert (folder / "data.bin").read_bytes() == CONTENT
 
@@ -696,7 +696,7 @@ def test_of_several_processes_one_fetches_and_the_others_wait(server, folder):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(300)
     assert [process.exitcode for process in processes] == [0] * 4
     assert [(request.status, request.sent) for request in server.requests] == [(200, len(CONTENT))]
 

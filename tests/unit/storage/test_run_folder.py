@@ -92,7 +92,7 @@ def test_eight_processes_that_claim_at_once_get_different_numbers(tmp_path):
     for process in processes:
         process.stdin.write("!")
         process.stdin.flush()
-    names = [name for process in processes for name in process.communicate(timeout=60)[0].split()]
+    names = [name for process in processes for name in process.communicate()[0].split()]
     assert sorted(names) == [f"{number:04d}-toy" for number in range(1, 41)]
 
 
@@ -196,7 +196,7 @@ def test_a_run_that_another_process_holds_is_busy_and_the_holder_named(run, hold
 
 
 def test_a_run_is_free_again_when_its_holder_ends(run, holder):
-    holder.communicate("!", timeout=60)
+    holder.communicate("!")
     assert not run.is_running
     with run.hold():
         assert run.is_running
@@ -205,7 +205,7 @@ def test_a_run_is_free_again_when_its_holder_ends(run, holder):
 
 def test_a_run_is_free_again_when_its_holder_is_killed(run, holder):
     holder.send_signal(signal.SIGKILL)
-    holder.wait(timeout=60)
+    holder.wait()
     assert (run.path / "holder.json").exists()
     assert not run.is_running
     with run.hold():
