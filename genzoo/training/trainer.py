@@ -1,6 +1,7 @@
 """One training in memory: its networks, players and batches, and the step that updates them."""
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from genzoo.errors import GenzooWarning, SettingsError, place_of
-from genzoo.games.game import STEPS_ASKED, Gradients
+from genzoo.games.game import STEPS_ASKED, Game, Gradients
 from genzoo.games.number_schedules import Constant
 from genzoo.nn.interfaces import Networks
 from genzoo.nn.layers import GlobalBatchNorm, synchronise
@@ -418,12 +419,20 @@ class Trainer:
                 set(pair) <= set(game.movers(step, players)) for step in range(STEPS_ASKED)
             ):
                 continue
-            names = self._names()
-            shared = ", ".join(names[number] for number in names if number in first & second)
+            shared = ", ".join(name for number, name in self._names().items() if number in first & second)
             raise SettingsError(
-                f"the players {' and '.join(pair)} of {game.name} move in the same step and share: {shared:.200}",
+                f"the players {' and '.join(pair)} of {game.name} move in the same step and share: {shared:.200} "
+                f"({self._place_of_sharing(first & second)})",
                 "give each player its own parameters, or choose a schedule by which these two take turns",
             )
+
+    def _place_of_sharing(self, shared: set[int]) -> str:
+        """Return where players came to share parameters: where networks that share them are made, if such do."""
+        game = type(self.settings.game)
+        names = Counter(id(parameter) for _, parameter in self.networks.named_parameters(remove_duplicate=False))
+        if any(names[number] == 1 for number in shared):
+            return place_of(game, "players")
+        return place_of(game, "build") if game.add_heads is Game.add_heads else place_of(game)
 
 
 def laid_out(gradient: Tensor, parameter: Tensor, stride: tuple[int, ...]) -> Tensor:
