@@ -82,6 +82,14 @@ def test_what_is_printed_is_the_same_job_again(model, recipe):
     assert (again.seed, again.precision, again.deterministic) == (job.seed, job.precision, job.deterministic)
 
 
+def test_names_with_commas_in_a_document_are_the_names():
+    names = ("goldfish, Carassius auratus", 'the "eel"', "cat")
+    request = TrainingRequest(model="gan", recipe="folder32", overrides={"dataset.classes": names}, precision="fp32")
+    job = resolve_job(registry(), request)
+    assert job.settings.dataset.classes == names
+    assert job_in(configuration_text(job, registry())).settings == job.settings
+
+
 def test_a_runs_record_trains_the_same_again_bitwise(say, written, tmp_path):
     options = ("--device", "cpu", "--quiet")
     first = say("train", "gan", "--run", "first", "--steps", 3, "--set", "training.batch_size=16", *options)
