@@ -120,11 +120,12 @@ def to_text(value: Any) -> str:
 
 
 def items_in(text: str) -> list[str]:
-    """Return the items of a list as `to_text` writes it, without empty ones; raise `ValueError` for no such list."""
+    """Return the items of a list as `to_text` writes it, without empty ones."""
+    rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
     try:
-        return [item.strip() for row in csv.reader([text], skipinitialspace=True) for item in row if item.strip()]
+        return [item.strip() for row in rows for item in row if item.strip()]
     except csv.Error as error:
-        raise ValueError(f"{short_repr(text)} is no list: {error}") from error
+        raise SettingsError(f"{short_repr(text)} is no list: {error}", "write its items with commas between") from error
 
 
 _LISTED = 12
@@ -185,10 +186,7 @@ def _parse(kind: Any, text: str, path: str) -> Any:
         return None if text.lower() == "none" else _parse(arms[0], text, path)
     if get_origin(kind) is tuple:
         item = get_args(kind)[0] if get_args(kind) else str
-        try:
-            return [_parse(item, part, path) for part in items_in(text)]
-        except ValueError:
-            return text
+        return [_parse(item, part, path) for part in items_in(text)]
     if get_origin(kind) is Literal:
         return next((choice for choice in get_args(kind) if str(choice) == text), text)
     if kind is bool:

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import yaml
 
 
-KEYS = ("model", "recipe", "seed", "steps", "device", "precision", "deterministic", "execution", "data")
+KEYS = ("model", "recipe", "seed", "steps", "device", "precision", "deterministic", "execution", "data", "track")
 """What a configuration may say beside `settings`: fields of a `TrainingRequest`."""
 RECIPE_KEYS = ("recipe", "summary")
 """What the file of a recipe may say beside `settings`: the recipe that it derives from, and a line about itself."""
-_OPTIONS_OF_COMPARISON = ("jobs", "together", "on", "device", "deterministic", "data")
+_OPTIONS_OF_COMPARISON = ("jobs", "together", "on", "device", "deterministic", "data", "track")
 COMPARISON_KEYS = ("recipe", "seeds", "steps", "labels", "report", *_OPTIONS_OF_COMPARISON)
 """What the file of a comparison may say beside `settings`, `contestants` and `sweep`: options of `genzoo compare`."""
 CONTESTANT_KEYS = ("model", "run", "recipe", "steps")

@@ -439,6 +439,8 @@ def test_a_name_that_holds_a_comma_is_quoted_where_it_is_typed():
     assert to_text(("a, b", 'c "d"', "e")) == '"a, b","c ""d""",e'
     typed = override(Painted(), "names", ' "a, b" ,c,, d', resolve=resolve)
     assert typed.names == ("a, b", "c", "d")
+    with pytest.raises(SettingsError, match="is no list: field larger than"):
+        override(Painted(), "names", "a" * 200_000, resolve=resolve)
 
 
 def numbers(least, below=math.inf):
