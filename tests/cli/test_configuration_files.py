@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -188,6 +190,21 @@ def test_a_run_of_a_recipe_in_a_file_needs_the_file_no_more(say, written, tmp_pa
     assert {"recipe: mine", "batch_size: 8"} <= {line.strip() for line in printed.out.splitlines()}
     other = say("train", "vae", "--recipe", run / "run.json", "--print-config")
     assert {"model: vae", "batch_size: 8"} <= {line.strip() for line in other.out.splitlines()}
+
+
+def test_a_run_without_a_checkpoint_whose_recipe_was_in_a_file_is_begun_again_as_its_error_says(say, written, tmp_path):
+    path = written(RECIPE, "mine.yaml")
+    words = ("train", "gan", "--recipe", path, "--seed", 5, "--set", "training.beta1=0.25", "--run", "run", "--quiet")
+    assert say(*words, "--precision", "fp32", "--device", "cpu").code == 0
+    manifest = tmp_path / "run" / "checkpoints" / "step-0000002" / "MANIFEST.json"
+    networks = json.loads(manifest.read_text())["files"]["networks.safetensors"]
+    shutil.rmtree("run/checkpoints")
+    (tmp_path / "mine.yaml").unlink()
+    refused = say("sample", "run")
+    (command,) = re.findall(r"^type: genzoo (.*)$", refused.err, flags=re.MULTILINE)
+    again = say(*shlex.split(command), "--quiet", "--device", "cpu")
+    assert (refused.code, again.code) == (3, 0), again.err
+    assert json.loads(manifest.read_text())["files"]["networks.safetensors"] == networks
 
 
 def test_a_file_of_what_to_train_names_a_recipe_beside_it(say, written, tmp_path):
