@@ -249,6 +249,23 @@ def test_an_error_in_a_recipe_names_the_line_and_the_remedy(say, written, tmp_pa
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_recipe_in_a_file_is_shown_as_one_that_is_installed(say, written):
+    path = "./" + written(
+        "recipe: mixture25\nsettings: {training: {batch_size: 8}, game: {objective: hinge}}\n", "a.yaml"
+    )
+    for words in ((), ("--model", "gan"), ("--model", "gan", "--set", "training.beta1=0.25")):
+        shown, base = (say("show", name, *words, "--json").document for name in (path, "mixture25"))
+        assert (shown["name"], shown["training"]["batch_size"]) == ("a", 8)
+        assert shown["networks"] == base["networks"]
+        assert shown["training"] == {**base["training"], "batch_size": 8}
+    assert shown["game"]["objective"]["name"] == "hinge"
+    assert say("show", path).out.splitlines()[0].startswith("recipe a: ")
+    refused = say("show", path, "--set", "training.beta1=0")
+    assert (refused.code, "type the same with: --model MODEL" in refused.err) == (2, True)
+    assert "mend.yaml, line 1: no key 'model'" in say("show", written("model: gan\n", "mend.yaml")).err
+    assert say("show", "none.yaml").code == 3
+
+
 @pytest.mark.parametrize("name", ["digits.yaml", "my recipe.yaml", ".yaml"])
 def test_a_recipe_that_is_called_like_another_or_cannot_name_a_folder_is_refused(written, name):
     with pytest.raises(SettingsError) as refused:
