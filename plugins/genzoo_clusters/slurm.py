@@ -1,5 +1,6 @@
 """Slurm: trainings as an array of jobs, sent by submitit."""
 
+import signal
 import threading
 from collections import deque
 from collections.abc import Mapping
@@ -115,6 +116,8 @@ class _SlurmExecutor(TaskExecutor):
         self._thread.join()
 
     def _watch(self) -> None:
+        # A terminal's Ctrl-C goes to all of its processes: it shall end neither sbatch nor local jobs, begun from here.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         count = 0
         while not self._closed.wait(_POLL):
             if count == len(self._queued):  # nothing was added since the last look
