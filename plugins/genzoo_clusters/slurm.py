@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -89,8 +89,7 @@ class Job:
 
     def checkpoint(self) -> Any:
         """Have the training save and end, and return what runs next in its place."""
-        self._process.stop()
-        return library("submitit", engine=Slurm.name).helpers.DelayedSubmission(Job(replace(self._process)))
+        return library("submitit", engine=Slurm.name).helpers.DelayedSubmission(Job(self._process.again()))
 
 
 class _SlurmExecutor(TaskExecutor):
