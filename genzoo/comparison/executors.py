@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Executor, Future, InvalidStateError, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for_all
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -43,7 +43,8 @@ class ExecutorFactory(Component):
     def start(self, trainings: int, *, jobs: int | None, folder: Path) -> Executor:
         """Return an executor for so many trainings, of which `jobs` run at a time (None: as many as there is room for).
 
-        `folder` is for files of the executor's own; it need not be there yet.
+        `folder` is for files of the executor's own. It need not be there yet, and is removed after trainings that all
+        ended well.
         """
 
 
@@ -120,6 +121,12 @@ class TaskProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait()
+
+    def again(self) -> Self:
+        """Have the training save, and return the process that goes on; until it does, the task can be cancelled."""
+        self.stop()
+        (self.folder / worker.OUTPUT).unlink(missing_ok=True)
+        return replace(self)
 
 
 class TaskExecutor(Executor, ABC):

@@ -12,7 +12,7 @@ from pathlib import Path
 from genzoo.comparison.cells import Cell, cell_of, name_of, names_of
 from genzoo.comparison.executors import ExecutorFactory, Local
 from genzoo.comparison.progress import ComparisonCallback, LogTail
-from genzoo.comparison.worker import PATIENCE, Outcome, Task, run_task
+from genzoo.comparison.worker import PATIENCE, Outcome, Task, remove_from_tasks, run_task
 from genzoo.errors import GenzooError, warn
 from genzoo.runs.job import Job
 from genzoo.runs.request import TrainingRequest
@@ -59,7 +59,8 @@ def train_cells(
     done = sum(cell.is_done for cell in cells)
     callback.on_start(folder, names_of(cells), done)
     factory = Local() if executor is None or done == len(cells) else executor
-    with _started(factory, len(cells) - done, jobs, tasks) as workers:
+    files = tasks / f"executor-{os.getpid()}"
+    with _started(factory, len(cells) - done, jobs, files) as workers:
         outcomes = run_cells(
             cells,
             workers,
@@ -68,6 +69,8 @@ def train_cells(
             callback=callback,
             tries=factory.tries if isinstance(factory, ExecutorFactory) else 1,
         )
+    if not any(outcome.code for outcome in outcomes):  # else they may say why
+        remove_from_tasks(files)
     warn(dict.fromkeys(line for outcome in outcomes for line in outcome.warnings))
     return outcomes
 
@@ -197,12 +200,14 @@ def _are_together(together: bool | None, device: str) -> Callable[[Cell], bool]:
 
 
 @contextmanager
-def _started(executor: Executor | ExecutorFactory, trainings: int, jobs: int | None, tasks: Path) -> Iterator[Executor]:
+def _started(
+    executor: Executor | ExecutorFactory, trainings: int, jobs: int | None, folder: Path
+) -> Iterator[Executor]:
     """Yield the caller's executor, or else one that is made here, whose trainings are saved and stopped at the end."""
     if isinstance(executor, Executor):
         yield executor
         return
-    workers = executor.start(trainings, jobs=jobs, folder=tasks / f"executor-{os.getpid()}")
+    workers = executor.start(trainings, jobs=jobs, folder=folder)
     try:
         yield workers
     finally:

@@ -119,9 +119,14 @@ class Task:
 
     def remove(self) -> None:
         """Remove the folder, and the one of all tasks once it is empty."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self.folder.parent.is_dir() and not any(self.folder.parent.iterdir()):
-            self.folder.parent.rmdir()
+        remove_from_tasks(self.folder)
+
+
+def remove_from_tasks(folder: Path) -> None:
+    """Remove a folder that is in the one of all tasks, and that one, too, once it is empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
 
 
 def run_task(

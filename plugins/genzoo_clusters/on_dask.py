@@ -8,6 +8,9 @@ from typing import Any, ClassVar
 from genzoo.comparison import ExecutorFactory, TaskExecutor, TaskProcess
 from genzoo_clusters.clients import connected, library, refuse_jobs
 
+_SPARE = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What workers begin with: else a terminal's Ctrl-C, which all of its processes get, leaves no worker to end a task."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dask(ExecutorFactory):
@@ -42,6 +45,7 @@ class Dask(ExecutorFactory):
                 memory_limit=None,  # trainings have processes of their own
                 dashboard_address=None,
                 silence_logs="CRITICAL",
+                preload=_SPARE,
             )
         client = connected(lambda: distributed.Client(cluster or self.address), self.address, engine="Dask")
         return _DaskExecutor(client, cluster, self.cpus)

@@ -1,10 +1,11 @@
 """Slurm: trainings as an array of jobs, sent by submitit."""
 
+import signal
 import threading
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -88,8 +89,7 @@ class Job:
 
     def checkpoint(self) -> Any:
         """Have the training save and end, and return what runs next in its place."""
-        self._process.stop()
-        return library("submitit", engine=Slurm.name).helpers.DelayedSubmission(Job(replace(self._process)))
+        return library("submitit", engine=Slurm.name).helpers.DelayedSubmission(Job(self._process.again()))
 
 
 class _SlurmExecutor(TaskExecutor):
@@ -115,6 +115,8 @@ class _SlurmExecutor(TaskExecutor):
         self._thread.join()
 
     def _watch(self) -> None:
+        # A terminal's Ctrl-C goes to all of its processes: it shall end neither sbatch nor local jobs, begun from here.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         count = 0
         while not self._closed.wait(_POLL):
             if count == len(self._queued):  # nothing was added since the last look

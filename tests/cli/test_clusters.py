@@ -81,9 +81,17 @@ def training_under_way(folder):
     return json.loads((seen[0].path / "holder.json").read_text())["pid"]
 
 
+def has_left_nothing(comparison):
+    """Return whether no process of a comparison's session goes on; its trainings have sessions of their own."""
+    command = ["ps", "--sid", str(comparison.pid), "-o", "stat="]
+    states = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    return all(state.startswith("Z") for state in states)
+
+
 def ends_well(process):
     """Wait for a comparison, and check that it wrote its table and nothing else to stdout, as engines may."""
     stdout, stderr = process.communicate(timeout=800)
+    wait_for(lambda: has_left_nothing(process), seconds=10)
     assert process.returncode == 0, stderr
     assert stdout.startswith("| score "), stdout
     assert stdout.rstrip().endswith("report.html")
@@ -247,6 +255,7 @@ def test_a_comparison_that_is_ended_goes_on_to_the_same_numbers(local, tmp_path,
         if end == signal.SIGINT:
             os.killpg(process.pid, end)  # as a terminal does
             assert process.wait(300) == 130
+            wait_for(lambda: has_left_nothing(process), seconds=10)
             assert not any(Run(path).is_running for path in (folder / "cells").iterdir())
         else:
             process.kill()

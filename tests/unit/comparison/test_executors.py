@@ -6,11 +6,13 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from toy_components import RECIPE, WithEncoder, toy_registry
 
-from genzoo.comparison import LocalProcesses, TaskExecutor, TaskProcess, train_cells, worker
+from genzoo.comparison import ExecutorFactory, LocalProcesses, TaskExecutor, TaskProcess, train_cells, worker
 from genzoo.comparison.cells import Cell
 from genzoo.comparison.executors import executor_called
 from genzoo.errors import SettingsError, UnreadableError
@@ -135,6 +137,16 @@ def test_what_has_begun_saves_and_ends_and_what_has_not_is_cancelled(tmp_path, m
     assert [task.is_stopped for task in tasks] == [True, True, False]
 
 
+def test_a_task_that_has_begun_and_is_queued_again_is_cancelled(tmp_path):
+    task = worker.Task(tmp_path / "task")
+    task.write([])
+    future = Queue().submit(worker.run_task, task.folder)
+    (task.folder / worker.OUTPUT).touch()
+    assert not future.cancel()
+    assert TaskProcess(task.folder, {}, patient=True).again() == TaskProcess(task.folder, {}, patient=True)
+    assert future.cancel()
+
+
 def test_a_task_that_is_stopped_before_it_begins_does_not_begin(tmp_path):
     task = worker.Task(tmp_path / "task")
     task.write([])
@@ -231,6 +243,36 @@ def test_an_executor_is_started_for_what_waits_and_ended_with_it(tmp_path, monke
         )
         assert outcome.code == 0
     assert started == [1, 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing(ExecutorFactory):
+    """Has files of its own, and its only worker ends with an exit code."""
+
+    name = "writing"
+    run: Path
+    end: int
+
+    def start(self, trainings, *, jobs, folder):
+        folder.mkdir(parents=True)
+        (folder / "log.txt").touch()
+        return Losing(self.run, [self.end], steps=[0])
+
+
+@pytest.mark.parametrize("end", [0, 3])
+def test_the_files_of_an_executor_stay_where_a_training_failed(tmp_path, end):
+    train_cells.train_cells(
+        [cell(tmp_path)],
+        tmp_path,
+        tasks=tmp_path / "tasks",
+        callback=None,
+        jobs=None,
+        together=False,
+        device="cpu",
+        executor=Writing(run=tmp_path, end=end),
+    )
+    assert [path.name for path in tmp_path.glob("tasks/executor-*/*")] == (["log.txt"] if end else [])
+    assert (tmp_path / "tasks").exists() == bool(end)
 
 
 def test_the_modules_that_engines_import_on_their_workers_need_no_torch():
