@@ -5,10 +5,12 @@ import json
 import os
 import pickle
 import re
+import shlex
 import shutil
 import struct
 import sys
 from dataclasses import dataclass, replace
+from importlib.metadata import metadata as metadata_of
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +18,7 @@ import numpy
 import pytest
 import yaml
 from hub_server import point_at, serving_hub
+from packaging.requirements import Requirement
 from photographs import write_pngs
 from toy import TOY
 
@@ -127,7 +130,14 @@ def check_card(run, card):
         if score["value"] is not None
     ]
     assert f'genzoo.load("hf://{NAME}")' in text
-    assert f"pip install genzoo=={genzoo.__version__}" in text
+    (install,) = re.findall(r"^pip install (.*)$", text, flags=re.MULTILINE)
+    (requirement,) = map(Requirement, shlex.split(install))
+    assert (requirement.name, requirement.extras, str(requirement.specifier)) == (
+        "genzoo",
+        {"hub"},
+        f"=={genzoo.__version__}",
+    )
+    assert {"hub"} <= set(metadata_of("genzoo").get_all("Provides-Extra"))
     assert huggingface_hub.ModelCard(card).data.eval_results
 
 
