@@ -1,5 +1,6 @@
 """Exporting: a run's weights alone, with its record, scores, pictures and a card, as a folder to give away."""
 
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -34,13 +35,14 @@ def export_run(
     raw: bool = False,
     reconstructions: bool = True,
     address: str = "this folder",
+    extra: str | None = None,
 ) -> list[Program]:
     """Write a run's model into the new folder `out`, and return the programs written there, as `formats` asks for.
 
     The folder has weights (averaged ones if the run keeps these, unless `raw`), run.json, evaluation.json, pictures and
     a card, README.md; `genzoo.load` and whatever looks at a run take it, or any file in it. It has no optimizer, and
     names no folder of this machine but where a warning says so. `reconstructions` asks for the picture of those, which
-    shows rows of the data; `address` is what the card gives to `genzoo.load`.
+    shows rows of the data; `address` is what the card gives to `genzoo.load`, which needs genzoo's extra `extra`.
     """
     source, target = run_called(run), Run.at(out)
     for format in formats:
@@ -59,7 +61,7 @@ def export_run(
         (target.path / SCORES_LOCK).unlink()  # nobody else writes to a new folder
     written = [program for format in formats for program in programs.write_programs(target.path, model, format)]
     _draw_pictures(source, target, model, reconstructions=reconstructions)
-    files.write(target.path / _CARD, _model_card(target, record, model, scores, written, address).encode())
+    files.write(target.path / _CARD, _model_card(target, record, model, scores, written, address, extra).encode())
     name = "averaged.safetensors" if model.weights == "averaged" else "networks.safetensors"
     weights = pack({key: value.contiguous() for key, value in model.networks.state_dict().items()})
     checkpoints.write_weights(target.path, step=model.step, files={name: weights})
@@ -83,6 +85,7 @@ def _model_card(
     scores: Sequence[dict[str, Any]],
     written: Sequence[Program],
     address: str,
+    extra: str | None,
 ) -> str:
     """Return the model's card as Markdown."""
     titles = {_SAMPLES: "Samples", RECONSTRUCTIONS: "Data and their reconstructions"}
@@ -90,8 +93,9 @@ def _model_card(
     lines += [f"![{title}]({name})\n" for name, title in titles.items() if (target.path / name).exists()]
     lines += [*facts_table(record, model), ""]
     use = ["x = model.sample(16)"] if model.sampling_obstacle is None else []
-    needed = " ".join(f"{name}=={version}" for name, version in record.requires.items())
-    lines += ["```", f"pip install {needed}", "```", ""] if needed else []
+    extras = {"genzoo": f"[{extra}]"} if extra is not None else {}
+    needed = [f"{name}{extras.get(name, '')}=={version}" for name, version in record.requires.items()]
+    lines += ["```", shlex.join(["pip", "install", *needed]), "```", ""] if needed else []
     lines += ["```python", "import genzoo", "", f'model = genzoo.load("{address}")', *use, "```", ""]
     if scores:
         lines += ["## Scores", "", *score_table(scores), ""]

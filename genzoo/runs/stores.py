@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from genzoo.components import Component
 from genzoo.data.prepared_card import CARD, verify_prepared
-from genzoo.errors import UnreadableError
+from genzoo.errors import UnreadableError, warn
 from genzoo.host.discovery import registry
 from genzoo.host.isolation import plugin_errors, removal
 from genzoo.host.unregistered import class_called, is_code_name
@@ -41,6 +41,13 @@ class Store(Component):
         `UnreadableError`, a missing package or a wrong address `SettingsError`.
         """
 
+    def discard_damaged(self, address: str, folder: Path) -> bool:
+        """Remove what was damaged here since it was fetched, and return whether it is worth fetching again.
+
+        `folder` is what `fetch` returned, in which a hash is wrong. By default nothing is removed.
+        """
+        return False
+
 
 def is_address(text: object) -> bool:
     """Return whether it is the address of something in a store: NAME://…."""
@@ -61,7 +68,6 @@ def data_called(data: str | Path | None) -> str | Path | None:
         raise UnreadableError(
             f"{data} is no prepared data set: it has no {CARD}", "name the folder that genzoo data prepare wrote"
         )
-    verify_prepared(folder)
     return folder.parent
 
 
@@ -88,19 +94,39 @@ def unregistered_names(run: Run) -> list[str]:
 
 
 def _fetched_folder(address: str) -> Path:
-    """Return the folder of this machine in which a store has put what is at an address; it has no links."""
+    """Return the folder of this machine in which a store has put what is at an address; it is whole and has no links.
+
+    What was damaged since it was fetched is fetched once more.
+    """
     scheme, _, rest = address.partition("://")
     entry = registry().find("stores", scheme)
     store = entry.load_as(Store)()  # type: ignore[type-abstract]
     with plugin_errors(f"{address} cannot be fetched by {entry}", removal(entry.plugin.distribution)):
         folder = store.fetch(rest)
+        try:
+            _verify_fetched(address, folder)
+        except UnreadableError as error:
+            if not store.discard_damaged(rest, folder):
+                raise
+            warn([f"{error.found}; it is fetched again"])
+            folder = store.fetch(rest)
+            _verify_fetched(address, folder)
+    return folder
+
+
+def _verify_fetched(address: str, folder: Path) -> None:
+    """Raise `UnreadableError` for a link, and for an exported model or prepared data of which a hash is wrong."""
     with readable(folder):
         for path in folder.rglob("*"):
             if path.is_symlink() or not (path.is_dir() or path.is_file()):
                 raise UnreadableError(
                     f"{address} holds {printable(path.name)}, which is no regular file", "links are not followed"
                 )
-    return folder
+    if (folder / CARD).is_file():
+        verify_prepared(folder)
+    elif (run := Run(folder)).is_exported:
+        run.newest_checkpoint()
+        _ = run.record, run.final_scores
 
 
 def _all_settings(record: RunRecord | SourceRecord) -> Iterator[dict[str, Any]]:

@@ -54,6 +54,11 @@ class Bucket(Store):
             ) from error
         return folder
 
+    def discard_damaged(self, address: str, folder: Path) -> bool:
+        """Remove the folder; whether the store's own files are damaged is seen when they are fetched again."""
+        shutil.rmtree(folder)
+        return True
+
     def _client(self) -> Any:
         import fsspec
 

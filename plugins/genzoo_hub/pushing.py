@@ -47,7 +47,7 @@ def write_model(
             f"the model needs code that no plugin registers, '{name}', and a repository holds no code",
             "nothing was uploaded; write a plugin for it: genzoo plugin new NAME",
         )
-    export_run(source, folder, raw=raw, address=f"hf://{repository}", reconstructions=reconstructions)
+    export_run(source, folder, raw=raw, address=f"hf://{repository}", extra="hub", reconstructions=reconstructions)
     card = folder / "README.md"
     card.write_text(f"---\n{_metadata(Run(folder), repository, license)}\n---\n\n{card.read_text()}")
     for path in sorted(folder.iterdir()):

@@ -1,5 +1,6 @@
 """Models in repositories of the hub: what an export writes and nothing else is fetched, as plain files."""
 
+import hashlib
 import os
 import shutil
 from contextlib import suppress
@@ -25,6 +26,8 @@ FILES = (
 _LARGEST = {".json": 2**22, ".md": 2**20, ".png": 2**26}
 """The largest size in bytes of a file that is fetched; weights are as large as the model."""
 
+_SHA256_DIGITS = 64
+
 
 @dataclass(frozen=True, kw_only=True)
 class Repositories(Store):
@@ -42,13 +45,8 @@ class Repositories(Store):
         from huggingface_hub import cached_assets_path, constants, snapshot_download
         from huggingface_hub.errors import DryRunError
 
-        repository, revision = split_address(address)
-        wanted: dict[str, Any] = {
-            "repo_id": repository,
-            "revision": revision,
-            "allow_patterns": [*FILES],
-            "library_name": "genzoo",
-        }
+        wanted = _wanted(address)
+        repository = wanted["repo_id"]
         with hub_errors(f"hf://{address} cannot be fetched"):
             with suppress(DryRunError):  # the hub cannot be reached, and so nothing is downloaded
                 for file in snapshot_download(dry_run=True, **wanted):
@@ -70,6 +68,42 @@ class Repositories(Store):
                 "name a repository that was written by: genzoo push RUN REPO",
             )
         return folder
+
+    def discard_damaged(self, address: str, folder: Path) -> bool:
+        """Remove files from the cache, which have their hashes as names there, and from the folder beside it."""
+        from huggingface_hub import snapshot_download
+
+        with hub_errors(f"hf://{address} cannot be fetched"):
+            snapshot = Path(snapshot_download(local_files_only=True, **_wanted(address)))
+        damaged = [
+            path
+            for name in FILES
+            for path in ((snapshot / name).resolve(), folder / name)
+            if path.is_file() and not _has_hash(path, (snapshot / name).resolve().name)
+        ]
+        for path in damaged:
+            path.unlink()
+        return bool(damaged)
+
+
+def _wanted(address: str) -> dict[str, Any]:
+    """Return what huggingface_hub is asked for."""
+    repository, revision = split_address(address)
+    return {
+        "repo_id": repository,
+        "revision": revision,
+        "allow_patterns": [*FILES],
+        "library_name": "genzoo",
+    }
+
+
+def _has_hash(path: Path, expected: str) -> bool:
+    """Return whether a file has the hash by which the hub names it: SHA-256, or for small files git's."""
+    if len(expected) == _SHA256_DIGITS:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == expected
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == expected
 
 
 def _check_size(address: str, name: str, size: int) -> None:

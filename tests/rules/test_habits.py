@@ -150,6 +150,13 @@ def test_the_hosted_checks_run_the_ci_on_the_oldest_python():
     assert "on: [push, pull_request]" in content
 
 
+def test_the_weekly_audit_does_not_pass_over_what_it_cannot_look_up():
+    commands = re.findall(r"run: (.*)", text(".github/workflows/supply-chain.yml"))
+    assert commands[0].endswith("pip install . && installed/bin/pip uninstall --yes genzoo")
+    (audit,) = [command for command in commands if command.startswith("pip-audit ")]
+    assert "--strict" in audit
+
+
 def test_the_citation_has_its_required_keys_and_this_version():
     keys = dict(re.findall(r"^([\w-]+):(.*)$", text("CITATION.cff"), re.MULTILINE))
     assert {"cff-version", "message", "title", "authors"} <= set(keys)

@@ -4,10 +4,13 @@ import hashlib
 import json
 import os
 import pickle
+import re
+import shlex
 import shutil
 import struct
 import sys
 from dataclasses import dataclass, replace
+from importlib.metadata import metadata as metadata_of
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,12 +18,13 @@ import numpy
 import pytest
 import yaml
 from hub_server import point_at, serving_hub
+from packaging.requirements import Requirement
 from photographs import write_pngs
 from toy import TOY
 
 import genzoo
 from genzoo.data import prepared
-from genzoo.runs import export_run
+from genzoo.runs import export_run, fetch_run
 from genzoo.runs.stores import data_called
 from genzoo.storage import files as storage
 from genzoo.storage.run_folder import Run
@@ -126,7 +130,14 @@ def check_card(run, card):
         if score["value"] is not None
     ]
     assert f'genzoo.load("hf://{NAME}")' in text
-    assert f"pip install genzoo=={genzoo.__version__}" in text
+    (install,) = re.findall(r"^pip install (.*)$", text, flags=re.MULTILINE)
+    (requirement,) = map(Requirement, shlex.split(install))
+    assert (requirement.name, requirement.extras, str(requirement.specifier)) == (
+        "genzoo",
+        {"hub"},
+        f"=={genzoo.__version__}",
+    )
+    assert {"hub"} <= set(metadata_of("genzoo").get_all("Provides-Extra"))
     assert huggingface_hub.ModelCard(card).data.eval_results
 
 
@@ -336,6 +347,43 @@ def test_a_download_that_is_cut_off_leaves_nothing_that_is_taken_for_a_model(say
     assert say("sample", f"hf://{NAME}").code == 0
 
 
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "has_two_copies"),
+    [(WEIGHTS, False), ("run.json", False), ("MANIFEST.json", False), ("evaluation.json", False), (WEIGHTS, True)],
+)
+def test_what_was_damaged_in_the_cache_is_fetched_again(hub, run, exported, tmp_path, name, has_two_copies):
+    hub.commit(NAME, exported)
+    folder = fetch_run(f"hf://{NAME}").path
+    cached = next(path for path in (tmp_path / "cache").rglob(f"snapshots/*/{name}")).resolve()
+    assert (folder / name).samefile(cached)  # a name more for the same file
+    if has_two_copies:  # as on two disks, of which one is damaged
+        (folder / name).unlink()
+        shutil.copyfile(cached, folder / name)
+    flip(folder / name)
+    hub.requests.clear()
+    with pytest.warns(genzoo.errors.GenzooWarning, match=rf"{re.escape(name)} .*; it is fetched again"):
+        model = genzoo.load(f"hf://{NAME}")
+    assert numpy.array_equal(model.sample(2), genzoo.load(run).sample(2))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == exported
+    fetched = [path for method, path in hub.requests if method == "GET" and "/resolve/" in path]
+    assert [path.rpartition("/")[2] for path in fetched] == ([] if has_two_copies else [name])
+
+
+def test_what_is_damaged_in_a_repository_is_not_fetched_twice(say, hub, exported):
+    hub.commit(NAME, exported | {WEIGHTS: exported[WEIGHTS][:-1] + b"?"})
+    for gets in (1, 0):
+        hub.requests.clear()
+        said = say("sample", f"hf://{NAME}")
+        assert (said.code, "is damaged: its SHA-256" in said.err, "fetched again" in said.err) == (3, True, False)
+        assert len([path for method, path in hub.requests if method == "GET" and path.endswith(WEIGHTS)]) == gets
+
+
 # Told in words
 
 
@@ -409,6 +457,20 @@ def test_a_model_of_a_bucket_is_a_run_and_another_one_in_its_place_is_fetched(bu
     assert numpy.array_equal(genzoo.load("gs://mine/model").sample(3), models[1].sample(3))
 
 
+def test_what_was_damaged_in_the_cache_of_a_bucket_is_fetched_again(bucket, run, exported):
+    upload(bucket, exported, "mine/whole")
+    cached = fetch_run("gs://mine/whole").path
+    flip(cached / WEIGHTS)
+    with pytest.warns(genzoo.errors.GenzooWarning, match=r"averaged\.safetensors is damaged.*; it is fetched again"):
+        model = genzoo.load("gs://mine/whole")
+    assert numpy.array_equal(model.sample(2), genzoo.load(run).sample(2))
+    upload(bucket, {WEIGHTS: b""}, "mine/whole")
+    flip(cached / WEIGHTS)
+    again = pytest.warns(genzoo.errors.GenzooWarning, match="fetched again")
+    with again, pytest.raises(genzoo.UnreadableError, match="0 bytes, its manifest says"):
+        genzoo.load("gs://mine/whole")
+
+
 def test_prepared_data_of_a_bucket_are_fetched_once_and_held_to_their_card(bucket, tmp_path):
     write_pngs(tmp_path / "photographs", 20, size=(8, 8), channels=1)
     dataset = Folder(size=8, channels=1)
@@ -421,7 +483,8 @@ def test_prepared_data_of_a_bucket_are_fetched_once_and_held_to_their_card(bucke
         bucket.rm_file(f"/mine/sets/{dataset.place}/images.safetensors")  # it is not asked for again
         upload(bucket, {"images.safetensors": b""}, f"mine/sets/{dataset.place}")
     upload(bucket, files | {"images.safetensors": files["images.safetensors"][:-1] + b"?"}, "mine/damaged")
-    with pytest.raises(genzoo.UnreadableError, match=r"images\.safetensors is damaged: its SHA-256"):
+    again = pytest.warns(genzoo.errors.GenzooWarning, match="it is fetched again")
+    with again, pytest.raises(genzoo.UnreadableError, match=r"images\.safetensors is damaged: its SHA-256"):
         data_called("s3://mine/damaged")
 
 
