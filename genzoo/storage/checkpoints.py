@@ -136,7 +136,7 @@ def steps(folder: Path) -> list[int]:
     """Return the steps of the checkpoints in `folder`, oldest first, unverified."""
     if not folder.is_dir():
         return []
-    names = (_NAME.fullmatch(path.name) for path in folder.iterdir())
+    names = map(_NAME.fullmatch, os.listdir(folder))
     return sorted(int(name[1]) for name in names if name)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from genzoo.errors import UnreadableError, warn
@@ -63,6 +64,17 @@ class Run:
     @property
     def record(self) -> RunRecord:
         """The content of run.json; raises `UnreadableError` if it is missing or damaged."""
+        remedy = "restore it from a copy, or train again with another --run"
+        try:
+            data = files.read_sealed(self.path / RECORD, "a run's record", remedy=remedy)
+        except UnreadableError:
+            self._refuse_without_record()
+            raise
+        if wrong := wrong_key(data):
+            raise UnreadableError(f"{self.path / RECORD} is not a run's record: {wrong} is missing or wrong", remedy)
+        return RunRecord.from_json(data)
+
+    def _refuse_without_record(self) -> None:
         if self.path.is_file():
             raise UnreadableError(
                 f"{self.path} is a file of no exported model: {RECORD} and {checkpoints.MANIFEST} are not beside it",
@@ -72,11 +84,6 @@ class Run:
             raise UnreadableError(f"there is no run folder {self.path}", "runs are listed by: genzoo runs")
         if not self.exists:
             raise UnreadableError(f"{self.path} is not a run: it has no {RECORD}", "runs are listed by: genzoo runs")
-        remedy = "restore it from a copy, or train again with another --run"
-        data = files.read_sealed(self.path / RECORD, "a run's record", remedy=remedy)
-        if wrong := wrong_key(data):
-            raise UnreadableError(f"{self.path / RECORD} is not a run's record: {wrong} is missing or wrong", remedy)
-        return RunRecord.from_json(data)
 
     @property
     def checkpoints(self) -> Path:
@@ -266,8 +273,8 @@ class Run:
         content = files.read_bytes(path, "a run's log", limit=_LOG_LIMIT, remedy=remedy)
         *lines, rest = content.decode(errors="replace").split("\n")
         try:
-            whole = lines + ([rest] if _is_json(rest) else [])
-            entries = [json.loads(line, parse_constant=files.refuse_constant) for line in whole]
+            whole = lines + ([rest] if rest and _is_json(rest) else [])
+            entries = [files.strict_json(line) for line in whole]
         except (ValueError, RecursionError) as error:
             raise UnreadableError(f"{path} is damaged: {error}", remedy) from error
         if not all(isinstance(entry, dict) and isinstance(entry.get("step"), int) for entry in entries):
@@ -322,15 +329,19 @@ def _is_score(score: Any) -> bool:
     return (
         isinstance(score, dict)
         and isinstance(score.get("metric"), str)
-        and isinstance(score.get("value"), int | float | None)
+        and isinstance(score.get("value"), _MAYBE_NUMBER)
         and abs(score.get("value") or 0) < 2**1023
         and isinstance(score.get("step"), int)
         and isinstance(score.get("protocol"), dict)
         and isinstance(score.get("headline", False), bool)
-        and isinstance(score.get("better"), str | None)
-        and isinstance(score.get("failure"), str | None)
-        and isinstance(score.get("data"), str | None)
+        and isinstance(score.get("better"), _MAYBE_TEXT)
+        and isinstance(score.get("failure"), _MAYBE_TEXT)
+        and isinstance(score.get("data"), _MAYBE_TEXT)
     )
+
+
+_MAYBE_NUMBER, _MAYBE_TEXT = (int, float, NoneType), (str, NoneType)
+"""Made once: a list of runs asks for thousands of scores."""
 
 
 def _identity_of(score: dict[str, Any], data: str | None) -> tuple[Any, ...]:

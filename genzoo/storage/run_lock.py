@@ -130,8 +130,9 @@ def _holder_soon(folder: Path) -> dict[str, Any]:
 
 
 def _holder(folder: Path) -> dict[str, Any]:
+    path = _holder_path(folder)
     try:
-        return files.read_json(_holder_path(folder), "the name of a run's holder")
+        return files.read_json(path, "the name of a run's holder") if os.path.exists(path) else {}
     except UnreadableError:
         return {}  # absent or being written; it is needed for a message only
 

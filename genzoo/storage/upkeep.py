@@ -1,6 +1,5 @@
 """Upkeep of run folders: what is wrong with one, what can be set aside, and what takes room. Needs no torch."""
 
-import json
 import os
 import shutil
 import uuid
@@ -155,7 +154,7 @@ def _whole_lines(path: Path) -> list[str]:
     last, lines = -1, []
     for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
-            entry = json.loads(line, parse_constant=files.refuse_constant)
+            entry = files.strict_json(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict) and type(step := entry.get("step")) is int and step > last:

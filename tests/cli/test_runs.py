@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,16 @@ def three(tmp_path):
 def test_runs_are_listed_in_the_order_asked_for(say, three, order, names):
     listed = say("runs", "--sort", order, "--json").document["runs"]
     assert [Path(item["run"]).name for item in listed] == names
+
+
+def test_the_list_reads_each_document_of_a_run_once(say, three, monkeypatch):
+    three[0].log({"step": 2, "losses": {"generator": 1.0}})
+    read, look = Counter(), Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.update([path.resolve()]), look(path))[1])
+    said = say("runs", "--json")
+    assert [item["status"] for item in said.document["runs"]] == ["stopped"] * 3
+    expected = {run.path / name for run in three for name in ("run.json", "evaluation.json", "metrics.jsonl")}
+    assert read == {path.resolve(): 1 for path in expected if path.exists()}
 
 
 def test_a_narrow_terminal_keeps_the_column_that_runs_are_sorted_by(tmp_path):

@@ -179,8 +179,8 @@ MUTANTS = [
     Mutant(
         DAMAGE,
         "genzoo/storage/files.py",
-        "json.loads(content.decode(), parse_constant=refuse_constant)",
-        "json.loads(content.decode())",
+        "json.JSONDecoder(parse_constant=_refuse_constant)",
+        "json.JSONDecoder()",
         f"{HOSTILE} json_does_not_have",
     ),
     Mutant(FOREIGN, "genzoo/storage/files.py", "    if size > limit:\n", "    if False:\n", f"{FILES} more_bytes"),
