@@ -1,5 +1,7 @@
 """Components: choices as frozen values, their JSON, and the dotted paths that reach their fields."""
 
+import csv
+import io
 import math
 import types
 from abc import ABC
@@ -109,8 +111,21 @@ def override(value: Any, path: str, text: str, *, resolve: Resolve) -> Any:
 
 
 def to_text(value: Any) -> str:
-    """Return a plain value as it is typed after `--set PATH=`."""
-    return ",".join(to_text(item) for item in value) if isinstance(value, tuple | list) else str(value)
+    """Return a plain value as it is typed after `--set PATH=`; items that hold commas are quoted as in CSV."""
+    if not isinstance(value, tuple | list):
+        return str(value)
+    text = io.StringIO()
+    csv.writer(text).writerow([to_text(item) for item in value])
+    return text.getvalue().removesuffix("\r\n")
+
+
+def items_in(text: str) -> list[str]:
+    """Return the items of a list as `to_text` writes it, without empty ones."""
+    rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    try:
+        return [item.strip() for row in rows for item in row if item.strip()]
+    except csv.Error as error:
+        raise SettingsError(f"{short_repr(text)} is no list: {error}", "write its items with commas between") from error
 
 
 _LISTED = 12
@@ -171,7 +186,7 @@ def _parse(kind: Any, text: str, path: str) -> Any:
         return None if text.lower() == "none" else _parse(arms[0], text, path)
     if get_origin(kind) is tuple:
         item = get_args(kind)[0] if get_args(kind) else str
-        return [_parse(item, part.strip(), path) for part in text.split(",") if part.strip()]
+        return [_parse(item, part, path) for part in items_in(text)]
     if get_origin(kind) is Literal:
         return next((choice for choice in get_args(kind) if str(choice) == text), text)
     if kind is bool:

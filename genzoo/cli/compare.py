@@ -13,6 +13,7 @@ import click
 from genzoo.cli import options
 from genzoo.cli.output import draws, result, result_json, show_table
 from genzoo.cli.progress import watching
+from genzoo.components import to_json, to_text
 from genzoo.errors import SettingsError, of_exit_code
 from genzoo.host.isolation import stdout_to_stderr
 from genzoo.runs.configuration import (
@@ -94,7 +95,6 @@ def compare_command(
         result(comparison_text(_with_options(asked, given_options, context)).rstrip("\n"))
         return
     from genzoo.comparison.comparison import compare
-    from genzoo.components import to_json
 
     common_options = options.with_values_of(asked.common, context, given_options)
     executor, common = options.executor_of(common_options.pop("on"), asked.common.overrides)
@@ -197,7 +197,7 @@ def _with_options(
     asked: ComparisonConfiguration, given_options: Mapping[str, Any], context: click.Context
 ) -> ComparisonConfiguration:
     """Return a comparison with the options that were typed among its values."""
-    typed = {name: str(given_options[name]) for name in COMPARISON_KEYS if options.is_typed(name, context)}
+    typed = {name: to_text(given_options[name]) for name in COMPARISON_KEYS if options.is_typed(name, context)}
     return replace(asked, common=replace(asked.common, values={**asked.common.values, **typed}))
 
 

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from genzoo.cli.output import draws
+from genzoo.components import items_in
 from genzoo.errors import SettingsError
 from genzoo.host.discovery import registry
 from genzoo.host.registry import Kind
@@ -217,8 +218,9 @@ def with_values_of(read: "Configuration", context: click.Context, values: Mappin
 def parameter_value(read: "Configuration", name: str, context: click.Context) -> Any:
     """Return what a file says of a parameter as the command takes it; raise `SettingsError` with its line."""
     parameter = next(parameter for parameter in context.command.params if parameter.name == name)
+    text = read.values[name]
     try:
-        return parameter.process_value(context, read.values[name])
+        return parameter.process_value(context, items_in(text) if parameter.multiple else text)
     except click.BadParameter as error:
         remedy = f"see: genzoo {context.info_name} --help"
         raise SettingsError(f"{read.places[name]}: {name}: {error.message}", remedy) from error

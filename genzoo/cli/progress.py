@@ -25,6 +25,8 @@ _SHARE_BETWEEN_LINES = 0.05
 """Of the time so far, which a line waits for at least: a long command writes a hundred lines, not thousands."""
 _MOST_NAMED = 8
 """The largest number of trainings that are named before they begin."""
+_USUAL_PLAYERS = {"critic", "generator"}
+"""Those of a game that names none itself, which a header need not name."""
 _BF16 = (
     "bf16 products, which are taken by default for larger images where the device multiplies bf16 faster; "
     "--precision fp32 computes all in float32"
@@ -317,10 +319,12 @@ def describe(run: Run) -> list[tuple[str, str]]:
     how += [f"{record.ranks} ranks"] if record.ranks > 1 else []
     how += [counted(record.threads, "thread")] if record.threads and record.device == "cpu" else []
     rows = [("run", f"{run.path}  ({', '.join(how)})"), ("gradients", gradients_text(record.per_player_reason))]
+    rows += [("players", ", ".join(record.players))] if {*record.players} - _USUAL_PLAYERS else []
     rows += [("precision", _BF16)] if record.precision == "bf16" else []
     rows += [("not taken", f"{', '.join(record.not_taken)} of the recipe {record.recipe}")] if record.not_taken else []
     for root, value in record.settings.items():
-        text = "  ".join(settings_texts(value))
+        unused = record.unused if root == "game" else []
+        text = "  ".join(settings_texts({name: item for name, item in value.items() if name not in unused}))
         rows.append((root, f"{value['name']}  {text}" if "name" in value else text))
     return rows
 

@@ -11,6 +11,7 @@ from genzoo.cli.output import console, draws_results, gradients_text, result, re
 from genzoo.errors import PluginError, SettingsError
 from genzoo.host.discovery import registry
 from genzoo.host.registry import KINDS, SINGULAR, Entry, Plugin
+from genzoo.runs.configuration import is_file
 from genzoo.runs.stores import run_called
 from genzoo.storage.run_folder import Run
 
@@ -18,13 +19,14 @@ _SHOWN = tuple(kind for kind in KINDS if kind != "commands")
 
 
 @click.command("show")
-@click.argument("name", type=options.Name(*_SHOWN, or_run=True), metavar="NAME|RUN")
+@click.argument("name", type=options.Name(*_SHOWN, or_run=True), metavar="NAME|FILE|RUN")
 @click.option("--model", type=options.Name("models"), metavar="M", help="The model whose networks to show.")
 @click.option("--set", "assignments", multiple=True, metavar="PATH=VALUE", help="Override a setting; repeatable.")
 @options.as_json
 def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_json: bool) -> None:
     """Show NAME in full: a recipe's layer tables, a data card, or a component's settings.
 
+    FILE is a recipe's, as --recipe takes it.
     RUN, a run's path or number, is shown with its settings, curves, scores and files, and a plugin or distribution with
     what it offers.
     A recipe and the data set of the same name are shown together; dataset:NAME, model:NAME and so on select.
@@ -36,13 +38,7 @@ def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_
     if plugins := [plugin for plugin in registry().plugins if name in (plugin.name, plugin.distribution)]:
         _show_plugins(name, plugins, as_json=as_json)
         return
-    entries = _find(name)
-    if model is not None and entries[0].kind != "recipes":
-        raise SettingsError(
-            f"--model shows a recipe's networks, and '{name}' is no recipe",
-            "recipes are listed by: genzoo list recipes",
-        )
-    cards = [_card(entry, model, assignments) for entry in entries]
+    cards = [_recipe_card(name, model, assignments)] if is_file(name) else _cards(name, model, assignments)
     if as_json:
         result_json(cards[0])
         return
@@ -50,6 +46,17 @@ def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_
         if number:
             result("")
         _show_card(card)
+
+
+def _cards(name: str, model: str | None, assignments: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return the cards of what is registered under a name: the recipe first."""
+    entries = _find(name)
+    if model is not None and entries[0].kind != "recipes":
+        raise SettingsError(
+            f"--model shows a recipe's networks, and '{name}' is no recipe",
+            "recipes are listed by: genzoo list recipes",
+        )
+    return [_card(entry, model, assignments) for entry in entries]
 
 
 def _show_run(run: Run, *, as_json: bool) -> None:
@@ -125,22 +132,28 @@ def _find(name: str) -> list[Entry]:
 
 def _card(entry: Entry, model: str | None, assignments: tuple[str, ...]) -> dict[str, Any]:
     from genzoo.evaluation import cards
-    from genzoo.runs.job import find_game, find_recipe
-    from genzoo.training.settings import resolve_settings
 
     if entry.kind == "recipes":
-        recipe, settings = find_recipe(registry(), entry.qualified), None
-        if assignments and model is None:
-            raise SettingsError("--set needs a model here", f"type: genzoo show {entry.name} --model MODEL --set …")
-        if model is not None:
-            overrides = list(options.parse_settings(assignments).items())
-            game, resolve = find_game(registry(), model), registry().resolve
-            settings = resolve_settings(game, recipe, overrides, of_game=recipe.game, resolve=resolve)
-        return cards.recipe_card(recipe, settings)
+        return _recipe_card(entry.qualified, model, assignments)
     component = entry.load()
     if entry.kind == "datasets":
         return cards.dataset_card(component())
     return cards.component_card(SINGULAR[entry.kind], component)
+
+
+def _recipe_card(name: str, model: str | None, assignments: tuple[str, ...]) -> dict[str, Any]:
+    from genzoo.evaluation import cards
+    from genzoo.runs.job import find_game, find_recipe
+    from genzoo.training.settings import resolve_settings
+
+    recipe, settings = find_recipe(registry(), name), None
+    if assignments and model is None:
+        raise SettingsError("--set needs a model here", "type the same with: --model MODEL")
+    if model is not None:
+        overrides = list(options.parse_settings(assignments).items())
+        game, resolve = find_game(registry(), model), registry().resolve
+        settings = resolve_settings(game, recipe, overrides, of_game=recipe.game, resolve=resolve)
+    return cards.recipe_card(recipe, settings)
 
 
 def _show_card(card: dict[str, Any]) -> None:

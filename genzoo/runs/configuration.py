@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genzoo.components import to_text
 from genzoo.errors import SettingsError, UnreadableError
 from genzoo.text import in_a_line, nearest
 
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
     import yaml
 
 
-KEYS = ("model", "recipe", "seed", "steps", "device", "precision", "deterministic", "execution", "data")
+KEYS = ("model", "recipe", "seed", "steps", "device", "precision", "deterministic", "execution", "data", "track")
 """What a configuration may say beside `settings`: fields of a `TrainingRequest`."""
 RECIPE_KEYS = ("recipe", "summary")
 """What the file of a recipe may say beside `settings`: the recipe that it derives from, and a line about itself."""
-_OPTIONS_OF_COMPARISON = ("jobs", "together", "on", "device", "deterministic", "data")
+_OPTIONS_OF_COMPARISON = ("jobs", "together", "on", "device", "deterministic", "data", "track")
 COMPARISON_KEYS = ("recipe", "seeds", "steps", "labels", "report", *_OPTIONS_OF_COMPARISON)
 """What the file of a comparison may say beside `settings`, `contestants` and `sweep`: options of `genzoo compare`."""
 CONTESTANT_KEYS = ("model", "run", "recipe", "steps")
@@ -275,11 +276,11 @@ def _leaves(root: "yaml.MappingNode", name: str) -> Iterator[tuple[str, str, str
 
 
 def _typed_text(node: "yaml.Node", name: str) -> str:
-    """Return a value as it is typed after `--set PATH=`: items of a list with commas between them, and null as none."""
+    """Return a value as it is typed after `--set PATH=`: items of a list as `to_text` has them, and null as none."""
     import yaml
 
     if isinstance(node, yaml.SequenceNode):
-        return ",".join(_scalar(item, name) for item in node.value)
+        return to_text([_scalar(item, name) for item in node.value])
     return _scalar(node, name)
 
 

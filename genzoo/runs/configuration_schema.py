@@ -87,6 +87,8 @@ class _Maker:
             "model": {**self.names("models"), "description": "The model, by name or FILE.py:CLASS."},
             "recipe": {**self.names("recipes"), "description": "The recipe, by name or as the file of one."},
             "data": {**_TEXT, "description": texts.get("data", "")},
+            "track": _any_of([self.names("trackers"), {"type": "array", "items": self.names("trackers")}])
+            | {"description": "The trackers to tell of it: NAME or NAME.FIELD=VALUE, one or a list."},
             **_OF_OPTIONS,
         }
         for name in keys:

@@ -3,6 +3,7 @@
 import platform
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,7 @@ class Job:
         device: torch.device,
         execution: Execution,
         per_player_reason: str | None,
+        players: Iterable[str],
         created: str,
     ) -> RunRecord:
         """Return the record to store in the job's run folder."""
@@ -107,6 +109,8 @@ class Job:
             execution=execution,
             **gradients_record(per_player_reason),
             not_taken=[*self.not_taken],
+            players=[*players],
+            unused=[*self.settings.game.unused],
             ranks=torchrun.size(),
             threads=torch.get_num_threads(),
             versions={

@@ -121,6 +121,7 @@ def engine_of(
         device=trainer.device,
         execution=execution,
         per_player_reason=trainer.per_player_reason,
+        players=trainer.players,
         created=run.record.created if run.exists else now(),
     )
     run.begin_session(record, session_of(record, job.settings, step=checkpoint[0].step if checkpoint else 0))

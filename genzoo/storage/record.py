@@ -117,6 +117,10 @@ class RunRecord:
     """What each process trained it with, in their order; empty in records from before this was stored."""
     not_taken: list[str] = field(default_factory=list)
     """`PATH=VALUE` for the recipe's choices below `game` that the model did not take; empty in older records."""
+    players: list[str] = field(default_factory=list)
+    """The names of its players; empty in older records."""
+    unused: list[str] = field(default_factory=list)
+    """The fields of its game that the losses do not read; empty in older records."""
     identity: str | None = None
     """A random name that the run's checkpoints share; None in records from before this was stored."""
     requires: dict[str, str] = field(default_factory=dict)
@@ -196,10 +200,14 @@ _LATER_KEYS: _Kinds = {
     "threads": int | None,
     "sessions": list | None,
     "not_taken": list,
+    "players": list,
+    "unused": list,
     "identity": str | None,
     "requires": dict,
 }
 """Keys that older records lack."""
+_TEXTS = ("not_taken", "players", "unused", "requires")
+"""Those of them that hold texts."""
 _SESSION_KEYS: _Kinds = {
     "step": int,
     "began": str,
@@ -217,9 +225,13 @@ def wrong_key(data: Mapping[str, Any]) -> str | None:
     """Return the first key of a run's record that is missing or of another type, or None."""
     wrong_later = (key for key, kind in _LATER_KEYS.items() if key in data and not isinstance(data[key], kind))
     wrong = _wrong_key(data, _RUN_KEYS) or next(wrong_later, None)
-    if wrong is None and not all(isinstance(value, str) for value in data.get("requires", {}).values()):
-        return "requires"
+    wrong = wrong or next((key for key in _TEXTS if not _holds_texts(data.get(key, ()))), None)
     return wrong or (None if all(map(_is_session, data.get("sessions") or ())) else "sessions")
+
+
+def _holds_texts(value: Mapping[str, Any] | Iterable[Any]) -> bool:
+    values = value.values() if isinstance(value, Mapping) else value
+    return all(isinstance(each, str) for each in values)
 
 
 def _is_session(data: Any) -> bool:

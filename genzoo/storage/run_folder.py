@@ -182,13 +182,8 @@ class Run:
         return checkpoint, [f"{fault.found}; using step {checkpoint.step} instead" for fault in faults]
 
     def _command(self) -> str:
-        """Return the command that starts the run."""
-        record = self.record
-        parts = ["genzoo", "train", record.model, "--recipe", record.recipe, "--seed", str(record.seed)]
-        parts += ["--steps", str(record.steps)]
-        for path, value in record.overrides.items():
-            parts += ["--set", f"{path}={value}"]
-        return shlex.join([*parts, "--run", str(self.path)])
+        """Return the command that starts the run, with what its record says: its recipe may have been in a file."""
+        return shlex.join(["genzoo", "train", "--config", str(self.path / RECORD), "--run", str(self.path)])
 
     def as_source(self) -> SourceRecord:
         """Return the run as the source of another run that inherits its networks."""

@@ -86,7 +86,7 @@ def _builds(game: Game, recipes: Sequence[Recipe]) -> None:
             refused.append((f"{recipe.name}: {error.found}", error.remedy))
     remedies = {remedy for _, remedy in refused if remedy}
     remedy = remedies.pop() if len(remedies) == 1 else "name a recipe that it can be played on"
-    expect(len(refused) < len(recipes), game, "build", "; ".join(found for found, _ in refused), remedy)
+    expect(len(refused) < len(recipes), game, "", "; ".join(found for found, _ in refused), remedy)
 
 
 def _players(game: Game, recipe: Recipe) -> None:

@@ -9,8 +9,8 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal, NamedTuple, TypeVar
-from weakref import WeakSet
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
+from weakref import WeakMethod, WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,7 @@ def gradients_record(per_player_reason: str | None) -> dict[str, str | None]:
 WARM_UP = 3
 """Eager steps before a capture."""
 _Answer = TypeVar("_Answer")
+_Arguments = ParamSpec("_Arguments")
 
 
 def current_device(device: torch.device) -> AbstractContextManager[object]:
@@ -171,6 +172,22 @@ def _setting_or_none(setting: Callable[[], _Answer]) -> _Answer | None:
         return None
 
 
+def weakly(method: Callable[_Arguments, _Answer]) -> Callable[_Arguments, _Answer]:
+    """Return a bound method that does not keep its object alive.
+
+    A trainer whose parts hold its methods would be part of a cycle: its memory would be free only once Python collects
+    garbage, which is seldom, as tensors count as small.
+    """
+    reference = WeakMethod(method)
+
+    def call(*arguments: _Arguments.args, **keywords: _Arguments.kwargs) -> _Answer:
+        method = reference()
+        assert method is not None, "its object holds whoever calls it"
+        return method(*arguments, **keywords)
+
+    return call
+
+
 class Step:
     """One step: every mover's gradient at the old parameters, then every mover's update.
 
@@ -203,9 +220,9 @@ class Step:
         self._deterministic = deterministic
         self._device = device
         self._compiled = (
-            None if to_compile is None else Compiled(self._gradients_as_written, networks=to_compile, name=name)
+            None if to_compile is None else Compiled(weakly(self._gradients_as_written), networks=to_compile, name=name)
         )
-        self._captured = Captured(self._as_written, name=name, device=device) if captured else None
+        self._captured = Captured(weakly(self._as_written), name=name, device=device) if captured else None
 
     def __call__(self, batch: Batch, movers: Movers) -> Losses:
         """Take the step and return its losses."""

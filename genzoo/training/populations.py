@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, TypeVarTuple
+from weakref import proxy
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from genzoo.games.game import Gradients, Players
 from genzoo.nn.interfaces import Networks
 from genzoo.randomness import preserved
 from genzoo.training.batches import map_tensors
-from genzoo.training.execution import Step
+from genzoo.training.execution import Step, weakly
 from genzoo.training.nonfinite import StackedGuard
 from genzoo.training.rows import ReplicaRows, stacked
 from genzoo.training.settings import apart_from_optimizers, differences
@@ -69,10 +70,10 @@ class Population:
         self._one_update = None if rows is None else _OneUpdate(trainers, rows)
         self._rule = _Rule(copy.deepcopy(first.networks).to("meta"))
         self._step = Step(
-            self,
+            proxy(self),
             self._players,
             gradients=first.checked_rule,
-            update=self._update,
+            update=weakly(self._update),
             autocast=first.autocast,
             tf32=first.precision == "tf32",
             deterministic=first.deterministic,

@@ -1,6 +1,7 @@
 """One training in memory: its networks, players and batches, and the step that updates them."""
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import combinations
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from genzoo.errors import GenzooWarning, SettingsError, place_of
-from genzoo.games.game import STEPS_ASKED, Gradients
+from genzoo.games.game import STEPS_ASKED, Game, Gradients
 from genzoo.games.number_schedules import Constant
 from genzoo.nn.interfaces import Networks
 from genzoo.nn.layers import GlobalBatchNorm, synchronise
@@ -34,6 +35,7 @@ from genzoo.training.execution import (
     current_device,
     refuse_unless_possible,
     set_deterministic_products,
+    weakly,
 )
 from genzoo.training.initialization import initial_networks
 from genzoo.training.nonfinite import Fault, NonFiniteGuard, raise_flag
@@ -101,7 +103,7 @@ class Trainer:
         decay = settings.training.decay
         averaged = [parameter for _, _, parameter in self._averaged()]
         self._ema = None if decay is None else EMA(averaged, decay=decay)
-        self._statistics_of_averages = StatisticsOfAverages(self.networks, self._play_for_statistics)
+        self._statistics_of_averages = StatisticsOfAverages(self.networks, weakly(self._play_for_statistics))
         self.per_player_reason = settings.per_player_reason(self.networks)
         # On a CPU there are no kernels to launch, and a compiled step casts weights where it uses them.
         casts = precision == "bf16" and device.type == "cuda" and execution != "compiled"
@@ -109,7 +111,7 @@ class Trainer:
             self.networks,
             self.players,
             gradients=self.checked_rule,
-            update=self.apply_gradients,
+            update=weakly(self.apply_gradients),
             autocast=self.autocast,
             cast_weights=CastWeights(self.networks, self.players, dtype=torch.bfloat16) if casts else None,
             tf32=precision == "tf32",
@@ -417,12 +419,20 @@ class Trainer:
                 set(pair) <= set(game.movers(step, players)) for step in range(STEPS_ASKED)
             ):
                 continue
-            names = self._names()
-            shared = ", ".join(names[number] for number in names if number in first & second)
+            shared = ", ".join(name for number, name in self._names().items() if number in first & second)
             raise SettingsError(
-                f"the players {' and '.join(pair)} of {game.name} move in the same step and share: {shared:.200}",
+                f"the players {' and '.join(pair)} of {game.name} move in the same step and share: {shared:.200} "
+                f"({self._place_of_sharing(first & second)})",
                 "give each player its own parameters, or choose a schedule by which these two take turns",
             )
+
+    def _place_of_sharing(self, shared: set[int]) -> str:
+        """Return where players came to share parameters: where networks that share them are made, if such do."""
+        game = type(self.settings.game)
+        names = Counter(id(parameter) for _, parameter in self.networks.named_parameters(remove_duplicate=False))
+        if any(names[number] == 1 for number in shared):
+            return place_of(game, "players")
+        return place_of(game, "build") if game.add_heads is Game.add_heads else place_of(game)
 
 
 def laid_out(gradient: Tensor, parameter: Tensor, stride: tuple[int, ...]) -> Tensor:

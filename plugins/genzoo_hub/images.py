@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 from genzoo import SettingsError, UnreadableError
 from genzoo.data import Block, Contents, ImageFault, ImageTransform, Pixels, PreparedDataset, decode_into
 from genzoo.types import DataSpec
+from genzoo_hub.client import hub_errors
 
 _AUTO = "auto"
 _VALIDATION = ("validation", "valid", "val", "dev")
 _READERS = ("parquet", "imagefolder")
 """What `datasets` may read. Others are refused before they read: its reader `pandas` unpickles, for one."""
+_EARLIER = "cache"
+"""What `datasets` reads where a fetch failed: whichever revision of the data set it has read before."""
 _MOST_CLASSES = 10_000
 _ROWS_IN_A_BLOCK = 256
 _LEAST = 10
@@ -182,6 +185,7 @@ def _datasets_errors(source: Path) -> Iterator[None]:
             "data sets of the hub are read by datasets, which is not installed", "type: pip install 'genzoo[datasets]'"
         ) from error
     from datasets.utils import logging
+    from huggingface_hub.errors import HTTPError
 
     hides, verbosity = not sys.stderr.isatty() and datasets.is_progress_bar_enabled(), logging.get_verbosity()
     logging.set_verbosity_error()
@@ -189,7 +193,7 @@ def _datasets_errors(source: Path) -> Iterator[None]:
         datasets.disable_progress_bars()
     try:
         yield
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, RuntimeError, HTTPError, datasets.exceptions.DatasetsError) as error:
         cause = str(error).strip().partition("\n")[0]
         if "onfig" in cause and isinstance(error, ValueError):
             raise SettingsError(cause, "choose one: --set dataset.config=NAME") from error
@@ -211,15 +215,37 @@ def _builder(source: Path, config: str, revision: str) -> Any:
         if source.suffix != ".parquet":
             raise SettingsError(f"{source} is no parquet file", "name a folder of images or parquet files")
         return datasets.load_dataset_builder("parquet", data_files=str(source))
-    name = str(source) if source.exists() else re.sub(r"^hf:/+(datasets/)?", "", str(source))
-    if not source.exists() and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
-        raise UnreadableError(f"{source} does not exist", "name a folder, or OWNER/NAME of the hub: --source")
-    builder = datasets.load_dataset_builder(name, config or None, revision=revision or None)
+    name, commit = (str(source), None) if source.exists() else _at_commit(source, revision)
+    builder = datasets.load_dataset_builder(name, config or None, revision=commit)
+    if builder.name == _EARLIER:
+        raise UnreadableError(
+            f"{name} at {revision or commit} holds nothing that datasets reads, or could not be fetched",
+            "name a data set of parquet files or images, or another revision: --set dataset.revision=REVISION",
+        )
     if builder.name not in _READERS:
         raise UnreadableError(
             f"{source} would be read as {builder.name}", f"genzoo has datasets read {' and '.join(_READERS)} alone"
         )
     return builder
+
+
+def _at_commit(source: Path, revision: str) -> tuple[str, str]:
+    """Return the name of a data set of the hub, and the commit that it is at."""
+    from huggingface_hub import HfApi
+
+    name = re.sub(r"^hf:/+(datasets/)?", "", str(source))  # a path has one of the two slashes
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        raise UnreadableError(f"{source} does not exist", "name a folder, or OWNER/NAME of the hub: --source")
+    where = f"{name} cannot be fetched from the hub" if name != str(source) else f"{name} is no folder, and on the hub"
+    with hub_errors(where):
+        info = HfApi(library_name="genzoo").dataset_info(name, revision=revision or None)
+    program = f"{name.rpartition('/')[2]}.py"
+    if program in {file.rfilename for file in info.siblings or ()}:
+        raise UnreadableError(
+            f"{name} is read by a program of its own, {program}, which is not run",
+            "try what the hub made of it: --set dataset.revision=refs/convert/parquet",
+        )
+    return name, str(info.sha)
 
 
 def _image_column(features: Mapping[str, Any], chosen: str) -> str:

@@ -91,6 +91,16 @@ def test_what_is_typed_decides_over_the_file(compared, say):
     assert (list(asked["contestants"]), asked["recipe"]) == (["ali"], "digits")
 
 
+def test_trackers_stand_in_the_file_as_items(compared, say):
+    asked, _ = compared(say, FILE + "track: [csv, 'mlflow.uri=sqlite:///a,b.db']\n")
+    assert asked["track"] == ("csv", "mlflow.uri=sqlite:///a,b.db")
+    _, said = compared(say, FILE, "--print-config", "--track", "csv", "--track", "mlflow.uri=a,b")
+    asked, _ = compared(say, said.out)
+    assert asked["track"] == ("csv", "mlflow.uri=a,b")
+    asked, _ = compared(say, said.out, "--track", "none")
+    assert asked["track"] == ("none",)
+
+
 def test_what_is_printed_is_the_same_comparison_again(compared, say):
     asked, said = compared(say, FILE, "--print-config", "--seeds", 5, "--set", "vae:training.beta1=0")
     assert (asked, said.code) == ({}, 0)

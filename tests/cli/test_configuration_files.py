@@ -2,6 +2,8 @@
 
 import json
 import re
+import shlex
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +82,14 @@ def test_what_is_printed_is_the_same_job_again(model, recipe):
     again = job_in(configuration_text(job, registry()))
     assert (again.settings, again.model, again.recipe) == (job.settings, job.model, job.recipe)
     assert (again.seed, again.precision, again.deterministic) == (job.seed, job.precision, job.deterministic)
+
+
+def test_names_with_commas_in_a_document_are_the_names():
+    names = ("goldfish, Carassius auratus", 'the "eel"', "cat")
+    request = TrainingRequest(model="gan", recipe="folder32", overrides={"dataset.classes": names}, precision="fp32")
+    job = resolve_job(registry(), request)
+    assert job.settings.dataset.classes == names
+    assert job_in(configuration_text(job, registry())).settings == job.settings
 
 
 def test_a_runs_record_trains_the_same_again_bitwise(say, written, tmp_path):
@@ -182,6 +192,21 @@ def test_a_run_of_a_recipe_in_a_file_needs_the_file_no_more(say, written, tmp_pa
     assert {"model: vae", "batch_size: 8"} <= {line.strip() for line in other.out.splitlines()}
 
 
+def test_a_run_without_a_checkpoint_whose_recipe_was_in_a_file_is_begun_again_as_its_error_says(say, written, tmp_path):
+    path = written(RECIPE, "mine.yaml")
+    words = ("train", "gan", "--recipe", path, "--seed", 5, "--set", "training.beta1=0.25", "--run", "run", "--quiet")
+    assert say(*words, "--precision", "fp32", "--device", "cpu").code == 0
+    manifest = tmp_path / "run" / "checkpoints" / "step-0000002" / "MANIFEST.json"
+    networks = json.loads(manifest.read_text())["files"]["networks.safetensors"]
+    shutil.rmtree("run/checkpoints")
+    (tmp_path / "mine.yaml").unlink()
+    refused = say("sample", "run")
+    (command,) = re.findall(r"^type: genzoo (.*)$", refused.err, flags=re.MULTILINE)
+    again = say(*shlex.split(command), "--quiet", "--device", "cpu")
+    assert (refused.code, again.code) == (3, 0), again.err
+    assert json.loads(manifest.read_text())["files"]["networks.safetensors"] == networks
+
+
 def test_a_file_of_what_to_train_names_a_recipe_beside_it(say, written, tmp_path):
     (tmp_path / "below").mkdir()
     written(RECIPE, "below/mine.yaml")
@@ -222,6 +247,23 @@ def test_an_error_in_a_recipe_names_the_line_and_the_remedy(say, written, tmp_pa
     assert said.code == code
     assert len(said.err.strip().splitlines()) <= 3
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_recipe_in_a_file_is_shown_as_one_that_is_installed(say, written):
+    path = "./" + written(
+        "recipe: mixture25\nsettings: {training: {batch_size: 8}, game: {objective: hinge}}\n", "a.yaml"
+    )
+    for words in ((), ("--model", "gan"), ("--model", "gan", "--set", "training.beta1=0.25")):
+        shown, base = (say("show", name, *words, "--json").document for name in (path, "mixture25"))
+        assert (shown["name"], shown["training"]["batch_size"]) == ("a", 8)
+        assert shown["networks"] == base["networks"]
+        assert shown["training"] == {**base["training"], "batch_size": 8}
+    assert shown["game"]["objective"]["name"] == "hinge"
+    assert say("show", path).out.splitlines()[0].startswith("recipe a: ")
+    refused = say("show", path, "--set", "training.beta1=0")
+    assert (refused.code, "type the same with: --model MODEL" in refused.err) == (2, True)
+    assert "mend.yaml, line 1: no key 'model'" in say("show", written("model: gan\n", "mend.yaml")).err
+    assert say("show", "none.yaml").code == 3
 
 
 @pytest.mark.parametrize("name", ["digits.yaml", "my recipe.yaml", ".yaml"])

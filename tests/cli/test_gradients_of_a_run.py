@@ -102,6 +102,26 @@ def test_what_a_model_does_not_take_from_a_recipe_is_said(say, tmp_path):
     assert Run(run.path).record.not_taken == []
 
 
+def test_the_header_names_players_of_a_games_own_and_no_setting_that_its_losses_do_not_read(tmp_path):
+    labels = {"training.labels": 25, "dataset.rows": 1000}
+    usual, three, without = (
+        train(tmp_path / model, model, **settings)
+        for model, settings in (("ali", {}), ("vae-gan", {}), ("catgan", labels))
+    )
+    assert usual.record.players == ["critic", "generator"]
+    assert "players" not in dict(describe(usual))
+    assert dict(describe(three))["players"] == ", ".join(three.record.players)
+    assert {*three.record.players} == {"critic", "encoder", "decoder"}
+    assert "objective=non-saturating" in dict(describe(usual))["game"]
+    assert without.record.unused == ["objective"]
+    assert "objective" not in dict(describe(without))["game"]
+    rewritten(without, lambda content: [content.pop(key) for key in ("players", "unused")])
+    assert Run(without.path).record.players == Run(without.path).record.unused == []
+    rewritten(three, lambda content: content.update(players=["critic", 3]))
+    with pytest.raises(UnreadableError, match="players is missing or wrong"):
+        describe(three)
+
+
 def test_show_says_nothing_of_gradients_without_a_model(say):
     assert "gradients" not in say("show", "recipe:mixture25").out
     assert "gradients" not in say("show", "recipe:mixture25", "--json").document

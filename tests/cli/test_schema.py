@@ -86,6 +86,13 @@ def test_a_component_is_its_name_or_its_fields_and_may_be_none():
         assert not fits("training", TRAINING.replace("objective: hinge", f"penalty: {penalty}"))
 
 
+def test_trackers_are_one_or_a_list():
+    for track in ("csv", "none", "[csv, mlflow.uri=x]"):
+        assert fits("training", f"{TRAINING}track: {track}\n")
+        assert fits("comparison", f"contestants: {{gan: }}\ntrack: {track}\n")
+    assert not fits("training", TRAINING + "track: {csv: 1}\n")
+
+
 def test_recipes_and_comparisons_have_schemas_of_their_own():
     assert fits("recipe", "recipe: ./other.yaml\nsummary: x\nsettings: {training: {steps: 3}}\n")
     assert not fits("recipe", "model: gan\n")

@@ -52,6 +52,17 @@ def test_what_is_named_wrongly_is_refused_before_a_folder_is_made(say, track, fo
     assert not Path("runs").exists()
 
 
+def test_a_file_names_trackers_as_the_option_does(say):
+    Path("run.yaml").write_text("model: gan\ntrack: [csv]\n")
+    words = ("train", "--config", "run.yaml", *ORDER, "--quiet", "--run")
+    assert say(*words, "run").code == 0
+    assert steps_in("run") == [2, 4]
+    assert say(*words, "other", "--track", "none").code == 0
+    assert not Path("other/trackers").exists()
+    Path("run.yaml").write_text("model: gan\ntrack: csv, csv.path=a\n")
+    assert say(*words, "third").err == say("train", "gan", "--track", "csv", "--track", "csv.path=a").err
+
+
 def test_trackers_are_listed_and_shown(say):
     assert {each["name"] for each in say("list", "--json").document["trackers"]} >= {"csv", "tensorboard"}
     card = say("show", "mlflow", "--json").document

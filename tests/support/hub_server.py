@@ -4,15 +4,18 @@ import base64
 import hashlib
 import json
 import re
+import sys
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 from loopback import QuietHandler, serving
 
+_NAME = "([^/]+/[^/]+)"
+
 
 class Hub:
-    """Repositories by name, each a list of commits: (hash, message, content by path)."""
+    """Repositories of models and data sets by name, each a list of commits: (hash, message, content by path)."""
 
     def __init__(self):
         self.commits, self.private, self.objects = {}, {}, {}
@@ -39,6 +42,10 @@ def oid_of(content):
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
+def file_entry(name, content):
+    return {"type": "file", "path": name, "size": len(content), "oid": oid_of(content)}
+
+
 class _Handler(QuietHandler):
     protocol_version = "HTTP/1.1"
 
@@ -48,11 +55,11 @@ class _Handler(QuietHandler):
     def do_GET(self):
         path, hub = unquote(urlsplit(self.path).path), self.server.hub
         hub.requests.append((self.command, path))
-        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
+        if match := re.fullmatch(rf"/api/(?:models|datasets)/{_NAME}(?:/revision/(.+))?", path):
             self.found(*match.groups(), self.info)
-        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", path):
-            self.found(*match.groups(), self.tree)
-        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+        elif match := re.fullmatch(rf"/api/(?:models|datasets)/{_NAME}/tree/([^/]+)(?:/(.+))?", path):
+            self.found(*match.groups()[:2], lambda *at: self.tree(*at, below=match[3]))
+        elif match := re.fullmatch(rf"/(?:datasets/)?{_NAME}/resolve/([^/]+)/(.+)", path):
             self.found(*match.groups()[:2], lambda *found: self.resolve(*found, match[3]))
         else:
             self.answer({"error": "no such page"}, status=404)
@@ -70,10 +77,20 @@ class _Handler(QuietHandler):
         private = self.server.hub.private[repository]
         self.answer({"_id": "0", "id": repository, "sha": sha, "private": private, "siblings": siblings, "tags": []})
 
-    def tree(self, repository, sha, files):
-        self.answer(
-            [{"type": "file", "path": name, "size": len(files[name]), "oid": oid_of(files[name])} for name in files]
-        )
+    def paths_info(self, repository, sha, files, *, paths):
+        self.answer([file_entry(name, files[name]) for name in files if name in paths])
+
+    def tree(self, repository, sha, files, *, below=None):
+        inside = f"{below}/" if below else ""
+        names = [name for name in files if name.startswith(inside)]
+        if not names:
+            self.answer({"error": "Entry not found"}, status=404, headers={"X-Error-Code": "EntryNotFound"})
+            return
+        folders = {inside + name.removeprefix(inside).partition("/")[0] for name in names} - set(names)
+        if "recursive=true" not in self.path.lower():
+            names = [name for name in names if "/" not in name.removeprefix(inside)]
+        entries = [{"type": "directory", "path": name, "size": 0, "oid": oid_of(name.encode())} for name in folders]
+        self.answer([*entries, *(file_entry(name, files[name]) for name in names)])
 
     def resolve(self, repository, sha, files, name):
         if name not in files:
@@ -90,7 +107,10 @@ class _Handler(QuietHandler):
         hub.requests.append((self.command, path))
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         here = f"http://{self.headers['Host']}"
-        if self.headers.get("Authorization") != "Bearer hf_loopback":
+        if match := re.fullmatch(rf"/api/datasets/{_NAME}/paths-info/([^/]+)", path):
+            asked = json.loads(body)["paths"]
+            self.found(*match.groups(), lambda *at: self.paths_info(*at, paths=asked))
+        elif self.headers.get("Authorization") != "Bearer hf_loopback":
             self.answer({"error": "Invalid username or password."}, status=401)
         elif path == "/api/repos/create":
             asked = json.loads(body)
@@ -170,3 +190,23 @@ def serving_hub():
     server.hub = Hub()
     with serving(server):
         yield server.hub, f"http://127.0.0.1:{server.server_address[1]}"
+
+
+def point_at(address, folder, patch):
+    """Have huggingface_hub and `datasets`, once imported, talk with the hub at an address, and cache below a folder."""
+    changes = {
+        "ENDPOINT": address,
+        "HUGGINGFACE_CO_URL_TEMPLATE": address + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(folder / "cache"),
+        "HF_ASSETS_CACHE": str(folder / "assets"),
+        "HF_TOKEN_PATH": str(folder / "token"),
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_DISABLE_TELEMETRY": True,
+        "HF_HUB_OFFLINE": False,
+    }
+    for name, value in changes.items():
+        patch.setattr(f"huggingface_hub.constants.{name}", value)
+    patch.setenv("HF_TOKEN", "hf_loopback")
+    if "datasets" in sys.modules:
+        patch.setattr("datasets.config.HF_ENDPOINT", address)
+        patch.setattr("datasets.config.HF_HUB_OFFLINE", False)

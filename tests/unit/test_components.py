@@ -424,6 +424,25 @@ def test_every_path_that_is_listed_can_be_reached_and_put_back_as_it_is():
 # Properties
 
 
+@dataclass(frozen=True, kw_only=True)
+class Painted:
+    names: tuple[str, ...] = ()
+
+
+@given(st.lists(st.text(min_size=1).filter(lambda name: name == name.strip())))
+def test_names_of_any_characters_are_the_same_after_they_were_typed(names):
+    text = to_text(names)
+    assert override(Painted(), "names", text, resolve=resolve).names == tuple(names)
+
+
+def test_a_name_that_holds_a_comma_is_quoted_where_it_is_typed():
+    assert to_text(("a, b", 'c "d"', "e")) == '"a, b","c ""d""",e'
+    typed = override(Painted(), "names", ' "a, b" ,c,, d', resolve=resolve)
+    assert typed.names == ("a, b", "c", "d")
+    with pytest.raises(SettingsError, match="is no list: field larger than"):
+        override(Painted(), "names", "a" * 200_000, resolve=resolve)
+
+
 def numbers(least, below=math.inf):
     return st.floats(least, below, allow_nan=False, allow_infinity=False, exclude_max=below != math.inf)
 

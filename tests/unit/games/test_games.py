@@ -24,6 +24,7 @@ from trainers import changed, parameters_of, settings_of, trainer_of
 
 import genzoo
 from genzoo import AdversarialGame, Game, Joint, Losses, Networks, SettingsError
+from genzoo.errors import place_of
 from genzoo.games import Alternating, Hinge, LeastSquares
 from genzoo.host.discovery import registry
 from genzoo.host.registry import Entry
@@ -608,13 +609,40 @@ class SeldomTogether(Overlapping):
         return tuple(players) if step == 700 else (players[step % 2],)
 
 
-@pytest.mark.parametrize("game", [Overlapping(), SeldomTogether()])
-def test_players_that_share_a_parameter_and_move_together_are_refused(game):
+class SameHead(Overlapping):
+    """The players have what is theirs by name, and `build` gives two networks one head."""
+
+    def build(self, architecture, data):
+        networks = super().build(architecture, data)
+        networks.critic.head = networks.encoder.head
+        return networks
+
+    def players(self, networks):
+        return {"critic": [*networks.critic.parameters()], "generator": [*networks.encoder.parameters()]}
+
+
+class AnyonesHead(SameHead):
+    """The same, in which another method adds networks, too."""
+
+    def add_heads(self, networks, setup):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("game", "place"),
+    [
+        (Overlapping(), place_of(Overlapping, "players")),
+        (SeldomTogether(), place_of(Overlapping, "players")),
+        (SameHead(), place_of(SameHead, "build")),
+        (AnyonesHead(), place_of(AnyonesHead)),
+    ],
+)
+def test_players_that_share_a_parameter_and_move_together_are_refused_where_they_came_to_share_it(game, place):
     with pytest.raises(SettingsError) as refused:
         trainer_of(game)
     assert refused.value.found == (
         "the players critic and generator of test-overlapping move in the same step and share: "
-        "encoder.head.layers.0.0.weight, encoder.head.layers.0.0.bias"
+        f"encoder.head.layers.0.0.weight, encoder.head.layers.0.0.bias ({place})"
     )
     assert "take turns" in refused.value.remedy
 

@@ -8,14 +8,13 @@ import shutil
 import struct
 import sys
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy
 import pytest
 import yaml
-from hub_server import serving_hub
+from hub_server import point_at, serving_hub
 from photographs import write_pngs
 from toy import TOY
 
@@ -47,13 +46,7 @@ def hub(server, monkeypatch, tmp_path):
     """Yield the loopback hub, with which huggingface_hub talks, and caches of this test's own."""
     hub, address = server
     hub.__init__()
-    constants = import_module("huggingface_hub.constants")
-    changes = {"ENDPOINT": address, "HUGGINGFACE_CO_URL_TEMPLATE": address + "/{repo_id}/resolve/{revision}/{filename}"}
-    changes |= {"HF_HUB_CACHE": str(tmp_path / "cache"), "HF_ASSETS_CACHE": str(tmp_path / "assets")}
-    changes |= {"HF_HUB_DISABLE_XET": True, "HF_HUB_DISABLE_TELEMETRY": True, "HF_TOKEN_PATH": str(tmp_path / "token")}
-    for name, value in changes.items():
-        monkeypatch.setattr(constants, name, value)
-    monkeypatch.setenv("HF_TOKEN", "hf_loopback")
+    point_at(address, tmp_path, monkeypatch)
     return hub
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
+from hub_server import point_at, serving_hub
 from PIL import Image
 
 from genzoo.data import prepared
@@ -106,6 +107,67 @@ def test_blocks_are_read_by_other_processes(parquet):
     assert copy.read(out) == []
     assert out[:, 0, 0, 0].tolist() == list(train.numbers)
     assert len(pickle.dumps(train)) < 20_000  # the rows stay on disk
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """Yield a loopback hub with which `datasets` talks, and a cache of this test's own."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "datasets"))
+    with serving_hub() as (hub, address):
+        point_at(address, tmp_path, monkeypatch)
+        yield hub
+
+
+PREPARE = ("data", "prepare", "hf", *SMALL, "--data", "data", "--jobs", 1)
+
+
+def test_a_data_set_of_the_hub_is_fetched_at_a_revision_and_nothing_but_its_tables(say, hub, parquet, tmp_path):
+    first = {f"data/{path.name}": path.read_bytes() for path in parquet.iterdir()}
+    other = write_parquet(tmp_path / "other", splits={"train": 20, "test": 12})
+    second = {f"data/{path.name}": path.read_bytes() for path in other.iterdir()}
+    code = {"load.py": b"open('canary', 'w')", "data.pkl": pickle.dumps(print)}
+    commit = hub.commit("me/pets", {**first, **code, "README.md": b"# Pets"})
+    hub.commit("me/pets", second | code)
+    newest = say(*PREPARE, "--json", "--source", "me/pets").document
+    assert newest["rows"] == {"train": 18, "validation": 2, "test": 12}
+    at_first = ("--set", f"dataset.revision={commit}", "--set", "dataset.set=first")
+    document = say(*PREPARE, "--json", "--source", "hf://datasets/me/pets", *at_first).document
+    assert document["rows"] == {"train": 36, "validation": 4, "test": 12}
+    assert document["class_names"] == ["cat", "dog", "eel"]
+    assert not [request for request in hub.requests if request[0] == "GET" and request[1].endswith((".pkl", "load.py"))]
+    assert not list(tmp_path.rglob("canary"))
+    found = HubImages(size=8, channels=1, set="first").with_found_classes(Path("data"))
+    assert sorted(found.load(Path("data")).test.x[:, 0, 0, 0].tolist()) == list(range(TEST))
+
+
+@pytest.mark.parametrize(
+    ("source", "says", "remedy"),
+    [
+        ("me/nothing", "me/nothing is no folder, and on the hub: there is no such repository", "check its name"),
+        ("hf://datasets/me/nothing", "me/nothing cannot be fetched from the hub: there is no", "check its name"),
+        ("me/pets --set dataset.revision=old", "it has no such revision", "name a branch"),
+        ("me/pickles", "cannot be read by datasets", "name a folder of parquet files"),
+        ("me/code", "me/code is read by a program of its own, code.py, which is not run", "refs/convert/parquet"),
+    ],
+)
+def test_what_the_hub_does_not_have_as_tables_is_told(say, hub, source, says, remedy, tmp_path):
+    hub.commit("me/pets", {"README.md": b""})
+    hub.commit("me/pickles", {"data.pkl": pickle.dumps(print)})
+    hub.commit("me/code", {"code.py": b"open('canary', 'w')"})
+    said = say(*PREPARE, "--source", *source.split())
+    assert (said.code, len(said.err.splitlines()) <= 3) == (3, True), said.err
+    assert says in said.err
+    assert remedy in said.err
+    assert not list(tmp_path.rglob("canary"))
+
+
+def test_no_earlier_revision_is_read_where_a_fetch_fails(say, hub, parquet):
+    files = {path.name: path.read_bytes() for path in parquet.iterdir()}
+    hub.commit("me/pets", files)
+    assert say(*PREPARE, "--source", "me/pets").code == 0
+    hub.commit("me/pets", {"data.pkl": pickle.dumps(print)})
+    said = say(*PREPARE, "--replace", "--source", "me/pets")
+    assert (said.code, "holds nothing that datasets reads, or could not be fetched" in said.err) == (3, True), said.err
 
 
 def test_an_image_folder_has_its_folders_as_splits_and_classes(tmp_path):
@@ -224,7 +286,7 @@ def test_nothing_but_parquet_and_images_is_read(say, tmp_path, name, content, sa
 def test_what_is_not_there_is_told(say, source):
     said = say("data", "prepare", "hf", "--source", source, "--data", "data")
     assert (said.code, len(said.err.splitlines()) <= 3) == (3, True), said.err
-    assert "name a folder" in said.err
+    assert "no folder" in said.err or "name a folder" in said.err
 
 
 def test_without_the_library_the_extra_is_named(say, monkeypatch):

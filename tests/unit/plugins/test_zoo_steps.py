@@ -10,13 +10,14 @@ from genzoo.data.dataset import random_split
 from genzoo.training.trainer import Trainer
 
 MODELS = ["aae", "infogan", "joint-latent-regressor", "perceptual-autoencoder", "vae-gan", "vq-vae", "vq-vae-prior"]
+SMALL = {"vq-vae-prior": {"game.width": 2}}  # of 256 indices; at its default it has 350 million parameters
 SOURCES = {"perceptual-autoencoder": "classifier", "vq-vae-prior": "vq-vae"}
 
 
 def trainer_of(model, recipe="digits"):
     """Return a trainer on random rows; what a model inherits is of an untrained one."""
     few = {"training.batch_size": 3}
-    settings = job_of_request(model, recipe=recipe, overrides=few).settings
+    settings = job_of_request(model, recipe=recipe, overrides=few | SMALL.get(model, {})).settings
     if model in SOURCES:
         settings = replace(settings, source=job_of_request(SOURCES[model], recipe=recipe).settings)
     return Trainer(settings, random_split(settings.dataset.spec, 30), seed=3, device=CPU)

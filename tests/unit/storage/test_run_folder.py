@@ -332,7 +332,7 @@ def test_without_any_checkpoint_the_command_that_makes_one_is_told(run):
     assert run.step == 0
     with pytest.raises(UnreadableError, match="has no checkpoint yet") as caught:
         run.newest_checkpoint()
-    assert caught.value.remedy == f"type: genzoo train ali --recipe mixture25 --seed 0 --steps 4 --run {run.path}"
+    assert caught.value.remedy == f"type: genzoo train --config {run.path}/run.json --run {run.path}"
 
 
 def test_a_source_remembers_what_builds_its_networks_and_no_path(run):

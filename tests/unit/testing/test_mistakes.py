@@ -17,6 +17,7 @@ from trainers import claimed_row_wise
 from genzoo import Joint, Losses, Networks, nn, testing
 from genzoo.components import Component
 from genzoo.data import Dataset
+from genzoo.errors import place_of
 from genzoo.evaluation import Metric, Score
 from genzoo.games import Hinge, NumberSchedule, Objective, Prior, Schedule, Slopes
 from genzoo.runs import Tracker, Tracking
@@ -407,6 +408,13 @@ def test_the_named_check_catches_the_mistake_and_says_where_and_how_to_repair_it
     assert re.search(r"(test_mistakes|toy_components|toys|table_networks)\.py:\d+: ", failed[name].found)
     assert failed[name].remedy
     assert failed[name].exit_code == 4
+
+
+def test_shared_parameters_are_blamed_on_what_shares_them():
+    game = GAMES["shared parameters"][1]
+    found = failing(game, "builds")["builds"].found
+    assert place_of(game, "players") in found
+    assert place_of(game, "build") not in found
 
 
 def test_the_zoo_is_large_enough():
