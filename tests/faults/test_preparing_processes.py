@@ -28,15 +28,16 @@ def uninterrupted(tmp_path_factory):
     return make(marked(folder / "marks"), folder / "toy")
 
 
-def prepare_marked(folder, seconds, jobs, barrier=None):
-    if barrier:
-        barrier.wait(300)
-    make(marked(folder / "marks", seconds=seconds), folder / "toy", jobs=jobs)
+def prepare_half(folder, jobs):
+    """Prepare five blocks, and wait in those after them for the kill."""
+    contents = marked(folder / "marks")
+    contents.blocks[5:] = [replace(block, seconds=600) for block in contents.blocks[5:]]
+    make(contents, folder / "toy", jobs=jobs)
 
 
 def kill_in_the_middle(folder, jobs):
     """Begin to prepare in another process, kill it, and return the processes that it had started."""
-    process = get_context("spawn").Process(target=prepare_marked, args=(folder, 0.1, jobs))
+    process = get_context("spawn").Process(target=prepare_half, args=(folder, jobs))
     process.start()
     marks, journal = folder / "marks", folder / ".toy.preparing" / "done.jsonl"
     wait_for(lambda: journal.exists() and len(reads(marks)) >= 4)
@@ -72,10 +73,15 @@ def test_workers_do_not_outlive_the_process_that_was_killed(tmp_path):
         end(children)
 
 
+def prepare_with_another(folder, barrier):
+    barrier.wait(300)
+    make(marked(folder / "marks", seconds=0.03), folder / "toy")
+
+
 def test_of_two_processes_at_the_same_place_one_decodes_and_both_succeed(tmp_path, uninterrupted):
     context = get_context("spawn")
     barrier = context.Barrier(2)
-    processes = [context.Process(target=prepare_marked, args=(tmp_path, 0.03, 1, barrier)) for _ in range(2)]
+    processes = [context.Process(target=prepare_with_another, args=(tmp_path, barrier)) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:
