@@ -46,8 +46,7 @@ class Ray(ExecutorFactory):
         if is_ours:
             for variable, value in _ENVIRONMENT.items():
                 os.environ.setdefault(variable, value)
-            size = {} if self.address or jobs is None else {"num_cpus": jobs * self.cpus}
-            local = {} if self.address else {"include_dashboard": False, **size}
+            local = {} if self.address else {"include_dashboard": False, "num_cpus": jobs and jobs * self.cpus}
             connected(
                 lambda: ray.init(self.address or "local", log_to_driver=False, logging_level="ERROR", **local),
                 self.address,

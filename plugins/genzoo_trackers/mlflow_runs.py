@@ -4,11 +4,11 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
 from genzoo.runs import TrackedRun, Tracker, Tracking
+from genzoo_trackers.libraries import obstacle_without
 
 _IDENTITY = "genzoo.run"
 """The tag by which a run that goes on is recognised."""
@@ -32,7 +32,7 @@ class MLflow(Tracker):
 
     def obstacle(self) -> str | None:
         """Return that MLflow is not installed, or None."""
-        return None if find_spec("mlflow") else "it is not installed; type: pip install 'genzoo[mlflow]'"
+        return obstacle_without("mlflow")
 
     def start(self, run: TrackedRun) -> Tracking:
         """Begin a run, or go on with the one of this identity."""

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
 from PIL import Image
 
 from genzoo.runs import TrackedRun, Tracker, Tracking
+from genzoo_trackers.libraries import obstacle_without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class TensorBoard(Tracker):
 
     def obstacle(self) -> str | None:
         """Return that TensorBoard is not installed, or None."""
-        return None if find_spec("tensorboard") else "it is not installed; type: pip install 'genzoo[tensorboard]'"
+        return obstacle_without("tensorboard")
 
     def start(self, run: TrackedRun) -> Tracking:
         """Begin a file, which TensorBoard shows as one run with those of earlier sessions; the first has settings."""

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from genzoo.runs import TrackedRun, Tracker, Tracking
+from genzoo_trackers.libraries import obstacle_without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +27,9 @@ class WandB(Tracker):
 
     def obstacle(self) -> str | None:
         """Return that wandb is not installed, or that nobody has logged in, or None."""
-        if find_spec("wandb") is None:
-            return "it is not installed; type: pip install 'genzoo[wandb]'"
-        if self._mode != "online":
-            return None
+        obstacle = obstacle_without("wandb")
+        if obstacle is not None or self._mode != "online":
+            return obstacle
         import wandb
 
         is_logged_in = wandb.login(prompt=False)

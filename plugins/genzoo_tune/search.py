@@ -122,7 +122,7 @@ class Journal:
 
     def trials(self) -> "list[FrozenTrial]":
         """Return the trials that have ended with a score or without, by number; not those under way."""
-        return [each for each in self._study.get_trials(deepcopy=False) if _is_scored(each) or failure_of(each)]
+        return list(filter(_has_ended, self._study.get_trials(deepcopy=False)))
 
     @property
     def unended(self) -> int:
@@ -136,7 +136,7 @@ class Journal:
         with self._alone():
             self._repeat_abandoned()
             trials = self._study.get_trials(deepcopy=False)
-            if sum(_is_running(each) or _is_scored(each) or bool(failure_of(each)) for each in trials) >= most:
+            if sum(_is_running(each) or _has_ended(each) for each in trials) >= most:
                 return None
             self._study.sampler = TPESampler(seed=self._seed + len(trials))
             trial = self._study.ask({each.path: each.distribution() for each in self.search.ranges})
@@ -147,11 +147,9 @@ class Journal:
     def place(self, trial: "Trial") -> Path:
         """Return the folder of a trial's runs: that of an earlier one with its values, if it ended or was killed."""
         with self._alone():
-            others = self._study.get_trials(deepcopy=False)
-        ended = (each for each in others if _is_scored(each) or failure_of(each))
-        twin = next((each for each in ended if each.params == trial.params), None)
-        number = trial.user_attrs.get(_PLACE, trial.number) if twin is None else place_of(twin)
-        return self.folder / "trials" / f"{number:04}"
+            ended = self.trials()
+        twin = next((each for each in ended if each.params == trial.params), trial)
+        return self.folder / "trials" / f"{place_of(twin):04}"
 
     def end(self, trial: "Trial", *, scores: Sequence[float] = (), sign: int = 1, failure: str | None = None) -> None:
         """Note how a trial ended: with the scores of its seeds, with a failure, or with neither, to be left out."""
@@ -196,7 +194,7 @@ def imported_optuna() -> Any:
     return optuna
 
 
-def place_of(trial: "FrozenTrial") -> int:
+def place_of(trial: "FrozenTrial | Trial") -> int:
     """Return the number of the trial in whose folder the runs of this one are."""
     return int(trial.user_attrs.get(_PLACE, trial.number))
 
@@ -221,6 +219,11 @@ def _is_scored(trial: "FrozenTrial") -> bool:
     return bool(trial.state.name == "COMPLETE")
 
 
+def _has_ended(trial: "FrozenTrial") -> bool:
+    """Return whether a trial has a score or has failed; one that was left out has neither."""
+    return _is_scored(trial) or failure_of(trial) is not None
+
+
 def _is_running(trial: "FrozenTrial") -> bool:
     return bool(trial.state.name == "RUNNING")
 
@@ -243,9 +246,8 @@ class Searcher:
                 wait(working, return_when="FIRST_EXCEPTION")
             finally:
                 self._is_stopping.set()
-                unended = [each for each in working if not each.done()]
-                if unended:  # all of them go on as they are when the search is typed again
-                    self._executor.shutdown(cancel_futures=True)
+                # What has not ended goes on when the search is typed again.
+                self._executor.shutdown(cancel_futures=True)
         errors = [error for each in working if (error := each.exception()) is not None]
         if errors:  # that of a thread which was stopped because of another's is not the cause
             raise next((error for error in errors if not isinstance(error, InterruptedRun)), errors[0])
