@@ -26,9 +26,8 @@ _SHOWN = tuple(kind for kind in KINDS if kind != "commands")
 def show_command(name: str, model: str | None, assignments: tuple[str, ...], as_json: bool) -> None:
     """Show NAME in full: a recipe's layer tables, a data card, or a component's settings.
 
-    FILE is a recipe's, as --recipe takes it.
-    RUN, a run's path or number, is shown with its settings, curves, scores and files, and a plugin or distribution with
-    what it offers.
+    FILE holds a recipe, as --recipe reads it. RUN, a run's path or number, is shown with its settings, curves, scores
+    and files, and a plugin or distribution with what it offers.
     A recipe and the data set of the same name are shown together; dataset:NAME, model:NAME and so on select.
     """
     run = run_called(name)

@@ -165,6 +165,11 @@ def _items(node: "yaml.Node | None", name: str) -> "Iterator[tuple[str, yaml.Nod
         return
     if not isinstance(node, yaml.MappingNode):
         raise SettingsError(f"{_line_of(node, name)}: expected keys and values", "such as: contestants: {NAME: MODEL}")
+    yield from _pairs(node, name)
+
+
+def _pairs(node: "yaml.MappingNode", name: str) -> "Iterator[tuple[str, yaml.Node]]":
+    """Yield the keys and values of a mapping; raise `SettingsError` for a key that stands there twice."""
     keys: set[str] = set()
     for key_node, value in node.value:
         key = _scalar(key_node, name)
@@ -266,12 +271,7 @@ def _leaves(root: "yaml.MappingNode", name: str) -> Iterator[tuple[str, str, str
         if not isinstance(node, yaml.MappingNode):
             yield path, _typed_text(node, name), place
             continue
-        found: set[str] = set()
-        for key_node, value in node.value:
-            key = _scalar(key_node, name)
-            if key in found:
-                raise SettingsError(f"{_line_of(key_node, name)}: '{key}' stands here twice", "leave one")
-            found.add(key)
+        for key, value in _pairs(node, name):
             waiting.append((path if key == "name" and path else f"{path}.{key}".lstrip("."), value))
 
 

@@ -1,32 +1,23 @@
 """Any folder of images."""
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import numpy
 
 from genzoo import UnreadableError
-from genzoo.data import (
-    Contents,
-    ImageTransform,
-    PreparedDataset,
-    image_names,
-    in_blocks,
-    listing,
-    notes_of_files,
-)
-from genzoo.types import DataSpec
+from genzoo.data import Contents, image_names, in_blocks, listing, notes_of_files
+from genzoo_data.squares import SquareImages
 
 _LEAST = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder(PreparedDataset):
+class Folder(SquareImages):
     """A folder of images of any sizes: the largest centred square of each, resized; sub-folders are classes.
 
     A tenth of the images validates and a tenth tests, chosen by a hash of their names.
@@ -34,49 +25,6 @@ class Folder(PreparedDataset):
 
     name: ClassVar[str] = "folder"
     origin: ClassVar[str] = "the folder given as --source, with all its sub-folders"
-    beside: ClassVar[str] = "to keep both, name the second: --set dataset.set=NAME"
-    size: int = 64
-    """Side of the square, in pixels."""
-    channels: Literal[1, 3] = 3
-    """1: grey, 3: RGB."""
-    classes: tuple[str, ...] = ()
-    """The sub-folders that are classes; filled in from the prepared data."""
-    set: str = ""
-    """A name for one of several folders that are prepared beside each other."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.size <= 1024:
-            raise ValueError(f"size is {self.size}, expected 1 ≤ size ≤ 1024")
-        if not re.fullmatch(r"[\w-]*", self.set):
-            raise ValueError(f"set is '{self.set}', expected letters, digits, - and _")
-
-    @property
-    def place(self) -> str:
-        """Return a name per size, number of channels and set."""
-        return f"folder-{self.size}-{'grey' if self.channels == 1 else 'rgb'}{'-' if self.set else ''}{self.set}"
-
-    @property
-    def spec(self) -> DataSpec:
-        """A square in [0, 1]; classes where all images lie in sub-folders."""
-        shape = (self.channels, self.size, self.size)
-        return DataSpec(shape=shape, support="unit", levels=256, class_names=self.classes)
-
-    @property
-    def transform(self) -> ImageTransform:
-        """The largest centred square, upright."""
-        return ImageTransform(size=(self.size, self.size), channels=self.channels, fit="crop", upright=True)
-
-    def about(self) -> dict[str, Any]:
-        """Return the settings that determine the pixels, which classes and the name of the set do not."""
-        if self.classes:
-            return replace(self, classes=()).about()
-        about = super().about()
-        del about["fields"]["set"]
-        return about
-
-    def with_found_classes(self, root: Path) -> "Folder":
-        """Return the data set with the classes of the prepared data."""
-        return replace(self, classes=tuple(self.card(root)["class_names"]))
 
     def contents(self, source: Path) -> Contents:
         """Return the images below `source`, hidden folders left out."""

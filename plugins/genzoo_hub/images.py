@@ -6,16 +6,16 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy
 from numpy.typing import NDArray
 
 from genzoo import SettingsError, UnreadableError
-from genzoo.data import Block, Contents, ImageFault, ImageTransform, Pixels, PreparedDataset, decode_into
-from genzoo.types import DataSpec
+from genzoo.data import Block, Contents, ImageFault, ImageTransform, Pixels, decode_into
+from genzoo_data.squares import SquareImages
 from genzoo_hub.client import hub_errors
 
 _AUTO = "auto"
@@ -30,7 +30,7 @@ _LEAST = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class HubImages(PreparedDataset):
+class HubImages(SquareImages):
     """Images of a data set of the Hugging Face hub, or of parquet files or an image folder: the largest centred square.
 
     Its own splits are taken; a tenth of the training rows validates, and a tenth tests, where there is none for that.
@@ -39,11 +39,6 @@ class HubImages(PreparedDataset):
     name: ClassVar[str] = "hf"
     origin: ClassVar[str] = "what --source names: OWNER/NAME on the hub, or a folder of parquet files or images"
     takes_addresses: ClassVar[bool] = True
-    beside: ClassVar[str] = "to keep both, name the second: --set dataset.set=NAME"
-    size: int = 64
-    """Side of the square, in pixels."""
-    channels: Literal[1, 3] = 3
-    """1: grey, 3: RGB."""
     image: str = _AUTO
     """The column of images; `auto`: the one that there is."""
     label: str | None = _AUTO
@@ -58,44 +53,6 @@ class HubImages(PreparedDataset):
     """The split that validates; `auto`: one of that name, if there is one; none: a tenth of the training split."""
     test: str | None = _AUTO
     """The split that tests; `auto`: one of that name, if there is one; none: a tenth of the training split."""
-    classes: tuple[str, ...] = ()
-    """The names of the classes; filled in from the prepared data."""
-    set: str = ""
-    """A name for one of several data sets that are prepared beside each other."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.size <= 1024:
-            raise ValueError(f"size is {self.size}, expected 1 ≤ size ≤ 1024")
-        if not re.fullmatch(r"[\w-]*", self.set):
-            raise ValueError(f"set is '{self.set}', expected letters, digits, - and _")
-
-    @property
-    def place(self) -> str:
-        """Return a name per size, number of channels and set."""
-        return f"hf-{self.size}-{'grey' if self.channels == 1 else 'rgb'}{'-' if self.set else ''}{self.set}"
-
-    @property
-    def spec(self) -> DataSpec:
-        """A square in [0, 1], with the classes of the label column."""
-        shape = (self.channels, self.size, self.size)
-        return DataSpec(shape=shape, support="unit", levels=256, class_names=self.classes)
-
-    @property
-    def transform(self) -> ImageTransform:
-        """The largest centred square, upright."""
-        return ImageTransform(size=(self.size, self.size), channels=self.channels, fit="crop", upright=True)
-
-    def about(self) -> dict[str, Any]:
-        """Return the settings that determine the pixels, which classes and the name of the set do not."""
-        if self.classes:
-            return replace(self, classes=()).about()
-        about = super().about()
-        del about["fields"]["set"]
-        return about
-
-    def with_found_classes(self, root: Path) -> "HubImages":
-        """Return the data set with the classes of the prepared data."""
-        return replace(self, classes=tuple(self.card(root)["class_names"]))
 
     def contents(self, source: Path) -> Contents:
         """Return the rows of what `source` names, read from the cache of `datasets`, which has them on disk."""
@@ -290,8 +247,12 @@ def _may_be_class(feature: Any) -> bool:
 
 
 def _columns_text(features: Mapping[str, Any]) -> str:
-    kinds = {name: getattr(feature, "dtype", None) or type(feature).__name__ for name, feature in features.items()}
-    kinds |= {name: type(feature).__name__ for name, feature in features.items() if type(feature).__name__ != "Value"}
+    from datasets import Value
+
+    kinds = {
+        name: feature.dtype if isinstance(feature, Value) else type(feature).__name__
+        for name, feature in features.items()
+    }
     return ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
 
 

@@ -57,6 +57,13 @@ def written(tmp_path, monkeypatch):
     return write
 
 
+def check_refused(said, code, says, folder):
+    assert says in " ".join(said.err.split())
+    assert said.code == code
+    assert len(said.err.strip().splitlines()) <= 3
+    assert not (folder / "runs").exists()
+
+
 def test_a_file_says_what_the_options_would_say(say, written):
     options = ("train", "wgan-gp", "--recipe", "digits", "--seed", 7, "--print-config")
     sets = ("training.learning_rate=3e-4", "training.players.critic.beta1=0.1", "game.penalty=zero-centred")
@@ -130,11 +137,7 @@ def test_the_command_line_decides_over_the_file(say, written):
     ],
 )
 def test_an_error_names_the_line_and_the_remedy_and_makes_no_run(say, written, tmp_path, text, code, says):
-    said = say("train", "--config", written(text))
-    assert said.code == code
-    assert says in " ".join(said.err.split())
-    assert len(said.err.strip().splitlines()) <= 3
-    assert not (tmp_path / "runs").exists()
+    check_refused(say("train", "--config", written(text)), code, says, tmp_path)
 
 
 # Recipes in files
@@ -242,11 +245,7 @@ def test_models_are_compared_on_a_recipe_in_a_file_whose_workers_do_not_read_it(
     ],
 )
 def test_an_error_in_a_recipe_names_the_line_and_the_remedy(say, written, tmp_path, text, code, says):
-    said = say("train", "gan", "--recipe", written(text, "mine.yaml"))
-    assert says in " ".join(said.err.split())
-    assert said.code == code
-    assert len(said.err.strip().splitlines()) <= 3
-    assert not (tmp_path / "runs").exists()
+    check_refused(say("train", "gan", "--recipe", written(text, "mine.yaml")), code, says, tmp_path)
 
 
 def test_a_recipe_in_a_file_is_shown_as_one_that_is_installed(say, written):
