@@ -23,6 +23,7 @@ from genzoo.training.trainer import Trainer
 SERVER = """
 import json, os, resource, sys, traceback
 import torch
+import torch._dynamo  # which the first optimizer imports
 import genzoo, genzoo.api, genzoo.cli.train
 import genzoo_gan.gan, genzoo_recipes.mixture25
 from genzoo.evaluation.costs import memory_estimate
