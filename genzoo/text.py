@@ -65,6 +65,11 @@ def markdown_row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(in_markdown(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
+def markdown_table(header: Sequence[str], *rows: Iterable[str]) -> list[str]:
+    """Return texts of any origin as the lines of a table in Markdown."""
+    return [markdown_row(header), markdown_row(["---"] * len(header)), *map(markdown_row, rows)]
+
+
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Return `; did you mean '…'?` with the candidate nearest to `name`, or an empty string.
 

@@ -182,15 +182,10 @@ def _asked(
         raise SettingsError("no model is named", "models are listed by: genzoo list models")
     common, by_label = _split_assignments(assignments, list(contestants))
     return ComparisonConfiguration(
-        common=_overridden(read.common, common),
-        contestants={label: _overridden(each, by_label.get(label, {})) for label, each in contestants.items()},
+        common=options.overridden(read.common, common),
+        contestants={label: options.overridden(each, by_label.get(label, {})) for label, each in contestants.items()},
         sweeps={**read.sweeps, **_sweeps(sweeps)},
     )
-
-
-def _overridden(read: Configuration, overrides: Mapping[str, str]) -> Configuration:
-    places = {path: place for path, place in read.places.items() if path not in overrides}
-    return replace(read, overrides={**read.overrides, **overrides}, places=places)
 
 
 def _with_options(

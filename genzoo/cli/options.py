@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -204,6 +205,12 @@ def is_typed(name: str, context: click.Context) -> bool:
     """Return whether a parameter of the command was typed."""
     value = context.params.get(name)
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE and value not in (None, ())
+
+
+def overridden(read: "Configuration", overrides: Mapping[str, str]) -> "Configuration":
+    """Return what a file says with settings that were typed, which stand at no place in it."""
+    places = {path: place for path, place in read.places.items() if path not in overrides}
+    return replace(read, overrides={**read.overrides, **overrides}, places=places)
 
 
 def with_values_of(read: "Configuration", context: click.Context, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -118,8 +118,8 @@ def _request_for(
         from genzoo.runs.recipe_files import recipe_of
 
         chosen["recipe"] = recipe_of(registry(), read, chosen["recipe"], find_recipe)  # its file may be elsewhere
-    places = {name: place for name, place in read.places.items() if name not in overrides}
-    return TrainingRequest(overrides={**read.overrides, **overrides}, places=places, **chosen)
+    read = options.overridden(read, overrides)
+    return TrainingRequest(overrides=read.overrides, places=read.places, **chosen)
 
 
 def _configuration_of(request: TrainingRequest) -> str:

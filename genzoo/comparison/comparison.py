@@ -195,7 +195,7 @@ def _request_of(contestant: str | Game | TrainingRequest) -> TrainingRequest:
 
 
 def _requested(
-    contestant: str | Game | TrainingRequest,
+    request: TrainingRequest,
     *,
     recipe: str | Recipe | None,
     steps: int | None,
@@ -206,7 +206,6 @@ def _requested(
     track: Sequence[Tracker] | None,
 ) -> TrainingRequest:
     """Return a contestant's request; its own recipe, steps and overrides come before the common ones."""
-    request = _request_of(contestant)
     own_steps = request.steps is not None or "training.steps" in request.overrides
     return replace(
         request.with_overrides(overrides),

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from genzoo.comparison.drawings import Drawing, new_axes, plain, scale_of, svg_of
 from genzoo.comparison.results import (
     HELD_OUT,
+    NO_SCORE,
     Baseline,
     BaselineScore,
     Better,
@@ -31,9 +32,8 @@ from genzoo.comparison.sweep_charts import SWEEP_NOTE, charts_of
 from genzoo.evaluation.cards import evaluations_text
 from genzoo.storage import files
 from genzoo.storage.scores import value_text
-from genzoo.text import in_markdown, markdown_row
+from genzoo.text import in_markdown, markdown_table
 
-NO_SCORE = "–"
 _MARKED = 20
 """The largest number of points of a curve that are marked."""
 
@@ -143,16 +143,14 @@ class ScoreTable:
     def markdown(self) -> str:
         """Return the scores, the baselines and the costs as Markdown."""
         header = ["score", *(f"{each.label} ({each.note})" if each.note else each.label for each in self.columns)]
-        lines = [markdown_row(header), markdown_row(["---"] * len(header))]
-        for metric, row in zip(self.metrics, self.rows, strict=True):
-            lines.append(markdown_row([f"{metric.name} {metric.arrow}".strip(), *map(_marked, row)]))
-        costs = [markdown_row(row) for row in self.costs]
-        lines += ["", costs[0], markdown_row(["---"] * len(_COSTS)), *costs[1:], "", self.cost_note]
+        scores = [
+            [f"{metric.name} {metric.arrow}".strip(), *map(_marked, row)]
+            for metric, row in zip(self.metrics, self.rows, strict=True)
+        ]
+        lines = [*markdown_table(header, *scores), "", *markdown_table(*self.costs), "", self.cost_note]
         lines += ["", *map(in_markdown, self.notes), ""]
         for chart in (chart for chart in self.sweeps if chart.headline):
-            heading, *rows = map(markdown_row, chart.rows())
-            rule = markdown_row(["---"] * len(chart.rows()[0]))
-            lines += [in_markdown(f"{chart.title}:"), "", heading, rule, *rows, ""]
+            lines += [in_markdown(f"{chart.title}:"), "", *markdown_table(*chart.rows()), ""]
         listed = [*self.listed.lines(), *(f"{metric.name}: {metric.protocol}" for metric in self.metrics)]
         lines += [f"* {in_markdown(line)}" for line in [*listed, *self.reasons]]
         return "\n".join(lines)

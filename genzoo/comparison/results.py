@@ -27,6 +27,8 @@ from genzoo.storage import files
 from genzoo.text import in_words
 from genzoo.training.trainer import Trainer
 
+NO_SCORE = "–"
+"""What stands in a table where nothing was measured."""
 HELD_OUT = "held-out samples"
 """The label of the baseline of real rows, which no model is expected to beat."""
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from genzoo.comparison.drawings import Drawing, new_axes, plain, scale_of, svg_of
-from genzoo.comparison.results import Better, Results, RowScore, row_scores
+from genzoo.comparison.results import NO_SCORE, Better, Results, RowScore, row_scores
 from genzoo.comparison.sweeps import first_of_sweeps
 from genzoo.storage.scores import value_text
 
@@ -16,7 +16,6 @@ SWEEP_NOTE = (
     "The best of many settings looks better than it is: compare it with the others again, with other seeds."
 )
 _DIRECTIONS = {"higher": "↑ higher is better", "lower": "↓ lower is better"}
-_NO_SCORE = "–"
 
 
 class CurvePoint(NamedTuple):
@@ -153,6 +152,6 @@ def _unevenness(values: Sequence[float]) -> float:
 def _cell_text(point: CurvePoint | None) -> str:
     """Return the mean over seeds, and how many of them failed."""
     if point is None or (point.mean is None and not point.failed):
-        return _NO_SCORE
+        return NO_SCORE
     failed = f"{point.failed} failed" if point.failed else ""
     return ", ".join(filter(None, ["" if point.mean is None else value_text(point.mean), failed]))

@@ -112,13 +112,13 @@ def evaluate_model(
 
 def _check_scores(metric: Metric, scores: Sequence[Score]) -> None:
     """Raise `PluginError` unless a metric answered a list of values of `Score` that JSON can hold."""
-    fault = _fault_of_scores(scores)
+    fault = fault_of_scores(scores)
     if fault is not None:
         found, remedy = fault
         raise PluginError(f"metric '{metric.name}' failed: {place_of(type(metric), 'measure')}: {found}", remedy)
 
 
-def _fault_of_scores(scores: Sequence[Score]) -> tuple[str, str] | None:
+def fault_of_scores(scores: Sequence[Score]) -> tuple[str, str] | None:
     """Return what is wrong with the answer of a metric and what to write instead, or None."""
     if not isinstance(scores, list | tuple):
         return f"it returned {short_repr(scores)}, expected a list of scores", "return [Score(…)]"

@@ -22,7 +22,7 @@ from genzoo.storage.record import RunRecord
 from genzoo.storage.run_folder import Run
 from genzoo.storage.run_lock import SCORES_LOCK
 from genzoo.storage.tensors import pack
-from genzoo.text import in_markdown, markdown_row
+from genzoo.text import in_markdown, markdown_table
 
 _SAMPLES, RECONSTRUCTIONS, _CARD = "samples.png", "reconstructions.png", "README.md"
 
@@ -100,8 +100,8 @@ def _model_card(
     if scores:
         lines += ["## Scores", "", *score_table(scores), ""]
     if written:
-        lines += ["## Programs", "", "| file | largest difference from the model |", "|---|---|"]
-        lines += [markdown_row((program.name, f"{program.error:.2g}")) for program in written] + [""]
+        rows = [(program.name, f"{program.error:.2g}") for program in written]
+        lines += ["## Programs", "", *markdown_table(("file", "largest difference from the model"), *rows), ""]
         lines += ["An encoder takes x, noise (zeros: z is its mean) and, if conditional, y; a decoder takes z and y."]
     return "\n".join(lines).rstrip() + "\n"
 

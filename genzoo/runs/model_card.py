@@ -8,7 +8,7 @@ from genzoo.evaluation.cards import evaluations_text
 from genzoo.evaluation.model import Model
 from genzoo.storage.record import RunRecord
 from genzoo.storage.scores import value_text
-from genzoo.text import in_markdown, markdown_row
+from genzoo.text import in_markdown, markdown_table
 
 
 def facts_table(record: RunRecord, model: Model) -> list[str]:
@@ -28,12 +28,12 @@ def facts_table(record: RunRecord, model: Model) -> list[str]:
         "weights": f"{model.weights}, after {model.step:,} steps with seed {record.seed}",
         "made with": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
     }
-    return ["| | |", "|---|---|", *(markdown_row((key, value)) for key, value in facts.items() if value)]
+    return markdown_table(("", ""), *((key, value) for key, value in facts.items() if value))
 
 
 def score_table(scores: Sequence[dict[str, Any]]) -> list[str]:
     """Return scores and how they were measured, as the lines of a Markdown table."""
-    return ["| score | value | how it was measured |", "|---|---|---|", *map(_score_line, scores)]
+    return markdown_table(("score", "value", "how it was measured"), *map(_score_row, scores))
 
 
 def tracked_card(record: RunRecord, model: Model, scores: Sequence[dict[str, Any]]) -> str:
@@ -42,7 +42,7 @@ def tracked_card(record: RunRecord, model: Model, scores: Sequence[dict[str, Any
     return "\n".join([*lines, *(["## Scores", "", *score_table(scores), ""] if scores else [])])
 
 
-def _score_line(score: dict[str, Any]) -> str:
+def _score_row(score: dict[str, Any]) -> tuple[str, str, str]:
     value = value_text(score["value"])
     protocol = ", ".join(f"{key} {value}" for key, value in score["protocol"].items() if value is not None)
-    return markdown_row((score["metric"], value, protocol))
+    return score["metric"], value, protocol

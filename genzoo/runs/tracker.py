@@ -10,7 +10,6 @@ from genzoo.components import Component, from_json, override
 from genzoo.errors import GenzooError, SettingsError, warn
 from genzoo.host.discovery import registry
 from genzoo.host.isolation import plugin_errors
-from genzoo.host.unregistered import import_named, is_code_name
 from genzoo.storage.run_folder import Run
 from genzoo.storage.run_trackers import TrackerMemory
 
@@ -85,10 +84,10 @@ def trackers_called(track: Sequence[str | Tracker]) -> list[Tracker]:
             continue
         path, equals, value = each.partition("=")
         name, _, field = path.rpartition(".") if equals else (path, "", "")
-        tracker = chosen.get(name) or tracker_called(name)
+        tracker = chosen.get(name) or _tracker_called(name)
         chosen[name] = _with_field(tracker, field, value) if equals else tracker
     for tracker in chosen.values():
-        require_usable(tracker)
+        _require_usable(tracker)
     return list(chosen.values())
 
 
@@ -108,21 +107,19 @@ def trackers_for(track: Sequence[str | Tracker] | None, run: Run | None) -> list
     for settings in remembered:
         try:
             tracker = _tracker_of(settings)
-            require_usable(tracker)
+            _require_usable(tracker)
             trackers.append(tracker)
         except GenzooError as error:
             warn([f"the run goes on without its tracker '{settings['name']}': {error.found}"])
     return trackers
 
 
-def tracker_called(name: str) -> Tracker:
+def _tracker_called(name: str) -> Tracker:
     """Return the tracker of that name with its defaults; FILE.py:CLASS and MODULE:CLASS import it."""
-    if not registry().has("trackers", name) and is_code_name(name):
-        name = import_named(name)
-    return _tracker_of({"name": name})
+    return _tracker_of({"name": registry().named("trackers", name)})
 
 
-def require_usable(tracker: Tracker) -> None:
+def _require_usable(tracker: Tracker) -> None:
     """Raise `SettingsError` with its obstacle if a tracker cannot be used here."""
     with plugin_errors(f"tracker '{tracker.name}' failed", "leave it out: --track"):
         obstacle = tracker.obstacle()

@@ -22,7 +22,7 @@ from genzoo.components import Component, from_json, to_json
 from genzoo.data.dataset import Dataset, random_split
 from genzoo.errors import SettingsError, UnreadableError
 from genzoo.evaluation import drawing
-from genzoo.evaluation.metrics import Metric, Score
+from genzoo.evaluation.metrics import Metric, fault_of_scores
 from genzoo.evaluation.model import Model
 from genzoo.games.number_schedules import NumberSchedule
 from genzoo.games.objectives import Objective
@@ -410,8 +410,9 @@ def _scores(metric: Metric, recipe: Recipe) -> None:
         return
     scores = metric.measure(model, splits.test, train=splits.train, seed=0)
     expect(isinstance(scores, list), metric, "measure", f"it returns a {type(scores).__name__}", "return a list")
+    fault = fault_of_scores(scores)
+    expect(fault is None, metric, "measure", *(fault or ("", "")))
     for score in scores:
-        expect(isinstance(score, Score), metric, "measure", f"it returns {score!r}", "return values of Score")
         ours = score.metric.partition("/")[0] == metric.name
         found = f"a score is called '{score.metric}'"
         expect(ours, metric, "measure", found, f"call it '{metric.name}', or '{metric.name}/…'")

@@ -16,21 +16,10 @@ CORE_FILES = sorted((ROOT / "genzoo").rglob("*.py"))
 TEMPLATES = sorted(path for path in (ROOT / "genzoo").rglob("*.jinja"))
 PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists())
 
-NAMED_KINDS = (
-    "models",
-    "recipes",
-    "datasets",
-    "architectures",
-    "metrics",
-    "studies",
-    "executors",
-    "trackers",
-    "commands",
-)
 OFFERS = [
     entry
     for entry in discover(entry_points(group=GROUP)).entries
-    if entry.plugin.distribution == CORE and entry.plugin.name != CORE and entry.kind in NAMED_KINDS
+    if entry.plugin.distribution == CORE and entry.plugin.name != CORE and entry.kind != "components"
 ]
 CLASSES = {entry.offer.target.partition(":")[2] for entry in OFFERS if entry.kind not in ("recipes", "commands")}
 

@@ -222,21 +222,28 @@ class Later(Executor):
         assert all(future.done() for *_, future in self.jobs)
 
 
-@pytest.mark.parametrize("takes", [0, 1, 3, 9])
-@pytest.mark.parametrize("every", [1, 4])
-def test_what_a_kill_loses_is_at_most_the_interval_and_twice_what_is_trained_while_one_is_written(
-    tmp_path, monkeypatch, every, takes
-):
+def lost_in_kills(folder, monkeypatch, *, takes, **settings):
+    """Return how much a kill after each of 40 steps loses; a step takes a second, and writing takes so many."""
     steps, lost = 40, []
     worker = Later(takes=takes, steps=steps)
 
     class Killer(Callback):
         def on_step(self, step):
-            lost.append(step - max(saved(tmp_path), default=0))  # before the disk goes on
+            lost.append(step - max(saved(folder), default=0))  # before the disk goes on
             worker.go_on_to(step)
 
     monkeypatch.setattr(engine_module, "ThreadPoolExecutor", lambda count: worker)
-    engine_of(tmp_path, Killer(), training=replace(NEVER, steps=steps, checkpoint_every=every)).train()
+    monkeypatch.setattr(engine_module, "SaveTimer", partial(SaveTimer, clock=lambda: worker.step))
+    engine_of(folder, Killer(), training=replace(NEVER, steps=steps, **settings)).train()
+    return lost
+
+
+@pytest.mark.parametrize("takes", [0, 1, 3, 9])
+@pytest.mark.parametrize("every", [1, 4])
+def test_what_a_kill_loses_is_at_most_the_interval_and_twice_what_is_trained_while_one_is_written(
+    tmp_path, monkeypatch, every, takes
+):
+    lost = lost_in_kills(tmp_path, monkeypatch, takes=takes, checkpoint_every=every)
     assert max(lost) <= every + 2 * takes
     if takes <= every:
         assert max(lost) <= every + takes
@@ -250,19 +257,7 @@ def test_what_a_kill_loses_is_at_most_the_interval_and_twice_what_is_trained_whi
 def test_what_a_kill_loses_is_at_most_the_minutes_a_step_and_the_time_of_writing_one(
     tmp_path, monkeypatch, seconds, takes
 ):
-    """A step takes a second."""
-    steps, lost = 40, []
-    worker = Later(takes=takes, steps=steps)
-
-    class Killer(Callback):
-        def on_step(self, step):
-            lost.append(step - max(saved(tmp_path), default=0))  # before the disk goes on
-            worker.go_on_to(step)
-
-    monkeypatch.setattr(engine_module, "ThreadPoolExecutor", lambda count: worker)
-    monkeypatch.setattr(engine_module, "SaveTimer", partial(SaveTimer, clock=lambda: worker.step))
-    training = replace(NEVER, steps=steps, checkpoint_minutes=seconds / 60)
-    engine_of(tmp_path, Killer(), training=training).train()
+    lost = lost_in_kills(tmp_path, monkeypatch, takes=takes, checkpoint_minutes=seconds / 60)
     assert max(lost) == max(seconds, takes) + takes + 1
 
 

@@ -373,6 +373,13 @@ PARTS = {
         changed(Spread, measure=lambda self, model, split, train, seed: [Score(metric="width", value=1.0)]),
     ),
     "score that is no number": ("finite", measuring(lambda model, seed: float("nan"))),
+    "a protocol that JSON does not hold": (
+        "scores",
+        changed(
+            Spread,
+            measure=lambda self, model, split, train, seed: [Score(metric="spread", value=1.0, protocol={"rows": {4}})],
+        ),
+    ),
     "a misspelt ClassVar": ("names", changed(Spread, measures_heldout=True)),
     "obstacle that is not seen": ("obstacle", changed(Spread, obstacle=lambda self, model: None)),
     "tracker whose obstacle is no text": ("obstacle", changed(Notes, obstacle=lambda self: False)),
