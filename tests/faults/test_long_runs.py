@@ -1,4 +1,4 @@
-"""Long runs: memory, descriptors, threads and disk stay flat over many steps and sessions, and lists of runs are quick.
+"""Long runs: memory, descriptors, threads and disk stay flat over many steps, trainings and sessions; lists are quick.
 
 What they measured is in docs/reliability.md.
 """
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from toy import TOY
 from toy_components import RECIPE, TRAINING, ToyNetworks, WithoutEncoder
 
 import genzoo
+from genzoo.comparison import ComparisonCallback
 from genzoo.runs import Callback
 from genzoo.storage.files import JSON_LIMIT
 from genzoo.storage.run_folder import Run
@@ -84,6 +86,34 @@ def test_over_200_000_steps_memory_descriptors_threads_and_disk_stay_flat(tmp_pa
         f"log {log.stat().st_size * 100 // steps} B an entry; {len(pictures)} pictures"
     )
     tally("200,000 steps of a toy: memory, descriptors, threads and disk", tries=len(flat), survived=len(flat), how=how)
+
+
+@pytest.mark.timeout(7200)
+def test_300_trainings_of_a_comparison_in_its_own_process_stay_flat(tmp_path, tally):
+    count, looks = 300, {}
+    small = {"dataset.rows": 64, "dataset.held_out_rows": 32, "training.batch_size": 8}
+
+    class Watch(ComparisonCallback):
+        def on_training_end(self, number, run, error):
+            assert error is None, error
+            looks[len(looks) + 1] = Look.now()
+
+    with ThreadPoolExecutor(1) as executor:
+        where = {"report": tmp_path, "executor": executor, "device": "cpu"}
+        genzoo.compare(["gan"], seeds=count, steps=2, overrides=small, callback=Watch(), **where)
+    before, after = looks[count // 3], looks[count]
+    flat = {
+        "memory": after.resident - before.resident < 16,
+        "descriptors": after.descriptors <= before.descriptors,
+        "threads": after.threads <= before.threads,
+        "tasks": not (tmp_path / "tasks").exists(),
+    }
+    assert all(flat.values()), (flat, looks[1], before, after)
+    how = (
+        f"{before.resident:.0f} MiB after {count // 3}, {after.resident:.0f} after {count}; "
+        f"{after.descriptors} descriptors and {after.threads} threads"
+    )
+    tally(f"{count} trainings of a comparison in its own process", tries=len(flat), survived=len(flat), how=how)
 
 
 def test_2_000_run_folders_are_listed_within_a_second(tmp_path, tally):
