@@ -1,6 +1,5 @@
 """What tests share: one thread per process (two processes that spin on two cores starve each other), and commands."""
 
-import gc
 import json
 import os
 import signal
@@ -13,20 +12,6 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A job in a shell's background is started with Ctrl-C ignored, and so are the processes that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_collection_finish():
-    """Leave modules and tests out of later collections of garbage: these are cheap then, and so come early.
-
-    A trainer is part of a cycle, and its tensors weigh nothing to the collector; a process grew to 6 GB of them.
-    """
-    gc.collect()
-    gc.freeze()
-
-
-def pytest_unconfigure():
-    """Let the interpreter take down what was left out."""
-    gc.unfreeze()
 
 
 class Said:
