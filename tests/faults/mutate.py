@@ -238,7 +238,7 @@ MUTANTS = [
     Mutant(
         SCORES,
         "genzoo/storage/run_folder.py",
-        "lines + ([rest] if _is_json(rest) else [])",
+        "lines + ([rest] if rest and _is_json(rest) else [])",
         "lines",
         f"{RUNS} last_line",
     ),
