@@ -71,14 +71,19 @@ print(json.dumps({
 """
 
 
+def copy_tree(target, *folders):
+    """Copy what the package is built from, with these folders."""
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, target)
+    for name in folders:
+        shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Return a folder with the sdist, the wheel made of it, and in `direct` the wheel made of the tree itself."""
     source, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("dist")
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    for name in ("genzoo", "plugins", "docs", "tests"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_tree(source, "genzoo", "plugins", "docs", "tests")
     for options in (["--outdir", out], ["--wheel", "--outdir", out / "direct"]):
         command = [sys.executable, "-m", "build", "--no-isolation", *options]
         subprocess.run(command, cwd=source, check=True, capture_output=True)
@@ -113,9 +118,9 @@ def test_the_wheel_holds_all_packages_with_types_templates_and_licence_and_nothi
     assert not [name for name in inside if name.startswith(("tests", "docs", "."))]
 
 
-@pytest.mark.slow
-def test_the_wheel_works_in_an_environment_that_has_its_dependencies_alone(built, tmp_path, monkeypatch):
-    (wheel,) = built.glob("*.whl")
+@pytest.fixture
+def bare_environment(tmp_path, monkeypatch):
+    """Return a new environment and its folder of packages: genzoo's dependencies, and nothing of genzoo."""
     place = tmp_path / "environment"
     venv.create(place, with_pip=True)
     site = Path(sysconfig.get_path("purelib", vars={"base": str(place), "platbase": str(place)}))
@@ -124,18 +129,45 @@ def test_the_wheel_works_in_an_environment_that_has_its_dependencies_alone(built
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
         if "genzoo" not in entry.name and entry.suffix != ".pth":
             (shadow / entry.name).symlink_to(entry)
+    (site / "dependencies.pth").write_text(f"{shadow}\n")
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.chdir(tmp_path)
-    subprocess.run(
-        [place / "bin" / "pip", "install", "--no-index", "--no-deps", wheel], check=True, capture_output=True
-    )
-    (site / "dependencies.pth").write_text(f"{shadow}\n")
+    return place, site
 
-    def run(*command):
-        said = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert said.returncode == 0, said.stderr
-        return said.stdout
 
+def run(*command, folder=None):
+    """Return what a command wrote to stdout."""
+    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    return said.stdout
+
+
+@pytest.mark.slow
+def test_the_line_for_authors_of_plugins_installs_all_where_type_checkers_find_it(bare_environment, tmp_path):
+    place, _ = bare_environment
+    (tmp_path / "tree").mkdir()
+    copy_tree(tmp_path / "tree", "genzoo", "plugins")
+    (line,) = {
+        line
+        for page in ("README.md", "docs/writing-a-plugin.md")
+        for line in re.findall(r"`pip (install -e \. --config-settings [^`]*)`", (ROOT / page).read_text("utf-8"))
+    }
+    run(place / "bin" / "pip", "uninstall", "--yes", "setuptools")  # else an old one comes before that of the shadow
+    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
+    run(place / "bin" / "pip", *line.split(), *offline, folder=tmp_path / "tree")
+    listed = json.loads(run(place / "bin" / "genzoo", "list", "--json"))
+    assert {"ali", "gan", "vae"} <= {model["name"] for model in listed["models"]}
+    (tmp_path / "program.py").write_text("import genzoo\nreveal_type(genzoo.load)\n")
+    interpreter = ["--python-executable", place / "bin" / "python"]
+    told = run(sys.executable, "-m", "mypy", "--strict", *interpreter, tmp_path / "program.py")
+    assert "genzoo.evaluation.model.Model" in told
+
+
+@pytest.mark.slow
+def test_the_wheel_works_in_an_environment_that_has_its_dependencies_alone(built, bare_environment):
+    (wheel,) = built.glob("*.whl")
+    place, site = bare_environment
+    run(place / "bin" / "pip", "install", "--no-index", "--no-deps", wheel)
     assert "train" in run(place / "bin" / "genzoo", "--help")
     listed = json.loads(run(place / "bin" / "genzoo", "list", "--json"))
     assert {"ali", "gan", "vae"} <= {model["name"] for model in listed["models"]}
