@@ -121,6 +121,7 @@ def killed_and_ended(server, expected, path, model, number, *, kills):
     return same, any(saving)
 
 
+@pytest.mark.timeout(3600)  # it trains every model three times, which busy processes beside it make slow
 def test_every_model_is_the_same_after_a_kill_at_a_random_moment(server, expected, tmp_path, tally):
     models = own_models()
     assert len(models) >= 8
