@@ -57,6 +57,13 @@ def outcome_of(folder, executor, tries=3):
     return outcome
 
 
+def outcome_from(folder, factory):
+    """Return how a training ends on an executor that is started for it."""
+    where = {"tasks": folder / "tasks", "device": "cpu", "executor": factory}
+    (outcome,) = train_cells.train_cells([cell(folder)], folder, callback=None, jobs=None, together=False, **where)
+    return outcome
+
+
 @pytest.mark.parametrize("end", [-signal.SIGKILL, 128 + signal.SIGTERM, EngineError("tcp://10.0.0.1")])
 def test_a_lost_training_begins_again_in_a_task_of_its_own(tmp_path, end):
     executor = Losing(tmp_path, [end, end, 0], steps=[0, 0, 0])
@@ -231,17 +238,7 @@ def test_an_executor_is_started_for_what_waits_and_ended_with_it(tmp_path, monke
     monkeypatch.setattr("genzoo.comparison.executors.LocalProcesses", processes)
     monkeypatch.setattr("genzoo.comparison.executors.usable_cores", lambda: 8)
     for _ in range(2):
-        (outcome,) = train_cells.train_cells(
-            [cell(tmp_path)],
-            tmp_path,
-            tasks=tmp_path / "tasks",
-            callback=None,
-            jobs=None,
-            together=False,
-            device="cpu",
-            executor=executor_called("local", {}),
-        )
-        assert outcome.code == 0
+        assert outcome_from(tmp_path, executor_called("local", {})).code == 0
     assert started == [1, 1]
 
 
@@ -261,16 +258,7 @@ class Writing(ExecutorFactory):
 
 @pytest.mark.parametrize("end", [0, 3])
 def test_the_files_of_an_executor_stay_where_a_training_failed(tmp_path, end):
-    train_cells.train_cells(
-        [cell(tmp_path)],
-        tmp_path,
-        tasks=tmp_path / "tasks",
-        callback=None,
-        jobs=None,
-        together=False,
-        device="cpu",
-        executor=Writing(run=tmp_path, end=end),
-    )
+    outcome_from(tmp_path, Writing(run=tmp_path, end=end))
     assert [path.name for path in tmp_path.glob("tasks/executor-*/*")] == (["log.txt"] if end else [])
     assert (tmp_path / "tasks").exists() == bool(end)
 
